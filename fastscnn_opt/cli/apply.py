@@ -1,0 +1,41 @@
+"""The verb `apply`: rewrite a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="The ONNX model to rewrite; the file itself stays as it is.")],
+    passes: Annotated[str, typer.Option("--passes", "-p", help="The pipeline: name{option=value},name,... or @FILE.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the rewritten model goes.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what every pass would do and write nothing.")] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
+    ] = False,
+    dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Apply named passes to a model, verify each one, and save the result."""
+    from fastscnn_opt.model import load_model, save_model
+    from fastscnn_opt.rewriting.instruments import Dump, Progress
+    from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.rewriting.pipeline import read_pipeline
+
+    if output is None and not dry_run:
+        raise typer.BadParameter("give -o OUT, or --dry-run to write nothing", param_hint="-o")
+    instruments = [Progress(note), *([Dump(dump)] if dump and not dry_run else [])]
+    manager = PassManager(read_pipeline(passes), verify=not (no_verify or dry_run), instruments=instruments)
+    result = manager.run(load_model(model))
+    if output is not None and not dry_run:
+        save_model(result.model, output)
+    if form is Format.JSON:
+        print_json(result.to_json())
+        return
+    typer.echo(result.summary())
+    typer.echo(f"{'would write' if dry_run else 'wrote'} {output}" if output else "nothing was written (--dry-run)")

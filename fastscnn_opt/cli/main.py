@@ -1,0 +1,131 @@
+"""The command `fastscnn-opt`: dispatch to one module per verb, and the way every error ends.
+
+Only the module of the verb that was asked for is imported, so that `--help` and short verbs start fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastscnn_opt.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = {
+    "demo": "Build and score the bundled demo variants and show their table.",
+    "passes": "List the installed passes with their contracts and options.",
+    "explain": "Print the manual of a pass.",
+    "apply": "Apply named passes to a model, verify each one, and save the result.",
+    "export": "Turn a FastSCNN checkpoint into an ONNX model.",
+    "compile": "Compile a model for a target.",
+    "eval": "Score the accuracy of a model on labelled images.",
+    "bench": "Time models side by side, interleaved, with intervals.",
+    "score": "Build, compile and score every variant of a variants file.",
+    "compare": "Show the variant table of one run, or two runs side by side.",
+    "patch": "List, apply and revert white-list patches of the vendor compiler.",
+    "doctor": "Say what is installed, which targets work here, and what is missing.",
+}
+"""Every verb with its one-line summary, in the order of the help text."""
+
+INTERRUPTED = 130
+
+
+def build(verb: str | None) -> typer.Typer:
+    """Assemble the command: `verb` is imported (``"*"``: all), the others are names with a summary."""
+    root = typer.Typer(
+        name="fastscnn-opt",
+        help="Graph surgery, compilation and trustworthy scoring for segmentation networks such as FastSCNN.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    )
+    root.callback()(_root)
+    for name, summary in VERBS.items():
+        if verb not in (name, "*"):
+            root.command(name, help=summary)(_not_loaded)
+            continue
+        module = import_module(f"fastscnn_opt.cli.{name}")
+        if hasattr(module, "app"):
+            root.add_typer(module.app, name=name, help=summary)
+        else:
+            root.command(name)(module.command)
+    return root
+
+
+def _root(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"fastscnn-opt {installed('fastscnn-opt')}")
+        raise typer.Exit
+    del debug  # taken out of the arguments by main(), and listed here for the help text
+
+
+def _not_loaded() -> None:
+    raise AssertionError("the verb that runs is always the one that was loaded")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command on `arguments` (default: those of the process) and leave with its exit code."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command and return its exit code: 0 done, 1 bad input, 2 wrong usage, 3 failed check, 130 interrupted."""
+    debug = "--debug" in arguments
+    arguments = [word for word in arguments if word != "--debug"]
+    completing = "_FASTSCNN_OPT_COMPLETE" in os.environ
+    verb = "*" if completing else next((word for word in arguments if not word.startswith("-")), None)
+    try:
+        build(verb)(args=arguments, prog_name="fastscnn-opt")
+    except SystemExit as leave:
+        return _exit_code(leave)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `| head`; closing quietly is what every Unix tool does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UserError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except OSError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {_describe(error)}", err=True)
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(
+            f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", err=True
+        )
+        return 1
+    return 0
+
+
+def _exit_code(leave: SystemExit) -> int:
+    return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+
+
+def _describe(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+if __name__ == "__main__":
+    main()

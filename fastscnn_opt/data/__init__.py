@@ -1,0 +1,1 @@
+"""Images and labels: the Cityscapes layout, preprocessing, binary dumps, synthetic street scenes."""

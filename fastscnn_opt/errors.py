@@ -1,0 +1,58 @@
+"""Errors that a user can cause, and the exit code each one ends the command with.
+
+Every message is one clear sentence: what is wrong, in which file, node or option, and how to mend it. Anything that is
+not one of
+these classes is a bug of this project and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class UserError(Exception):
+    """A mistake or a bad input that its message tells the user how to mend."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ModelError(UserError):
+    """A file that is not a usable ONNX model, or a model a step cannot work on."""
+
+
+class PipelineError(UserError):
+    """A pipeline text that does not parse or names an unknown pass, option or value."""
+
+
+class PassError(UserError):
+    """A pass that cannot do its work on this model."""
+
+
+class RegistryError(UserError):
+    """An installed pass that cannot be loaded, or two that claim one name."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be read or does not fit the network."""
+
+
+class DataError(UserError):
+    """A dataset, an image, a label or a dump that cannot be used."""
+
+
+class TargetError(UserError):
+    """A target that is not available here, or that failed to compile or run a model."""
+
+
+class RunError(UserError):
+    """A variants file or a run folder that cannot be used."""
+
+
+class PatchError(UserError):
+    """A white-list patch that cannot be read, applied or reverted."""
+
+
+class CheckFailedError(UserError):
+    """A check that ran and said no: contract breach, accuracy gate, lint errors."""
+
+    exit_code: ClassVar[int] = 3

@@ -1,0 +1,269 @@
+"""ONNX models as files: load, check, infer shapes, save, fingerprint, and sample inputs.
+
+Every function takes and returns `onnx.ModelProto`. The one operator that is allowed without being an ONNX operator is
+``AdaptiveAvgPool2d`` (any domain, attribute ``output_size`` = [height, width]): the vendor compiler accepts it in the
+default domain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+ADAPTIVE_POOL = "AdaptiveAvgPool2d"
+"""Operator that exporters with a custom symbolic emit and that atc takes, though ONNX does not define it."""
+
+OLDEST_OPSET = 9
+"""Resize and its predecessors settle only from opset 9 on; older files are rare and need a new export."""
+
+_VENDOR_DOMAIN = "fastscnn_opt.vendor"
+
+
+def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """Read and check an ONNX file, its external data included.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, truncated, not ONNX, invalid, cyclic or unsorted, of an unsupported opset, or lacks its
+        external data.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    file = Path(path)
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise ModelError(f"{file}: the model file {what}; give the path of an .onnx file")
+    try:
+        model = onnx.load(file, load_external_data=False)
+    except DecodeError as error:
+        raise ModelError(f"{file}: not an ONNX model, or a truncated one; export or copy it again") from error
+    if not model.graph.node and not model.graph.output:
+        raise ModelError(f"{file}: holds no graph, so it is not an ONNX model or is an empty one; export it again")
+    try:
+        onnx.load_external_data_for_model(model, str(file.parent))
+    except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{file}: its external data cannot be read ({reason}); keep the data files beside the model"
+        ) from error
+    check_model(model, str(file))
+    return model
+
+
+def check_model(model: onnx.ModelProto, where: str) -> None:
+    """Hold `model` against the ONNX checker and the opset range; `where` names it in the error.
+
+    Raises
+    ------
+    ModelError
+        With the first finding of the checker.
+    """
+    import onnx
+
+    _check_opset(model, where)
+    try:
+        onnx.checker.check_model(_with_vendor_domain(model))
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ModelError(f"{where}: {_finding(str(error))}") from error
+
+
+def _check_opset(model: onnx.ModelProto, where: str) -> None:
+    import onnx
+
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    version = versions.get("", versions.get("ai.onnx", 0))
+    newest = onnx.defs.onnx_opset_version()
+    if not version:
+        raise ModelError(f"{where}: names no version of the default operator set; export it again")
+    if version < OLDEST_OPSET:
+        raise ModelError(
+            f"{where}: opset {version} is older than {OLDEST_OPSET}; export it again with opset 11 or newer"
+        )
+    if version > newest:
+        raise ModelError(
+            f"{where}: opset {version} is newer than {newest}, the newest of the installed onnx; upgrade onnx"
+        )
+
+
+def _finding(text: str) -> str:
+    """Make one sentence of a checker message."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = lines[0] if lines else "the ONNX checker refuses it"
+    if "topologically sorted" in text:
+        return f"its nodes are not in topological order, or form a cycle; export it again ({first})"
+    return f"the ONNX checker refuses it: {first}"
+
+
+def _with_vendor_domain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model`, or a copy whose vendor operators sit in a domain that the checker does not look into."""
+    import onnx
+
+    def is_vendor(node: onnx.NodeProto) -> bool:
+        return node.op_type == ADAPTIVE_POOL and node.domain in ("", "ai.onnx")
+
+    if not any(map(is_vendor, model.graph.node)):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node in filter(is_vendor, copy.graph.node):
+        node.domain = _VENDOR_DOMAIN
+    copy.opset_import.append(onnx.helper.make_opsetid(_VENDOR_DOMAIN, 1))
+    return copy
+
+
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of `model` with fresh shapes of all inner tensors, through ``AdaptiveAvgPool2d`` too.
+
+    Shapes that the file carried are dropped first: after a rewrite they may no longer be true.
+    """
+    import onnx
+
+    inferred = onnx.ModelProto()
+    inferred.CopyFrom(model)
+    del inferred.graph.value_info[:]
+    while True:
+        inferred = onnx.shape_inference.infer_shapes(inferred, data_prop=True)
+        if not _add_pooled_shapes(inferred.graph):
+            return inferred
+
+
+def _add_pooled_shapes(graph: onnx.GraphProto) -> bool:
+    """Add the output shape N, C, h, w of every pooling whose input shape is known; tell whether any was new."""
+    import onnx
+
+    known = {info.name: info for info in (*graph.input, *graph.value_info, *graph.output)}
+    added = False
+    for node in graph.node:
+        size = next((list(attr.ints) for attr in node.attribute if attr.name == "output_size"), None)
+        source = known.get(node.input[0]) if node.input else None
+        if node.op_type != ADAPTIVE_POOL or not size or source is None or node.output[0] in known:
+            continue
+        tensor = source.type.tensor_type
+        shape = [dim.dim_value or dim.dim_param or None for dim in tensor.shape.dim][:2] + (size * 2)[-2:]
+        graph.value_info.append(onnx.helper.make_tensor_value_info(node.output[0], tensor.elem_type, shape))
+        added = True
+    return added
+
+
+def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
+    """Check `model` and write it to `path` in one move: an interruption leaves the old file, or none, never a part.
+
+    Raises
+    ------
+    ModelError
+        The model is invalid, or larger than the 2 GB that one file can hold.
+    OSError
+        The folder is missing or read-only, or the disk is full.
+    """
+    check_model(model, str(path))
+    try:
+        content = serialize(model)
+    except ValueError as error:
+        raise ModelError(f"{path}: the model is larger than 2 GB, which one ONNX file cannot hold") from error
+    write_atomically(Path(path), content)
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """Return the bytes of `model`, the same for the same content."""
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to a temporary file beside `path`, flush it to the disk, and move it into place."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
+
+
+def fingerprint(model: onnx.ModelProto) -> str:
+    """Return the SHA-256 of the model's bytes as hexadecimal text."""
+    return hashlib.sha256(serialize(model)).hexdigest()
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the default operator set."""
+    return max(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+
+
+def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that a caller feeds: those without an initializer."""
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in initialized]
+
+
+def sample_inputs(model: onnx.ModelProto, seed: int = 0) -> dict[str, NDArray[np.generic]]:
+    """Return feeds that look like the model's inputs: images with areas, edges and noise; the same for the same seed.
+
+    A dimension that is not fixed is taken as 1 in front and as 256 elsewhere. Float images are about normalised (mean
+    0, deviation 1),
+    integer ones span 0 to 255.
+
+    Raises
+    ------
+    ModelError
+        An input is not a tensor.
+    """
+    import onnx
+
+    rng = np.random.default_rng(seed)
+    feeds: dict[str, NDArray[np.generic]] = {}
+    for value in graph_inputs(model):
+        if not value.type.HasField("tensor_type"):
+            raise ModelError(f"input {value.name!r} is not a tensor, so no sample input can be made for it")
+        tensor = value.type.tensor_type
+        shape = tuple(
+            dim.dim_value if dim.HasField("dim_value") else (256 if axis else 1)
+            for axis, dim in enumerate(tensor.shape.dim)
+        )
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        feeds[value.name] = _sample(rng, shape, dtype)
+    return feeds
+
+
+def _sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if len(shape) == 4:
+        noise = 0.4 * noise + _areas(rng, shape)
+    if np.issubdtype(dtype, np.integer):
+        return np.clip(128 + 55 * noise, 0, 255).astype(dtype)
+    return noise.astype(dtype)
+
+
+def _areas(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Areas of one value with sharp edges at three scales, along the two longest axes of a batch of images."""
+    height_axis, width_axis = (1, 2) if shape[3] <= 4 < shape[1] else (2, 3)
+    areas = np.zeros(shape, dtype=np.float32)
+    for cell in (8, 32, 128):
+        coarse_shape = list(shape)
+        for axis in (height_axis, width_axis):
+            coarse_shape[axis] = -(-shape[axis] // cell)
+        coarse = rng.standard_normal(coarse_shape, dtype=np.float32)
+        fine = coarse.repeat(cell, axis=height_axis).repeat(cell, axis=width_axis)
+        areas += 0.5 * fine[tuple(slice(size) for size in shape)]
+    return areas

@@ -1,0 +1,1 @@
+"""FastSCNN itself: checkpoint layouts, the torch module, the export, the demo weights."""

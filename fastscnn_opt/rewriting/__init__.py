@@ -1,0 +1,1 @@
+"""The pass framework: contracts, pipelines, registry, manager, verification."""

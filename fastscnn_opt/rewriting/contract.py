@@ -1,0 +1,124 @@
+"""What a pass is: its promise, the steps it reports, and how its result is compared with the graph before it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
+
+
+class Contract(StrEnum):
+    """What a pass promises about the function that the graph computes."""
+
+    EXACT = "exact"
+    """The same function up to float reassociation; labels equal except where the two best logits tie within the
+    tolerance.
+    """
+    ROUNDING = "rounding"
+    """The same function in a narrower type; the tolerance follows from the type."""
+    LOSSY = "lossy"
+    """Another function, which only a task metric can judge; the deviation is reported, not failed."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label map together with the logits it came from, so that near ties can be told from mistakes.
+
+    Attributes
+    ----------
+    values
+        Class indices, any integer type; `logits` without its `axis`.
+    logits
+        Float scores, with the classes along `axis`.
+    """
+
+    values: NDArray[np.integer[Any]]
+    logits: NDArray[np.floating[Any]]
+    axis: int = 1
+
+
+Tensor: TypeAlias = "NDArray[np.generic] | Labels"
+Feeds: TypeAlias = "Mapping[str, NDArray[np.generic]]"
+Runner: TypeAlias = Callable[[Feeds], dict[str, Tensor]]
+"""Runs a graph on feeds by input name and returns its outputs by name; an output that an ArgMax made comes as
+`Labels`.
+"""
+
+
+class Step:
+    """One thing that a pass did or decided not to do, at one node."""
+
+    node: str
+
+
+def _name(node: gs.Node | gs.Tensor | str) -> str:
+    return node if isinstance(node, str) else str(node.name)
+
+
+class Change(Step):
+    """A change that a pass made: the node (or graph input or output) and what was done to it."""
+
+    def __init__(self, node: gs.Node | gs.Tensor | str, what: str) -> None:
+        self.node = _name(node)
+        self.what = what
+
+    def __repr__(self) -> str:
+        return f"Change({self.node!r}, {self.what!r})"
+
+
+class Skip(Step):
+    """A node that a pass considered and left alone, and why."""
+
+    def __init__(self, node: gs.Node | gs.Tensor | str, why: str) -> None:
+        self.node = _name(node)
+        self.why = why
+
+    def __repr__(self) -> str:
+        return f"Skip({self.node!r}, {self.why!r})"
+
+
+class Pass(ABC):
+    """A named rewrite. Subclasses are frozen dataclasses: fields are options, the docstring is the manual.
+
+    A pass is deterministic and idempotent, reports every change, and leaves a graph that the ONNX checker accepts;
+    sorting, removal of
+    what nothing uses, shape inference and checking are done by the manager after it.
+    """
+
+    name: ClassVar[str]
+    """The registered name, in lower case with hyphens."""
+    contract: ClassVar[Contract]
+    """The promise with default options."""
+    tolerance: ClassVar[float] = 2.0**-10
+    """For `Contract.ROUNDING`: the largest deviation allowed, relative to the largest magnitude of the output
+    (float16 by default).
+    """
+
+    @abstractmethod
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Change `graph` in place and yield what was done and what was left alone, with the reason.
+
+        Raises
+        ------
+        PassError
+            The pass cannot do its work on this graph; the graph is thrown away.
+        """
+
+    def promise(self) -> Contract:
+        """Return the contract that holds with the options given."""
+        return self.contract
+
+    def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
+        """Return what the graph after the pass must give for `feeds`, by running the graph before it.
+
+        A pass that changes inputs maps the new feeds to the old ones here; one that changes outputs maps the old
+        outputs to the new.
+        """
+        return before(feeds)

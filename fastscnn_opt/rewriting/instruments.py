@@ -1,0 +1,83 @@
+"""Observers of a pass manager: timing, dumps, progress.
+
+Verification is one too; it has a module of its own, `verify`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.model import save_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import onnx
+
+    from fastscnn_opt.rewriting.contract import Pass
+    from fastscnn_opt.rewriting.manager import PassReport
+
+
+class Instrument:
+    """Is told what the manager does; every method does nothing unless a subclass says otherwise."""
+
+    def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
+        """Take note that the pass `item`, at `index` in the pipeline, is about to run on `model`."""
+
+    def after(
+        self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
+    ) -> None:
+        """Take note of the result; may raise a `UserError` to stop the run, and may add figures to `report`."""
+
+    def failed(self, item: Pass, index: int, model: onnx.ModelProto, error: BaseException) -> None:
+        """Take note that the pass, or an instrument after it, raised `error`; the run ends."""
+
+
+class Timing(Instrument):
+    """Enters the seconds of every rewrite into its report."""
+
+    def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
+        """Start the clock."""
+        del item, index, model
+        self._start = time.perf_counter()
+
+    def after(
+        self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
+    ) -> None:
+        """Stop the clock."""
+        del item, index, before, after
+        report.seconds = time.perf_counter() - self._start
+
+
+class Dump(Instrument):
+    """Writes ``00-input.onnx`` and the graph after pass N as ``NN-name.onnx`` into `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
+        """Write the input of the pipeline once."""
+        del item
+        if index == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_model(model, self.folder / "00-input.onnx")
+
+    def after(
+        self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
+    ) -> None:
+        """Write the graph that the pass made."""
+        del report, before
+        save_model(after, self.folder / f"{index + 1:02}-{item.name}.onnx")
+
+
+class Progress(Instrument):
+    """Calls `tell` with a line when a pass starts."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+
+    def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
+        """Say which pass starts."""
+        self.tell(f"{index + 1}. {item.name} ({len(model.graph.node)} nodes)")

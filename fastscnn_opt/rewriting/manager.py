@@ -1,0 +1,230 @@
+"""Runs the passes of a pipeline in order on a copy of a model and checks the graph after each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import ModelError, PassError, UserError
+from fastscnn_opt.model import check_model, infer_shapes
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
+from fastscnn_opt.rewriting.instruments import Instrument, Timing
+from fastscnn_opt.rewriting.registry import build_pipeline, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx
+    import onnx_graphsurgeon as gs
+
+
+@dataclass
+class PassReport:
+    """What one pass did.
+
+    Attributes
+    ----------
+    name, text
+        The pass's name, and its pipeline text with options.
+    contract
+        The promise that held with these options.
+    changes, skips
+        What it changed and what it left alone, with reasons.
+    seconds
+        Time of the rewrite alone, without verification.
+    verified
+        True if the promise was checked and kept; None if it was not checked, or if the contract is lossy, which no
+        number can judge.
+    max_abs_diff
+        Largest absolute deviation of an output from what was expected (for labels: the logit gap at pixels that
+        differ); None if not
+        measured.
+    """
+
+    name: str
+    text: str
+    contract: Contract
+    changes: list[Change] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+    seconds: float = 0.0
+    verified: bool | None = None
+    max_abs_diff: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as the `apply` verb prints it."""
+        return {
+            "pass": self.name,
+            "text": self.text,
+            "contract": str(self.contract),
+            "changes": [{"node": change.node, "what": change.what} for change in self.changes],
+            "skips": [{"node": skip.node, "why": skip.why} for skip in self.skips],
+            "seconds": self.seconds,
+            "verified": self.verified,
+            "max_abs_diff": self.max_abs_diff,
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rewritten model and the report of every pass, in order."""
+
+    pipeline: str
+    model: onnx.ModelProto
+    steps: list[PassReport]
+    nodes_before: int
+    nodes_after: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as the `apply` verb prints it."""
+        return {
+            "pipeline": self.pipeline,
+            "steps": [step.to_json() for step in self.steps],
+            "nodes_before": self.nodes_before,
+            "nodes_after": self.nodes_after,
+        }
+
+    def summary(self) -> str:
+        """Return the result in words: per pass its changes, skips with reasons, seconds and verification."""
+        lines = [line for step in self.steps for line in _describe(step)]
+        return "\n".join([*lines, f"{self.nodes_before} -> {self.nodes_after} nodes"])
+
+
+def _describe(step: PassReport) -> list[str]:
+    checks = {True: "kept", None: "not judged by numbers" if step.contract is Contract.LOSSY else "not checked"}
+    figure = "" if step.max_abs_diff is None else f", largest deviation {step.max_abs_diff:.3g}"
+    head = f"{step.text}: {step.contract} ({checks.get(step.verified, 'broken')}{figure}), {step.seconds:.2f} s"
+    changes = [f"  changed {change.node}: {change.what}" for change in step.changes]
+    skips = [f"  left {skip.node}: {skip.why}" for skip in step.skips]
+    return [head, *(changes or ["  nothing changed"]), *skips]
+
+
+class PassManager:
+    """A pipeline that can be run on models.
+
+    Parameters
+    ----------
+    pipeline
+        A pipeline text, or passes.
+    verify
+        Hold every pass against its contract by running the graph before and after it.
+    instruments
+        Observers that are told before and after every pass and when one fails, in this order.
+
+    Raises
+    ------
+    PipelineError
+        The text does not parse, or names an unknown pass or option.
+    """
+
+    def __init__(
+        self, pipeline: str | Sequence[Pass], *, verify: bool = True, instruments: Sequence[Instrument] = ()
+    ) -> None:
+        self.passes = build_pipeline(pipeline) if isinstance(pipeline, str) else tuple(pipeline)
+        self.verify = verify
+        self.instruments = tuple(instruments)
+
+    @property
+    def pipeline(self) -> str:
+        """The canonical text of the pipeline."""
+        return ",".join(map(text_of, self.passes))
+
+    def run(self, model: onnx.ModelProto) -> Result:
+        """Run the passes on a copy of `model`, which itself stays as it is.
+
+        Raises
+        ------
+        PassError
+            A pass cannot do its work on the model, or left an invalid graph.
+        CheckFailedError
+            A pass broke its contract.
+        """
+        instruments: list[Instrument] = [Timing(), *self.instruments]
+        if self.verify and self.passes:
+            from fastscnn_opt.rewriting.verify import Verification
+
+            instruments.insert(1, Verification())
+        nodes_before = len(model.graph.node)
+        steps = []
+        for index, item in enumerate(self.passes):
+            report = PassReport(item.name, text_of(item), item.promise())
+            for instrument in instruments:
+                instrument.before(item, index, model)
+            try:
+                rewritten = run_pass(item, model, report)
+                for instrument in instruments:
+                    instrument.after(item, index, report, model, rewritten)
+            except BaseException as error:
+                for instrument in instruments:
+                    instrument.failed(item, index, model, error)
+                raise
+            model = rewritten
+            steps.append(report)
+        return Result(self.pipeline, model, steps, nodes_before, len(model.graph.node))
+
+
+def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.ModelProto:
+    """Run one pass on a copy of `model`, enter its steps into `report`, and return the checked result.
+
+    A pass that changes nothing returns `model` itself, so that a second run gives the same bytes.
+    """
+    import onnx_graphsurgeon as gs
+    from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
+
+    graph = gs.import_onnx(model)
+    _name_nodes(graph)
+    try:
+        for step in item.rewrite(graph):
+            (report.changes if isinstance(step, Change) else report.skips).append(step)  # type: ignore[arg-type]
+    except UserError:
+        raise
+    except Exception as error:
+        raise PassError(
+            f"the pass {item.name} failed: {type(error).__name__}: {error} (--debug shows where)"
+        ) from error
+    if not report.changes:
+        return model
+    try:
+        graph.cleanup().toposort()
+        rewritten = _export(graph, model)
+        check_model(rewritten, f"the graph after {report.text}")
+    except (ModelError, OnnxGraphSurgeonException, RuntimeError) as error:
+        raise PassError(f"the pass {item.name} left an invalid graph: {error}") from error
+    return rewritten
+
+
+def _name_nodes(graph: gs.Graph) -> None:
+    """Give every node without a name the unique name ``OpType_index``, so that it can be reported and selected."""
+    taken = {node.name for node in graph.nodes}
+    for index, node in enumerate(graph.nodes):
+        if not node.name:
+            name = f"{node.op}_{index}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            node.name = name
+
+
+def _export(graph: gs.Graph, original: onnx.ModelProto) -> onnx.ModelProto:
+    """Export with new shapes, the original's IR version and metadata, and only the operator sets in use."""
+    import onnx_graphsurgeon as gs
+
+    model = gs.export_onnx(graph)
+    model.ir_version = original.ir_version
+    model.producer_name, model.producer_version = original.producer_name, original.producer_version
+    model.doc_string = original.doc_string
+    del model.metadata_props[:]
+    model.metadata_props.extend(original.metadata_props)
+    used = {"", "ai.onnx"} | _domains(model.graph) | {node.domain for body in model.functions for node in body.node}
+    opsets = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    return infer_shapes(model)
+
+
+def _domains(graph: onnx.GraphProto) -> set[str]:
+    found = {node.domain for node in graph.node}
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                found |= _domains(body)
+    return found

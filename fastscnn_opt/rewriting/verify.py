@@ -1,0 +1,278 @@
+"""The numeric check of a contract: run the graph before and after a pass, and hold the difference against it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.errors import CheckFailedError, ModelError
+from fastscnn_opt.model import sample_inputs, save_model
+from fastscnn_opt.rewriting.contract import Contract, Feeds, Labels, Pass, Tensor
+from fastscnn_opt.rewriting.instruments import Instrument
+from fastscnn_opt.rewriting.runnable import runnable
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.rewriting.manager import PassReport
+
+EXACT_TOLERANCE = 1e-4
+"""For an exact pass: the largest deviation allowed, relative to the largest magnitude of the output.
+
+Reordering the sums of a float32 network of FastSCNN's depth moves its logits by about 1e-6 of their range in the mean
+and 1e-5 at worst;
+a window or a pixel that is off by one moves them by 1e-2 and more.
+"""
+
+_THROUGH = ("Cast", "Squeeze", "Identity", "Reshape", "Unsqueeze")
+_log = logging.getLogger(__name__)
+
+
+class ContractBreachError(CheckFailedError):
+    """A pass broke its promise; `folder` holds the ``before.onnx``, ``after.onnx`` and ``inputs.npz`` that show it."""
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+class Verification(Instrument):
+    """Holds every pass against its contract on sample inputs, in onnxruntime on the CPU."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._last: GraphRunner | None = None
+
+    def after(
+        self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
+    ) -> None:
+        """Enter ``verified`` and ``max_abs_diff`` into the report.
+
+        Raises
+        ------
+        ContractBreachError
+            With the pass, the output, the worst element and the folder that reproduces it.
+        ModelError
+            The graph before the pass does not run in onnxruntime, so nothing can be compared.
+        """
+        del index
+        if after is before:
+            report.verified, report.max_abs_diff = (None if report.contract is Contract.LOSSY else True), 0.0
+            return
+        feeds = sample_inputs(after, self.seed)
+        runner = self._last if self._last is not None and self._last.model is before else GraphRunner(before)
+        expected = item.expected(runner, feeds)
+        try:
+            self._last = GraphRunner(after)
+            actual = self._last(feeds)
+        except ModelError as error:
+            raise _breach(item, f"the graph after it does not run: {error}", before, after, feeds) from error
+        report.max_abs_diff, problem = _compare(item, expected, actual, after)
+        if problem:
+            raise _breach(item, problem, before, after, feeds)
+        report.verified = None if item.promise() is Contract.LOSSY else True
+
+
+class GraphRunner:
+    """Runs a model in onnxruntime; a label output that an ArgMax made comes with the logits behind it.
+
+    Raises
+    ------
+    ModelError
+        onnxruntime refuses the model.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        import onnxruntime as ort
+
+        self.model = model
+        self.outputs = [output.name for output in model.graph.output]
+        executable, self.logits = _expose_logits(runnable(model))
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self.session = ort.InferenceSession(
+                executable.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except _engine_errors() as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"onnxruntime refuses the graph ({reason}); to go on unchecked, use --no-verify"
+            ) from error
+        self._memo: tuple[Feeds, dict[str, Tensor]] | None = None
+
+    def __call__(self, feeds: Feeds) -> dict[str, Tensor]:
+        """Return the outputs by name."""
+        if self._memo is not None and _same(self._memo[0], feeds):
+            return dict(self._memo[1])
+        names = [*self.outputs, *(logits for logits, _ in self.logits.values())]
+        try:
+            values = dict(zip(names, self.session.run(names, dict(feeds)), strict=True))
+        except _engine_errors() as error:
+            raise ModelError(f"onnxruntime fails on the graph ({str(error).strip().splitlines()[0]})") from error
+        result: dict[str, Tensor] = {
+            name: Labels(values[name], values[self.logits[name][0]], self.logits[name][1])
+            if name in self.logits
+            else values[name]
+            for name in self.outputs
+        }
+        self._memo = (dict(feeds), result)
+        return dict(result)
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.NotImplemented,
+        state.RuntimeException,
+        ValueError,
+    )
+
+
+def _same(first: Feeds, second: Feeds) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def _expose_logits(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, tuple[str, int]]]:
+    """Make the input of every ArgMax behind an output an output too; return it by output, with the class axis."""
+    import onnx
+
+    producers = {output: node for node in model.graph.node for output in node.output}
+    logits: dict[str, tuple[str, int]] = {}
+    for output in model.graph.output:
+        node = producers.get(output.name)
+        while node is not None and node.op_type in _THROUGH:
+            node = producers.get(node.input[0])
+        if node is not None and node.op_type == "ArgMax":
+            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+            logits[output.name] = (node.input[0], axis)
+    extra = {name for name, _ in logits.values()} - {output.name for output in model.graph.output}
+    if not extra:
+        return model, logits
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(extra))
+    known = {info.name: info for info in (*model.graph.value_info, *model.graph.input)}
+    for output in exposed.graph.output:
+        if output.name in extra and output.name in known:
+            output.CopyFrom(known[output.name])
+    return exposed, logits
+
+
+@dataclass(frozen=True)
+class _Deviation:
+    """Largest deviation of one output: its size, its place, and how much is allowed."""
+
+    size: float
+    place: tuple[int, ...]
+    allowed: float
+
+
+def _compare(
+    item: Pass, expected: dict[str, Tensor], actual: dict[str, Tensor], after: onnx.ModelProto
+) -> tuple[float, str]:
+    """Return the largest deviation over the outputs, and what is wrong ("" if the promise was kept)."""
+    if list(expected) != list(actual):
+        return float("inf"), f"outputs {list(expected)} were expected, the graph has {list(actual)}"
+    declared = {output.name: output.type.tensor_type.shape for output in after.graph.output}
+    worst = 0.0
+    for name, value in expected.items():
+        problem = _form_problem(name, _values(value), _values(actual[name]), declared[name])
+        if problem:
+            return float("inf"), problem
+        deviation = _deviation(value, _values(actual[name]), _relative_tolerance(item))
+        worst = max(worst, deviation.size)
+        if item.promise() is not Contract.LOSSY and not deviation.size <= deviation.allowed:
+            where = ", ".join(map(str, deviation.place))
+            return worst, (
+                f"output {name!r} deviates by {deviation.size:.6g} at [{where}], and {deviation.allowed:.3g} is "
+                f"allowed by its contract ({item.promise()})"
+            )
+    return worst, ""
+
+
+def _values(tensor: Tensor) -> NDArray[Any]:
+    return tensor.values if isinstance(tensor, Labels) else tensor
+
+
+def _relative_tolerance(item: Pass) -> float:
+    return item.tolerance if item.promise() is Contract.ROUNDING else EXACT_TOLERANCE
+
+
+def _form_problem(name: str, expected: NDArray[Any], actual: NDArray[Any], declared: onnx.TensorShapeProto) -> str:
+    if expected.shape != actual.shape:
+        return f"output {name!r} has the shape {list(actual.shape)}, and {list(expected.shape)} was expected"
+    fixed = [dim.dim_value for dim in declared.dim if dim.HasField("dim_value")]
+    if len(fixed) == actual.ndim and fixed != list(actual.shape):
+        return f"output {name!r} is declared as {fixed} and has the shape {list(actual.shape)}"
+    if np.issubdtype(expected.dtype, np.floating) != np.issubdtype(actual.dtype, np.floating):
+        return f"output {name!r} has the type {actual.dtype}, and {expected.dtype} was expected"
+    return ""
+
+
+def _deviation(expected: Tensor, actual: NDArray[Any], relative: float) -> _Deviation:
+    if isinstance(expected, Labels):
+        return _label_deviation(expected, actual, relative)
+    if not np.issubdtype(expected.dtype, np.floating):
+        difference = np.abs(expected.astype(np.int64) - actual.astype(np.int64))
+        return _largest(difference.astype(np.float64), allowed=0.0)
+    wide = np.float64 if expected.dtype == np.float64 else np.float32
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(expected.astype(wide) - actual.astype(wide))
+    same = expected == actual  # infinities of the same sign are equal; their difference is not a number
+    difference[same | (np.isnan(expected) & np.isnan(actual))] = 0
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(finite.max()) if finite.size else 0.0
+    return _largest(np.where(np.isnan(difference), np.inf, difference), allowed=relative * scale)
+
+
+def _label_deviation(expected: Labels, actual: NDArray[Any], relative: float) -> _Deviation:
+    """Measure labels that differ by how far apart their two logits are."""
+    logits = np.moveaxis(expected.logits, expected.axis, -1)
+    wanted = expected.values.reshape(logits.shape[:-1]).astype(np.int64)
+    given = actual.reshape(logits.shape[:-1]).astype(np.int64)
+    places = np.nonzero(wanted != given)
+    if not places[0].size:
+        return _Deviation(0.0, (), 0.0)
+    if given.min() < 0 or given.max() >= logits.shape[-1]:
+        place = np.argwhere((given < 0) | (given >= logits.shape[-1]))[0]
+        return _Deviation(float("inf"), tuple(map(int, place)), 0.0)
+    scores = logits[places].astype(np.float64)
+    rows = np.arange(len(scores))
+    gaps = np.abs(scores[rows, wanted[places]] - scores[rows, given[places]])
+    worst = int(gaps.argmax())
+    allowed = relative * float(np.abs(expected.logits).max())
+    return _Deviation(float(gaps[worst]), tuple(int(axis[worst]) for axis in places), allowed)
+
+
+def _largest(difference: NDArray[np.floating[Any]], allowed: float) -> _Deviation:
+    if not difference.size:
+        return _Deviation(0.0, (), allowed)
+    index = int(difference.argmax())
+    place = tuple(int(axis) for axis in np.unravel_index(index, difference.shape))
+    return _Deviation(float(difference.reshape(-1)[index]), place, allowed)
+
+
+def _breach(
+    item: Pass, problem: str, before: onnx.ModelProto, after: onnx.ModelProto, feeds: Feeds
+) -> ContractBreachError:
+    """Write the reproducer and return the error that names it."""
+    folder = Path(tempfile.mkdtemp(prefix=f"fastscnn-opt-{item.name}-"))
+    save_model(before, folder / "before.onnx")
+    save_model(after, folder / "after.onnx")
+    arrays: dict[str, Any] = dict(feeds)
+    np.savez(folder / "inputs.npz", **arrays)
+    _log.info("reproducer of a contract breach written to %s", folder)
+    return ContractBreachError(
+        f"the pass {item.name} broke its contract: {problem}; both graphs and the input are in {folder}", folder
+    )

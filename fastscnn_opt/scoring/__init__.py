@@ -1,0 +1,1 @@
+"""Accuracy, speed, and the variant table made of both."""

@@ -1,0 +1,1 @@
+"""Engines and vendor tools that compile a model and run it."""

@@ -1,0 +1,1 @@
+"""Edits of the vendor compiler's operator sources: the white-list patches."""

@@ -1,0 +1,1 @@
+"""The registered rewrites, one per file."""

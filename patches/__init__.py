@@ -1,0 +1,1 @@
+"""White-list patches as data."""

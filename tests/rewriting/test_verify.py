@@ -1,0 +1,126 @@
+"""The numeric check: labels may differ only where two logits tie; other outputs stay within their tolerance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import pytest
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model import sample_inputs
+from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.verify import ContractBreachError, GraphRunner
+
+
+@dataclass(frozen=True)
+class Edit(Pass):
+    """Does to the graph whatever the test wants."""
+
+    name: ClassVar[str] = "edit"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    do: Callable[[Any], None]
+
+    def rewrite(self, graph):
+        self.do(graph)
+        yield Change("graph", "edited")
+
+
+@dataclass(frozen=True)
+class EditRounding(Edit):
+    """The same, with the promise of float16."""
+
+    contract: ClassVar[Contract] = Contract.ROUNDING
+
+
+@pytest.fixture
+def label_model():
+    """The first two logits are the first channel, so they tie everywhere; the label map is the ArgMax as uint8."""
+    return onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,16,32] image) => (uint8[1,16,32] labels)
+        <float[3,3,1,1] w = {1, 0, 0, 1, 0, 0, 0, 0, 1}>
+        { logits = Conv(image, w) best = ArgMax<axis=1, keepdims=0>(logits) labels = Cast<to=2>(best) }
+    """)
+
+
+def add_to_weights(amount):
+    def do(graph):
+        weights = graph.nodes[0].inputs[1]
+        weights.values = weights.values + np.float32(amount)
+
+    return do
+
+
+def set_weight(value):
+    def do(graph):
+        values = graph.nodes[0].inputs[1].values.copy()
+        values[0, 0] = value
+        graph.nodes[0].inputs[1].values = values
+
+    return do
+
+
+def test_label_outputs_come_with_the_logits_behind_them(label_model):
+    image = np.random.default_rng(0).standard_normal((1, 3, 16, 32)).astype(np.float32)
+    labels = GraphRunner(label_model)({"image": image})["labels"]
+    assert isinstance(labels, Labels)
+    logits = image[:, [0, 0, 2]]
+    np.testing.assert_array_equal(labels.values, logits.argmax(axis=1))
+    np.testing.assert_allclose(labels.logits, logits)
+
+
+def test_labels_that_differ_beyond_a_tie_break_the_contract(label_model):
+    with pytest.raises(ContractBreachError, match="output 'labels' deviates"):
+        PassManager([Edit(set_weight(-1.0))]).run(label_model)
+
+
+def test_labels_that_differ_only_at_near_ties_keep_it(label_model):
+    feeds = sample_inputs(label_model)
+    result = PassManager([Edit(set_weight(1 - 3e-5))]).run(label_model)
+    before, after = (GraphRunner(model)(feeds)["labels"].values for model in (label_model, result.model))
+    assert (before != after).any()
+    assert result.steps[0].verified is True
+
+
+def test_rounding_allows_what_its_type_loses_and_no_more(tiny_model):
+    assert PassManager([EditRounding(add_to_weights(2e-4))]).run(tiny_model).steps[0].verified
+    with pytest.raises(ContractBreachError):
+        PassManager([EditRounding(add_to_weights(2e-2))]).run(tiny_model)
+
+
+def test_exact_does_not_allow_what_rounding_allows(tiny_model):
+    with pytest.raises(ContractBreachError):
+        PassManager([Edit(add_to_weights(4e-4))]).run(tiny_model)
+
+
+def test_a_lost_output_breaks_the_contract(tiny_model):
+    tiny_model.graph.output.append(onnx.helper.make_tensor_value_info("s", onnx.TensorProto.FLOAT, [1, 3, 8, 16]))
+    with pytest.raises(
+        ContractBreachError, match=r"outputs \['output1', 's'\] were expected, the graph has \['output1'\]"
+    ):
+        PassManager([Edit(lambda graph: graph.outputs.pop())]).run(tiny_model)
+
+
+def test_an_output_of_another_shape_breaks_the_contract(tiny_model):
+    def halve(graph):
+        graph.nodes[3].inputs[2].values = np.array([1, 1, 1, 1], dtype=np.float32)
+        graph.outputs[0].shape = [1, 3, 8, 16]
+
+    with pytest.raises(ContractBreachError, match=r"has the shape \[1, 3, 8, 16\], and \[1, 3, 16, 32\] was expected"):
+        PassManager([Edit(halve)]).run(tiny_model)
+
+
+def test_infinities_that_stay_are_no_deviation(tiny_model):
+    before = PassManager([Edit(set_weight(np.inf))], verify=False).run(tiny_model).model
+    assert PassManager([Edit(add_to_weights(0.0))]).run(before).steps[0].verified
+
+
+def test_a_graph_that_cannot_run_before_the_pass_says_how_to_go_on(tiny_model):
+    tiny_model.opset_import.append(onnx.helper.make_opsetid("vendor", 1))
+    tiny_model.graph.node[1].domain, tiny_model.graph.node[1].op_type = "vendor", "Swish"
+    with pytest.raises(ModelError, match=r"Swish.*--no-verify"):
+        PassManager([Edit(add_to_weights(0.0))]).run(tiny_model)

@@ -1,0 +1,20 @@
+"""The import rules of the house, and that no engine module reaches a pass except through entry points."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_import_contracts_hold():
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_engine_never_names_the_package_of_the_passes():
+    naming = re.compile(r"^\s*(from|import)\s+fastscnn_opt\.passes", re.MULTILINE)
+    offenders = [path for path in (ROOT / "fastscnn_opt").rglob("*.py") if naming.search(path.read_text("utf-8"))]
+    assert offenders == []
