@@ -21,7 +21,7 @@ def command(
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Apply named passes to a model, verify each one, and save the result."""
+    """Apply named passes to a model and verify each one."""
     from fastscnn_opt.model import load_model, save_model
     from fastscnn_opt.rewriting.instruments import Dump, Progress
     from fastscnn_opt.rewriting.manager import PassManager

@@ -21,7 +21,7 @@ VERBS = {
     "demo": "Build and score the bundled demo variants and show their table.",
     "passes": "List the installed passes with their contracts and options.",
     "explain": "Print the manual of a pass.",
-    "apply": "Apply named passes to a model, verify each one, and save the result.",
+    "apply": "Apply named passes to a model and verify each one.",
     "export": "Turn a FastSCNN checkpoint into an ONNX model.",
     "compile": "Compile a model for a target.",
     "eval": "Score the accuracy of a model on labelled images.",
@@ -29,7 +29,7 @@ VERBS = {
     "score": "Build, compile and score every variant of a variants file.",
     "compare": "Show the variant table of one run, or two runs side by side.",
     "patch": "List, apply and revert white-list patches of the vendor compiler.",
-    "doctor": "Say what is installed, which targets work here, and what is missing.",
+    "doctor": "Say what is installed, which targets work, what is missing.",
 }
 """Every verb with its one-line summary, in the order of the help text."""
 
@@ -90,14 +90,9 @@ def run(arguments: list[str]) -> int:
     try:
         build(verb)(args=arguments, prog_name="fastscnn-opt")
     except SystemExit as leave:
+        if leave.code == INTERRUPTED:
+            typer.echo("interrupted", err=True)
         return _exit_code(leave)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `| head`; closing quietly is what every Unix tool does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except UserError as error:
         if debug:
             raise

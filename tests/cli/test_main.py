@@ -1,0 +1,99 @@
+"""The command as a whole: help, misspelled verbs, and how errors end."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fastscnn_opt.cli import main as cli
+from fastscnn_opt.errors import CheckFailedError, DataError
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Let the verb `passes` raise the error given."""
+
+    def install(error):
+        def command():
+            raise error
+
+        import fastscnn_opt.cli.passes as module
+
+        monkeypatch.setattr(module, "command", command)
+
+    return install
+
+
+def test_help_lists_every_verb(capsys):
+    assert cli.run(["--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n  {verb} " in listed for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", list(cli.VERBS))
+def test_every_verb_explains_itself(verb, capsys):
+    assert cli.run([verb, "--help"]) == 0
+    assert "Usage: fastscnn-opt" in capsys.readouterr().out
+
+
+def test_a_misspelled_verb_names_the_nearest(capsys):
+    assert cli.run(["aply"]) == 2
+    assert "Did you mean 'apply'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (DataError("a.png: is no image"), 1, "error: a.png: is no image\n"),
+        (CheckFailedError("the gate failed"), 3, "error: the gate failed\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (OSError(28, "No space left on device", "m.onnx"), 1, "error: m.onnx: No space left on device\n"),
+        (ZeroDivisionError("oops"), 1, "internal error: ZeroDivisionError: oops (run again with --debug"),
+    ],
+)
+def test_errors_end_with_one_sentence_and_their_exit_code(failing, capsys, error, code, says):
+    failing(error)
+    assert cli.run(["passes"]) == code
+    assert capsys.readouterr().err.startswith(says)
+
+
+def test_debug_shows_the_traceback(failing):
+    failing(DataError("a.png: is no image"))
+    with pytest.raises(DataError):
+        cli.run(["passes", "--debug"])
+
+
+def test_passes_lists_name_contract_and_options(capsys):
+    assert cli.run(["passes", "--format", "json"]) == 0
+    listed = {item["name"]: item for item in json.loads(capsys.readouterr().out)}
+    assert listed["resize-nearest"]["contract"] == "lossy"
+    assert {"name": "rounding", "type": "half-up|half-down|floor|ceil", "default": "half-up"} in listed[
+        "resize-nearest"
+    ]["options"]
+
+
+def test_explain_prints_the_manual_and_the_options(capsys):
+    assert cli.run(["explain", "fp16-output"]) == 0
+    assert "Contract: rounding" in capsys.readouterr().out
+
+
+def test_explain_names_the_nearest_pass(capsys):
+    assert cli.run(["explain", "simplfy"]) == 1
+    assert "did you mean 'simplify'?" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; from fastscnn_opt.cli.main import run; run(['--help']);"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'onnx_graphsurgeon', 'torch', 'pydantic', 'rich'};"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.stderr == "[]\n"
+
+
+def test_a_reader_that_goes_away_makes_no_noise():
+    command = f"{sys.executable} -m fastscnn_opt passes --format json | head -c 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == ("[", "")
