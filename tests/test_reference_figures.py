@@ -1,0 +1,34 @@
+"""On real weights and images, the way from checkpoint to mIoU gives the figures that were measured by independent means.
+
+The figures are pixel accuracy and the mean IoU over all 19 classes, with an absent class counted as 0.
+"""
+
+import json
+
+import pytest
+
+from fastscnn_opt.cli.main import run
+
+CASES = {
+    "exact pooling": ("adaptive-avgpool", 0.9596, 0.5472),
+    "AveragePool": ("adaptive-avgpool{lower=avgpool}", 0.9596, 0.5467),
+    "all nearest, half up": ("adaptive-avgpool{lower=avgpool},resize-nearest", 0.9469, 0.5161),
+    "last nearest, half up": ("adaptive-avgpool{lower=avgpool},resize-nearest{only=head}", 0.9557, 0.5338),
+    "all nearest, floor": ("adaptive-avgpool{lower=avgpool},resize-nearest{rounding=floor}", 0.6752, 0.2831),
+}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_export_apply_eval_gives_the_reference_figures(case, real_data, tmp_path, capsys):
+    pytest.importorskip("torch", reason="reading a checkpoint needs torch")
+    passes, pixel_accuracy, mean_iou = CASES[case]
+    checkpoint = real_data / "weights" / "fast_scnn_tramac_layout.pth"
+    exported, rewritten = str(tmp_path / "exported.onnx"), str(tmp_path / "rewritten.onnx")
+    assert run(["export", str(checkpoint), "-o", exported, "--pooling", "keep"]) == 0
+    assert run(["apply", exported, "--passes", passes, "-o", rewritten]) == 0
+    capsys.readouterr()
+    assert run(["eval", rewritten, "--data", str(real_data / "cityscapes"), "--format", "json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["images"] == 8
+    assert scored["pixAcc"] == pytest.approx(pixel_accuracy, abs=0.0005)
+    assert scored["mIoU_all"] == pytest.approx(mean_iou, abs=0.002)
