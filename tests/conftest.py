@@ -1,11 +1,18 @@
 """Tiny models and passes that many tests share."""
 
+import tempfile
 from pathlib import Path
 
 import onnx
 import pytest
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def temporary_files(tmp_path, monkeypatch) -> None:
+    """Keep what the code under test leaves in the temporary folder, such as reproducers, in the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture

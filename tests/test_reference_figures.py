@@ -1,4 +1,4 @@
-"""On real weights and images, the way from checkpoint to mIoU gives the figures that were measured by independent means.
+"""On real weights and images, the way from checkpoint to mIoU gives figures measured by independent means.
 
 The figures are pixel accuracy and the mean IoU over all 19 classes, with an absent class counted as 0.
 """

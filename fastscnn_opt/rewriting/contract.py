@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import numpy as np
+    import onnx
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
@@ -46,10 +48,22 @@ class Labels:
 
 Tensor: TypeAlias = "NDArray[np.generic] | Labels"
 Feeds: TypeAlias = "Mapping[str, NDArray[np.generic]]"
-Runner: TypeAlias = Callable[[Feeds], dict[str, Tensor]]
-"""Runs a graph on feeds by input name and returns its outputs by name; an output that an ArgMax made comes as
-`Labels`.
-"""
+
+
+class Runner(Protocol):
+    """Runs a model on feeds by input name.
+
+    Returns its outputs by name, in the order of the graph; an output that an ArgMax made comes as `Labels`.
+    """
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The model that it runs."""
+        ...
+
+    def __call__(self, feeds: Feeds) -> dict[str, Tensor]:
+        """Return the outputs by name."""
+        ...
 
 
 class Step:

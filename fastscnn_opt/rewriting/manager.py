@@ -168,9 +168,11 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
     A pass that changes nothing returns `model` itself, so that a second run gives the same bytes.
     """
     import onnx_graphsurgeon as gs
+    from onnx_graphsurgeon.logger import G_LOGGER
     from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
-    graph = gs.import_onnx(model)
+    G_LOGGER.severity = G_LOGGER.CRITICAL  # it prints to stdout, which belongs to the result
+    graph = gs.import_onnx(infer_shapes(model))
     _name_nodes(graph)
     try:
         for step in item.rewrite(graph):
@@ -207,6 +209,7 @@ def _name_nodes(graph: gs.Graph) -> None:
 def _export(graph: gs.Graph, original: onnx.ModelProto) -> onnx.ModelProto:
     """Export with new shapes, the original's IR version and metadata, and only the operator sets in use."""
     import onnx_graphsurgeon as gs
+    from onnx.helper import make_opsetid
 
     model = gs.export_onnx(graph)
     model.ir_version = original.ir_version
@@ -215,9 +218,11 @@ def _export(graph: gs.Graph, original: onnx.ModelProto) -> onnx.ModelProto:
     del model.metadata_props[:]
     model.metadata_props.extend(original.metadata_props)
     used = {"", "ai.onnx"} | _domains(model.graph) | {node.domain for body in model.functions for node in body.node}
-    opsets = [opset for opset in model.opset_import if opset.domain in used]
+    # A file may name the default domain twice, under both of its names; compilers refuse that.
+    versions = {"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in model.opset_import}
+    versions[""] = graph.opset
     del model.opset_import[:]
-    model.opset_import.extend(opsets)
+    model.opset_import.extend(make_opsetid(domain, version) for domain, version in versions.items() if domain in used)
     return infer_shapes(model)
 
 

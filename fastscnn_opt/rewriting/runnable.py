@@ -89,12 +89,12 @@ def _expand(graph: gs.Graph, node: gs.Node, size: tuple[int, int]) -> None:
             f"{node.name}: the height and width of its input are not known; fix the input size of the model"
         )
     rows = []
-    for top, bottom in windows(height, size[0]):
+    for row, (top, bottom) in enumerate(windows(height, size[0])):
         means = []
-        for left, right in windows(width, size[1]):
-            part = _slice(graph, source, (top, left), (bottom, right), f"{node.name}_{top}_{left}")
+        for column, (left, right) in enumerate(windows(width, size[1])):
+            part = _slice(graph, source, (top, left), (bottom, right), f"{node.name}_{row}_{column}")
             means.append(_emit(graph, "GlobalAveragePool", [part], f"{part.name}_mean"))
-        rows.append(_emit(graph, "Concat", means, f"{node.name}_row_{top}", axis=3))
+        rows.append(_emit(graph, "Concat", means, f"{node.name}_row_{row}", axis=3))
     node.outputs.clear()
     _emit(graph, "Concat", rows, f"{node.name}_rows", axis=2, output=result)
 

@@ -1,0 +1,1 @@
+"""How the batch axis flows through a graph, for `static-batch`."""

@@ -1,0 +1,165 @@
+"""Follows the batch axis from the graph inputs through every node, and changes the constants that fix its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.contract import Change
+
+from .._graph import DEFAULT_DOMAINS, append_node, unique_name
+from .inference import complete_shapes
+from .rules import CREATORS, RULES, SHAPED
+from .values import Values, constant_entries, depends_on_batch, evaluate, numbers, shape_entries
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+_SIMPLIFY = "run simplify first, or export the model with fixed shapes"
+"""Cure for shapes that are computed in ways that cannot be followed here, but are constant in the end."""
+
+
+class BatchFlow:
+    """Where the batch lies in every tensor of a graph, decided node by node in topological order.
+
+    Parameters
+    ----------
+    graph
+        Topologically sorted, with the shapes of its inner tensors.
+    old, new
+        Batch sizes before and after.
+    """
+
+    def __init__(self, graph: gs.Graph, old: int, new: int) -> None:
+        self.graph = graph
+        self.old = old
+        self.new = new
+        self.axes: dict[str, int] = {}
+        """Axis of the batch by tensor name; a tensor that is not listed has none."""
+        self.changes: list[Change] = []
+        self._values: dict[str, Values | None] = {}
+        self._copies: dict[tuple[str, int], tuple[gs.Tensor, gs.Constant]] = {}
+
+    def run(self) -> None:
+        """Follow every node; the graph inputs that carry the batch are in `axes` already.
+
+        Raises
+        ------
+        PassError
+            A node mixes the batch with something else, or is not understood.
+        """
+        for node in list(self.graph.nodes):
+            self._visit(node)
+        for original, copy in self._copies.values():
+            if not original.inputs and not original.outputs:  # all readers of this initializer took the copy
+                copy.name = original.name
+
+    def axis(self, tensor: gs.Tensor) -> int | None:
+        """Return the axis of `tensor` along which the batch lies, None if it has none."""
+        return self.axes.get(tensor.name)
+
+    def values(self, tensor: gs.Tensor) -> Values | None:
+        """Return the entries of a small tensor, symbols where not constant; None if they cannot be followed."""
+        if tensor.name not in self._values:
+            self._values[tensor.name] = constant_entries(tensor)
+        return self._values[tensor.name]
+
+    def entries(self, node: gs.Node, index: int, what: str) -> Values:
+        """Return the entries of input `index` of `node`, which is its `what`."""
+        values = self.values(node.inputs[index])
+        if values is None:
+            self.refuse(node, f"its {what} cannot be followed", cure=_SIMPLIFY)
+        return values
+
+    def shape(self, tensor: gs.Tensor, node: gs.Node) -> list[int | str | None]:
+        """Return the shape of `tensor`, an input or output of `node`, at the old batch size."""
+        if tensor.shape is None:
+            self.refuse(node, "the shape of its input is not known", cure=_SIMPLIFY)
+        return list(tensor.shape)
+
+    def refuse(
+        self, node: gs.Node, why: str, cure: str = "export the model with the batch size that you need"
+    ) -> NoReturn:
+        """Raise the error that names the node, why the batch cannot be followed through it, and what to do."""
+        raise PassError(f"{node.name} ({node.op}): {why}; {cure}")
+
+    def follow(self, node: gs.Node, index: int, entry: int, what: str) -> None:
+        """Make entry `entry` of input `index` of `node` the new batch size; it is the old one, as a constant."""
+        node.inputs[index] = self._with_batch(node.inputs[index], entry, node)
+        self.changes.append(Change(node, f"{what}: batch {self.old} -> {self.new}"))
+
+    def _visit(self, node: gs.Node) -> None:
+        values = [self.values(tensor) for tensor in node.inputs]
+        complete_shapes(node, self.graph.opset, values, self.old)
+        if any(True for _ in node.subgraphs()):
+            self.refuse(node, "the batch is not followed into its subgraph", cure=_SIMPLIFY)
+        if node.op == "Shape":
+            self._values[node.outputs[0].name] = self._shape_of(node)
+        elif any(self.axis(tensor) is not None for tensor in node.inputs):
+            self._follow_data(node, values)
+        elif (result := evaluate(node, values)) is not None:
+            self._values[node.outputs[0].name] = result
+        elif any(map(depends_on_batch, values)):
+            if node.op not in CREATORS:
+                self.refuse(node, "computes with the batch size in a way that is not followed")
+            self._set_axis(node, CREATORS[node.op](self, node))
+
+    def _follow_data(self, node: gs.Node, values: list[Values | None]) -> None:
+        if node.op not in RULES or (
+            node.domain not in DEFAULT_DOMAINS and node.op not in ("AdaptiveAvgPool2d", "ATen")
+        ):
+            self.refuse(node, "what this operator does with the batch is not known")
+        if node.op not in SHAPED and any(map(depends_on_batch, values)):
+            self.refuse(node, "computes with the batch size, so its result for one image depends on the others")
+        self._set_axis(node, RULES[node.op](self, node))
+
+    def _set_axis(self, node: gs.Node, axis: int) -> None:
+        for tensor in node.outputs:
+            if tensor.name:
+                self.axes[tensor.name] = axis
+
+    def _shape_of(self, node: gs.Node) -> Values:
+        tensor = node.inputs[0]
+        entries = shape_entries(self.shape(tensor, node), self.axis(tensor))
+        return entries[node.attrs.get("start", 0) : node.attrs.get("end")]
+
+    def _with_batch(self, tensor: gs.Tensor, entry: int, node: gs.Node) -> gs.Tensor:
+        """Return `tensor`, or a copy if something else reads it, with one entry changed to the new batch size."""
+        whole = numbers(self.values(tensor))
+        if whole is None or any(producer.op == "Concat" for producer in tensor.inputs):
+            return self._through_producer(tensor, entry, node)
+        if (tensor.name, entry) in self._copies:
+            return self._copies[tensor.name, entry][1]
+        return self._changed_constant(tensor, entry, whole)
+
+    def _changed_constant(self, tensor: gs.Tensor, entry: int, whole: list[int]) -> gs.Constant:
+        import onnx_graphsurgeon as gs
+
+        whole[entry] = self.new
+        array = np.array(whole, dtype=tensor.dtype or np.int64)
+        if isinstance(tensor, gs.Constant) and len(tensor.outputs) == 1:
+            tensor.values = array
+            return tensor
+        copy = gs.Constant(unique_name(self.graph, f"{tensor.name}_batch_{self.new}"), array)
+        self._copies[tensor.name, entry] = (tensor, copy)
+        return copy
+
+    def _through_producer(self, tensor: gs.Tensor, entry: int, node: gs.Node) -> gs.Tensor:
+        """Do the work of `_with_batch` for a tensor that is computed, one node further up."""
+        producer = tensor.inputs[0]
+        part = 0
+        if producer.op == "Concat":
+            sizes = [values.size for values in map(self.values, producer.inputs) if values is not None]
+            while entry >= sizes[part]:
+                entry -= sizes[part]
+                part += 1
+        elif producer.op not in ("Cast", "Identity"):
+            self.refuse(node, f"the batch in its shape is computed by {producer.name} ({producer.op})")
+        inputs = list(producer.inputs)
+        if len(tensor.outputs) > 1 or any(tensor is output for output in self.graph.outputs):
+            tensor = append_node(self.graph, producer.op, inputs, f"{producer.name}_batch_{self.new}", **producer.attrs)
+            producer = tensor.inputs[0]
+        producer.inputs[part] = self._with_batch(inputs[part], entry, node)
+        return tensor

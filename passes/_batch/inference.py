@@ -1,0 +1,69 @@
+"""Shape inference node by node, with the small values that inference over a whole graph loses in shape arithmetic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .values import Symbol, Values
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_graphsurgeon as gs
+
+
+def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batch: int) -> None:
+    """Fill in the shapes of the node's outputs that are not known, at the batch size `batch`, as far as can be told.
+
+    `values` are the entries of the node's inputs.
+    """
+    import onnx
+    from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+
+    named = [(tensor, entries) for tensor, entries in zip(node.inputs, values, strict=True) if tensor.name]
+    if all(_is_known(tensor) for tensor in node.outputs) or any(tensor.dtype is None for tensor, _ in named):
+        return
+    types = {tensor.name: _type(tensor) for tensor, _ in named}
+    data = {tensor.name: made for tensor, entries in named if (made := _data(tensor, entries, batch)) is not None}
+    try:
+        schema = onnx.defs.get_schema(node.op, opset, node.domain or "")
+        inferred = onnx.shape_inference.infer_node_outputs(schema, OnnxExporter.export_node(node), types, data)
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
+        return
+    for tensor in node.outputs:
+        if tensor.name in inferred and inferred[tensor.name].tensor_type.HasField("shape"):
+            found = inferred[tensor.name].tensor_type
+            tensor.shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in found.shape.dim]
+            tensor.dtype = onnx.helper.tensor_dtype_to_np_dtype(found.elem_type)
+
+
+def _is_known(tensor: gs.Tensor) -> bool:
+    return not tensor.name or (tensor.shape is not None and all(isinstance(size, int) for size in tensor.shape))
+
+
+def _type(tensor: gs.Tensor) -> onnx.TypeProto:
+    import onnx
+
+    shape = None if tensor.shape is None else list(tensor.shape)
+    return onnx.helper.make_tensor_type_proto(_onnx_type(tensor), shape)
+
+
+def _data(tensor: gs.Tensor, entries: Values | None, batch: int) -> onnx.TensorProto | None:
+    import onnx
+
+    if entries is None:
+        return None
+    plain = [batch if entry is Symbol.BATCH else entry for entry in entries.ravel().tolist()]
+    if any(isinstance(entry, Symbol) for entry in plain):
+        return None
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(_onnx_type(tensor))
+    return onnx.numpy_helper.from_array(np.array(plain, dtype=dtype).reshape(entries.shape), tensor.name)
+
+
+def _onnx_type(tensor: gs.Tensor) -> int:
+    import onnx
+
+    if isinstance(tensor.dtype, int):
+        return tensor.dtype
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)))

@@ -1,0 +1,193 @@
+"""What operators that move or select elements do with the batch axis; see `rules` for what a rule is."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .values import Symbol, numbers, slice_bounds
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+    from .flow import BatchFlow
+
+_FAR = 2**31 - 1
+"""Ends from here on mean "to the end" in Slice."""
+
+
+def only_axis(flow: BatchFlow, node: gs.Node) -> int:
+    """Return the batch axis of the first input; the others are parameters and must not carry the batch."""
+    for tensor in node.inputs[1:]:
+        if flow.axis(tensor) is not None:
+            flow.refuse(node, f"its input {tensor.name!r} carries the batch, where only a constant is followed")
+    axis = flow.axis(node.inputs[0])
+    if axis is None:
+        flow.refuse(node, "its first input does not carry the batch")
+    return axis
+
+
+def axes_of(flow: BatchFlow, node: gs.Node, rank: int) -> list[int] | None:
+    """Return the axes of an attribute (older opsets) or of the second input, counted from the front; None for all."""
+    axes = node.attrs.get("axes")
+    if axes is None and len(node.inputs) > 1 and node.inputs[1].name:
+        axes = numbers(flow.entries(node, 1, "list of axes"))
+    return None if axes is None else [axis % rank for axis in axes]
+
+
+def reshape(flow: BatchFlow, node: gs.Node) -> int:
+    """Keep the batch in front if the rest of the target holds exactly one image."""
+    if only_axis(flow, node) != 0:
+        flow.refuse(node, "the batch is not the first axis of what it reshapes")
+    entries = list(flow.entries(node, 1, "target shape"))
+    first, rest = (entries or [Symbol.MIXED])[0], entries[1:]
+    keeps_zeros = not node.attrs.get("allowzero", 0)
+    if Symbol.BATCH in rest or Symbol.MIXED in rest:
+        flow.refuse(node, "mixes the batch with other axes")
+    if first is Symbol.BATCH or (first == 0 and keeps_zeros):
+        return 0
+    image = flow.shape(node.inputs[0], node)[1:]
+    target = [image[place] if size == 0 and keeps_zeros else size for place, size in enumerate(rest)]
+    if first == -1 and not all(isinstance(size, int) for size in (*image, *target)):
+        flow.refuse(
+            node, "the size of one image is not known; run simplify first, or export the model with fixed shapes"
+        )
+    if first == flow.old:
+        flow.follow(node, 1, 0, "shape")
+    elif first != -1 or math.prod(target) != math.prod(image):  # type: ignore[arg-type]  # numbers, by the line above
+        flow.refuse(node, "mixes the batch with other axes")
+    return 0
+
+
+def flatten(flow: BatchFlow, node: gs.Node) -> int:
+    """Keep the batch in front if everything else becomes the second axis."""
+    rank = len(flow.shape(node.inputs[0], node))
+    if only_axis(flow, node) != 0 or node.attrs.get("axis", 1) % rank != 1:
+        flow.refuse(node, "mixes the batch with other axes")
+    return 0
+
+
+def resize(flow: BatchFlow, node: gs.Node) -> int:
+    """Keep the batch size, in `sizes` as an entry or in `scales` as 1."""
+    axis = only_axis(flow, node)
+    resized = list(node.attrs.get("axes", range(len(flow.shape(node.inputs[0], node)))))
+    if axis not in resized:
+        return axis
+    entry = resized.index(axis)
+    has_sizes = len(node.inputs) > 3 and node.inputs[3].name
+    index = 3 if has_sizes else min(2, len(node.inputs) - 1)
+    entries = flow.entries(node, index, "sizes" if has_sizes else "list of scales")
+    if has_sizes and entries[entry] == flow.old:
+        flow.follow(node, index, entry, "sizes")
+    elif entries[entry] != (Symbol.BATCH if has_sizes else 1):
+        flow.refuse(node, "resizes along the batch")
+    return axis
+
+
+def expand(flow: BatchFlow, node: gs.Node) -> int:
+    """Keep the batch, whose entry in the target is 1 or the batch size."""
+    axis = only_axis(flow, node)
+    entries = flow.entries(node, 1, "target shape")
+    entry = axis + entries.size - len(flow.shape(node.inputs[0], node))
+    if entry < 0:
+        return axis
+    if entries[entry] not in (1, Symbol.BATCH):
+        if entries[entry] != flow.old:
+            flow.refuse(node, "expands along the batch")
+        flow.follow(node, 1, entry, "shape")
+    return max(axis, entry)
+
+
+def tile(flow: BatchFlow, node: gs.Node) -> int:
+    """Keep the batch, which must not be repeated."""
+    axis = only_axis(flow, node)
+    if flow.entries(node, 1, "list of repeats")[axis] != 1:
+        flow.refuse(node, "repeats along the batch")
+    return axis
+
+
+def create(flow: BatchFlow, node: gs.Node) -> int:
+    """ConstantOfShape, Expand and Tile of a constant, with the batch size in the target: one part per image."""
+    entries = flow.entries(node, -1, "target shape")
+    places = [place for place, entry in enumerate(entries) if entry is Symbol.BATCH]
+    if Symbol.MIXED in list(entries) or len(places) != 1:
+        flow.refuse(node, "mixes the batch with other axes")
+    if node.op == "ConstantOfShape":
+        return places[0]
+    shape = flow.shape(node.inputs[0], node)
+    own = places[0] + len(shape) - entries.size
+    if own >= 0 and shape[own] != 1:
+        flow.refuse(node, f"its operand {node.inputs[0].name!r} has size {shape[own]} where the batch is")
+    return max(places[0], own)
+
+
+def transpose(flow: BatchFlow, node: gs.Node) -> int:
+    """Move the batch to where the permutation puts it."""
+    rank = len(flow.shape(node.inputs[0], node))
+    return list(node.attrs.get("perm", reversed(range(rank)))).index(only_axis(flow, node))
+
+
+def squeeze(flow: BatchFlow, node: gs.Node) -> int:
+    """Remove axes other than the batch; without a list of axes a batch of 1 would go, too."""
+    axis = only_axis(flow, node)
+    axes = axes_of(flow, node, len(flow.shape(node.inputs[0], node)))
+    if axes is None or axis in axes:
+        flow.refuse(node, "removes the batch axis where the batch is 1")
+    return axis - sum(removed < axis for removed in axes)
+
+
+def unsqueeze(flow: BatchFlow, node: gs.Node) -> int:
+    """Shift the batch by the axes that are put in front of it."""
+    axis = only_axis(flow, node)
+    rank = len(flow.shape(node.outputs[0], node))
+    added = axes_of(flow, node, rank) or []
+    return [place for place in range(rank) if place not in added][axis]
+
+
+def concat(flow: BatchFlow, node: gs.Node) -> int:
+    """Join batched tensors along another axis."""
+    axes = {flow.axis(tensor) for tensor in node.inputs}
+    batch = axes.pop()
+    if axes or batch is None:
+        flow.refuse(node, "joins tensors that carry the batch to others")
+    if node.attrs["axis"] % len(flow.shape(node.inputs[0], node)) == batch:
+        flow.refuse(node, "joins along the batch")
+    return batch
+
+
+def slice_(flow: BatchFlow, node: gs.Node) -> int:
+    """Select along other axes than the batch."""
+    batch = only_axis(flow, node)
+    rank = len(flow.shape(node.inputs[0], node))
+    bounds = slice_bounds(node, [flow.entries(node, index, "range") for index in range(1, len(node.inputs))])
+    if bounds is None:
+        flow.refuse(node, "takes a range that depends on the batch or on the image")
+    for start, end, axis, step in bounds:
+        if axis % rank == batch and (start != 0 or end < _FAR or step != 1):
+            flow.refuse(node, "takes some images of the batch")
+    return batch
+
+
+def gather(flow: BatchFlow, node: gs.Node) -> int:
+    """Select along another axis of batched data, or look batched indices up in a constant."""
+    data, indices = node.inputs
+    axis: int = node.attrs.get("axis", 0) % len(flow.shape(data, node))
+    batch, chosen = flow.axis(data), flow.axis(indices)
+    if batch is None and chosen is not None:
+        return axis + chosen
+    if batch is None or chosen is not None or batch == axis:
+        flow.refuse(node, "takes some images of the batch")
+    return batch if batch < axis else batch - 1 + len(flow.shape(indices, node))
+
+
+def pad(flow: BatchFlow, node: gs.Node) -> int:
+    """Pad along other axes than the batch."""
+    batch = only_axis(flow, node)
+    rank = len(flow.shape(node.inputs[0], node))
+    pads = node.attrs["pads"] if "pads" in node.attrs else list(flow.entries(node, 1, "padding"))
+    axes = list(range(rank))
+    if len(node.inputs) > 3 and node.inputs[3].name:
+        axes = [axis % rank for axis in flow.entries(node, 3, "list of axes")]
+    if batch in axes and any(pads[axes.index(batch) :: len(axes)]):
+        flow.refuse(node, "pads along the batch")
+    return batch

@@ -1,0 +1,236 @@
+"""Shape arithmetic with the batch size as a symbol: what the small integer tensors of a graph are, entry by entry.
+
+A graph computes the shapes that Reshape, Resize and others take from Shape, Gather, Slice, Concat and a few more.
+Evaluating them with a symbol in the place of the batch tells which entries follow the batch by themselves and which
+are constants.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .._graph import constant_value
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
+
+LARGEST = 256
+"""Elements of the largest constant that is looked into; shapes, pads and their indices are far smaller."""
+
+
+class Symbol(Enum):
+    """An entry that is no number."""
+
+    BATCH = "the batch size"
+    MIXED = "computed from the batch size"
+    UNKNOWN = "not known before the graph runs"
+
+
+Entry: TypeAlias = "int | float | Symbol"
+Values: TypeAlias = "NDArray[np.object_]"
+"""Entries of a tensor of rank 0 or 1 (or of an index matrix), dtype object."""
+
+
+def depends_on_batch(values: Values | None) -> bool:
+    """Tell whether any entry changes with the batch size."""
+    return values is not None and any(entry in (Symbol.BATCH, Symbol.MIXED) for entry in values.flat)
+
+
+def numbers(values: Values | None) -> list[int] | None:
+    """Return the entries as whole numbers, or None if any is not known."""
+    if values is None or any(isinstance(entry, Symbol) for entry in values.flat):
+        return None
+    return [int(entry) for entry in values.flat]
+
+
+def constant_entries(tensor: gs.Tensor) -> Values | None:
+    """Return the entries of a small numeric constant, no entries for an input that is left out, None for the rest."""
+    import onnx_graphsurgeon as gs
+
+    if not tensor.name:
+        return np.empty(0, dtype=object)
+    if isinstance(tensor, gs.Constant) and math.prod(tensor.shape) > LARGEST:
+        return None
+    value = constant_value(tensor)
+    if value is None or value.size > LARGEST or value.dtype.kind not in "iufb":
+        return None
+    return value.astype(object)
+
+
+def shape_entries(shape: list[int | str | None], batch_axis: int | None) -> Values:
+    """Return what the operator Shape gives for a tensor of this shape whose batch lies along `batch_axis`."""
+    entries: list[Entry] = [size if isinstance(size, int) else Symbol.UNKNOWN for size in shape]
+    if batch_axis is not None:
+        entries[batch_axis] = Symbol.BATCH
+    return _array(entries)
+
+
+def evaluate(node: gs.Node, inputs: list[Values | None]) -> Values | None:
+    """Return the entries of the node's output from those of its inputs; None if they cannot be followed."""
+    followed = [values for values in inputs if values is not None]
+    if node.op not in _RULES or not followed or len(followed) < len(inputs) or len(node.outputs) != 1:
+        return None
+    return _RULES[node.op](node, followed)
+
+
+_Rule: TypeAlias = "Callable[[gs.Node, list[Values]], Values | None]"
+
+
+def _array(entries: Any) -> Values:
+    made = np.empty(np.shape(entries), dtype=object)
+    made[...] = entries
+    return made
+
+
+def _elementwise(compute: Callable[..., Entry]) -> _Rule:
+    """Apply `compute` entry by entry; an operand that is a symbol makes the result one."""
+
+    def entry(*operands: Entry) -> Entry:
+        if not any(isinstance(operand, Symbol) for operand in operands):
+            return compute(*operands)
+        mixed = any(operand in (Symbol.BATCH, Symbol.MIXED) for operand in operands)
+        return Symbol.MIXED if mixed else Symbol.UNKNOWN
+
+    return _by_entry(entry)
+
+
+def _by_entry(compute: Callable[..., Entry]) -> _Rule:
+    """Apply `compute` entry by entry, to symbols too, with broadcasting."""
+
+    def rule(_: gs.Node, inputs: list[Values]) -> Values:
+        arrays = np.broadcast_arrays(*inputs)
+        entries = [compute(*operands) for operands in zip(*(array.flat for array in arrays), strict=True)]
+        return _array(entries).reshape(arrays[0].shape)
+
+    return rule
+
+
+def _divide(dividend: float, divisor: float) -> Entry:
+    """Divide as ONNX does: whole numbers are truncated towards zero."""
+    if not divisor:
+        return Symbol.UNKNOWN
+    quotient = dividend / divisor
+    return int(quotient) if isinstance(dividend, int) and isinstance(divisor, int) else quotient
+
+
+def _equal(first: Entry, second: Entry) -> Entry:
+    """Compare two entries; a batch size is never zero or negative, such as the -1 that exporters look for."""
+    symbols = [operand for operand in (first, second) if isinstance(operand, Symbol)]
+    others = [operand for operand in (first, second) if not isinstance(operand, Symbol)]
+    if not symbols:
+        return first == second
+    if symbols == [Symbol.BATCH] and others[0] < 1:
+        return False
+    return Symbol.UNKNOWN if set(symbols) == {Symbol.UNKNOWN} else Symbol.MIXED
+
+
+def _where(condition: Entry, first: Entry, second: Entry) -> Entry:
+    if isinstance(condition, Symbol):
+        return condition
+    return first if condition else second
+
+
+def _cast(node: gs.Node, inputs: list[Values]) -> Values | None:
+    import onnx
+
+    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attrs["to"])).kind
+    if kind not in "iuf":
+        return None
+    number: Callable[[Any], Entry] = float if kind == "f" else int
+    entries = [entry if isinstance(entry, Symbol) else number(entry) for entry in inputs[0].flat]
+    return _array(entries).reshape(inputs[0].shape)
+
+
+def _concat(_: gs.Node, inputs: list[Values]) -> Values | None:
+    return np.concatenate(inputs) if all(values.ndim == 1 for values in inputs) else None
+
+
+def _gather(_: gs.Node, inputs: list[Values]) -> Values | None:
+    indices = numbers(inputs[1])
+    if indices is None or inputs[0].ndim != 1:
+        return None
+    return _array([inputs[0][index] for index in indices]).reshape(inputs[1].shape)
+
+
+def _slice(node: gs.Node, inputs: list[Values]) -> Values | None:
+    data = inputs[0]
+    bounds = slice_bounds(node, inputs[1:])
+    if bounds is None:
+        return None
+    for start, end, axis, step in bounds:
+        whole = [slice(None)] * data.ndim
+        whole[axis] = slice(start, end, step)
+        data = data[tuple(whole)]
+    return data
+
+
+def slice_bounds(node: gs.Node, inputs: Sequence[Values | None]) -> list[tuple[int, int, int, int]] | None:
+    """Return start, end, axis and step of every axis of a Slice; None if one is not known.
+
+    `inputs` are the entries of its inputs after the first.
+    """
+    if "starts" in node.attrs:  # before opset 10
+        starts, ends = node.attrs["starts"], node.attrs["ends"]
+        axes, steps = node.attrs.get("axes"), None
+    else:
+        given = [numbers(values) for values in inputs]
+        if len(given) < 2 or any(part is None for part in given):
+            return None
+        starts, ends, axes, steps = (*given, None, None)[:4]
+    return list(zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True))
+
+
+def _reshape(_: gs.Node, inputs: list[Values]) -> Values | None:
+    target = numbers(inputs[1])
+    return None if target is None or 0 in target else inputs[0].reshape(target)
+
+
+def _unsqueeze(_: gs.Node, inputs: list[Values]) -> Values | None:
+    return inputs[0].reshape(1) if inputs[0].ndim == 0 else None
+
+
+def _squeeze(_: gs.Node, inputs: list[Values]) -> Values | None:
+    return inputs[0].reshape(()) if inputs[0].size == 1 else None
+
+
+def _transpose(node: gs.Node, inputs: list[Values]) -> Values:
+    return inputs[0].transpose(node.attrs.get("perm"))
+
+
+def _constant_of_shape(node: gs.Node, inputs: list[Values]) -> Values | None:
+    shape = numbers(inputs[0])
+    if shape is None or math.prod(shape) > LARGEST:
+        return None
+    fill = node.attrs.get("value")
+    return np.full(shape, 0.0 if fill is None else np.asarray(fill.values).item(), dtype=object)
+
+
+_RULES: Mapping[str, _Rule] = {
+    "Add": _elementwise(operator.add),
+    "Cast": _cast,
+    "Ceil": _elementwise(lambda number: float(math.ceil(number))),
+    "Concat": _concat,
+    "ConstantOfShape": _constant_of_shape,
+    "Div": _elementwise(_divide),
+    "Equal": _by_entry(_equal),
+    "Floor": _elementwise(lambda number: float(math.floor(number))),
+    "Gather": _gather,
+    "Identity": lambda _, inputs: inputs[0],
+    "Max": _elementwise(lambda *operands: max(operands)),
+    "Min": _elementwise(lambda *operands: min(operands)),
+    "Mul": _elementwise(operator.mul),
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Squeeze": _squeeze,
+    "Sub": _elementwise(operator.sub),
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Where": _by_entry(_where),
+}

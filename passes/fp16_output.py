@@ -1,0 +1,59 @@
+"""Half-precision outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+
+from ._graph import append_node, detach_output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_graphsurgeon as gs
+
+_FLOAT16 = 10
+"""TensorProto.FLOAT16."""
+
+
+@dataclass(frozen=True)
+class Fp16Output(Pass):
+    """Give the graph float16 outputs, which halves the bytes that leave the device.
+
+    1. An output of type float32 or float64 becomes float16 by a Cast at its end; it keeps its name, shape and place.
+    2. An output that is float16 already, or no float, is left alone and reported.
+    3. The network inside keeps its types. Values beyond 65504 would become infinite, which verification refuses.
+    """
+
+    name: ClassVar[str] = "fp16-output"
+    contract: ClassVar[Contract] = Contract.ROUNDING
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Put a Cast to float16 in front of every wider float output."""
+        for output in graph.outputs:
+            if output.dtype == np.float16:
+                yield Skip(output, "is float16 already")
+            elif output.dtype not in (np.float32, np.float64):
+                yield Skip(output, f"is {_type_name(output)}, not float32 or float64")
+            elif not output.inputs:
+                yield Skip(output, "is no result of a node")
+            else:
+                before = _type_name(output)
+                inner = detach_output(graph, output, before)
+                append_node(graph, "Cast", [inner], f"{output.name}_to_float16", output=output, to=_FLOAT16)
+                output.dtype = np.dtype(np.float16)
+                yield Change(output, f"{before} -> float16")
+
+
+def _type_name(tensor: gs.Tensor) -> str:
+    import onnx
+
+    if tensor.dtype is None:
+        return "of unknown type"
+    if isinstance(tensor.dtype, int):  # a type that numpy does not have, such as bfloat16
+        return str(onnx.TensorProto.DataType.Name(tensor.dtype)).lower()
+    return str(np.dtype(tensor.dtype).name)

@@ -1,0 +1,106 @@
+"""onnx-simplifier as a pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.model import ADAPTIVE_POOL
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+
+from ._graph import DEFAULT_DOMAINS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+    import onnx_graphsurgeon as gs
+
+_KEPT_DOMAIN = "fastscnn_opt.kept"
+"""Stands in for the default domain at vendor operators, which onnx-simplifier knows as custom operators only
+elsewhere."""
+
+_MOST_ROUNDS = 8
+"""Rounds of onnx-simplifier before giving up on a fixed point; two are usual."""
+
+
+@dataclass(frozen=True)
+class Simplify(Pass):
+    """Fold constants and remove needless nodes with onnx-simplifier.
+
+    1. Whatever depends on constants and fixed shapes only, such as shape arithmetic, becomes a constant; nodes that do
+       nothing go.
+    2. ``optimize=true`` (default) also fuses, for instance BatchNormalization into Conv; ``optimize=false`` leaves
+       that out.
+    3. It runs until nothing changes any more. The change is reported as the count of every operator before and after.
+    4. Operators outside ONNX, such as an ``AdaptiveAvgPool2d`` that is not lowered yet, stay as they are.
+    """
+
+    name: ClassVar[str] = "simplify"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    optimize: bool = True
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Replace the content of the graph by the simplified one.
+
+        Raises
+        ------
+        PassError
+            onnx-simplifier fails on the graph, or its own check does.
+        """
+        import onnx_graphsurgeon as gs
+
+        for node in graph.nodes:
+            if node.op == ADAPTIVE_POOL and node.domain in DEFAULT_DOMAINS:
+                node.domain = _KEPT_DOMAIN
+        before = gs.export_onnx(graph)
+        simplified = self._fixed_point(before)
+        _graft(graph, gs.import_onnx(simplified))
+        counts = _difference(_inventory(before), _inventory(simplified))
+        yield Change("graph", counts) if counts else Skip("graph", "nothing to simplify")
+
+    def _fixed_point(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        for _ in range(_MOST_ROUNDS):
+            simplified = self._round(model)
+            if _inventory(simplified) == _inventory(model):
+                return model
+            model = simplified
+        return model
+
+    def _round(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        import onnxsim
+
+        try:
+            simplified: onnx.ModelProto
+            simplified, passed = onnxsim.simplify(model, perform_optimization=self.optimize)
+        except (RuntimeError, ValueError) as error:
+            raise PassError(f"onnx-simplifier fails on the graph ({str(error).strip().splitlines()[0]})") from error
+        if not passed:
+            raise PassError(
+                "onnx-simplifier's own check of its result failed; leave out simplify, or try optimize=false"
+            )
+        return simplified
+
+
+def _inventory(model: onnx.ModelProto) -> Counter[str]:
+    """Count the operators and the initializers of a model."""
+    counts = Counter(node.op_type for node in model.graph.node)
+    counts["initializer"] = len(model.graph.initializer)
+    return counts
+
+
+def _difference(before: Counter[str], after: Counter[str]) -> str:
+    kinds = sorted(kind for kind in before.keys() | after.keys() if before[kind] != after[kind])
+    return ", ".join(f"{kind} {before[kind]} -> {after[kind]}" for kind in kinds)
+
+
+def _graft(graph: gs.Graph, source: gs.Graph) -> None:
+    """Give `graph` the content of `source`."""
+    for node in source.nodes:
+        if node.domain == _KEPT_DOMAIN:
+            node.domain = None
+    graph.nodes, graph.inputs, graph.outputs = source.nodes, source.inputs, source.outputs
+    graph.opset, graph.import_domains, graph.functions = source.opset, source.import_domains, source.functions

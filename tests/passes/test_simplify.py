@@ -1,0 +1,112 @@
+"""simplify: what is folded and fused, what survives, and silence on the standard streams."""
+
+import numpy as np
+import onnx
+import onnxsim
+import pytest
+import torch
+
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.manager import PassManager
+
+ARITHMETIC = """
+    g (float[1,3,8,8] x) => (float[1,3,16,16] y) {
+        shape = Shape(x)
+        zero = Constant<value_ints=[0]>()
+        two = Constant<value_ints=[2]>()
+        front = Slice(shape, zero, two)
+        size = Constant<value_ints=[16,16]>()
+        sizes = Concat<axis=0>(front, size)
+        [up] y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , , sizes)
+    }
+"""
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def test_shape_arithmetic_is_folded_and_counted(parse, rewrite, run, image):
+    result = rewrite(parse(ARITHMETIC), "simplify")
+    assert [op for op in operators(result.model) if op != "Constant"] == ["Resize"]
+    (change,) = result.steps[0].changes
+    assert change.node == "graph"
+    assert "Concat 1 -> 0" in change.what
+    assert "Shape 1 -> 0" in change.what
+    x = image(1, 3, 8, 8)
+    expected = torch.nn.functional.interpolate(torch.from_numpy(x), (16, 16), mode="bilinear", align_corners=True)
+    np.testing.assert_allclose(run(result.model, x)[0], expected.numpy(), atol=1e-5)
+
+
+def test_optimize_fuses_batch_normalisation(segmenter, rewrite):
+    result = rewrite(segmenter, "simplify")
+    assert "BatchNormalization" not in operators(result.model)
+    assert "BatchNormalization 1 -> 0" in result.steps[0].changes[0].what
+    assert result.steps[0].verified is True
+
+
+def test_without_optimize_nothing_is_fused(segmenter, rewrite):
+    assert "BatchNormalization" in operators(rewrite(segmenter, "simplify{optimize=false}").model)
+
+
+def test_fused_normalisation_computes_what_pytorch_does(segmenter, rewrite, run, image):
+    model = rewrite(segmenter, "simplify").model
+    weights = {init.name: torch.tensor(onnx.numpy_helper.to_array(init)) for init in segmenter.graph.initializer}
+    x = image(1, 3, 32, 64)
+    stem = torch.nn.functional.conv2d(torch.from_numpy(x), weights["w_stem"], weights["b_stem"], stride=4)
+    statistics = (weights["mean"], weights["variance"], weights["scale"], weights["shift"])
+    features = torch.nn.functional.batch_norm(stem, *statistics).relu()
+    logits = torch.nn.functional.conv2d(features, weights["w_aux"])
+    expected = torch.nn.functional.interpolate(logits, (32, 64), mode="bilinear", align_corners=True)
+    np.testing.assert_allclose(run(model, x)[1], expected.numpy(), atol=1e-4)
+
+
+def test_names_of_nodes_inputs_and_outputs_stay(segmenter, rewrite):
+    model = rewrite(segmenter, "simplify").model
+    assert {"stem", "pool1", "up3", "main_up"} <= {node.name for node in model.graph.node}
+    assert [value.name for value in model.graph.input] == ["image"]
+    assert [value.name for value in model.graph.output] == ["output1", "output2"]
+
+
+@pytest.mark.parametrize("first", ["", "adaptive-avgpool{lower=native}"])
+def test_adaptive_pooling_of_any_domain_survives(segmenter, rewrite, first):
+    before = PassManager(first).run(segmenter).model
+    after = rewrite(before, "simplify").model
+    pools = [[node.domain for node in model.graph.node if "Pool" in node.op_type] for model in (before, after)]
+    assert pools[0] == pools[1]
+    assert len(pools[1]) == 2
+    assert after.opset_import == before.opset_import
+
+
+def test_a_simple_graph_is_left_alone(parse, rewrite):
+    model = parse("g (float[2] x) => (float[2] y) { [relu] y = Relu(x) }")
+    result = rewrite(model, "simplify")
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("graph", "nothing to simplify")]
+    assert result.model.SerializeToString() == model.SerializeToString()
+
+
+def test_a_dynamic_batch_stays_dynamic(parse, rewrite):
+    model = rewrite(parse(ARITHMETIC.replace("[1,", "[N,")), "simplify").model
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
+
+
+@pytest.mark.parametrize("first", ["", "adaptive-avgpool{lower=native},"])
+def test_nothing_is_printed(segmenter, capfd, first):
+    PassManager(f"{first}simplify").run(segmenter)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_its_own_failed_check_is_an_error(segmenter, monkeypatch):
+    monkeypatch.setattr(onnxsim, "simplify", lambda model, **_: (model, False))
+    with pytest.raises(PassError, match="onnx-simplifier's own check of its result failed"):
+        PassManager("simplify").run(segmenter)
+
+
+def test_its_exceptions_become_one_sentence(segmenter, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("bad node\nwith a long trace")
+
+    monkeypatch.setattr(onnxsim, "simplify", fail)
+    with pytest.raises(PassError, match=r"^onnx-simplifier fails on the graph \(bad node\)"):
+        PassManager("simplify").run(segmenter)

@@ -1,0 +1,229 @@
+"""static-batch: the new graph against the old one image by image, what must not change, and what it refuses."""
+
+import io
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from fastscnn_opt.errors import PassError, PipelineError
+from fastscnn_opt.rewriting.manager import PassManager
+
+
+def constant(model: onnx.ModelProto, name: str) -> list[int]:
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    return onnx.numpy_helper.to_array(tensor).tolist()
+
+
+def shape(value: onnx.ValueInfoProto) -> list[int | str]:
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def changes(result) -> dict[str, str]:
+    return {change.node: change.what for change in result.steps[0].changes}
+
+
+@pytest.fixture
+def check(rewrite, run, image):
+    """Rewrite a batch-1 model to a batch and compare every output with the old model, image by image."""
+
+    def compare(model: onnx.ModelProto, batch: int = 3):
+        result = rewrite(model, f"static-batch{{n={batch}}}")
+        x = image(batch, *shape(model.graph.input[0])[1:])
+        singles = [run(model, x[index : index + 1]) for index in range(batch)]
+        for index, output in enumerate(run(result.model, x)):
+            np.testing.assert_allclose(output, np.concatenate([single[index] for single in singles]), atol=1e-6)
+        assert all(shape(value)[0] == batch for value in (*result.model.graph.input, *result.model.graph.output))
+        return result
+
+    return compare
+
+
+class OldStyle(nn.Module):
+    """What exporters make of a pyramid: padding and sizes by arithmetic, views with constants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2)
+        self.bin = nn.Conv2d(8, 4, 1)
+        self.head = nn.Conv2d(12, 5, 1)
+
+    def forward(self, image):
+        x = nn.functional.relu6(self.stem(image))
+        pooled = nn.functional.avg_pool2d(nn.functional.pad(x, (0, 0, 0, 0)), (4, 8), (4, 8))
+        pooled = nn.functional.interpolate(self.bin(pooled), x.shape[2:], mode="bilinear", align_corners=True)
+        y = self.head(torch.cat([x, pooled], 1))
+        y = y.view(y.size(0), -1).reshape(y.shape)
+        return nn.functional.interpolate(y, image.shape[2:], mode="bilinear", align_corners=True)
+
+
+def exported(network: nn.Module, batch: int, opset: int, *, dynamic: bool = False) -> onnx.ModelProto:
+    buffer = io.BytesIO()
+    axes = {"image": {0: "N"}, "output1": {0: "N"}} if dynamic else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (torch.zeros(batch, 3, 17, 33),),
+            buffer,
+            opset_version=opset,
+            dynamo=False,
+            input_names=["image"],
+            output_names=["output1"],
+            dynamic_axes=axes,
+        )
+    return onnx.load_from_string(buffer.getvalue())
+
+
+@pytest.mark.parametrize(("opset", "old", "new"), [(11, 1, 4), (11, 4, 1), (13, 1, 16), (16, 3, 2)])
+def test_an_export_with_shape_arithmetic_gets_another_batch(rewrite, run, image, opset, old, new):
+    network = OldStyle().eval()
+    model = exported(network, old, opset)
+    assert {"Shape", "Slice", "Concat", "Pad", "Reshape"} <= {node.op_type for node in model.graph.node}
+    result = rewrite(model, f"static-batch{{n={new}}}")
+    assert result.steps[0].verified is True
+    x = image(new, 3, 17, 33)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
+
+
+def test_a_dynamic_batch_becomes_fixed(rewrite, run, image):
+    network = OldStyle().eval()
+    result = rewrite(exported(network, 1, 13, dynamic=True), "static-batch{n=2}")
+    assert changes(result) == {"image": "batch dynamic -> 2", "output1": "batch dynamic -> 2"}
+    assert shape(result.model.graph.input[0])[0] == shape(result.model.graph.output[0])[0] == 2
+    x = image(2, 3, 17, 33)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
+
+
+def test_a_last_part_that_is_not_full_is_filled_up(segmenter, rewrite):
+    four = rewrite(segmenter, "static-batch{n=4}").model
+    step = rewrite(four, "static-batch{n=6}").steps[0]
+    assert (step.verified, step.max_abs_diff) == (True, 0.0)
+
+
+def test_an_output_without_the_dynamic_batch_is_refused(parse):
+    model = parse("g (float[N,2] x) => (float[N,2] y, float[1,2] w) { y = Relu(x) w = ReduceMax<axes=[0]>(x) }")
+    with pytest.raises(PassError, match="output 'w' does not carry the batch in front"):
+        PassManager("static-batch{n=3}").run(model)
+
+
+def test_sizes_that_several_nodes_share_change_once(segmenter, check):
+    result = check(segmenter, 4)
+    assert constant(result.model, "inner") == [4, 4, 8, 16]
+    assert constant(result.model, "outer") == [4, 5, 32, 64]
+    assert changes(result) == {
+        **dict.fromkeys(("up1", "up3", "main_up", "aux_up"), "sizes: batch 1 -> 4"),
+        **dict.fromkeys(("image", "output1", "output2"), "batch 1 -> 4"),
+    }
+
+
+def test_labels_are_compared_with_their_logits(segmenter, rewrite):
+    result = rewrite(segmenter, "argmax-output,static-batch{n=3}")
+    assert [step.verified for step in result.steps] == [True, True]
+    assert shape(result.model.graph.output[0]) == [3, 32, 64]
+
+
+def test_a_batch_that_is_there_already_is_left_alone(segmenter, rewrite):
+    result = rewrite(segmenter, "static-batch{n=1}")
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("image", "the batch is 1 already")]
+    assert result.model.SerializeToString() == segmenter.SerializeToString()
+
+
+@pytest.mark.parametrize("target", ["1, -1", "0, -1", "-1, 24", "1, 24", "1, 2, 12", "0, 0, -1", "1, 1, 24"])
+def test_reshape_keeps_one_row_per_image(parse, check, target):
+    check(
+        parse(f"""
+            g (float[1,2,3,4] x) => (float[{", ".join("abc"[: target.count(",") + 1])}] y)
+            <int64[{target.count(",") + 1}] target = {{{target}}}> {{ y = Reshape(x, target) }}
+        """)
+    )
+
+
+def test_the_batch_of_a_shape_that_is_put_together_is_changed(parse, check):
+    result = check(
+        parse("""
+            g (float[1,2,3,4] x) => (float[1,6,4] y) <int64[1] one = {1}, int64[1] six = {6}> {
+                shape = Shape(x)
+                place = Constant<value_int=3>()
+                width = Gather(shape, place)
+                axes = Constant<value_ints=[0]>()
+                widths = Unsqueeze(width, axes)
+                target = Concat<axis=0>(one, six, widths)
+                [view] y = Reshape(x, target)
+            }
+        """)
+    )
+    assert changes(result)["view"] == "shape: batch 1 -> 3"
+    assert constant(result.model, "one") == [3]
+
+
+def test_a_constant_that_means_something_else_too_is_copied(parse, check):
+    model = parse("""
+        g (float[1,2,1,4] x) => (float[1,1,8] y, float[1,1,1,4] z) <int64[1] one = {1}, int64[1] rest = {-1}> {
+            target = Concat<axis=0>(one, one, rest)
+            y = Reshape(x, target)
+            zero = Constant<value_ints=[0]>()
+            z = Slice(x, zero, one, one)
+        }
+    """)
+    result = check(model)
+    assert constant(result.model, "one") == [1]
+
+
+def test_arithmetic_that_other_nodes_share_is_copied(parse, check):
+    result = check(
+        parse("""
+            g (float[1,2,3,4] x) => (float[1,2,12] y, float[1,2,12] z)
+            <int64[1] one = {1}, float[24] weights = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24}> {
+                whole = Shape(x)
+                start = Constant<value_ints=[1]>()
+                end = Constant<value_ints=[2]>()
+                channels = Slice(whole, start, end)
+                rest = Constant<value_ints=[-1]>()
+                target = Concat<axis=0>(one, channels, rest)
+                [of_image] y = Reshape(x, target)
+                [of_weights] w = Reshape(weights, target)
+                z = Add(y, w)
+            }
+        """)
+    )
+    assert changes(result)["of_image"] == "shape: batch 1 -> 3"
+    assert constant(result.model, "one") == [1]
+
+
+def test_an_input_of_parameters_stays(parse, rewrite, run, image):
+    model = parse("g (float[1,3,4,2] x, float[2] scale) => (float[1,3,4,2] y) { y = Mul(x, scale) }")
+    result = rewrite(model, "static-batch{n=3}")
+    x, scale = image(3, 3, 4, 2), image(2)
+    np.testing.assert_allclose(run(result.model, x, scale)[0], x * scale, rtol=1e-6)
+
+
+def test_inputs_that_disagree_are_refused(parse):
+    model = parse("g (float[1,2] x, float[2,2] z) => (float[2,2] y) { y = Add(x, z) }")
+    with pytest.raises(PassError, match=r"the inputs disagree about the batch \('z' has 2, 'x' has 1\)"):
+        PassManager("static-batch{n=3}").run(model)
+
+
+def test_a_graph_without_a_batch_is_refused(parse):
+    with pytest.raises(PassError, match="none carries a batch"):
+        PassManager("static-batch{n=3}").run(parse("g (float[2] x) => (float[2] y) { y = Relu(x) }"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("static-batch", "needs the option 'n'"),
+        ("static-batch{n=0}", "n=0 is no batch size; it must be 1 or more"),
+        ("static-batch{n=two}", "n takes a whole number"),
+    ],
+)
+def test_a_wrong_batch_size_is_an_error_of_the_pipeline(text, message):
+    with pytest.raises(PipelineError, match=message):
+        PassManager(text)
