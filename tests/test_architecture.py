@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -18,3 +19,14 @@ def test_the_engine_never_names_the_package_of_the_passes():
     naming = re.compile(r"^\s*(from|import)\s+fastscnn_opt\.passes", re.MULTILINE)
     offenders = [path for path in (ROOT / "fastscnn_opt").rglob("*.py") if naming.search(path.read_text("utf-8"))]
     assert offenders == []
+
+
+def test_every_package_is_installed():
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    homes = {"fastscnn_opt": "", "passes": "fastscnn_opt.", "patches": "fastscnn_opt."}
+    found = {
+        prefix + ".".join(path.parent.relative_to(ROOT).parts)
+        for folder, prefix in homes.items()
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(configuration["tool"]["setuptools"]["packages"]) == found

@@ -1,0 +1,215 @@
+"""Read the tables of the Ascend profiler: one line per executed operator (`op_summary`), one per type (`op_statistic`).
+
+Columns are found by name, because releases differ in their number, order and spelling.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from itertools import zip_longest
+from math import isfinite, nan
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOT_AVAILABLE = ("", "n/a", "na", "-")
+
+
+@dataclass(frozen=True)
+class TensorColumn:
+    """One input or output of an operator as the profile names it.
+
+    `shape` is None where the profile does not tell it, and empty for a scalar. `dtype` is lower case and without its
+    prefix (``float16``), `format` upper case (``NCHW``).
+    """
+
+    shape: tuple[int, ...] | None
+    dtype: str
+    format: str
+
+
+@dataclass(frozen=True)
+class OperatorRun:
+    """One line of `op_summary`: an operator that was executed. Times are in microseconds, None where not available."""
+
+    line: int
+    name: str
+    op_type: str
+    core: str
+    duration_us: float | None
+    aicore_time_us: float | None
+    inputs: tuple[TensorColumn, ...]
+    outputs: tuple[TensorColumn, ...]
+
+
+@dataclass(frozen=True)
+class OperatorType:
+    """One line of `op_statistic`: all runs of one operator type on one kind of core. Times are in microseconds."""
+
+    line: int
+    op_type: str
+    core: str
+    count: int
+    total_us: float
+    min_us: float
+    avg_us: float
+    max_us: float
+    ratio_percent: float
+    model: str | None
+    device: str | None
+
+
+def read_op_summary(path: Path) -> list[OperatorRun]:
+    """Read an `op_summary_*.csv` of any release.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, a column is missing, or a value is not what its column holds; the message names the
+        line.
+    """
+    return [
+        OperatorRun(
+            line=row.line,
+            name=row.text("op name"),
+            op_type=row.text("op type", "op_type"),
+            core=core_kind(row.text("task type", "core type")),
+            duration_us=row.number("task duration", "duration"),
+            aicore_time_us=row.optional_number("aicore time", "aic time"),
+            inputs=row.tensors("input"),
+            outputs=row.tensors("output"),
+        )
+        for row in _rows(path)
+    ]
+
+
+def read_op_statistic(path: Path) -> list[OperatorType]:
+    """Read an `op_statistic_*.csv` of any release.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, a column is missing, or a value is not what its column holds; the message names the
+        line.
+    """
+    return [
+        OperatorType(
+            line=row.line,
+            op_type=row.text("op type"),
+            core=core_kind(row.text("core type", "task type")),
+            count=int(row.needed_number("count")),
+            total_us=row.needed_number("total time"),
+            min_us=row.needed_number("min time"),
+            avg_us=row.needed_number("avg time"),
+            max_us=row.needed_number("max time"),
+            ratio_percent=row.needed_number("ratio"),
+            model=row.optional_text("model name"),
+            device=row.optional_text("device id"),
+        )
+        for row in _rows(path)
+    ]
+
+
+def core_kind(text: str) -> str:
+    """Return a core type in the spelling of newer releases: ``AI Core`` and ``AI_CORE`` are both ``AI_CORE``."""
+    return re.sub(r"[\s_]+", "_", text.strip()).upper()
+
+
+@dataclass(frozen=True)
+class _Row:
+    path: Path
+    line: int
+    cells: dict[str, str]
+
+    def text(self, *names: str) -> str:
+        """Return the cell of the first of these columns that the file has."""
+        for name in names:
+            if name in self.cells:
+                return self.cells[name]
+        raise DataError(f"{self.path}: the column {names[0].title()!r} is missing from the first line")
+
+    def optional_text(self, *names: str) -> str | None:
+        return next((self.cells[name] for name in names if name in self.cells), None)
+
+    def number(self, *names: str) -> float | None:
+        text = self.text(*names)
+        if text.lower() in NOT_AVAILABLE:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            number = nan
+        if not isfinite(number):
+            raise DataError(f"{self.path}, line {self.line}: {names[0].title()} is {text!r}, not a number")
+        return number
+
+    def optional_number(self, *names: str) -> float | None:
+        present = [name for name in names if name in self.cells]
+        return self.number(*present) if present else None
+
+    def needed_number(self, *names: str) -> float:
+        number = self.number(*names)
+        if number is None:
+            raise DataError(f"{self.path}, line {self.line}: {names[0].title()} is not available")
+        return number
+
+    def tensors(self, side: str) -> tuple[TensorColumn, ...]:
+        """Return the inputs or outputs: three columns for shape, type and format, tensors parted by semicolons."""
+        shapes, dtypes, formats = (
+            self.text(f"{side} {what}").replace('"', "").split(";") for what in ("shapes", "data types", "formats")
+        )
+        return tuple(
+            TensorColumn(self._shape(shape, side, dtype), _dtype(dtype), form.strip().upper())
+            for shape, dtype, form in zip_longest(shapes, dtypes, formats, fillvalue="")
+        )
+
+    def _shape(self, text: str, side: str, dtype: str) -> tuple[int, ...] | None:
+        text = text.strip()
+        if not text and dtype.strip().lower() not in NOT_AVAILABLE:
+            return ()
+        if text.lower() in NOT_AVAILABLE:
+            return None
+        try:
+            return tuple(int(extent) for extent in text.split(","))
+        except ValueError:
+            raise DataError(
+                f"{self.path}, line {self.line}: {side.title()} Shapes holds {text!r}, not a list of integers"
+            ) from None
+
+
+def _dtype(text: str) -> str:
+    return text.strip().lower().removeprefix("dt_")
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = [_column(cell) for cell in next(reader, [])]
+            if "op type" not in header:
+                raise DataError(
+                    f"{path}: the column 'Op Type' is missing from the first line; is this a table of the profiler?"
+                )
+            for cells in reader:
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise DataError(
+                        f"{path}, line {reader.line_num}: {len(cells)} cells for {len(header)} columns; is it cut off?"
+                    )
+                yield _Row(path, reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV table: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _column(text: str) -> str:
+    """Return a column name without case, unit and underscores: ``Task Duration(us)`` is ``task duration``."""
+    return re.sub(r"[\s_]+", " ", re.sub(r"\(.*?\)", "", text)).strip().lower()

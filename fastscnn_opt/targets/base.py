@@ -1,0 +1,94 @@
+"""What a target is: something that compiles a model to an artefact and runs the artefact on batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+FREE = -1
+"""Stands in a shape for a dimension that the model leaves open, such as a dynamic batch."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and element type of a graph input or output.
+
+    `shape` holds `FREE` (-1) where the model leaves a dimension open; `dtype` is the numpy name, such as ``float32``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a target works here: its version if so, else what is missing and how to get it."""
+
+    available: bool
+    version: str = ""
+    missing: str = ""
+    cure: str = ""
+
+    @property
+    def reason(self) -> str:
+        """One sentence on what is missing and how to get it; empty when the target is available."""
+        return "" if self.available else f"{self.missing}: {self.cure}"
+
+
+class Session(Protocol):
+    """An opened artefact, ready to run."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph inputs, in their order."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The graph outputs, in their order."""
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Run once on `feeds` (one array per input name) and return one array per output name."""
+
+    def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
+        """Prepare `feeds`; the result runs n times on them and returns n latencies in ms."""
+
+    def close(self) -> None:
+        """Free what the session holds; it cannot run afterwards."""
+
+
+class Target(Protocol):
+    """An engine or a vendor toolchain: a frozen dataclass whose fields are the target's options."""
+
+    name: ClassVar[str]
+    artefact_suffix: ClassVar[str]
+
+    def availability(self) -> Availability:
+        """Tell whether this target can compile and run here."""
+
+    def tool_versions(self) -> dict[str, str]:
+        """Name everything that an artefact and its figures depend on, machine included where that matters."""
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        """Compile the ONNX file `model` to `artefact`; the tool's words go to `log`. Raises TargetError.
+
+        Files that belong to the artefact lie beside it under its name and one more suffix.
+        """
+
+    def open(self, artefact: Path) -> Session:
+        """Open a compiled artefact. Raises TargetError."""
+
+
+@runtime_checkable
+class CrossCompiler(Protocol):
+    """A target that can compile on a machine which cannot run the result."""
+
+    def can_compile(self) -> Availability:
+        """Tell whether this target can compile here."""

@@ -1,0 +1,47 @@
+"""Finds out what works here: packages and targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastscnn_opt.targets.machine import PACKAGES, machine, versions
+from fastscnn_opt.targets.registry import get_target, target_names
+
+EXTRAS = {"torch": "export"}
+"""Packages that only some verbs need, and the extra that brings them."""
+
+
+def examine() -> dict[str, Any]:
+    """Describe the machine, the packages and the targets.
+
+    Returns
+    -------
+    dict
+        ``machine`` as `machine` gives it; ``packages``: name, version (None if missing) and cure ("" if there is
+        nothing to mend); ``targets``: name, available, version and reason.
+    """
+    installed = versions((*PACKAGES, *EXTRAS))
+    return {
+        "machine": machine(),
+        "packages": [
+            {"name": name, "version": version, "cure": "" if version else _cure(name)}
+            for name, version in installed.items()
+        ],
+        "targets": [_target(name) for name in target_names()],
+    }
+
+
+def _cure(name: str) -> str:
+    if name in EXTRAS:
+        return f"only `export` needs it: pip install 'fastscnn-opt[{EXTRAS[name]}]'"
+    return f"pip install {name}"
+
+
+def _target(name: str) -> dict[str, Any]:
+    availability = get_target(name).availability()
+    return {
+        "name": name,
+        "available": availability.available,
+        "version": availability.version,
+        "reason": availability.reason,
+    }

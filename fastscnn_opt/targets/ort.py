@@ -1,0 +1,177 @@
+"""The embedded target: ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.base import FREE, Availability, Session, TensorSpec
+from fastscnn_opt.targets.machine import cpu_model, usable_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    import onnxruntime as ort
+    from numpy.typing import NDArray
+
+_CURE = "pip install onnxruntime"
+
+_DTYPES = {"float": "float32", "double": "float64"} | {
+    name: name for name in ("float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+}
+"""Element types as ONNX Runtime prints them, ``tensor(float)``, and their numpy names where the two differ or agree."""
+
+_FAILURES = (
+    "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile",
+    "NotFound", "NotImplemented", "RuntimeException",
+)  # fmt: skip
+"""The exceptions of ONNX Runtime, which share no base class."""
+
+_ERRORS_ONLY = 3
+"""Log level of ONNX Runtime that leaves out warnings; an optimised file gets one, for it belongs to its machine."""
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """ONNX Runtime on the CPU.
+
+    Compiling runs all of the engine's own graph optimisations and saves the optimised graph. Its layout optimisations
+    depend on the processor, so the artefact belongs to the kind of machine it was made on; `tool_versions` names the
+    processor for that reason.
+
+    Attributes
+    ----------
+    threads
+        Threads of one operator (intra-op); None takes every core this process may use.
+    """
+
+    threads: int | None = None
+
+    name: ClassVar[str] = "onnxruntime"
+    artefact_suffix: ClassVar[str] = ".onnx"
+
+    def availability(self) -> Availability:
+        """Tell whether the Python package can be imported."""
+        try:
+            import onnxruntime as ort
+        except ImportError as error:
+            return Availability(available=False, missing=f"onnxruntime cannot be imported ({error})", cure=_CURE)
+        return Availability(available=True, version=ort.__version__)
+
+    def tool_versions(self) -> dict[str, str]:
+        """Return the version of ONNX Runtime and the processor."""
+        return {"onnxruntime": self.availability().version, "cpu": cpu_model()}
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        """Optimise `model` for this machine and write the optimised graph to `artefact`. Raises TargetError."""
+        del log  # the engine writes to stderr, which the caller keeps
+        options = self._options()
+        options.optimized_model_filepath = str(artefact)
+        _load(model, options)
+        if not artefact.is_file():
+            raise TargetError(f"{model}: onnxruntime reported success but wrote no optimised model to {artefact}")
+
+    def open(self, artefact: Path) -> Session:
+        """Open an ONNX file, optimised before or not. Raises TargetError or ModelError."""
+        return _Session(_load(artefact, self._options()), artefact)
+
+    def _options(self) -> ort.SessionOptions:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.intra_op_num_threads = self.threads or usable_cores()
+        options.log_severity_level = _ERRORS_ONLY
+        return options
+
+
+def _load(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    import onnxruntime as ort
+
+    with _engine_errors(file, _unsupported_operator):
+        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _: None) -> Iterator[None]:
+    """Turn an exception of the engine into a TargetError, in the words of `explain` where it has any."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as engine
+
+    failures = tuple(getattr(engine, name) for name in _FAILURES if hasattr(engine, name))
+    try:
+        yield
+    except failures as error:
+        words = str(error).strip().splitlines()
+        raise TargetError(f"{file}: {explain(file) or (words[0] if words else type(error).__name__)}") from error
+
+
+def _unsupported_operator(file: Path) -> str | None:
+    """Name the node with an operator that only the vendor compiler knows. Raises ModelError if `file` is no model."""
+    from fastscnn_opt.model import ADAPTIVE_POOL, load_model
+
+    for node in load_model(file).graph.node:
+        if node.op_type == ADAPTIVE_POOL:
+            named = node.name or node.output[0]
+            return (
+                f"node {named!r} is an {ADAPTIVE_POOL}, which onnxruntime does not have; "
+                "lower it with `--passes adaptive-avgpool`"
+            )
+    return None
+
+
+class _Session:
+    """An ONNX Runtime session behind the `Session` protocol."""
+
+    def __init__(self, session: ort.InferenceSession, file: Path) -> None:
+        self._session: ort.InferenceSession | None = session
+        self._file = file
+        self.inputs = tuple(_spec(value, file) for value in session.get_inputs())
+        self.outputs = tuple(_spec(value, file) for value in session.get_outputs())
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        with _engine_errors(self._file):
+            results = self._engine.run(None, dict(feeds))
+        return {spec.name: result for spec, result in zip(self.outputs, results, strict=True)}
+
+    def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
+        """Bind inputs and outputs once: what is timed is the engine, without the copies of its Python interface."""
+        engine = self._engine
+        binding = engine.io_binding()
+        for name, value in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        for spec in self.outputs:
+            binding.bind_output(spec.name, "cpu")
+
+        def time(iterations: int) -> list[float]:
+            latencies_ms = []
+            with _engine_errors(self._file):
+                for _ in range(iterations):
+                    start = perf_counter_ns()
+                    engine.run_with_iobinding(binding)
+                    latencies_ms.append((perf_counter_ns() - start) / 1e6)
+            return latencies_ms
+
+        return time
+
+    def close(self) -> None:
+        self._session = None
+
+    @property
+    def _engine(self) -> ort.InferenceSession:
+        if self._session is None:
+            raise TargetError(f"{self._file}: the session is closed")
+        return self._session
+
+
+def _spec(value: ort.NodeArg, file: Path) -> TensorSpec:
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    if kind not in _DTYPES:
+        raise TargetError(f"{file}: {value.name!r} is of type {value.type}, which numpy does not have")
+    shape = tuple(dim if isinstance(dim, int) else FREE for dim in value.shape)
+    return TensorSpec(value.name, shape, _DTYPES[kind])

@@ -1,0 +1,125 @@
+"""Targets by name: those of `BUILT_IN`, and those that installed distributions add by entry point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+from fastscnn_opt.errors import RegistryError, TargetError
+from fastscnn_opt.targets.base import Availability
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fastscnn_opt.targets.base import Session, Target
+
+GROUP = "fastscnn_opt.targets"
+"""Entry point group through which an installed distribution adds targets."""
+
+BUILT_IN = {
+    "onnxruntime": "fastscnn_opt.targets.ort:OnnxRuntime",
+    "ascend310": "fastscnn_opt.targets.ascend.target:Ascend310",
+    "ascend310b": "fastscnn_opt.targets.ascend.target:Ascend310B",
+    "ascend310p": "fastscnn_opt.targets.ascend.target:Ascend310P",
+    "ascend910": "fastscnn_opt.targets.ascend.target:Ascend910",
+    "tensorrt": "fastscnn_opt.targets.tensorrt:TensorRt",
+}
+"""Where the class of each target lives."""
+
+ELSEWHERE = {
+    "openvino": "apply the passes here and run the saved model with OpenVINO's own benchmark_app",
+}
+"""Names that a variants file may use though this release does not drive them, and what a user can do instead."""
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A target known by name only: its rows are unavailable, so that one variants file serves several machines."""
+
+    known_as: str
+
+    name: ClassVar[str] = "elsewhere"
+    artefact_suffix: ClassVar[str] = ""
+
+    def availability(self) -> Availability:
+        missing = f"this release of fastscnn-opt does not drive {self.known_as}"
+        return Availability(available=False, missing=missing, cure=ELSEWHERE[self.known_as])
+
+    def tool_versions(self) -> dict[str, str]:
+        return {}
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        del model, artefact, log
+        self._refuse()
+
+    def open(self, artefact: Path) -> Session:
+        del artefact
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise TargetError(self.availability().reason)
+
+
+def target_names() -> tuple[str, ...]:
+    """Return every name that `get_target` takes."""
+    return tuple(sorted({*_classes(), *ELSEWHERE}))
+
+
+def get_target(name: str, options: Mapping[str, object] | None = None) -> Target:
+    """Return the target called `name` with `options` set, whether or not it is available here.
+
+    Raises
+    ------
+    TargetError
+        There is no such target, or it has no such option; the message names the nearest.
+    RegistryError
+        An installed target cannot be loaded, or claims the name of another.
+    """
+    known = _classes()
+    given = dict(options or {})
+    if name not in known:
+        if name not in ELSEWHERE:
+            raise TargetError(_unknown("target", name, target_names()))
+        return _Elsewhere(name)
+    cls = _load(name, known[name])
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # targets are dataclasses
+    for option in given:
+        if option not in names:
+            raise TargetError(f"target {name}: {_unknown('option', option, names)}")
+    return cls(**given)
+
+
+def option_names(name: str) -> frozenset[str]:
+    """Return the names of the options of the target called `name`. Raises TargetError if there is no such target."""
+    return frozenset(field.name for field in fields(type(get_target(name))))  # type: ignore[arg-type]  # targets are dataclasses
+
+
+def _classes() -> dict[str, str]:
+    """Return ``module:class`` of every target by name."""
+    from importlib.metadata import entry_points
+
+    found = dict(BUILT_IN)
+    for point in entry_points(group=GROUP):
+        if found.setdefault(point.name, point.value) != point.value:
+            raise RegistryError(
+                f"the target name {point.name!r} is claimed by both {found[point.name]} and {point.value}"
+            )
+    return found
+
+
+def _load(name: str, place: str) -> type[Target]:
+    module, _, attribute = place.partition(":")
+    try:
+        cls: type[Target] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise RegistryError(f"the target {name!r} cannot be loaded from {place}: {error}") from error
+    return cls
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...] | list[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+    return f"unknown {what} {name!r}; {hint}"

@@ -1,0 +1,278 @@
+"""The TensorRT target: trtexec builds engines, runs them, and reports in one of two dialects."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.base import FREE, Availability
+from fastscnn_opt.targets.commanded import CommandSession, Signature, signature_of, with_shapes
+from fastscnn_opt.targets.options import check_options, written
+from fastscnn_opt.targets.tool import Finished, find, probe, run_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.targets.base import Session
+
+Shapes = Annotated[str, written(r"[^,]+:\d+(x\d+)*(,[^,]+:\d+(x\d+)*)*", "name:1x3x1024x2048,...")]
+
+_CONTAINER_PATH = "/usr/src/tensorrt/bin/trtexec"
+"""Where TensorRT's own packages and images put trtexec, which is not on their PATH."""
+
+_TIMES = ("min", "max", "mean", "median", "percentile99")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The time on the GPU for one batch as trtexec reports it, and batches (queries) per second where it tells them."""
+
+    min_ms: float
+    max_ms: float
+    mean_ms: float
+    median_ms: float
+    p99_ms: float
+    queries_per_second: float | None = None
+
+    def fps(self, batch: int = 1) -> float:
+        """Return images per second: 1000 / (mean / batch)."""
+        return 1000 / (self.mean_ms / batch)
+
+
+def parse_report(log: str) -> Report:
+    """Read the last times on the GPU in what trtexec printed.
+
+    Up to TensorRT 7 each figure is on a line (``mean: 6.17 ms``), since then all are on one (``mean = 6.17 ms``); lines
+    that were run together or wrapped are understood too.
+
+    Raises
+    ------
+    TargetError
+        There are none.
+    """
+    lines = re.sub(r"(?:\[[\d/:-]+\] *)?\[[VIWE]\] *", "\n", log)
+    sections = re.findall(
+        r"^GPU Compute(?: Time)?:?((?:\s*(?:min|max|mean|median|percentile)\b[^\n]*)+)", lines, re.MULTILINE
+    )
+    figures: dict[str, float] = {}
+    for name, percent, value, old_percent in re.findall(
+        r"(\w+)(?:\((\d+)%\))? ?[:=] ?([\d.e+-]+) ms(?: at (\d+)%)?", sections[-1] if sections else ""
+    ):
+        figures[name + (percent or old_percent)] = float(value)
+    queries = re.findall(r"^[Tt]hroughput: ([\d.e+-]+) qps", lines, re.MULTILINE)
+    missing = [name for name in _TIMES if name not in figures]
+    if missing:
+        raise TargetError(f"trtexec: reported no GPU compute time ({missing[0]} is missing); look into its log")
+    minimum, maximum, mean, median, p99 = (figures[name] for name in _TIMES)
+    return Report(minimum, maximum, mean, median, p99, float(queries[-1]) if queries else None)
+
+
+def build_command(
+    trtexec: str, model: Path, engine: Path, *, fp16: bool, shapes: str | None = None, device: int = 0
+) -> list[str]:
+    """Return the argument list that builds `engine` from the ONNX file `model`."""
+    flags = [*(["--fp16"] if fp16 else []), *([f"--shapes={shapes}"] if shapes else [])]
+    return [trtexec, f"--onnx={model}", f"--saveEngine={engine}", *flags, f"--device={device}"]
+
+
+def run_command(
+    trtexec: str, engine: Path, inputs: Sequence[tuple[str, Path]], results: str, *, iterations: int, device: int = 0
+) -> list[str]:
+    """Return the argument list that runs `engine` on files of raw input; the flag `results` says what is written."""
+    feeds = ",".join(f"'{name}':{file}" if re.search("[:,]", name) else f"{name}:{file}" for name, file in inputs)
+    counts = [f"--iterations={iterations}", "--duration=0"]
+    return [trtexec, f"--loadEngine={engine}", f"--loadInputs={feeds}", *counts, f"--device={device}", results]
+
+
+@dataclass(frozen=True)
+class TensorRt:
+    """An NVIDIA GPU through trtexec; an engine belongs to the kind of GPU and the release it was built with.
+
+    Outputs reach us as the decimal numbers that trtexec writes, with six significant digits: label maps are exact, of
+    logits the two best can swap where they agree to six digits.
+
+    Attributes
+    ----------
+    fp16
+        Let operators compute in float16.
+    shapes
+        ``name:1x3x1024x2048,...`` for a model that leaves dimensions open; others take none.
+    device
+        Number of the GPU.
+    limit_s
+        Seconds after which trtexec is ended. The default is less than what a row may take, so that the tool is named.
+    """
+
+    fp16: bool = True
+    shapes: Shapes | None = None
+    device: Annotated[int, Field(ge=0)] = 0
+    limit_s: Annotated[float, Field(gt=0)] = 540.0
+
+    name: ClassVar[str] = "tensorrt"
+    artefact_suffix: ClassVar[str] = ".engine"
+
+    def __post_init__(self) -> None:
+        check_options(self, self.name)
+
+    def availability(self) -> Availability:
+        """Tell whether trtexec and an NVIDIA driver are installed."""
+        if find("nvidia-smi") is None:
+            missing = "there is no NVIDIA GPU (no nvidia-smi)"
+            cure = "use a machine with such a card and its driver, and install TensorRT with trtexec on the PATH"
+            return Availability(available=False, missing=missing, cure=cure)
+        if find_trtexec() is None:
+            cure = "install TensorRT and add its bin folder to the PATH"
+            return Availability(available=False, missing="trtexec is not on the PATH", cure=cure)
+        return Availability(available=True, version=_tensorrt_version())
+
+    def tool_versions(self) -> dict[str, str]:
+        """Name the version of TensorRT, and the GPU with its driver."""
+        gpus = probe("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader") or ""
+        lines = gpus.strip().splitlines()
+        return {"tensorrt": _tensorrt_version(), "gpu": lines[self.device] if self.device < len(lines) else "unknown"}
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        """Build an engine from the ONNX file `model`, and note its inputs and outputs in ``<artefact>.json`` beside it.
+
+        Raises
+        ------
+        ModelError
+            `model` is not a model.
+        TargetError
+            trtexec is not installed, is not done in time, or failed; the message has its error line. Or `shapes` does
+            not fit the model, or leaves a dimension open.
+        """
+        from fastscnn_opt.model import load_model
+
+        onnx_model = load_model(model)
+        if self.shapes:
+            onnx_model = with_shapes(onnx_model, _shapes(self.shapes))
+        signature = signature_of(onnx_model)
+        for spec in signature.inputs:
+            if FREE in spec.shape:
+                raise TargetError(
+                    f"{model}: input {spec.name!r} leaves dimension {spec.shape.index(FREE)} open; "
+                    "give the target option shapes, or fix it with `fastscnn-opt apply --passes static-batch`"
+                )
+        with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
+            engine = Path(name).resolve() / "model.engine"
+            command = build_command(
+                self._trtexec(), model.resolve(), engine, fp16=self.fp16, shapes=self.shapes, device=self.device
+            )
+            finished = run_tool(command, log=log, limit_s=self.limit_s, folder=engine.parent)
+            if finished.exit_code != 0:
+                raise _failure(finished)
+            if not engine.is_file():
+                raise finished.failure("reported success, but wrote no engine")
+            signature.save(artefact)
+            engine.replace(artefact)
+
+    def open(self, artefact: Path) -> Session:
+        """Open an engine; trtexec is started for every batch, and its words are kept in ``<artefact>.run.log``."""
+        if not artefact.is_file():
+            raise TargetError(f"{artefact}: no such engine; compile the model first")
+        signature = Signature.load(artefact)
+        return CommandSession(artefact, signature, _Trtexec(self, self._trtexec(), artefact.resolve(), signature))
+
+    def _trtexec(self) -> str:
+        trtexec = find_trtexec()
+        if trtexec is None:
+            raise TargetError(f"target {self.name}: {self.availability().reason}")
+        return trtexec
+
+
+def find_trtexec() -> str | None:
+    """Return the path of trtexec, or None."""
+    return find("trtexec") or find(_CONTAINER_PATH)
+
+
+@dataclass(frozen=True)
+class _Trtexec:
+    """Runs an engine; see `commanded.Tool`."""
+
+    target: TensorRt
+    trtexec: str
+    engine: Path
+    signature: Signature
+
+    def infer(self, feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[NDArray[np.generic]]:
+        """Run once, and read the outputs by name."""
+        results = folder / "outputs.json"
+        self._run(feeds, folder, f"--exportOutput={results}", 1)
+        values = parse_outputs(results.read_text(encoding="utf-8"))
+        missing = [spec.name for spec in self.signature.outputs if spec.name not in values]
+        if missing:
+            raise TargetError(f"{self.engine}: trtexec wrote no output {missing[0]!r}; compile the model again")
+        return [values[spec.name].astype(spec.dtype) for spec in self.signature.outputs]
+
+    def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
+        """Return the time on the GPU of each run."""
+        times = folder / "times.json"
+        self._run(feeds, folder, f"--exportTimes={times}", iterations)
+        latencies_ms = [float(run["computeMs"]) for run in json.loads(times.read_text(encoding="utf-8"))]
+        if len(latencies_ms) < iterations:
+            raise TargetError(
+                f"{self.engine}: trtexec noted {len(latencies_ms)} of {iterations} times; look into its log"
+            )
+        return latencies_ms[-iterations:]
+
+    def _run(self, feeds: Sequence[NDArray[np.generic]], folder: Path, results: str, iterations: int) -> None:
+        inputs = [(spec.name, folder / f"input_{index}.bin") for index, spec in enumerate(self.signature.inputs)]
+        for feed, (_, file) in zip(feeds, inputs, strict=True):
+            feed.tofile(file)
+        command = run_command(
+            self.trtexec, self.engine, inputs, results, iterations=iterations, device=self.target.device
+        )
+        log = self.engine.with_name(f"{self.engine.name}.run.log")
+        finished = run_tool(command, log=log, limit_s=self.target.limit_s, folder=folder)
+        if finished.exit_code != 0 or not Path(results.partition("=")[2]).is_file():
+            raise _failure(finished)
+
+
+def parse_outputs(text: str) -> dict[str, NDArray[np.float64]]:
+    """Read what ``--exportOutput`` writes: a list of ``{"name", "dimensions": "1x19x1024x2048", "values": [...]}``.
+
+    It is JSON but for ``nan`` and ``inf``, and can hold tens of millions of values, which are therefore not made Python
+    objects. Returns arrays of the dimensions by name. Raises TargetError for anything else.
+    """
+    pattern = r'"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"dimensions"\s*:\s*"([\dx]*)"\s*,\s*"values"\s*:\s*\[([^\]]*)\]'
+    outputs = {}
+    for match in re.finditer(pattern, text):
+        name, shape = json.loads(match[1]), tuple(map(int, filter(None, match[2].split("x"))))
+        try:
+            outputs[name] = np.fromstring(match[3], dtype=np.float64, sep=",").reshape(shape)
+        except (ValueError, DeprecationWarning) as error:
+            raise TargetError(
+                f"trtexec: wrote values of output {name!r} that do not fit {match[2]}; look into its log"
+            ) from error
+    return outputs
+
+
+def _shapes(text: str) -> dict[str, tuple[int, ...]]:
+    """Parse ``name:1x3x1024x2048,...``."""
+    entries = (entry.rpartition(":") for entry in text.split(","))
+    return {name: tuple(map(int, lengths.split("x"))) for name, _, lengths in entries}
+
+
+def _failure(finished: Finished) -> TargetError:
+    """Return the error with trtexec's first error line."""
+    errors = re.findall(r"\[E\] *(?:\[TRT\] *)?(?:\[\w+\] *)?(\S.*)", finished.output)
+    return finished.failure(errors[0].strip().rstrip(".") if errors else "")
+
+
+def _tensorrt_version() -> str:
+    """Return the release as trtexec writes it (v8401 is 8.4.1), ``unknown`` where it cannot be asked."""
+    trtexec = find_trtexec()
+    manual = (probe(trtexec, "--help") if trtexec else None) or ""
+    version = re.search(r"\[TensorRT (v\d+)\]", manual)
+    return f"TensorRT {version[1]}" if version else "TensorRT unknown"
