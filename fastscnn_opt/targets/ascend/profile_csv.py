@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import zip_longest
 from math import isfinite, nan
 from typing import TYPE_CHECKING
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOT_AVAILABLE = ("", "n/a", "na", "-")
+
+
+class TableKind(StrEnum):
+    """The tables of the profiler that are read here."""
+
+    OP_SUMMARY = "op_summary"
+    OP_STATISTIC = "op_statistic"
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,27 @@ class OperatorType:
     ratio_percent: float
     model: str | None
     device: str | None
+
+
+def table_kind(path: Path) -> TableKind:
+    """Tell by the first line which table of the profiler a file holds, whatever its name.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is empty, or holds another table.
+    """
+    header = next((cells for _, cells in _lines(path)), [])
+    columns = {_column(cell) for cell in header}
+    if not columns:
+        raise DataError(f"{path}: is empty, and a table of the profiler is wanted")
+    if "op name" in columns:
+        return TableKind.OP_SUMMARY
+    if "total time" in columns or {"op type", "count"} <= columns:
+        return TableKind.OP_STATISTIC
+    raise DataError(
+        f"{path}: the first line names neither 'Op Name' nor 'Total Time', so this is no op_summary or op_statistic"
+    )
 
 
 def read_op_summary(path: Path) -> list[OperatorRun]:
@@ -188,22 +217,28 @@ def _dtype(text: str) -> str:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
+    lines = _lines(path)
+    _, first = next(lines, (1, []))
+    header = [_column(cell) for cell in first]
+    if "op type" not in header:
+        raise DataError(
+            f"{path}: the column 'Op Type' is missing from the first line; is this a table of the profiler?"
+        )
+    for line, cells in lines:
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            raise DataError(f"{path}, line {line}: {len(cells)} cells for {len(header)} columns; is it cut off?")
+        yield _Row(path, line, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield every line with its number."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            header = [_column(cell) for cell in next(reader, [])]
-            if "op type" not in header:
-                raise DataError(
-                    f"{path}: the column 'Op Type' is missing from the first line; is this a table of the profiler?"
-                )
             for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: {len(cells)} cells for {len(header)} columns; is it cut off?"
-                    )
-                yield _Row(path, reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+                yield reader.line_num, cells
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV table: {error}") from error
     except OSError as error:
