@@ -1,0 +1,142 @@
+"""Datasets in the layout that the Cityscapes downloads have.
+
+``leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png`` is an image; its label map is
+``gtFine/<split>/<city>/<stem>_gtFine_labelIds.png`` or, where that is missing, ``..._gtFine_labelTrainIds.png``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.data.dataset import Sample
+from fastscnn_opt.data.png import read_header, read_image, read_label
+from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+IMAGES = "leftImg8bit"
+LABELS = "gtFine"
+IMAGE_SUFFIX = f"_{IMAGES}.png"
+LABEL_SUFFIX = f"_{LABELS}_labelIds.png"
+TRAIN_ID_SUFFIX = f"_{LABELS}_labelTrainIds.png"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image file and its label file."""
+
+    name: str
+    image: Path
+    label: Path
+
+    def load(self) -> Sample:
+        """Decode both files. Raises DataError."""
+        label = read_label(self.label, train_ids=self.label.name.endswith(TRAIN_ID_SUFFIX))
+        image = read_image(self.image)
+        if label.shape != image.shape[:2]:
+            raise DataError(
+                f"{self.label}: {_size_text(label.shape)}, but its image is {_size_text(image.shape)}; "
+                "use the label map that was made for this image"
+            )
+        return Sample(self.name, image, label)
+
+
+@dataclass(frozen=True)
+class CityscapesDataset:
+    """Pairs below a `root` folder."""
+
+    root: Path
+    pairs: tuple[Pair, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Stem of each image, such as ``frankfurt_000000_000294``."""
+        return tuple(pair.name for pair in self.pairs)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first image, from its header. Raises DataError."""
+        header = read_header(self.pairs[0].image)
+        return header.height, header.width
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def load(self, index: int) -> Sample:
+        """Decode one pair. Raises DataError."""
+        pair = self.pairs[index]
+        sample = pair.load()
+        if sample.image.shape[:2] != self.size:
+            raise DataError(
+                f"{pair.image}: {_size_text(sample.image.shape)}, but {self.pairs[0].image.name} is "
+                f"{_size_text(self.size)}; all images of a dataset have one size"
+            )
+        return sample
+
+    def samples(self, workers: int | None = None) -> Generator[Sample, None, None]:
+        """Yield the pairs in order, decoded ahead by `workers` threads. Raises DataError."""
+        return prefetch(self.load, len(self), workers or default_workers())
+
+    def fingerprint(self) -> str:
+        """Return hexadecimal text that changes when any file's name, size or time of change does."""
+        digest = hashlib.sha256()
+        for file in (file for pair in self.pairs for file in (pair.image, pair.label)):
+            facts = file.stat()
+            digest.update(f"{file.relative_to(self.root)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+def open_cityscapes(root: Path, split: str = "val", limit: int | None = None) -> CityscapesDataset:
+    """Find the pairs of a split, in the order of their paths; `limit` keeps the first ones only.
+
+    Raises
+    ------
+    DataError
+        The layout is another one, the split is missing or empty, or an image has no label map.
+    """
+    _check_root(root)
+    images = sorted((root / IMAGES / split).glob(f"*/*{IMAGE_SUFFIX}")) if split else []
+    if not images:
+        raise DataError(_no_split(root, split))
+    return CityscapesDataset(root, tuple(_pair(root, split, image) for image in islice(images, limit)))
+
+
+def _check_root(root: Path) -> None:
+    if (root / IMAGES).is_dir():
+        return
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give the one that holds {IMAGES} and {LABELS}")
+    nearby = [folder for folder in (root.parent, *sorted(root.iterdir())) if (folder / IMAGES).is_dir()]
+    instead = f"give {nearby[0]}" if nearby else f"give the one that holds {IMAGES} and {LABELS}"
+    raise DataError(f"{root}: holds no folder {IMAGES}, so it is not the root of a Cityscapes tree; {instead}")
+
+
+def _no_split(root: Path, split: str) -> str:
+    folder = root / IMAGES
+    splits = sorted({image.parent.parent.name for image in folder.glob(f"*/*/*{IMAGE_SUFFIX}")})
+    if not splits:
+        return f"{folder}: holds no image <split>/<city>/*{IMAGE_SUFFIX}; unpack the images there"
+    near = get_close_matches(split, splits, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"{folder}: has no images of the split {split!r}; {guess}it has {', '.join(splits)}"
+
+
+def _pair(root: Path, split: str, image: Path) -> Pair:
+    stem = image.name.removesuffix(IMAGE_SUFFIX)
+    folder = root / LABELS / split / image.parent.name
+    for suffix in (LABEL_SUFFIX, TRAIN_ID_SUFFIX):
+        if (label := folder / f"{stem}{suffix}").is_file():
+            return Pair(stem, image, label)
+    raise DataError(f"{image}: has no label map; put {stem}{LABEL_SUFFIX} into {folder}, or take the image away")
+
+
+def _size_text(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]} (width x height)"

@@ -1,0 +1,197 @@
+"""The accuracy of a session on a dataset: feed images, read label maps, count."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.preprocess import normalise
+from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.scoring.label_map import label_map
+from fastscnn_opt.scoring.metric import ConfusionMatrix
+from fastscnn_opt.targets.base import FREE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.targets.base import Session, TensorSpec
+
+_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The confusion matrix over a number of images."""
+
+    images: int
+    confusion: ConfusionMatrix = field(default_factory=ConfusionMatrix)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return pixAcc, mIoU, mIoU_all, iou (by class), images and pixels; the first four are fractions."""
+        figures = self.confusion.to_json()
+        return {**figures, "images": self.images, "pixels": figures.pop("pixels")}
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How a model takes a batch of images: `shape` as it is fed, and where the channels are.
+
+    A float input takes normalised images, N, 3, H, W; a uint8 input takes them as they are, N, 3, H, W or N, H, W, 3.
+    """
+
+    name: str
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype[np.generic]
+    channels_last: bool
+
+    @property
+    def batch(self) -> int:
+        """Images per run."""
+        return self.shape[0]
+
+    def fill(self, feed: NDArray[Any], index: int, image: NDArray[np.uint8]) -> None:
+        """Put an image (H, W, 3) at a place of the batch `feed`."""
+        if self.dtype != np.uint8:
+            normalise(image[None], out=feed[index : index + 1])
+        else:
+            feed[index] = image if self.channels_last else image.transpose(2, 0, 1)
+
+
+def evaluate(
+    session: Session, dataset: Dataset, *, batch: int | None = None, on_image: Callable[[int], None] | None = None
+) -> Accuracy:
+    """Run every image of `dataset` through `session` and count its first output against the labels.
+
+    The first output holds logits (N, 19, H, W, any float type) or label maps (N, H, W or N, 1, H, W, any integer type).
+    The last batch is filled up with copies of its last image, which are not counted. Images are decoded while the
+    engine runs.
+
+    Parameters
+    ----------
+    session
+        An opened model; see `ImageInput` for the inputs that are understood.
+    dataset
+        Images of the size the model takes.
+    batch
+        Images per run; by default the model's batch, or 1 where the model leaves it open.
+    on_image
+        Told the number of images finished since its last call.
+
+    Raises
+    ------
+    ModelError
+        The model's inputs or its first output are none of the above, or do not fit `batch` or the images' size.
+    DataError
+        An image or label is unusable, or no pixel at all is labelled.
+    """
+    source = image_input(session.inputs, dataset.size, batch)
+    feed = np.zeros(source.shape, dtype=source.dtype)
+    accuracy = Accuracy(len(dataset))
+    labels: list[NDArray[np.uint8]] = []
+    with closing(dataset.samples()) as samples:
+        for done, sample in enumerate(samples, start=1):
+            source.fill(feed, len(labels), sample.image)
+            labels.append(sample.label)
+            if len(labels) == source.batch or done == len(dataset):
+                feed[len(labels) :] = feed[len(labels) - 1]
+                predictions = _predict(session, {source.name: feed}, dataset.size)
+                for label, prediction in zip(labels, predictions[: len(labels)], strict=True):
+                    accuracy.confusion.update(label, prediction)
+                if on_image is not None:
+                    on_image(len(labels))
+                labels.clear()
+    if not accuracy.confusion.pixels:
+        raise DataError(f"none of the {len(dataset)} images has a labelled pixel; use a split with annotations")
+    return accuracy
+
+
+def image_input(inputs: tuple[TensorSpec, ...], size: tuple[int, int], batch: int | None = None) -> ImageInput:
+    """Work out how to feed images of height and width `size` to a model with `inputs`. Raises ModelError."""
+    if len(inputs) != 1:
+        names = ", ".join(repr(spec.name) for spec in inputs) or "none"
+        raise ModelError(f"the model has {len(inputs)} inputs ({names}), but images need exactly one; export it so")
+    spec = inputs[0]
+    if spec.dtype not in ("float32", "float16", "uint8") or len(spec.shape) != 4:
+        raise ModelError(
+            f"input {spec.name!r} is {_signature(spec)}; images need float32, float16 or uint8 with four dimensions"
+        )
+    channels_last = _channels_last(spec)
+    channels = spec.shape[3 if channels_last else 1]
+    if channels != _CHANNELS and (channels != FREE or spec.dtype == "uint8"):
+        raise ModelError(
+            f"input {spec.name!r} is {_signature(spec)}; images need {_CHANNELS} channels in the second place, "
+            "or for uint8 in the last"
+        )
+    images = _batch(spec, batch)
+    shape = (images, *size, _CHANNELS) if channels_last else (images, _CHANNELS, *size)
+    if any(taken not in (FREE, given) for taken, given in zip(spec.shape, shape, strict=True)):
+        raise ModelError(
+            f"input {spec.name!r} is {_signature(spec)}, but the images are {size[0]} x {size[1]} (height x width); "
+            "export the model for that size, or give images of the model's"
+        )
+    return ImageInput(spec.name, shape, np.dtype(spec.dtype), channels_last)
+
+
+def model_size(inputs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
+    """Return the height and width of the images that a model with `inputs` takes, or None if it does not fix them."""
+    if not inputs or len(inputs[0].shape) != 4:
+        return None
+    height, width = inputs[0].shape[1:3] if _channels_last(inputs[0]) else inputs[0].shape[2:]
+    return None if FREE in (height, width) else (height, width)
+
+
+def _channels_last(spec: TensorSpec) -> bool:
+    return spec.dtype == "uint8" and spec.shape[3] == _CHANNELS and spec.shape[1] != _CHANNELS
+
+
+def _batch(spec: TensorSpec, batch: int | None) -> int:
+    fixed = spec.shape[0]
+    if batch is not None and batch < 1:
+        raise ModelError(f"a batch of {batch} holds no image; use at least 1")
+    if fixed == FREE:
+        return batch or 1
+    if batch not in (None, fixed):
+        raise ModelError(
+            f"a batch of {batch} does not fit the model, whose batch is fixed at {fixed}; "
+            f"leave the batch out, or change the model with `fastscnn-opt apply --passes static-batch`"
+        )
+    return fixed
+
+
+def _predict(session: Session, feeds: dict[str, NDArray[np.generic]], size: tuple[int, int]) -> NDArray[np.integer]:
+    """Run once and return label maps, N, H, W, of values 0 to 18."""
+    name, count = session.outputs[0].name, len(next(iter(feeds.values())))
+    output: NDArray[Any] = session.run(feeds)[name]
+    if np.issubdtype(output.dtype, np.floating):
+        if output.shape != (count, len(CLASSES), *size):
+            raise ModelError(
+                f"output {name!r} is {_array_signature(output)}, but logits of these images are "
+                f"({count}, {len(CLASSES)}, {size[0]}, {size[1]}): batch, classes, height, width; export the model so"
+            )
+        return label_map(output)
+    if not np.issubdtype(output.dtype, np.integer) or output.shape not in ((count, *size), (count, 1, *size)):
+        raise ModelError(
+            f"output {name!r} is {_array_signature(output)}, which is neither logits nor label maps "
+            f"({count}, {size[0]}, {size[1]}) of these images; export the model so"
+        )
+    if output.min() < 0 or output.max() >= len(CLASSES):
+        raise ModelError(
+            f"output {name!r} holds class {output.max() if output.max() >= len(CLASSES) else output.min()}, "
+            f"but the classes are 0 to {len(CLASSES) - 1}; check the model's last node"
+        )
+    return output.reshape(count, *size)
+
+
+def _signature(spec: TensorSpec) -> str:
+    return f"{spec.dtype} ({', '.join('?' if length == FREE else str(length) for length in spec.shape)})"
+
+
+def _array_signature(array: NDArray[np.generic]) -> str:
+    return f"{array.dtype} ({', '.join(map(str, array.shape))})"
