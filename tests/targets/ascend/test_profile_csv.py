@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.targets.ascend.profile_csv import TensorColumn, read_op_statistic, read_op_summary
+from fastscnn_opt.targets.ascend.profile_csv import (
+    TableKind,
+    TensorColumn,
+    read_op_statistic,
+    read_op_summary,
+    table_kind,
+)
 
 SUMMARY_2021 = (
     "Model ID,Task ID,Stream ID,Op Name,OP Type,Task Type,Task Start Time,Task Duration(us),Task Wait Time(us),"
@@ -167,3 +173,15 @@ def test_any_cells_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         assert len(read_op_summary(path)) == len(rows)
     except DataError as error:
         assert "fuzz.csv" in str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_the_kind_of_a_table_is_told_by_its_first_line(table) -> None:
+    assert table_kind(table(SUMMARY_2021)) is TableKind.OP_SUMMARY
+    assert table_kind(table(SUMMARY_LATER)) is TableKind.OP_SUMMARY
+    assert table_kind(table("OP Type,Core Type,Count,Total Time(us)")) is TableKind.OP_STATISTIC
+
+
+@pytest.mark.parametrize(("line", "says"), [("", "is empty"), ("Node,Task_time(us)", "no op_summary or op_statistic")])
+def test_another_table_has_no_kind(table, line: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        table_kind(table(line))

@@ -1,0 +1,233 @@
+"""Child processes that answer, refuse, crash, hang, and end with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.targets.child import CAN_PAUSE, Child, ChildCrashedError, ChildHungError
+
+PATIENT_S = 120.0
+"""No answer takes this long, even on a slow machine."""
+
+SERVER = """
+    import ctypes, os, signal, sys, time
+    from fastscnn_opt.errors import DataError
+    from fastscnn_opt.targets.serve import serve
+
+    class NearlyData(DataError):
+        pass
+
+    def refuse():
+        raise NearlyData("no image here")
+
+    def stumble():
+        raise KeyError("a bug")
+
+    def chat():
+        print("on stdout")
+        os.system("echo from below")
+        return {"said": True}
+
+    def end(number):
+        os.kill(os.getpid(), number)
+
+    def abort():
+        print("terminate called: out of luck", file=sys.stderr, flush=True)
+        os.abort()
+
+    def commands(progress):
+        def count(steps):
+            for _ in range(steps):
+                progress(1)
+            return {"counted": steps}
+
+        def wait(seconds):
+            time.sleep(seconds)
+            return {}
+
+        return {
+            "add": lambda first, second: {"sum": first + second}, "refuse": refuse, "stumble": stumble, "chat": chat,
+            "end": end, "abort": abort, "segfault": lambda: ctypes.string_at(0), "wait": wait, "count": count,
+        }
+
+    if __name__ == "__main__":
+        serve(commands)
+"""
+
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the process signals of Linux")
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch) -> str:
+    """The name of a module that serves the commands above."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "talkative_server.py").write_text(textwrap.dedent(SERVER))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"), prepend=os.pathsep)
+    return "talkative_server"
+
+
+@pytest.fixture
+def child(server, tmp_path):
+    with Child(server, name="row", log=tmp_path / "row.log", limit_s=PATIENT_S) as started:
+        yield started
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended, within a patient time; a zombie has."""
+    end = time.monotonic() + PATIENT_S
+    while time.monotonic() < end:
+        stat = Path(f"/proc/{pid}/stat")
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_answers_one_request_after_another(child):
+    assert [child.request("add", first=index, second=1)["sum"] for index in range(3)] == [1, 2, 3]
+
+
+def test_an_error_of_the_user_keeps_its_nearest_public_class_and_its_words(child):
+    with pytest.raises(DataError, match=r"^no image here$"):
+        child.request("refuse")
+
+
+def test_goes_on_after_an_error_of_the_user(child):
+    with pytest.raises(DataError):
+        child.request("refuse")
+    assert child.request("add", first=1, second=1) == {"sum": 2}
+
+
+def test_progress_reaches_the_caller_before_the_answer(child):
+    steps = []
+    assert child.request("count", steps=3, on_progress=steps.append) == {"counted": 3}
+    assert steps == [1, 1, 1]
+
+
+def test_what_the_process_prints_goes_to_the_log_and_not_into_answers(child, tmp_path):
+    assert child.request("chat") == {"said": True}
+    child.close()
+    assert "from below" in (tmp_path / "row.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "abort",
+            r"^row: the process was ended by SIGABRT during abort; its last words: .*terminate called: out of luck",
+        ),
+        ("segfault", r"^row: the process was ended by SIGSEGV during segfault; its last words: Fatal Python error: "),
+        ("stumble", r"^row: the process ended with exit code 1 during stumble; its last words: .*KeyError: 'a bug'"),
+    ],
+)
+def test_a_crash_is_told_with_the_last_words(child, command, words):
+    with pytest.raises(ChildCrashedError, match=words):
+        child.request(command)
+
+
+def test_a_crash_names_the_log(child, tmp_path):
+    with pytest.raises(ChildCrashedError, match=r"row\.log\)$"):
+        child.request("end", number=int(signal.SIGKILL))
+    assert (tmp_path / "row.log").exists()
+
+
+def test_without_a_log_the_last_words_are_told_all_the_same(server):
+    with (
+        Child(server, name="row", log=None, limit_s=PATIENT_S) as child,
+        pytest.raises(ChildCrashedError, match="out of luck"),
+    ):
+        child.request("abort")
+
+
+def test_the_last_words_are_not_those_of_an_earlier_process_with_the_same_log(server, tmp_path):
+    (tmp_path / "row.log").write_text("words of another\n")
+    with (
+        Child(server, name="row", log=tmp_path / "row.log", limit_s=PATIENT_S) as child,
+        pytest.raises(ChildCrashedError) as crash,
+    ):
+        child.request("end", number=int(signal.SIGKILL))
+    assert "words of another" not in str(crash.value)
+
+
+def test_a_request_after_the_crash_is_a_crash_too(child):
+    with pytest.raises(ChildCrashedError):
+        child.request("abort")
+    with pytest.raises(ChildCrashedError):
+        child.request("add", first=1, second=1)
+
+
+def test_a_hang_is_ended_and_told(server, tmp_path):
+    with Child(server, name="row", log=tmp_path / "log", limit_s=0.2) as child:
+        with pytest.raises(ChildHungError, match=r"^row: wait gave no sign of life for 0\.2 s and was ended"):
+            child.request("wait", seconds=600)
+        assert is_gone(child.pid)
+
+
+@linux_only
+def test_a_killed_child_leaves_no_zombie(child):
+    child.kill()
+    assert not Path(f"/proc/{child.pid}").exists()
+
+
+def test_killing_twice_is_harmless(child):
+    child.kill()
+    child.kill()
+
+
+@pytest.mark.skipif(not CAN_PAUSE, reason="this system cannot pause processes")
+def test_a_paused_child_stands_still_until_it_is_resumed(child):
+    child.request("add", first=1, second=1)
+    child.pause()
+    state = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    child.resume()
+    assert state == "T"
+    assert child.request("add", first=1, second=1) == {"sum": 2}
+
+
+@pytest.mark.skipif(not CAN_PAUSE, reason="this system cannot pause processes")
+def test_a_paused_child_can_be_closed(child):
+    child.pause()
+    child.close()
+    assert is_gone(child.pid)
+
+
+def test_pausing_an_ended_child_is_harmless(child):
+    child.kill()
+    child.pause()
+    child.resume()
+
+
+@linux_only
+@pytest.mark.parametrize("preparation", ["pass", "child.pause()"])
+def test_a_child_ends_when_its_parent_is_killed(server, preparation):
+    script = f"""
+        import os, signal
+        from fastscnn_opt.targets.child import Child
+        child = Child({server!r}, name="row", log=None, limit_s=600)
+        child.request("add", first=1, second=1)
+        {preparation}
+        print(child.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    parent = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, check=False)
+    assert parent.returncode == -signal.SIGKILL
+    assert is_gone(int(parent.stdout))
+
+
+@linux_only
+def test_an_interrupt_at_the_terminal_does_not_reach_the_child(child):
+    child.request("add", first=1, second=1)
+    assert os.getsid(child.pid) != os.getsid(0)
+    os.kill(child.pid, signal.SIGINT)
+    assert child.request("add", first=1, second=1) == {"sum": 2}

@@ -1,0 +1,87 @@
+"""Targets by name, those of other distributions included."""
+
+import textwrap
+
+import pytest
+
+from fastscnn_opt.errors import RegistryError, TargetError
+from fastscnn_opt.targets.ort import OnnxRuntime
+from fastscnn_opt.targets.registry import BUILT_IN, ELSEWHERE, get_target, option_names, target_names
+
+PLUGIN = """
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    @dataclass(frozen=True)
+    class Abacus:
+        beads: int = 10
+        name: ClassVar[str] = "abacus"
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a distribution that offers the target Abacus under a name."""
+
+    def write(name: str, place: str = "abacus_target:Abacus") -> None:
+        (tmp_path / "abacus_target.py").write_text(textwrap.dedent(PLUGIN))
+        info = tmp_path / "abacus-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: abacus\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[fastscnn_opt.targets]\n{name} = {place}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return write
+
+
+def test_options_reach_the_target():
+    assert get_target("onnxruntime", {"threads": 3}) == OnnxRuntime(threads=3)
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_every_built_in_target_has_its_name(name):
+    assert get_target(name).name == name
+
+
+def test_an_unknown_target_is_told_with_the_nearest():
+    with pytest.raises(TargetError, match=r"^unknown target 'onxruntime'; did you mean 'onnxruntime'\?$"):
+        get_target("onxruntime")
+
+
+def test_an_unknown_target_without_a_near_one_is_told_with_all():
+    with pytest.raises(TargetError, match=r"known: .*onnxruntime"):
+        get_target("zzz")
+
+
+def test_an_unknown_option_is_told_with_the_nearest():
+    with pytest.raises(TargetError, match=r"^target onnxruntime: unknown option 'thread'; did you mean 'threads'\?$"):
+        get_target("onnxruntime", {"thread": 1})
+
+
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+def test_a_target_that_is_driven_elsewhere_is_unavailable_and_refuses_work(name, tmp_path):
+    target = get_target(name)
+    availability = target.availability()
+    assert not availability.available
+    assert name in availability.reason
+    with pytest.raises(TargetError, match=name):
+        target.compile(tmp_path, tmp_path, tmp_path)
+
+
+def test_an_installed_distribution_adds_a_target(install):
+    install("abacus")
+    assert "abacus" in target_names()
+    assert get_target("abacus", {"beads": 3}).beads == 3  # type: ignore[attr-defined]  # the plug-in above
+    assert option_names("abacus") == {"beads"}
+
+
+def test_two_targets_of_one_name_are_an_error(install):
+    install("onnxruntime")
+    with pytest.raises(RegistryError, match="'onnxruntime' is claimed by both"):
+        get_target("onnxruntime")
+
+
+def test_an_installed_target_that_cannot_be_loaded_is_an_error(install):
+    install("abacus", "abacus_target:Missing")
+    with pytest.raises(RegistryError, match="'abacus' cannot be loaded from abacus_target:Missing"):
+        get_target("abacus")
