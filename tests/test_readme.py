@@ -24,15 +24,15 @@ def test_its_python_runs(code, tiny_model, tmp_path, monkeypatch):
 
 
 def test_its_variants_file_is_valid(tiny_model, tmp_path):
-    from fastscnn_opt.scoring.variants import load_variants
+    from fastscnn_opt.scoring.variants import read_variants
 
     save_model(tiny_model, tmp_path / "fast_scnn.onnx")
+    (tmp_path / "datasets" / "cityscapes").mkdir(parents=True)
     (text,) = blocks("toml")
     (tmp_path / "variants.toml").write_text(text)
-    assert [variant.name for variant in load_variants(tmp_path / "variants.toml").variant] == [
-        "as exported",
-        "nearest head",
-        "labels",
+    rows = read_variants(tmp_path / "variants.toml").rows
+    assert [(row.variant, row.batch) for row in rows] == [
+        (name, batch) for name in ("as exported", "nearest head", "labels") for batch in (1, 4)
     ]
 
 

@@ -24,11 +24,15 @@ VERBS = {
     "apply": "Apply named passes to a model and verify each one.",
     "export": "Turn a FastSCNN checkpoint into an ONNX model.",
     "compile": "Compile a model for a target.",
+    "prepare": "Write the binary images and labels for the vendor's benchmark tools.",
     "eval": "Score the accuracy of a model on labelled images.",
+    "scenes": "Write synthetic street scenes with exact labels, as a Cityscapes tree of PNG files.",
     "bench": "Time models side by side, interleaved, with intervals.",
     "score": "Build, compile and score every variant of a variants file.",
     "compare": "Show the variant table of one run, or two runs side by side.",
     "patch": "List, apply and revert white-list patches of the vendor compiler.",
+    "profile": "Show where the time of a run went, and what would save it.",
+    "lint": "Find what a target will run slowly, differently or not at all.",
     "doctor": "Say what is installed, which targets work, what is missing.",
 }
 """Every verb with its one-line summary, in the order of the help text."""

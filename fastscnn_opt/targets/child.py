@@ -163,6 +163,8 @@ class Child:
         self._answers.put(None)
 
     def _crash(self, command: str) -> ChildCrashedError:
+        with suppress(subprocess.TimeoutExpired):  # its pipes close a moment before it has ended
+            self._process.wait(_CLOSING_SECONDS)
         self.kill()
         code = self._process.returncode
         end = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +16,6 @@ from fastscnn_opt.targets.machine import cpu_model, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     import onnxruntime as ort
     from numpy.typing import NDArray
@@ -80,6 +80,16 @@ class OnnxRuntime:
     def open(self, artefact: Path) -> Session:
         """Open an ONNX file, optimised before or not. Raises TargetError or ModelError."""
         return _Session(_load(artefact, self._options()), artefact)
+
+    def open_traced(self, model: Path, prefix: Path) -> TracedSession:
+        """Open an ONNX file with a trace of every operator, in a file whose path begins with `prefix`.
+
+        Raises TargetError or ModelError.
+        """
+        options = self._options()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(prefix)
+        return TracedSession(_load(model, options), model)
 
     def _options(self) -> ort.SessionOptions:
         import onnxruntime as ort
@@ -167,6 +177,14 @@ class _Session:
         if self._session is None:
             raise TargetError(f"{self._file}: the session is closed")
         return self._session
+
+
+class TracedSession(_Session):
+    """A session that writes down when each operator ran."""
+
+    def end_trace(self) -> Path:
+        """Finish the trace and return its file, JSON in the Chrome trace event format; later runs are not in it."""
+        return Path(self._engine.end_profiling())
 
 
 def _spec(value: ort.NodeArg, file: Path) -> TensorSpec:

@@ -1,0 +1,60 @@
+"""The verb `bench`: the speed of models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
+from fastscnn_opt.cli.score import LimitOption, RoundsOption, SecondsOption, ThreadsOption, effort_from
+
+_COLUMNS = (
+    Column("model"), Column("batch", figures=True), Column("median ms", figures=True), Column("p90 ms", figures=True),
+    Column("p99 ms", figures=True), Column("fps", figures=True), Column("ratio [95 %]", figures=True),
+)  # fmt: skip
+
+
+def command(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="ONNX models to time side by side.")],
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Images per run; models of another batch are changed.", show_default="each model's own"
+        ),
+    ] = None,
+    rounds: RoundsOption = None,
+    seconds: SecondsOption = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The model the others are compared with.", show_default="the first")
+    ] = None,
+    target: Annotated[str, typer.Option(help="The engine that runs the models.")] = "onnxruntime",
+    threads: ThreadsOption = None,
+    limit_s: LimitOption = 600.0,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Time models side by side.
+
+    Each model is compiled and runs in a process of its own. After a warm-up they take turns, A B C A B C, while the
+    others stand still. A ratio above 1 is faster than the baseline, image by image; its 95 % interval comes from
+    resampling the rounds. Latencies are those of the engine on prepared inputs.
+    """
+    from fastscnn_opt.scoring.bench import bench
+    from fastscnn_opt.scoring.engine import TargetChoice
+
+    options = {} if threads is None else {"threads": threads}
+    effort = effort_from(rounds, seconds)
+    table = bench(
+        models, TargetChoice(target, options), baseline=baseline, batch=batch, effort=effort, limit_s=limit_s, say=note
+    )
+    if form is TableFormat.JSON:
+        print_json(table)
+        return
+    print_table(_COLUMNS, [_cells(row) for row in table["rows"]], form)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    figures = [f"{row[name]:.2f}" for name in ("median_ms", "p90_ms", "p99_ms", "fps")]
+    ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+    return [row["model"], str(row["batch"]), *figures, ratio]

@@ -1,0 +1,36 @@
+"""The verb `demo`: the variant table of the bundled network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note
+from fastscnn_opt.cli.score import JobsOption, RoundsOption, SecondsOption, ThreadsOption, effort_from, print_run
+
+
+def command(
+    run: Annotated[Path, typer.Option("--run", help="The run folder; an existing one is continued.")] = Path(
+        "fastscnn-opt-demo"
+    ),
+    scenes: Annotated[
+        int | None, typer.Option(min=1, help="Synthetic street scenes to score on.", show_default="those of demo.toml")
+    ] = None,
+    rounds: RoundsOption = None,
+    seconds: SecondsOption = None,
+    threads: ThreadsOption = None,
+    jobs: JobsOption = 1,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Build and score the bundled demo variants and show their table.
+
+    The run folder gets the network, demo.onnx, and the variants file, demo.toml, to copy and change.
+    """
+    from fastscnn_opt.scoring.demo import score_demo
+    from fastscnn_opt.scoring.harness import Settings
+
+    settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
+    finished = score_demo(run, settings, scenes=scenes, say=note)
+    print_run(finished, form)

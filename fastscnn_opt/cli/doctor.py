@@ -1,0 +1,34 @@
+"""The verb `doctor`: what is installed here, and what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, print_json, print_table
+
+
+def command(form: TableFormatOption = TableFormat.TABLE) -> None:
+    """Say what is installed, which targets work here, and what is missing."""
+    from fastscnn_opt.targets.doctor import examine
+
+    report = examine()
+    if form is TableFormat.JSON:
+        print_json(report)
+        return
+    sections = {
+        "machine": [[name, _text(name, value), ""] for name, value in report["machine"].items()],
+        "package": [[item["name"], item["version"] or "missing", item["cure"]] for item in report["packages"]],
+        "target": [
+            [item["name"], f"available, {item['version']}" if item["available"] else "unavailable", item["reason"]]
+            for item in report["targets"]
+        ],
+    }
+    rows = [[kind, *row] for kind, section in sections.items() for row in section]
+    columns = [Column("kind"), Column("name"), Column("here"), Column("how to get it")]
+    print_table(columns, rows, form)
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "memory_bytes" and value is not None:
+        return f"{value / 2**30:.1f} GiB"
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,95 @@
+"""The verb `score`: the variant table of a variants file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from fastscnn_opt.scoring.records import Run
+    from fastscnn_opt.scoring.work.timing import Effort
+
+RoundsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Rounds of timing, each model once or a few times per round.", show_default=False),
+]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1, help="Seconds of timing per model, if no rounds are given.", show_default="15, at most 200 rounds"
+    ),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="Threads of one operator.", show_default="every usable core")
+]
+LimitOption = Annotated[
+    float, typer.Option("--time-limit", min=1, help="Seconds without a sign of life after which a process is ended.")
+]
+JobsOption = Annotated[
+    int, typer.Option(min=1, help="Rows whose accuracy is measured at the same time; timing is never shared.")
+]
+
+
+def command(
+    variants: Annotated[Path, typer.Argument(metavar="VARIANTS.toml", help="The variants file.")],
+    run: Annotated[Path, typer.Option("--run", help="The run folder; an existing one is continued.")],
+    rounds: RoundsOption = None,
+    seconds: SecondsOption = None,
+    threads: ThreadsOption = None,
+    jobs: JobsOption = 1,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
+    ] = False,
+    limit_s: LimitOption = 600.0,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Build, compile and score every variant of a variants file.
+
+    Accuracy is measured row by row, speed side by side: all variants take turns, while the others stand still. Started
+    again on the same run folder, the verb skips what is finished. The exit code is 3 if a row loses more mIoU than
+    max_drop allows or a pass broke its contract.
+    """
+    from fastscnn_opt.scoring.harness import Settings, score
+    from fastscnn_opt.scoring.tables import raise_for
+    from fastscnn_opt.scoring.variants import read_variants
+
+    settings = Settings(
+        verify=not no_verify, effort=effort_from(rounds, seconds), threads=threads, limit_s=limit_s, jobs=jobs
+    )
+    finished = score(read_variants(variants), run, settings, note)
+    print_run(finished, form)
+    raise_for(finished)
+
+
+def effort_from(rounds: int | None, seconds: float | None) -> Effort | None:
+    """Return the effort that the options ask for, or None where they leave it open."""
+    from fastscnn_opt.scoring.work.timing import Effort
+
+    if rounds is not None and seconds is not None:
+        raise typer.BadParameter("give --rounds or --seconds, not both", param_hint="--rounds")
+    if rounds is not None:
+        return Effort(rounds=rounds)
+    return None if seconds is None else Effort(seconds=seconds)
+
+
+def print_run(run: Run, form: TableFormat) -> None:
+    """Print the variant table of a run."""
+    from fastscnn_opt.scoring.tables import ONE_RUN, cells, to_json
+
+    table = to_json(run)
+    if form is TableFormat.JSON:
+        print_json(table)
+        return
+    columns = [Column(heading, figures=figures) for heading, figures in ONE_RUN]
+    lines = [cells(row) for row in table["rows"]]
+    if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
+        columns, lines = columns[:-1], [line[:-1] for line in lines]
+    print_table(columns, lines, form, title=f"{run.folder}: {run.about['data']['is']}")
+    if form is TableFormat.TABLE:
+        for row in table["rows"]:
+            if row["reason"]:
+                note(f"{row['variant']} ({row['target']}, batch {row['batch']}): {row['status']}: {row['reason']}")

@@ -1,0 +1,36 @@
+"""Scores the bundled variants file on the bundled network."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.model import save_model, write_atomically
+from fastscnn_opt.network.demo import demo_model
+from fastscnn_opt.scoring.harness import Settings, score
+from fastscnn_opt.scoring.records import refuse_other_content
+from fastscnn_opt.scoring.variants import read_variants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fastscnn_opt.scoring.records import Run
+
+VARIANTS = "demo.toml"
+MODEL = "demo.onnx"
+
+
+def score_demo(folder: Path, settings: Settings, *, scenes: int | None, say: Callable[[str], None]) -> Run:
+    """Put the bundled network and its variants file into a run folder and score them there, on `scenes` scenes.
+
+    A variants file that is there already is kept, so that a user's changes to it count. Raises what `score` does.
+    """
+    refuse_other_content(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MODEL).exists():
+        save_model(demo_model(), folder / MODEL)
+    if not (folder / VARIANTS).exists():
+        write_atomically(folder / VARIANTS, files("fastscnn_opt.scoring").joinpath(VARIANTS).read_bytes())
+    say(f"the variants file is {folder / VARIANTS}")
+    return score(read_variants(folder / VARIANTS, synthetic=scenes), folder, settings, say)

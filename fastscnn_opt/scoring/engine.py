@@ -1,0 +1,218 @@
+"""A model's engine in a process of its own: the parent's handle on `worker`."""
+
+from __future__ import annotations
+
+import glob
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.scoring.latency import WarmUp
+from fastscnn_opt.targets.base import CrossCompiler, TensorSpec
+from fastscnn_opt.targets.child import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.targets.base import Target
+
+LIMIT_S = 600.0
+"""Seconds without a sign of life after which a child process is given up, unless the user says otherwise."""
+
+UNFINISHED = ".unfinished-"
+"""Prefix of temporary folders beside artefacts; the next start of a run removes those of a killed process."""
+
+WARM_UP_CAP_S = 10.0
+"""Seconds after which a warm-up ends even if the latency never became steady."""
+
+
+@dataclass(frozen=True)
+class TargetChoice:
+    """A target by name and the options it gets, as they cross to the child process and into keys."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Engine:
+    """Runs the work of one row in a child process; use it as a context manager.
+
+    Every method raises the UserError that the work raised, `ChildCrashedError`, or `ChildHungError` after `limit_s`
+    seconds without progress. `name` says in messages what the process works on; its output is appended to `log`.
+    """
+
+    def __init__(self, name: str, target: TargetChoice, *, log: Path | None = None, limit_s: float = LIMIT_S) -> None:
+        self.name = name
+        self._target: dict[str, Any] = {"target": target.name, "options": dict(target.options)}
+        self._child = Child("fastscnn_opt.scoring.work.worker", name=name, log=log, limit_s=limit_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def build(
+        self, model: Path, passes: str, output: Path, *, batch: int | None, verify: bool, reports: Path | None = None
+    ) -> dict[str, Any]:
+        """Run the pipeline `passes` on the file `model` and save the result; see `work.building.build_model`."""
+        return self._child.request(
+            "build",
+            model=str(model),
+            passes=passes,
+            output=str(output),
+            batch=batch,
+            verify=verify,
+            reports=str(reports) if reports else None,
+        )
+
+    def export(self, checkpoint: Path, output: Path, *, outputs: str, height: int, width: int) -> None:
+        """Export a checkpoint as an ONNX file; see `network.export.export_checkpoint`."""
+        self._child.request(
+            "export", checkpoint=str(checkpoint), output=str(output), outputs=outputs, height=height, width=width
+        )
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        """Compile `model` to `artefact` and the files that belong to it; the vendor tool's words go to `log`.
+
+        The files appear at their places only when all of them are written, the artefact as the last one.
+        """
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=artefact.parent) as folder:
+            written = Path(folder) / artefact.name
+            self._child.request("compile", **self._target, model=str(model), artefact=str(written), log=str(log))
+            for companion in Path(folder).glob(f"{glob.escape(artefact.name)}.*"):
+                companion.replace(artefact.parent / companion.name)
+            written.replace(artefact)
+
+    def profile(
+        self, model: Path, folder: Path, *, batch: int | None, runs: int, on_run: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
+        """Run an ONNX file in ONNX Runtime and return where its time goes; see `ort_profile.profile_model`."""
+        arguments = {"model": str(model), "folder": str(folder), "batch": batch, "runs": runs}
+        threads = self._target["options"].get("threads")
+        return self._child.request("profile", on_progress=on_run, **arguments, threads=threads)
+
+    def open(self, artefact: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Open an artefact and return its inputs and outputs."""
+        signature = self._child.request("open", **self._target, artefact=str(artefact))
+        inputs, outputs = (
+            tuple(TensorSpec(spec["name"], tuple(spec["shape"]), spec["dtype"]) for spec in signature[side])
+            for side in ("inputs", "outputs")
+        )
+        return inputs, outputs
+
+    def evaluate(
+        self, source: DataSource, *, batch: int | None = None, on_image: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
+        """Return the figures of `Accuracy.to_json` on `source`, and ``peak_rss_bytes`` of the process so far."""
+        return self._child.request("evaluate", on_progress=on_image, source=asdict(source), batch=batch)
+
+    def warm_up(self, batch: int | None = None, *, cap_s: float = WARM_UP_CAP_S) -> WarmUp:
+        """Run on prepared inputs until the latency is steady, or for `cap_s` seconds."""
+        return WarmUp(**self._child.request("warm_up", batch=batch, cap_s=cap_s))
+
+    def time(self, iterations: int) -> list[float]:
+        """Return the latencies in ms of `iterations` runs, after one that is not timed."""
+        latencies: list[float] = self._child.request("time", iterations=iterations)["latencies_ms"]
+        return latencies
+
+    def pause(self) -> None:
+        """Make every thread of the process stand still, so that it cannot disturb the timing of another."""
+        self._child.pause()
+
+    def resume(self) -> None:
+        """Let a paused process run again."""
+        self._child.resume()
+
+    def close(self) -> None:
+        """End the process politely."""
+        self._child.close()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._child.kill()
+
+
+def available_target(choice: TargetChoice, *, to_compile_only: bool = False) -> Target:
+    """Return the target of `choice`. Raises TargetError if there is none of that name or it does not work here."""
+    from fastscnn_opt.targets.registry import get_target
+
+    target = get_target(choice.name, choice.options)
+    if to_compile_only and isinstance(target, CrossCompiler):
+        availability = target.can_compile()
+    else:
+        availability = target.availability()
+    if reason := availability.reason:
+        raise TargetError(f"target {choice.name} is not available: {reason}")
+    return target
+
+
+def evaluate_model(
+    model: Path,
+    source: DataSource,
+    target: TargetChoice,
+    *,
+    batch: int | None = None,
+    limit_s: float = LIMIT_S,
+    on_image: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Compile an ONNX file for `target` and return its accuracy on `source`: the figures of `Accuracy.to_json`.
+
+    Everything runs in a child process, and nothing is left behind. Raises what `Engine` does, and TargetError if there
+    is no such target here.
+    """
+    suffix = available_target(target).artefact_suffix
+    with (
+        tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,
+        Engine(str(model), target, limit_s=limit_s) as engine,
+    ):
+        artefact = Path(folder) / f"artefact{suffix}"
+        engine.compile(model, artefact, Path(folder) / "compile.log")
+        try:
+            engine.open(artefact)
+            return engine.evaluate(source, batch=batch, on_image=on_image)
+        except (ModelError, TargetError) as error:
+            # The user knows the model, not the artefact in its temporary folder.
+            words = str(error).removeprefix(f"{artefact}: ").removeprefix(f"{model}: ")
+            raise type(error)(f"{model}: {words}") from error
+
+
+def compile_model(model: Path, artefact: Path, target: TargetChoice, *, limit_s: float = LIMIT_S) -> dict[str, str]:
+    """Compile an ONNX file for `target` in a child process; return the versions of the tools that did it.
+
+    The words of a vendor tool go to ``<artefact>.log``. Raises what `Engine` does, and TargetError if there is no such
+    target here.
+    """
+    if not artefact.absolute().parent.is_dir():
+        raise TargetError(f"{artefact}: there is no folder {artefact.parent}; make it first")
+    versions = available_target(target, to_compile_only=True).tool_versions()
+    log = artefact.with_name(artefact.name + ".log")
+    with Engine(str(model), target, limit_s=limit_s) as engine:
+        engine.compile(model, artefact, log)
+    return versions
+
+
+def profile_model(
+    model: Path,
+    *,
+    runs: int,
+    batch: int | None = None,
+    threads: int | None = None,
+    limit_s: float = LIMIT_S,
+    on_run: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Run an ONNX file in ONNX Runtime, in a child process, and return where its time goes.
+
+    The figures are those of `targets.ort_profile.OrtProfile.to_json`. Raises what `Engine` does, and TargetError if
+    ONNX Runtime does not work here.
+    """
+    target = TargetChoice("onnxruntime", {} if threads is None else {"threads": threads})
+    available_target(target)
+    with (
+        tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,
+        Engine(str(model), target, limit_s=limit_s) as engine,
+    ):
+        return engine.profile(model, Path(folder), batch=batch, runs=runs, on_run=on_run)

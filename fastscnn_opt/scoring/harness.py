@@ -1,0 +1,211 @@
+"""Scores a variants file into a run folder: build, compile and accuracy row by row, then speed side by side."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.scoring.engine import LIMIT_S, TargetChoice
+from fastscnn_opt.scoring.records import Keys, OpenRun, RowRecord, Run, Status, key_of, now, open_run, outcome_of
+from fastscnn_opt.scoring.work.evaluating import Evaluated, Evaluation, evaluate_all
+from fastscnn_opt.scoring.work.preparing import Prepared, Preparer, Source, identify_source
+from fastscnn_opt.scoring.work.speed import Scored, time_rows
+from fastscnn_opt.scoring.work.timing import Effort
+from fastscnn_opt.targets.machine import machine, usable_cores, versions
+from fastscnn_opt.targets.registry import get_target, option_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastscnn_opt.scoring.variants import RowPlan, Variants
+
+_log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+"""Takes a line about the progress, for people."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to score, beside what the variants file says.
+
+    Attributes
+    ----------
+    verify
+        Hold every pass against its contract.
+    effort
+        How long to time; None takes what the variants file says.
+    threads
+        Threads of one operator, for targets that have them; None takes what the variants file says, or every core.
+    limit_s
+        Seconds without a sign of life after which a child process is given up.
+    jobs
+        Rows whose accuracy is measured at the same time. Timing is never shared.
+    """
+
+    verify: bool = True
+    effort: Effort | None = None
+    threads: int | None = None
+    limit_s: float = LIMIT_S
+    jobs: int = 1
+
+
+def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.info) -> Run:
+    """Score all rows of `variants` into the run folder, skipping what it holds already, and return what it then holds.
+
+    A row that fails, crashes, hangs or whose target is unavailable is recorded as such, and the others go on; rows that
+    failed before are tried again.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be used.
+    ModelError, CheckpointError, DataError
+        The model or the data of the variants file cannot be read.
+    """
+    source = identify_source(variants)
+    data = variants.source.fingerprint()
+    with open_run(folder, _about(variants, source, data)) as run:
+        scoring = _Scoring(run, variants, settings, source, data, say)
+        scoring.run_all()
+    return run
+
+
+def _about(variants: Variants, source: Source, data: str) -> dict[str, Any]:
+    """Return what ``run.json`` says."""
+    return {
+        "started": now(),
+        "machine": machine(),
+        "versions": versions(),
+        "variants_file": {"path": str(variants.file), "sha256": key_of(variants.text), "text": variants.text},
+        "model": {"file": str(source.file), "key": source.key},
+        "data": {"is": variants.source.describe(), "key": data},
+        "baseline": variants.baseline,
+        "max_drop": variants.tables.score.max_drop,
+        "rows": [asdict(row) for row in variants.rows],
+    }
+
+
+class _Scoring:
+    """One pass over all rows of a run."""
+
+    def __init__(
+        self, run: OpenRun, variants: Variants, settings: Settings, source: Source, data: str, say: Say
+    ) -> None:
+        self._run = run
+        self._variants = variants
+        self._settings = settings
+        self._source = source
+        self._data = data
+        self._say = say
+        self._preparer = Preparer(run, source, data, verify=settings.verify, limit_s=settings.limit_s)
+
+    def run_all(self) -> None:
+        self._preparer.source_file()
+        prepared = [row for plan in self._variants.rows if (row := self._prepare(plan)) is not None]
+        todo = [row for row in prepared if not self._is_finished(row)]
+        self._say(f"measuring the accuracy of {len(todo)} rows; {len(prepared) - len(todo)} are known")
+        # Rows of the same content are scored once. The others take over the figures, or try themselves if there are
+        # none.
+        unique = {row.keys.accuracy: row for row in reversed(todo)}
+        self._evaluate([row for row in todo if unique[row.keys.accuracy] is row])
+        self._evaluate([row for row in todo if unique[row.keys.accuracy] is not row and not self._is_finished(row)])
+        self._time(prepared)
+
+    def _prepare(self, plan: RowPlan) -> Prepared | None:
+        """Build and compile a row; None if that fails, which is then recorded."""
+        missing = get_target(plan.target).availability().reason
+        if missing:
+            self._record_failure(plan, Status.UNAVAILABLE, missing)
+            return None
+        self._say(f"building {plan.label}")
+        try:
+            return self._preparer.prepare(plan, self._choose_target(plan))
+        except UserError as error:
+            self._record_failure(plan, *outcome_of(error))
+            return None
+
+    def _choose_target(self, plan: RowPlan) -> TargetChoice:
+        names = option_names(plan.target)
+        options: dict[str, Any] = {}
+        if "threads" in names:
+            options["threads"] = self._settings.threads or self._variants.tables.score.threads or usable_cores()
+        if "patches" in names:
+            options["patches"] = list(plan.patches)
+        elif plan.patches:
+            raise RunError(
+                f"patches change the operator sources of a vendor compiler, and {plan.target} has none; "
+                "leave them out, or give this variant the targets they are for"
+            )
+        return TargetChoice(plan.target, options)
+
+    def _is_finished(self, row: Prepared) -> bool:
+        """Tell whether a row's accuracy is recorded, if need be after taking it over from a row of the same content."""
+        if self._finished(row):
+            return True
+        for record in reversed(self._run.records):
+            if record.status is Status.OK and record.keys.accuracy == row.keys.accuracy:
+                self._record_accuracy(row, record.accuracy or {}, record.peak_rss_bytes, record.seconds)
+                return True
+        return False
+
+    def _finished(self, row: Prepared) -> RowRecord | None:
+        last = self._run.last(row.plan.identity)
+        return last if last is not None and last.status is Status.OK and last.keys == row.keys else None
+
+    def _evaluate(self, rows: list[Prepared]) -> None:
+        """Measure the accuracy of `rows`, several at a time, and record each as soon as it is known."""
+        source = self._variants.source
+        evaluations = [
+            Evaluation(row.plan.label, row.choice, row.artefact, row.plan.batch, source, row.log) for row in rows
+        ]
+        outcomes = evaluate_all(evaluations, jobs=self._settings.jobs, limit_s=self._settings.limit_s)
+        with closing(outcomes):
+            for index, outcome in outcomes:
+                self._record_outcome(rows[index], outcome)
+
+    def _time(self, prepared: list[Prepared]) -> None:
+        scored = [
+            Scored(row, record.peak_rss_bytes or 0) for row in prepared if (record := self._finished(row)) is not None
+        ]
+        table = self._variants.tables.score
+        from_file = Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds)
+        effort = self._settings.effort or from_file
+        time_rows(self._run, scored, self._variants.baseline, effort, limit_s=self._settings.limit_s, say=self._say)
+
+    def _record_outcome(self, row: Prepared, outcome: Evaluated) -> None:
+        if isinstance(outcome.figures, UserError):
+            self._record_failure(row.plan, *outcome_of(outcome.figures))
+            return
+        figures = dict(outcome.figures)
+        peak = figures.pop("peak_rss_bytes")
+        self._record_accuracy(row, figures, peak, outcome.seconds)
+        self._say(f"{row.plan.label}: mIoU {100 * figures['mIoU']:.2f} % in {outcome.seconds:.1f} s")
+
+    def _record_accuracy(self, row: Prepared, figures: dict[str, Any], peak: int | None, seconds: float) -> None:
+        def relative(file: Path) -> str:
+            return file.relative_to(self._run.folder).as_posix()
+
+        self._run.append_row(
+            self._record(
+                row.plan, row.keys, Status.OK,
+                steps=row.steps, model=relative(row.model), artefact=relative(row.artefact),
+                model_sha256=row.model_sha256, model_bytes=row.model.stat().st_size,
+                peak_rss_bytes=peak, accuracy=figures, seconds=round(seconds, 3),
+            )
+        )  # fmt: skip
+
+    def _record_failure(self, plan: RowPlan, status: Status, reason: str) -> None:
+        self._say(f"{plan.label}: {status}: {reason}")
+        keys = Keys(row=key_of(asdict(plan), self._source.key, self._data, self._settings.verify))
+        self._run.append_row(self._record(plan, keys, status, reason=reason))
+
+    def _record(self, plan: RowPlan, keys: Keys, status: Status, **figures: Any) -> RowRecord:
+        identity = {**asdict(plan), "patches": list(plan.patches)}
+        return RowRecord(
+            **identity, source=self._source.key, data=self._data, keys=keys, status=status, at=now(), **figures
+        )

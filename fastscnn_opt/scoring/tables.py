@@ -1,0 +1,233 @@
+"""The variant table: rows with accuracy, speed and what they are compared with, from one run folder or two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import CheckFailedError, RunError
+from fastscnn_opt.scoring.records import RowRecord, RowTiming, Run, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastscnn_opt.scoring.variants import RowPlan
+
+Row = dict[str, Any]
+"""A row of the table as JSON has it; shares are fractions, `mIoU_drop` is in points, what is not known is None."""
+
+Heading = tuple[str, bool]
+"""A column's heading, and whether it holds figures."""
+
+ONE_RUN: tuple[Heading, ...] = (
+    ("variant", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
+    ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("fps", True), ("ratio [95 %]", True),
+    ("size MB", True), ("peak MB", True), ("status", False), ("reason", False),
+)  # fmt: skip
+
+TWO_RUNS: tuple[Heading, ...] = (
+    ("variant", False), ("target", False), ("batch", True), ("mIoU % 1", True), ("mIoU % 2", True), ("change", True),
+    ("fps 1", True), ("fps 2", True), ("times", True), ("status 1", False), ("status 2", False),
+)  # fmt: skip
+
+_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "ratio", "ratio_low", "ratio_high")
+_ABSENT = "-"
+
+
+def rows_of(run: Run) -> list[Row]:
+    """Return one row for everything the variants file of `run` asks for, scored or not, in its order."""
+    plans = run.plan
+    records = {plan.identity: _record_of(run, plan) for plan in plans}
+    rows = []
+    for plan in plans:
+        record = records[plan.identity]
+        reference = _reference(plan, plans, records, run.about["baseline"])
+        rows.append(_row(plan, record, _timing_of(run, record), reference, run.about["max_drop"]))
+    return rows
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """Return the table of one run as the verbs print it."""
+    return {"baseline": run.about["baseline"], "rows": rows_of(run)}
+
+
+def _record_of(run: Run, plan: RowPlan) -> RowRecord | None:
+    """Return what was recorded about a row, unless its variant, the model or the data have changed since."""
+    record = run.last(plan.identity)
+    if record is None or (record.passes, tuple(record.patches)) != (plan.passes, plan.patches):
+        return None
+    same = record.source == run.about["model"]["key"] and record.data == run.about["data"]["key"]
+    return record if same else None
+
+
+def _timing_of(run: Run, record: RowRecord | None) -> RowTiming | None:
+    """Return the last timing of a row's present content."""
+    if record is None or record.status is not Status.OK:
+        return None
+    timings = (timing for session in reversed(run.sessions) for timing in session.rows)
+    wanted = (record.identity, record.keys.speed)
+    return next((timing for timing in timings if (timing.identity, timing.speed_key) == wanted), None)
+
+
+def _reference(
+    plan: RowPlan, plans: Sequence[RowPlan], records: Mapping[tuple[str, str, int], RowRecord | None], baseline: str
+) -> float | None:
+    """Return the mIoU of the baseline: on the row's own target where it was scored there, else on its first target."""
+    candidates = [other for other in plans if other.variant == baseline]
+    candidates.sort(key=lambda other: other.target != plan.target)
+    for other in candidates:
+        record = records[other.identity]
+        if record is not None and record.accuracy is not None:
+            miou: float | None = record.accuracy["mIoU"]
+            return miou
+    return None
+
+
+def _row(
+    plan: RowPlan,
+    record: RowRecord | None,
+    timing: RowTiming | None,
+    reference: float | None,
+    max_drop: float | None,
+) -> Row:
+    accuracy = (record.accuracy if record else None) or {}
+    miou = accuracy.get("mIoU")
+    drop = None if miou is None or reference is None else 100 * (reference - miou)
+    status, reason = _status(record, timing)
+    return {
+        "variant": plan.variant,
+        "passes": plan.passes,
+        "patches": list(plan.patches),
+        "target": plan.target,
+        "batch": plan.batch,
+        "status": str(status),
+        "reason": reason,
+        "pixAcc": accuracy.get("pixAcc"),
+        "mIoU": miou,
+        "mIoU_all": accuracy.get("mIoU_all"),
+        "mIoU_drop": drop,
+        "gate": None if drop is None or max_drop is None else ("failed" if drop > max_drop else "passed"),
+        **{name: getattr(timing, name, None) for name in _FIGURES},
+        "model_bytes": record.model_bytes if record else None,
+        "peak_rss_bytes": record.peak_rss_bytes if record else None,
+        "steps": record.steps if record else [],
+        "model": record.model if record else None,
+        "artefact": record.artefact if record else None,
+    }
+
+
+def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status, str]:
+    """Return the status of the first stage that did not end well, with its reason."""
+    if record is None:
+        return Status.PENDING, "not scored yet; start `fastscnn-opt score` on this run again"
+    if record.status is Status.OK and timing is None:
+        return Status.PENDING, "not timed yet; start `fastscnn-opt score` on this run again"
+    if record.status is Status.OK and timing is not None and timing.status is not Status.OK:
+        return timing.status, timing.reason
+    return record.status, record.reason
+
+
+def contract_of(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Return the promises of a row's passes in short, ``exact ✓, lossy``; a tick: all of that kind were kept."""
+    parts = []
+    for contract in ("exact", "rounding", "lossy"):
+        verified = [step["verified"] for step in steps if step["contract"] == contract]
+        if verified:
+            parts.append(contract + (" ✓" if all(value is True for value in verified) else ""))
+    return ", ".join(parts) or "as is"
+
+
+def cells(row: Row) -> list[str]:
+    """Return a row as the texts of `ONE_RUN`."""
+    interval = f" [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if row["ratio"] is not None else ""
+    return [
+        row["variant"],
+        row["target"],
+        str(row["batch"]),
+        contract_of(row["steps"]) if row["model"] else _ABSENT,
+        _number(row["pixAcc"], 2, 100),
+        _number(row["mIoU"], 2, 100),
+        _number(row["mIoU_drop"], 2) + (" (too much)" if row["gate"] == "failed" else ""),
+        _number(row["median_ms"], 2),
+        _number(row["p99_ms"], 2),
+        _number(row["fps"], 2),
+        _number(row["ratio"], 2) + interval,
+        _number(row["model_bytes"], 2, 1e-6),
+        _number(row["peak_rss_bytes"], 0, 1e-6),
+        row["status"],
+        row["reason"],
+    ]
+
+
+def side_by_side(first: Run, second: Run) -> dict[str, Any]:
+    """Return the rows of `first`, each with that of `second` as ``other`` and the ``change`` from one to the other.
+
+    ``change`` holds ``mIoU`` in points and ``fps`` as a ratio, second over first. Rows that only `second` has follow,
+    with the status ``absent``; ``other`` is None for a row that only `first` has.
+    """
+    there = {(row["variant"], row["target"], row["batch"]): row for row in rows_of(second)}
+    rows = []
+    for row in rows_of(first):
+        other = there.pop((row["variant"], row["target"], row["batch"]), None)
+        rows.append({**row, "other": other, "change": _change(row, other)})
+    for other in there.values():
+        row = dict.fromkeys(other) | {key: other[key] for key in ("variant", "target", "batch", "passes", "patches")}
+        row |= {"status": "absent", "reason": f"not in {first.folder}", "steps": []}
+        rows.append({**row, "other": other, "change": _change(row, other)})
+    return {"baseline": first.about["baseline"], "runs": [str(first.folder), str(second.folder)], "rows": rows}
+
+
+def _change(row: Row, other: Row | None) -> dict[str, float | None]:
+    def both(name: str) -> bool:
+        return other is not None and row[name] is not None and other[name] is not None
+
+    return {
+        "mIoU": 100 * (other["mIoU"] - row["mIoU"]) if other is not None and both("mIoU") else None,
+        "fps": other["fps"] / row["fps"] if other is not None and both("fps") else None,
+    }
+
+
+def two_run_cells(row: Row) -> list[str]:
+    """Return a row of `side_by_side` as the texts of `TWO_RUNS`."""
+    other = row["other"] or {"mIoU": None, "fps": None, "status": "absent"}
+    change = row["change"]["mIoU"]
+    return [
+        row["variant"],
+        row["target"],
+        str(row["batch"]),
+        _number(row["mIoU"], 2, 100),
+        _number(other["mIoU"], 2, 100),
+        _ABSENT if change is None else f"{change:+.2f}",
+        _number(row["fps"], 2),
+        _number(other["fps"], 2),
+        _number(row["change"]["fps"], 3),
+        row["status"],
+        other["status"],
+    ]
+
+
+def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
+    return _ABSENT if value is None else f"{value * scale:.{digits}f}"
+
+
+def raise_for(run: Run) -> None:
+    """Raise the error that the outcome of `run` calls for, if any.
+
+    Raises
+    ------
+    CheckFailedError
+        A row lost more mIoU than the variants file allows, or a pass broke its contract.
+    RunError
+        No row at all could be scored.
+    """
+    rows = rows_of(run)
+    beyond = [f"{row['variant']} ({row['mIoU_drop']:.2f})" for row in rows if row["gate"] == "failed"]
+    if beyond:
+        raise CheckFailedError(
+            f"{len(beyond)} of {len(rows)} rows lose more than {run.about['max_drop']:g} points of mIoU against "
+            f"{run.about['baseline']!r}: {', '.join(beyond)}"
+        )
+    broken = [f"{row['variant']}: {row['reason']}" for row in rows if row["status"] == Status.BROKEN]
+    if broken:
+        raise CheckFailedError(broken[0])
+    if not any(row["status"] == Status.OK for row in rows):
+        raise RunError(f"no row could be scored; {rows[0]['variant']}: {rows[0]['reason']}")

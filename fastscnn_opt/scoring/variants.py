@@ -1,0 +1,285 @@
+"""The variants file: which variants of which model are scored, on which data and targets.
+
+A TOML file; `VariantsFile` is its schema and `read_variants` its reader. Every mistake is found before anything runs.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class ModelTable(_Table):
+    """``[model]``: an ONNX file, or a checkpoint that is exported first. Paths are relative to the variants file."""
+
+    path: Name | None = None
+    checkpoint: Name | None = None
+    outputs: Literal["main", "all"] = "main"
+    height: Count = 1024
+    width: Count = 2048
+
+
+class DataTable(_Table):
+    """``[data]``: the root of a Cityscapes tree and a split, or a number of synthetic scenes."""
+
+    root: Name | None = None
+    split: Name = "val"
+    synthetic: Count | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    limit: Count | None = None
+
+
+class ScoreTable(_Table):
+    """``[score]``: what every variant is compared with, and the targets and batch sizes of those that name none.
+
+    `max_drop` is in points of mIoU; `threads` are those of one operator, for targets that have them; `rounds` or
+    `seconds` (per model) say how long to time.
+    """
+
+    baseline: Name | None = None
+    targets: Annotated[list[Name], Field(min_length=1)] = ["onnxruntime"]
+    batch: Annotated[list[Count], Field(min_length=1)] = [1]
+    max_drop: Annotated[float, Field(ge=0)] | None = None
+    threads: Count | None = None
+    rounds: Count | None = None
+    seconds: Annotated[float, Field(gt=0)] | None = None
+
+
+class VariantTable(_Table):
+    """``[[variant]]``: a name and the pipeline that makes it."""
+
+    name: Name
+    passes: str = ""
+    patches: list[Name] = []
+    targets: Annotated[list[Name], Field(min_length=1)] | None = None
+    batch: Annotated[list[Count], Field(min_length=1)] | None = None
+
+
+class VariantsFile(_Table):
+    """The whole file."""
+
+    model: ModelTable
+    data: DataTable
+    score: ScoreTable = ScoreTable()
+    variant: Annotated[list[VariantTable], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """One row to be scored: a variant on a target at a batch size, before it is known how it ends."""
+
+    variant: str
+    passes: str
+    patches: tuple[str, ...]
+    target: str
+    batch: int
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """What tells this row from the others of a run."""
+        return self.variant, self.target, self.batch
+
+    @property
+    def label(self) -> str:
+        """The row's name in messages."""
+        return f"{self.variant} ({self.target}, batch {self.batch})"
+
+
+@dataclass(frozen=True)
+class Variants:
+    """A variants file that was found to be in order; `text` is the file as it was read."""
+
+    file: Path
+    text: str
+    tables: VariantsFile
+    source: DataSource
+    rows: tuple[RowPlan, ...]
+
+    @property
+    def model(self) -> Path | None:
+        """The ONNX file, if the model is given as one."""
+        return self.file.parent / self.tables.model.path if self.tables.model.path else None
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint, if the model is given as one."""
+        return self.file.parent / self.tables.model.checkpoint if self.tables.model.checkpoint else None
+
+    @property
+    def baseline(self) -> str:
+        """Name of the variant that the others are compared with: the first, unless the file says otherwise."""
+        return self.tables.score.baseline or self.tables.variant[0].name
+
+
+def read_variants(file: Path, *, synthetic: int | None = None) -> Variants:
+    """Read and check a variants file; `synthetic` replaces its data by that many synthetic scenes.
+
+    Raises
+    ------
+    RunError
+        The file is missing, is no TOML, or breaks the schema (with the table, the key and the nearest valid key), a
+        name is used twice, or the baseline is unknown.
+    PipelineError, PatchError, TargetError, DataError
+        A pipeline does not parse, a patch or a target is unknown, or the data are not described properly, with the
+        file and the variant.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{file}: the variants file is not UTF-8 text") from error
+    except OSError as error:
+        raise RunError(f"{file}: the variants file cannot be read ({error.strerror}); check its name") from error
+    tables = parse_variants(text, str(file))
+    _check_names(tables, str(file))
+    _check_model(tables.model, file)
+    source = _data_source(tables.data, file, synthetic)
+    pipelines = {variant.name: _pipeline(variant, file) for variant in tables.variant}
+    patches = {variant.name: _patches(variant, file) for variant in tables.variant}
+    rows = tuple(_plan(tables, pipelines, patches))
+    _check_targets({row.target for row in rows}, str(file))
+    return Variants(file, text, tables, source, rows)
+
+
+def parse_variants(text: str, where: str) -> VariantsFile:
+    """Hold `text` against the schema; `where` names the file in errors. Raises RunError."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RunError(f"{where}: not a TOML file: {error}") from error
+    try:
+        return VariantsFile.model_validate(content)
+    except ValidationError as error:
+        findings = error.errors(include_url=False)
+        more = f" (and {len(findings) - 1} more like it)" if len(findings) > 1 else ""
+        raise RunError(f"{where}: {_in_words(findings[0], content)}{more}") from error
+
+
+def _in_words(finding: Any, content: dict[str, Any]) -> str:
+    """Make one sentence of pydantic's finding: the table, the key, what is wrong, and the nearest valid key."""
+    table, keys, place = _locate(finding["loc"], content)
+    at = f"{place}: " if place else ""
+    if finding["type"] == "extra_forbidden":
+        known = list(table.model_fields)
+        near = get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(known)}"
+        return f"{at}unknown key {keys[-1]!r}; {hint}"
+    if finding["type"] == "missing":
+        is_table = keys[-1] in VariantsFile.model_fields and table is VariantsFile
+        return f"{at}{'the table' if is_table else 'the key'} {keys[-1]!r} is missing"
+    wrong = finding["msg"].removeprefix("Input should").strip()
+    return f"{at}{'.'.join(keys) or 'the file'} should {wrong}, and is {finding['input']!r}"
+
+
+def _locate(location: Sequence[int | str], content: dict[str, Any]) -> tuple[type[_Table], list[str], str]:
+    """Return the schema of the table a finding is in, the keys inside it, and the table as the file writes it."""
+    head, *rest = [*location] or [""]
+    schemas: dict[int | str, type[_Table]] = {"model": ModelTable, "data": DataTable, "score": ScoreTable}
+    if head == "variant" and rest and isinstance(rest[0], int):
+        number, *rest = rest
+        entry = content["variant"][number]
+        name = entry.get("name") if isinstance(entry, dict) else None
+        called = f" ({name!r})" if isinstance(name, str) else ""
+        return VariantTable, [str(key) for key in rest], f"[[variant]] number {int(number) + 1}{called}"
+    if head in schemas and rest:
+        return schemas[head], [str(key) for key in rest], f"[{head}]"
+    return VariantsFile, [str(key) for key in location], ""
+
+
+def _check_names(tables: VariantsFile, where: str) -> None:
+    names = [variant.name for variant in tables.variant]
+    for name in names:
+        if names.count(name) > 1:
+            raise RunError(f"{where}: two variants are called {name!r}; give each a name of its own")
+    baseline = tables.score.baseline
+    if baseline is not None and baseline not in names:
+        near = get_close_matches(baseline, names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"the variants are {', '.join(map(repr, names))}"
+        raise RunError(f"{where}: [score]: the baseline {baseline!r} is no variant; {hint}")
+    if tables.score.rounds is not None and tables.score.seconds is not None:
+        raise RunError(f"{where}: [score]: give rounds or seconds, not both")
+
+
+def _check_model(table: ModelTable, file: Path) -> None:
+    if (table.path is None) == (table.checkpoint is None):
+        raise RunError(f"{file}: [model]: give either path, of an ONNX file, or checkpoint")
+    chosen = file.parent / str(table.path or table.checkpoint)
+    if not chosen.is_file():
+        key = "path" if table.path else "checkpoint"
+        raise RunError(f"{file}: [model]: {key}: there is no file {chosen}; paths are relative to the variants file")
+
+
+def _data_source(table: DataTable, file: Path, synthetic: int | None) -> DataSource:
+    if synthetic is not None:
+        return DataSource(synthetic=synthetic, seed=table.seed)
+    if (table.root is None) == (table.synthetic is None):
+        raise RunError(f"{file}: [data]: give either root, of a Cityscapes tree, or synthetic, a number of scenes")
+    root = None if table.root is None else str(file.parent / table.root)
+    try:
+        return DataSource(root, table.split, table.synthetic, table.seed, table.limit)
+    except DataError as error:
+        raise DataError(f"{file}: [data]: {error}") from error
+
+
+def _pipeline(variant: VariantTable, file: Path) -> str:
+    """Return the pipeline text of a variant, from the file after ``@`` if it names one. Raises PipelineError."""
+    from fastscnn_opt.rewriting.pipeline import read_pipeline
+    from fastscnn_opt.rewriting.registry import build_pipeline
+
+    try:
+        text = read_pipeline(
+            f"@{file.parent / variant.passes[1:]}" if variant.passes.startswith("@") else variant.passes
+        )
+        build_pipeline(text)
+    except PipelineError as error:
+        raise PipelineError(f"{file}: variant {variant.name!r}: {error}") from error
+    return text
+
+
+def _patches(variant: VariantTable, file: Path) -> tuple[str, ...]:
+    """Return the patches of a variant, paths made relative to `file`, once all are known. Raises PatchError."""
+    from fastscnn_opt.tbe.patchfile import find
+
+    names = tuple(str(file.parent / name) if name.endswith(".toml") else name for name in variant.patches)
+    for name in names:
+        try:
+            find(name)
+        except PatchError as error:
+            raise PatchError(f"{file}: variant {variant.name!r}: {error}") from error
+    return names
+
+
+def _plan(tables: VariantsFile, pipelines: dict[str, str], patches: dict[str, tuple[str, ...]]) -> list[RowPlan]:
+    return [
+        RowPlan(variant.name, pipelines[variant.name], patches[variant.name], target, batch)
+        for variant in tables.variant
+        for target in dict.fromkeys(variant.targets or tables.score.targets)
+        for batch in dict.fromkeys(variant.batch or tables.score.batch)
+    ]
+
+
+def _check_targets(names: set[str], where: str) -> None:
+    from fastscnn_opt.targets.registry import get_target
+
+    for name in sorted(names):
+        try:
+            get_target(name)
+        except TargetError as error:
+            raise TargetError(f"{where}: {error}") from error

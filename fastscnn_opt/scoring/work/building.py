@@ -1,0 +1,94 @@
+"""Builds the model of a variant at the batch size of a row, and says what each pass promised and kept."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model import fingerprint, graph_inputs, load_model, save_model, write_atomically
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.registry import text_of
+from fastscnn_opt.scoring.records import key_of
+from fastscnn_opt.targets.machine import versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+
+    from fastscnn_opt.rewriting.contract import Pass
+
+_VERIFIERS = ("fastscnn-opt", "onnx", "onnxruntime", "numpy")
+"""Packages that a finding of the verification depends on, beside the graphs."""
+
+
+def build_model(
+    model: Path, passes: str, output: Path, *, batch: int | None, verify: bool, reports: Path | None = None
+) -> dict[str, Any]:
+    """Run the pipeline `passes` on the file `model` and save the result as `output`.
+
+    Where `batch` is given and is not the model's own, the pass ``static-batch`` runs first. What the verification of a
+    pass found is kept in the folder `reports` and found again there, by the graphs before and after the pass, so that
+    variants that begin alike verify their common passes once.
+
+    Returns
+    -------
+    dict
+        ``sha256`` of the built model, and ``steps``: for each pass its name, text, contract, number of changes and
+        skips, ``verified`` and ``max_abs_diff``.
+
+    Raises
+    ------
+    ModelError
+        The file is no usable model, or the pipeline itself makes another batch size.
+    PipelineError, PassError, CheckFailedError
+        As `PassManager.run` does.
+    """
+    graph = load_model(model)
+    other_batch = batch is not None and batch_of(graph) != batch
+    parts = [f"static-batch{{n={batch}}}"] if other_batch else []
+    steps = []
+    for item in PassManager(",".join([*parts, *([passes] if passes.strip() else [])])).passes:
+        graph, step = _run_pass(item, graph, reports, verify=verify)
+        steps.append(step)
+    if batch is not None and batch_of(graph) != batch:
+        raise ModelError(
+            f"the pipeline {passes!r} makes a batch of {batch_of(graph)}, but the row is for {batch}; "
+            "leave static-batch out of it and list the batch sizes as `batch`"
+        )
+    save_model(graph, output)
+    return {"sha256": fingerprint(graph), "steps": steps}
+
+
+def batch_of(model: onnx.ModelProto) -> int | None:
+    """Return the leading dimension of the first input, or None where the model leaves it open."""
+    inputs = graph_inputs(model)
+    dims = inputs[0].type.tensor_type.shape.dim if inputs else []
+    return int(dims[0].dim_value) if dims and dims[0].HasField("dim_value") else None
+
+
+def _run_pass(
+    item: Pass, before: onnx.ModelProto, reports: Path | None, *, verify: bool
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Run one pass and return the graph after it and the report, verified unless that was done before.
+
+    The pass itself always runs: while it is being written it changes without any version that could be part of a key.
+    """
+    if not verify or reports is None:
+        result = PassManager([item], verify=verify).run(before)
+        return result.model, _in_short(result.to_json()["steps"][0])
+    after = PassManager([item], verify=False).run(before).model
+    key = key_of(fingerprint(before), fingerprint(after), text_of(item), versions(_VERIFIERS))
+    report = reports / f"step-{key[:16]}.json"
+    if report.exists():
+        known: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return after, known
+    step = _in_short(PassManager([item], verify=True).run(before).to_json()["steps"][0])
+    write_atomically(report, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
+    return after, step
+
+
+def _in_short(step: dict[str, Any]) -> dict[str, Any]:
+    """Count what a step changed and skipped; which nodes these were is told by ``apply``."""
+    return {**step, "changes": len(step["changes"]), "skips": len(step["skips"])}

@@ -1,0 +1,126 @@
+"""Builds and compiles the rows of a run, and finds again by content what an earlier start has built."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.model import fingerprint, load_model
+from fastscnn_opt.scoring.engine import UNFINISHED, Engine, TargetChoice
+from fastscnn_opt.scoring.records import Keys, key_of
+from fastscnn_opt.scoring.work.patching import patched, patches_key
+from fastscnn_opt.targets.machine import versions
+from fastscnn_opt.targets.registry import get_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastscnn_opt.scoring.records import OpenRun
+    from fastscnn_opt.scoring.variants import RowPlan, Variants
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model that all variants start from; `key` changes with its content and with how a checkpoint is exported."""
+
+    file: Path
+    key: str
+    export: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A row whose model is built and compiled."""
+
+    plan: RowPlan
+    choice: TargetChoice
+    model: Path
+    model_sha256: str
+    steps: list[dict[str, Any]]
+    artefact: Path
+    log: Path
+    keys: Keys
+
+
+def identify_source(variants: Variants) -> Source:
+    """Read the model of a variants file far enough to know what it is. Raises ModelError for an unusable ONNX file."""
+    if variants.model is not None:
+        return Source(variants.model, fingerprint(load_model(variants.model)))
+    table = variants.tables.model
+    export = {"outputs": table.outputs, "height": table.height, "width": table.width}
+    checkpoint = variants.file.parent / str(table.checkpoint)
+    content = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return Source(checkpoint, key_of(content, export, versions(("fastscnn-opt", "onnx"))), export)
+
+
+class Preparer:
+    """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``."""
+
+    def __init__(self, run: OpenRun, source: Source, data: str, *, verify: bool, limit_s: float) -> None:
+        self._run = run
+        self._source = source
+        self._data = data
+        self._verify = verify
+        self._limit_s = limit_s
+
+    def source_file(self) -> Path:
+        """Return the ONNX file that all variants start from, exported from the checkpoint if the source is one."""
+        if self._source.export is None:
+            return self._source.file
+        file = self._run.models / f"source-{self._source.key[:16]}.onnx"
+        if not file.exists():
+            log = self._run.logs / "export.log"
+            with self._unfinished() as folder, self._engine(str(self._source.file), TargetChoice(""), log) as engine:
+                engine.export(self._source.file, folder / file.name, **self._source.export)
+                (folder / file.name).replace(file)
+        return file
+
+    def prepare(self, plan: RowPlan, choice: TargetChoice) -> Prepared:
+        """Build a row, and compile it if no earlier start has.
+
+        Raises
+        ------
+        UserError
+            The pipeline, its verification or the compilation failed, crashed or hung.
+        """
+        source = self.source_file()
+        target = get_target(choice.name, choice.options)
+        log = self._run.logs / f"{_file_name(plan)}.log"
+        with self._unfinished() as folder, self._engine(plan.label, choice, log) as engine:
+            built = engine.build(
+                source, plan.passes, folder / "built.onnx",
+                batch=plan.batch, verify=self._verify, reports=self._run.models,
+            )  # fmt: skip
+            tools = [choice.name, dict(choice.options), target.tool_versions(), patches_key(choice)]
+            speed = key_of(built["sha256"], *tools, plan.batch)
+            model = self._run.models / f"{built['sha256'][:16]}.onnx"
+            (folder / "built.onnx").replace(model)
+            artefact = self._run.models / f"{built['sha256'][:16]}.{choice.name}-{speed[:8]}{target.artefact_suffix}"
+            if not artefact.exists():
+                with patched(choice):
+                    engine.compile(model, artefact, log.with_suffix(".compile.log"))
+            engine.close()
+        accuracy = key_of(speed, self._data)
+        row = key_of(accuracy, self._source.key, plan.passes, plan.patches, self._verify)
+        keys = Keys(row, accuracy, speed)
+        return Prepared(plan, choice, model, built["sha256"], built["steps"], artefact, log, keys)
+
+    def _engine(self, name: str, choice: TargetChoice, log: Path) -> Engine:
+        return Engine(name, choice, log=log, limit_s=self._limit_s)
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[Path]:
+        """Yield a folder on the same disk for files that are moved into place when they are whole."""
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._run.models) as folder:
+            yield Path(folder)
+
+
+def _file_name(plan: RowPlan) -> str:
+    """Return a readable name for a row's files, which no other row has."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{plan.variant}-{plan.target}-b{plan.batch}").strip("-.")[:80]
+    return f"{readable}-{key_of(plan.identity)[:6]}"

@@ -1,0 +1,187 @@
+"""The run folder: what survives interruptions, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from fastscnn_opt.errors import CheckFailedError, RunError, TargetError
+from fastscnn_opt.scoring.records import (
+    SCHEMA,
+    Keys,
+    RowRecord,
+    RowTiming,
+    SessionRecord,
+    Status,
+    append_line,
+    open_run,
+    outcome_of,
+    read_run,
+)
+from fastscnn_opt.targets.child import ChildCrashedError, ChildHungError
+
+ROW = RowRecord("fast", "simplify", [], "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
+TIMING = RowTiming("fast", "onnxruntime", 1, "s", Status.OK, median_ms=2.0, samples_ms=[[2.0]])
+SESSION = SessionRecord("now", {"rounds": 1, "seconds": 15.0}, "alone", 1, "s", [TIMING])
+ABOUT = {"rows": [], "baseline": "fast"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run folder with two rows and a session."""
+    with open_run(tmp_path / "run", ABOUT) as run:
+        run.append_row(ROW)
+        run.append_row(replace(ROW, variant="schön 变体"))
+        run.append_session(SESSION)
+    return tmp_path / "run"
+
+
+def test_what_was_written_is_read_back(folder):
+    run = read_run(folder)
+    assert run.records == [ROW, replace(ROW, variant="schön 变体")]
+    assert run.sessions == [SESSION]
+    assert run.about == {"schema": SCHEMA, **ABOUT}
+
+
+def test_records_are_one_line_of_json_each(folder):
+    lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["variant"] for line in lines] == ["fast", "schön 变体"]
+
+
+def test_a_torn_last_line_is_cut_off_wherever_it_was_torn(folder):
+    file = folder / "records.jsonl"
+    whole = file.read_bytes()
+    first = whole.index(b"\n") + 1
+    for length in range(first, len(whole) - 1, 17):
+        file.write_bytes(whole[:length])
+        with open_run(folder, ABOUT) as run:
+            assert [record.variant for record in run.records] == ["fast"]
+        assert file.read_bytes() == whole[:first]
+
+
+def test_a_last_line_that_lacks_only_its_end_is_kept(folder):
+    file = folder / "records.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with open_run(folder, ABOUT) as run:
+        run.append_row(replace(ROW, variant="third"))
+    assert file.read_bytes().startswith(whole)
+    assert [record.variant for record in read_run(folder).records] == ["fast", "schön 变体", "third"]
+
+
+def test_reading_leaves_a_torn_line_to_the_process_that_writes(folder):
+    file = folder / "records.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    before = file.read_bytes()
+    assert [record.variant for record in read_run(folder).records] == ["fast"]
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", ["noise", "{}", "[]", "3", '{"variant": "x"}'])
+def test_a_damaged_line_is_named(folder, line):
+    file = folder / "records.jsonl"
+    file.write_text(line + "\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(RunError, match=r"records\.jsonl: line 1 is no record"):
+        read_run(folder)
+
+
+def test_the_same_outcome_is_not_recorded_twice(folder):
+    with open_run(folder, ABOUT) as run:
+        run.append_row(replace(ROW, at="later", seconds=3.0))
+        run.append_row(replace(ROW, status=Status.FAILED, reason="new"))
+    assert len(read_run(folder).records) == 3
+
+
+def test_the_last_record_of_a_row_counts(folder):
+    with open_run(folder, ABOUT) as run:
+        run.append_row(replace(ROW, reason="again"))
+        last = run.last(ROW.identity)
+    assert last is not None
+    assert last.reason == "again"
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(folder, monkeypatch):
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    file = folder / "records.jsonl"
+    before = file.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        append_line(file, {"variant": "lost"})
+    assert file.read_bytes() == before
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from fastscnn_opt.scoring.records import open_run
+with open_run(Path(sys.argv[1]), {"rows": []}):
+    print("entered", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_cannot_write_to_one_run(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"entered\n"
+        with pytest.raises(RunError, match="another process is scoring"), open_run(folder, ABOUT):
+            pass
+        other.communicate()
+    with open_run(folder, ABOUT):
+        pass
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match=r"holds something else \(thesis\.tex\)"), open_run(tmp_path, ABOUT):
+        pass
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(RunError, match="is a file"), open_run(tmp_path / "run", ABOUT):
+        pass
+
+
+def test_a_folder_without_a_run_cannot_be_read(tmp_path):
+    with pytest.raises(RunError, match=r"no run folder \(it has no run\.json\)"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"schema": 99}', "[]", "{", "\x00"])
+def test_a_run_of_another_version_or_a_damaged_one_is_refused(folder, text):
+    (folder / "run.json").write_text(text)
+    with pytest.raises(RunError, match=r"run\.json: .*score into another folder"):
+        read_run(folder)
+    with pytest.raises(RunError), open_run(folder, ABOUT):
+        pass
+    assert (folder / "run.json").read_text() == text
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(folder):
+    (folder / "models" / ".unfinished-abc").mkdir()
+    (folder / "models" / ".unfinished-abc" / "part.onnx").touch()
+    (folder / "models" / "whole.onnx").touch()
+    with open_run(folder, ABOUT):
+        pass
+    assert [entry.name for entry in (folder / "models").iterdir()] == ["whole.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ChildCrashedError("x"), Status.CRASHED),
+        (ChildHungError("x"), Status.TIMED_OUT),
+        (CheckFailedError("x"), Status.BROKEN),
+        (TargetError("x"), Status.FAILED),
+    ],
+)
+def test_every_error_has_its_status(error, status):
+    assert outcome_of(error) == (status, "x")
