@@ -184,8 +184,15 @@ def serialize(model: onnx.ModelProto) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to a temporary file beside `path`, flush it to the disk, and move it into place."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.", suffix=".part")
+    """Write `content` to a temporary file beside `path`, flush it to the disk, and move it into place.
+
+    A symbolic link stays, and the file that it names is replaced. What is no file, such as a device, is written to.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -227,7 +234,7 @@ def sample_inputs(model: onnx.ModelProto, seed: int = 0) -> dict[str, NDArray[np
     Raises
     ------
     ModelError
-        An input is not a tensor.
+        An input is not a tensor, or has no elements.
     """
     import onnx
 
@@ -241,6 +248,11 @@ def sample_inputs(model: onnx.ModelProto, seed: int = 0) -> dict[str, NDArray[np
             dim.dim_value if dim.HasField("dim_value") else (256 if axis else 1)
             for axis, dim in enumerate(tensor.shape.dim)
         )
+        if 0 in shape:
+            raise ModelError(
+                f"dimension {shape.index(0)} of input {value.name!r} is 0, so no sample input can be made for it; "
+                "export the model with a fixed size"
+            )
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         feeds[value.name] = _sample(rng, shape, dtype)
     return feeds

@@ -68,7 +68,7 @@ class AdaptiveAvgPool(Pass):
         for node in list(graph.nodes):
             bins = pooled_size(node)
             if bins is None:
-                if node.op == ADAPTIVE_POOL:
+                if node.op == ADAPTIVE_POOL or node.attrs.get("operator") == "adaptive_avg_pool2d":
                     raise PassError(f"{node.name}: has no constant output_size; export it with a fixed pooling size")
                 continue
             if min(bins) < 1:

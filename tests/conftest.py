@@ -1,12 +1,16 @@
 """Tiny models and passes that many tests share."""
 
+import re
+import shlex
 import tempfile
 from pathlib import Path
 
 import onnx
 import pytest
+import typer
 
-SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+REPOSITORY = Path(__file__).parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +25,56 @@ def real_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real weights and images are not on this machine")
     return SHARED_DATA
+
+
+class Page:
+    """A page of the documentation, by its path in the repository."""
+
+    ROOT = REPOSITORY
+
+    def __init__(self, path: str) -> None:
+        self.text = (REPOSITORY / path).read_text("utf-8")
+
+    def blocks(self, info: str) -> list[str]:
+        """Return the fenced blocks whose fence is followed by exactly `info`."""
+        return re.findall(rf"^```{info}\n(.*?)^```$", self.text, re.DOTALL | re.MULTILINE)
+
+    def commands(self, info: str) -> list[list[str]]:
+        """Return the words after `fastscnn-opt` of every line in these blocks that starts with it."""
+        lines = [line for block in self.blocks(info) for line in block.splitlines()]
+        return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("fastscnn-opt ")]
+
+
+def parse_command(words: list[str]) -> dict[str, object]:
+    """Parse the words of a command as the tool does, without running it, and return the values of its parameters."""
+    from fastscnn_opt.cli.main import VERBS, build
+
+    verb, *rest = words
+    assert verb in VERBS, f"there is no verb {verb!r}"
+    command = typer.main.get_command(build(verb)).commands[verb]
+    if subverbs := getattr(command, "commands", None):
+        assert rest[0] in subverbs, f"{verb} has no verb {rest[0]!r}"
+        command = subverbs[rest.pop(0)]
+    return command.make_context(verb, rest).params
+
+
+@pytest.fixture
+def page() -> type[Page]:
+    """Open a page of the documentation: ``page("README.md")``."""
+    return Page
+
+
+@pytest.fixture
+def assert_command_is_valid():
+    """Check a command of the documentation: verbs, options, values, and the pipeline it names, if any."""
+    from fastscnn_opt.rewriting.registry import build_pipeline
+
+    def check(words: list[str]) -> None:
+        values = parse_command(words)
+        if words[0] == "apply":
+            build_pipeline(values["passes"])
+
+    return check
 
 
 @pytest.fixture

@@ -122,6 +122,15 @@ def test_shapes_are_inferred_through_adaptive_pooling():
     assert shapes == {"a": [1, 3, 9, 9], "b": [1, 3, 3, 2]}
 
 
+def test_shapes_that_are_no_longer_true_are_dropped():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,9,9] x) => (float[1,3,9,9] y) <float[1,3,5,5] a> { a = Relu(x) y = Relu(a) }
+    """)
+    (inner,) = infer_shapes(model).graph.value_info
+    assert [dim.dim_value for dim in inner.type.tensor_type.shape.dim] == [1, 3, 9, 9]
+
+
 def test_an_invalid_model_is_not_saved(tiny_model, tmp_path):
     tiny_model.graph.node[1].op_type = "Swoosh"
     with pytest.raises(ModelError):
@@ -141,6 +150,28 @@ def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
         write_atomically(path, b"new content")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_link_stays_and_the_file_it_names_is_written(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"old")
+    link = tmp_path / "link.onnx"
+    link.symlink_to("m.onnx")
+    write_atomically(link, b"new content")
+    assert link.is_symlink()
+    assert (tmp_path / "m.onnx").read_bytes() == b"new content"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, b"content")
+        assert os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_sample_inputs_fit_the_graph_and_repeat(tiny_model):

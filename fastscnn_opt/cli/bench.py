@@ -9,6 +9,7 @@ import typer
 
 from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
 from fastscnn_opt.cli.score import LimitOption, RoundsOption, SecondsOption, ThreadsOption, effort_from
+from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
 
 _COLUMNS = (
     Column("model"), Column("batch", figures=True), Column("median ms", figures=True), Column("p90 ms", figures=True),
@@ -29,7 +30,8 @@ def command(
     baseline: Annotated[
         str | None, typer.Option(help="The model the others are compared with.", show_default="the first")
     ] = None,
-    target: Annotated[str, typer.Option(help="The engine that runs the models.")] = "onnxruntime",
+    target: TargetOption = "onnxruntime",
+    settings: SettingsOption = None,
     threads: ThreadsOption = None,
     limit_s: LimitOption = 600.0,
     form: TableFormatOption = TableFormat.TABLE,
@@ -41,13 +43,10 @@ def command(
     resampling the rounds. Latencies are those of the engine on prepared inputs.
     """
     from fastscnn_opt.scoring.bench import bench
-    from fastscnn_opt.scoring.engine import TargetChoice
 
-    options = {} if threads is None else {"threads": threads}
+    choice = target_choice(target, settings, threads)
     effort = effort_from(rounds, seconds)
-    table = bench(
-        models, TargetChoice(target, options), baseline=baseline, batch=batch, effort=effort, limit_s=limit_s, say=note
-    )
+    table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limit_s=limit_s, say=note)
     if form is TableFormat.JSON:
         print_json(table)
         return

@@ -16,6 +16,10 @@ def command(
     second: Annotated[
         Path | None, typer.Argument(metavar="[RUN2]", help="Another one to compare it with.", show_default=False)
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Published figures to print below one run, such as fastscnn-ascend310.", show_default=False),
+    ] = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Show the variant table of one run, or two runs side by side.
@@ -27,8 +31,10 @@ def command(
     from fastscnn_opt.scoring.tables import TWO_RUNS, side_by_side, two_run_cells
 
     one = read_run(first)
+    if second is not None and reference is not None:
+        raise typer.BadParameter("goes with one run only", param_hint="--reference")
     if second is None:
-        print_run(one, form)
+        print_run(one, form, reference)
         return
     table = side_by_side(one, read_run(second))
     if form is TableFormat.JSON:

@@ -9,12 +9,14 @@ import typer
 
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
 from fastscnn_opt.cli.score import LimitOption, ThreadsOption
+from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
 
 
 def command(
     model: Annotated[Path, typer.Argument(help="The ONNX model to compile; the file itself stays as it is.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the artefact goes.")],
-    target: Annotated[str, typer.Option(help="What to compile for.")] = "onnxruntime",
+    target: TargetOption = "onnxruntime",
+    settings: SettingsOption = None,
     threads: ThreadsOption = None,
     limit_s: LimitOption = 600.0,
     form: FormatOption = Format.TABLE,
@@ -23,10 +25,9 @@ def command(
 
     The output of a vendor tool is kept in OUT.log.
     """
-    from fastscnn_opt.scoring.engine import TargetChoice, compile_model
+    from fastscnn_opt.scoring.engine import compile_model
 
-    options = {} if threads is None else {"threads": threads}
-    versions = compile_model(model, output, TargetChoice(target, options), limit_s=limit_s)
+    versions = compile_model(model, output, target_choice(target, settings, threads), limit_s=limit_s)
     size = output.stat().st_size
     if form is Format.JSON:
         print_json({"target": target, "artefact": str(output), "bytes": size, "tools": versions})

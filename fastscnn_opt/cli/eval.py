@@ -10,9 +10,11 @@ import typer
 
 from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
 from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, print_json, print_table, progress
+from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.scoring.engine import TargetChoice
 
 _FIGURES = ("pixAcc", "mIoU", "mIoU_all", "iou", "images", "pixels")
 
@@ -51,7 +53,8 @@ def command(
         int | None, typer.Option(help="Images per run; by default what the model takes.", min=1, show_default=False)
     ] = None,
     limit: LimitOption = None,
-    target: Annotated[str, typer.Option(help="The engine that runs the model.")] = "onnxruntime",
+    target: TargetOption = "onnxruntime",
+    settings: SettingsOption = None,
     dumps: Annotated[
         Path | None, typer.Option(help="Score the outputs that benchmark, ais_bench or msame left in this folder.")
     ] = None,
@@ -77,8 +80,10 @@ def command(
     source = data_source(data, split, synthetic, seed, limit)
     if dumps is None and (output_index or dtype or tool or running_mean):
         raise typer.BadParameter("goes with --dumps only", param_hint="--output-index, --dtype, --tool, --running-mean")
+    if dumps is not None and (settings or target != "onnxruntime"):
+        raise typer.BadParameter("goes with a model, not with --dumps", param_hint="--target, --option")
     if model is not None and dumps is None:
-        result, scored = _score_model(model, source, target, batch), model.name
+        result, scored = _score_model(model, source, target_choice(target, settings), batch), model.name
     elif dumps is not None and model is None:
         options = {"folder": dumps, "output_index": output_index, "tool": tool, "batch": batch or 1}
         result, scored = _score_dumps(source, options, dtype, running_mean=running_mean), str(dumps)
@@ -90,11 +95,11 @@ def command(
         _print_figures(result, f"{scored} on {source.describe()}")
 
 
-def _score_model(model: Path, source: DataSource, target: str, batch: int | None) -> dict[str, Any]:
-    from fastscnn_opt.scoring.engine import TargetChoice, evaluate_model
+def _score_model(model: Path, source: DataSource, target: TargetChoice, batch: int | None) -> dict[str, Any]:
+    from fastscnn_opt.scoring.engine import evaluate_model
 
     with progress(len(source.open()), "images") as advance:
-        figures = evaluate_model(model, source, TargetChoice(target), batch=batch, on_image=advance)
+        figures = evaluate_model(model, source, target, batch=batch, on_image=advance)
     return {key: figures[key] for key in _FIGURES}
 
 

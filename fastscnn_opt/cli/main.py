@@ -6,6 +6,7 @@ Only the module of the verb that was asked for is imported, so that `--help` and
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,7 @@ VERBS = {
 """Every verb with its one-line summary, in the order of the help text."""
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def build(verb: str | None) -> typer.Typer:
@@ -82,6 +84,7 @@ def _not_loaded() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command on `arguments` (default: those of the process) and leave with its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that child processes and temporary files go
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,15 @@ from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, no
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.records import Run
     from fastscnn_opt.scoring.work.timing import Effort
+
+
+class StageName(StrEnum):
+    """Which part of the work is done here."""
+
+    ALL = "all"
+    COMPILE = "compile"
+    RUN = "run"
+
 
 RoundsOption = Annotated[
     int | None,
@@ -44,23 +54,28 @@ def command(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
     ] = False,
+    stage: Annotated[
+        StageName, typer.Option(help="compile: no data and no device needed; run: no model and no compiler needed.")
+    ] = StageName.ALL,
     limit_s: LimitOption = 600.0,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Build, compile and score every variant of a variants file.
 
     Accuracy is measured row by row, speed side by side: all variants take turns, while the others stand still. Started
-    again on the same run folder, the verb skips what is finished. The exit code is 3 if a row loses more mIoU than
-    max_drop allows or a pass broke its contract.
+    again on the same run folder, the verb skips what is finished. Conversion and inference may be on two machines:
+    --stage compile on the first, then the run folder and the variants file are copied, and --stage run on the second.
+    The exit code is 3 if a row loses more mIoU than max_drop allows or a pass broke its contract.
     """
-    from fastscnn_opt.scoring.harness import Settings, score
+    from fastscnn_opt.scoring.harness import Settings, Stage, score
     from fastscnn_opt.scoring.tables import raise_for
     from fastscnn_opt.scoring.variants import read_variants
 
     settings = Settings(
-        verify=not no_verify, effort=effort_from(rounds, seconds), threads=threads, limit_s=limit_s, jobs=jobs
-    )
-    finished = score(read_variants(variants), run, settings, note)
+        verify=not no_verify, effort=effort_from(rounds, seconds), threads=threads, limit_s=limit_s, jobs=jobs,
+        stage=Stage(stage),
+    )  # fmt: skip
+    finished = score(read_variants(variants, needs_model=stage is not StageName.RUN), run, settings, note)
     print_run(finished, form)
     raise_for(finished)
 
@@ -76,16 +91,19 @@ def effort_from(rounds: int | None, seconds: float | None) -> Effort | None:
     return None if seconds is None else Effort(seconds=seconds)
 
 
-def print_run(run: Run, form: TableFormat) -> None:
-    """Print the variant table of a run."""
-    from fastscnn_opt.scoring.tables import ONE_RUN, cells, to_json
+def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None:
+    """Print the variant table of a run, with the rows of a table of published figures below it."""
+    from fastscnn_opt.scoring.tables import ONE_RUN, cells, published, published_cells, to_json
 
     table = to_json(run)
+    if reference is not None:
+        table["reference"] = published(reference)
     if form is TableFormat.JSON:
         print_json(table)
         return
     columns = [Column(heading, figures=figures) for heading, figures in ONE_RUN]
     lines = [cells(row) for row in table["rows"]]
+    lines += [published_cells(row) for row in table.get("reference", {"rows": []})["rows"]]
     if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
         columns, lines = columns[:-1], [line[:-1] for line in lines]
     print_table(columns, lines, form, title=f"{run.folder}: {run.about['data']['is']}")

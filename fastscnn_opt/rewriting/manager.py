@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ class PassReport:
     max_abs_diff: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the step as the `apply` verb prints it."""
+        """Return the step as the `apply` verb prints it; a deviation without limit, which JSON cannot hold, is None."""
         return {
             "pass": self.name,
             "text": self.text,
@@ -60,7 +61,7 @@ class PassReport:
             "skips": [{"node": skip.node, "why": skip.why} for skip in self.skips],
             "seconds": self.seconds,
             "verified": self.verified,
-            "max_abs_diff": self.max_abs_diff,
+            "max_abs_diff": self.max_abs_diff if self.max_abs_diff != math.inf else None,
         }
 
 

@@ -234,9 +234,7 @@ def _deviation(expected: Tensor, actual: NDArray[Any], relative: float) -> _Devi
         difference = np.array(np.abs(expected.astype(wide) - actual.astype(wide)))
     same = expected == actual  # infinities of the same sign are equal; their difference is not a number
     difference[same | (np.isnan(expected) & np.isnan(actual))] = 0
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 0.0
-    return _largest(np.where(np.isnan(difference), np.inf, difference), allowed=relative * scale)
+    return _largest(np.where(np.isnan(difference), np.inf, difference), allowed=relative * _magnitude(expected))
 
 
 def _label_deviation(expected: Labels, actual: NDArray[Any], relative: float) -> _Deviation:
@@ -252,10 +250,19 @@ def _label_deviation(expected: Labels, actual: NDArray[Any], relative: float) ->
         return _Deviation(float("inf"), tuple(map(int, place)), 0.0)
     scores = logits[places].astype(np.float64)
     rows = np.arange(len(scores))
-    gaps = np.abs(scores[rows, wanted[places]] - scores[rows, given[places]])
+    best, other = scores[rows, wanted[places]], scores[rows, given[places]]
+    with np.errstate(invalid="ignore"):
+        gaps = np.where(best == other, 0.0, np.abs(best - other))  # infinities of the same sign tie
+    gaps[np.isnan(gaps)] = np.inf
     worst = int(gaps.argmax())
-    allowed = relative * float(np.abs(expected.logits).max())
-    return _Deviation(float(gaps[worst]), tuple(int(axis[worst]) for axis in places), allowed)
+    place = tuple(int(axis[worst]) for axis in places)
+    return _Deviation(float(gaps[worst]), place, relative * _magnitude(expected.logits))
+
+
+def _magnitude(values: NDArray[np.generic]) -> float:
+    """Return the largest magnitude among the finite values, which a tolerance is relative to; 0 without any."""
+    finite = np.abs(values[np.isfinite(values)])
+    return float(finite.max()) if finite.size else 0.0
 
 
 def _largest(difference: NDArray[np.floating[Any]], allowed: float) -> _Deviation:

@@ -6,27 +6,50 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.engine import LIMIT_S, TargetChoice
-from fastscnn_opt.scoring.records import Keys, OpenRun, RowRecord, Run, Status, key_of, now, open_run, outcome_of
+from fastscnn_opt.scoring.records import (
+    CompiledRecord,
+    Keys,
+    OpenRun,
+    RowRecord,
+    Run,
+    Status,
+    key_of,
+    now,
+    open_run,
+    outcome_of,
+    read_run,
+)
 from fastscnn_opt.scoring.work.evaluating import Evaluated, Evaluation, evaluate_all
 from fastscnn_opt.scoring.work.preparing import Prepared, Preparer, Source, identify_source
 from fastscnn_opt.scoring.work.speed import Scored, time_rows
 from fastscnn_opt.scoring.work.timing import Effort
+from fastscnn_opt.targets.base import CrossCompiler
 from fastscnn_opt.targets.machine import machine, usable_cores, versions
 from fastscnn_opt.targets.registry import get_target, option_names
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fastscnn_opt.scoring.variants import RowPlan, Variants
 
 _log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 """Takes a line about the progress, for people."""
+
+
+class Stage(StrEnum):
+    """Which part of the work is done on this machine."""
+
+    ALL = "all"
+    COMPILE = "compile"
+    """Build and compile; needs the model and the compilers, but no data and no device."""
+    RUN = "run"
+    """Score and time what was compiled; needs the run folder, the data and the devices, but no model, no compiler."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,8 @@ class Settings:
         Seconds without a sign of life after which a child process is given up.
     jobs
         Rows whose accuracy is measured at the same time. Timing is never shared.
+    stage
+        Which part of the work to do; the run folder may be copied to another machine between two parts.
     """
 
     verify: bool = True
@@ -52,6 +77,7 @@ class Settings:
     threads: int | None = None
     limit_s: float = LIMIT_S
     jobs: int = 1
+    stage: Stage = Stage.ALL
 
 
 def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.info) -> Run:
@@ -67,12 +93,18 @@ def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.
     ModelError, CheckpointError, DataError
         The model or the data of the variants file cannot be read.
     """
-    source = identify_source(variants)
-    data = variants.source.fingerprint()
+    source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
+    data = "" if settings.stage is Stage.COMPILE else variants.source.fingerprint()
     with open_run(folder, _about(variants, source, data)) as run:
         scoring = _Scoring(run, variants, settings, source, data, say)
         scoring.run_all()
     return run
+
+
+def _recorded_source(folder: Path) -> Source:
+    """Return the model that a run folder was compiled from, which itself need not be here."""
+    model = read_run(folder).about["model"]
+    return Source(Path(model["file"]), model["key"])
 
 
 def _about(variants: Variants, source: Source, data: str) -> dict[str, Any]:
@@ -102,11 +134,14 @@ class _Scoring:
         self._source = source
         self._data = data
         self._say = say
-        self._preparer = Preparer(run, source, data, verify=settings.verify, limit_s=settings.limit_s)
+        self._preparer = Preparer(run, source, verify=settings.verify, limit_s=settings.limit_s)
 
     def run_all(self) -> None:
-        self._preparer.source_file()
+        if self._settings.stage is not Stage.RUN:
+            self._preparer.source_file()
         prepared = [row for plan in self._variants.rows if (row := self._prepare(plan)) is not None]
+        if self._settings.stage is Stage.COMPILE:
+            return
         todo = [row for row in prepared if not self._is_finished(row)]
         self._say(f"measuring the accuracy of {len(todo)} rows; {len(prepared) - len(todo)} are known")
         # Rows of the same content are scored once. The others take over the figures, or try themselves if there are
@@ -118,29 +153,48 @@ class _Scoring:
 
     def _prepare(self, plan: RowPlan) -> Prepared | None:
         """Build and compile a row; None if that fails, which is then recorded."""
-        missing = get_target(plan.target).availability().reason
-        if missing:
-            self._record_failure(plan, Status.UNAVAILABLE, missing)
-            return None
-        self._say(f"building {plan.label}")
         try:
-            return self._preparer.prepare(plan, self._choose_target(plan))
+            choice = self._choose_target(plan)
+            if missing := self._missing(choice):
+                self._record_failure(plan, Status.UNAVAILABLE, missing)
+                return None
+            if plan.patches and "patches" not in choice.options:
+                raise RunError(
+                    f"patches change the operator sources of a vendor compiler, and {plan.target} has none; "
+                    "leave them out, or give this variant the targets they are for"
+                )
+            if self._settings.stage is Stage.RUN:
+                record = self._compiled(plan, choice)
+            else:
+                self._say(f"building {plan.label}")
+                record = self._preparer.prepare(plan, choice)
         except UserError as error:
             self._record_failure(plan, *outcome_of(error))
             return None
+        return self._preparer.ready(plan, record, self._data)
+
+    def _missing(self, choice: TargetChoice) -> str:
+        """Say what this machine lacks for the stage at hand; the empty text if nothing."""
+        target = get_target(choice.name, choice.options)
+        if isinstance(target, CrossCompiler) and self._settings.stage is not Stage.ALL:
+            part = target.can_compile() if self._settings.stage is Stage.COMPILE else target.can_run()
+            return part.reason
+        return target.availability().reason
+
+    def _compiled(self, plan: RowPlan, choice: TargetChoice) -> CompiledRecord:
+        record = self._run.last_compiled(plan)
+        if record is None:
+            raise RunError("was not compiled; start `fastscnn-opt score` with --stage compile where the compiler is")
+        return self._preparer.recompile(plan, choice, record)
 
     def _choose_target(self, plan: RowPlan) -> TargetChoice:
         names = option_names(plan.target)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = dict(self._variants.tables.target.get(plan.target, {}))
         if "threads" in names:
-            options["threads"] = self._settings.threads or self._variants.tables.score.threads or usable_cores()
+            threads = self._settings.threads or self._variants.tables.score.threads
+            options["threads"] = threads or options.get("threads") or usable_cores()
         if "patches" in names:
             options["patches"] = list(plan.patches)
-        elif plan.patches:
-            raise RunError(
-                f"patches change the operator sources of a vendor compiler, and {plan.target} has none; "
-                "leave them out, or give this variant the targets they are for"
-            )
         return TargetChoice(plan.target, options)
 
     def _is_finished(self, row: Prepared) -> bool:

@@ -4,6 +4,8 @@
     The schema version, the machine, the versions, the variants file and the rows it asks for.
 ``records.jsonl``
     One line per row, appended and flushed to the disk as soon as its accuracy is known, or that it cannot be scored.
+``compiled.jsonl``
+    One line per row whose artefact is built, so that another machine can run it.
 ``timings.jsonl``
     One line per timing session, in which several rows were timed side by side.
 ``models/``, ``logs/``
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the run folder's files; another version is refused rather than misread."""
 
-_OURS = {"run.json", "records.jsonl", "timings.jsonl", "models", "logs", "demo.toml", "demo.onnx"}
+_OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", "models", "logs", "demo.toml", "demo.onnx"}
 
-Record = TypeVar("Record", "RowRecord", "SessionRecord")
+Record = TypeVar("Record", "RowRecord", "CompiledRecord", "SessionRecord")
 
 
 class Status(StrEnum):
@@ -51,6 +53,8 @@ class Status(StrEnum):
     BROKEN = "broken"
     """A pass broke its contract."""
     UNAVAILABLE = "unavailable"
+    COMPILED = "compiled"
+    """Built and compiled, to be run later or on another machine."""
     PENDING = "pending"
     """Asked for, but not scored yet."""
 
@@ -108,6 +112,34 @@ class RowRecord:
 
 
 @dataclass(frozen=True)
+class CompiledRecord:
+    """A row that is built and compiled: what it is, and all that running it takes.
+
+    `source` tells the model apart from others, `options` and `tools` are those of the target, and `speed_key` is the
+    key of its speed; paths are relative to the run folder.
+    """
+
+    variant: str
+    passes: str
+    patches: list[str]
+    target: str
+    batch: int
+    source: str
+    options: dict[str, Any]
+    tools: dict[str, str]
+    model: str
+    model_sha256: str
+    artefact: str
+    steps: list[dict[str, Any]]
+    speed_key: str
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """What tells this row from the others of a run."""
+        return self.variant, self.target, self.batch
+
+
+@dataclass(frozen=True)
 class RowTiming:
     """One row of a timing session: its figures, or why there are none. `samples_ms` is rounds x iterations."""
 
@@ -124,6 +156,7 @@ class RowTiming:
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+    fps_per_card: float | None = None
     warm_up: dict[str, Any] | None = None
     samples_ms: list[list[float]] = field(default_factory=list)
 
@@ -153,6 +186,7 @@ class Run:
     about: dict[str, Any]
     records: list[RowRecord]
     sessions: list[SessionRecord]
+    compiled: list[CompiledRecord] = field(default_factory=list)
 
     @property
     def plan(self) -> list[RowPlan]:
@@ -165,6 +199,14 @@ class Run:
         """Return what was recorded last about a row."""
         return next((record for record in reversed(self.records) if record.identity == identity), None)
 
+    def last_compiled(self, plan: RowPlan) -> CompiledRecord | None:
+        """Return what was compiled last for exactly this row, if its artefact is there."""
+        for record in reversed(self.compiled):
+            if record.identity == plan.identity:
+                same = (record.passes, tuple(record.patches)) == (plan.passes, plan.patches)
+                return record if same and (self.folder / record.artefact).exists() else None
+        return None
+
 
 @dataclass(frozen=True)
 class OpenRun(Run):
@@ -175,6 +217,12 @@ class OpenRun(Run):
         if self.last(record.identity) != record:
             append_line(self.folder / "records.jsonl", asdict(record))
             self.records.append(record)
+
+    def append_compiled(self, record: CompiledRecord) -> None:
+        """Record that a row is compiled, on the disk when this returns, unless the same was recorded already."""
+        if record not in self.compiled:
+            append_line(self.folder / "compiled.jsonl", asdict(record))
+            self.compiled.append(record)
 
     def append_session(self, session: SessionRecord) -> None:
         """Record a timing session, on the disk when this returns."""
@@ -236,9 +284,10 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
                 shutil.rmtree(leftover)
             records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
             sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
+            compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
             about = {"schema": SCHEMA, **about}
             write_atomically(folder / "run.json", json.dumps(about, indent=2, ensure_ascii=False).encode() + b"\n")
-            yield OpenRun(folder, about, records, sessions)
+            yield OpenRun(folder, about, records, sessions, compiled)
     except Timeout as error:
         raise RunError(
             f"{folder}: another process is scoring into this run; wait for it, or use another folder"
@@ -251,7 +300,8 @@ def read_run(folder: Path) -> Run:
         raise RunError(f"{folder}: no run folder (it has no run.json); `fastscnn-opt score` makes one")
     about = _read_about(folder)
     records = _read_lines(folder / "records.jsonl", RowRecord, repair=False)
-    return Run(folder, about, records, _read_lines(folder / "timings.jsonl", SessionRecord, repair=False))
+    sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=False)
+    return Run(folder, about, records, sessions, _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=False))
 
 
 def append_line(file: Path, content: dict[str, Any]) -> None:
@@ -339,7 +389,7 @@ def _decode(kind: type[Record], content: dict[str, Any]) -> Record:
     """Build a record from JSON; fields that a later release added are an error, too."""
     if kind is RowRecord:
         content = {**content, "keys": Keys(**content["keys"]), "status": Status(content["status"])}
-    else:
+    elif kind is SessionRecord:
         rows = [RowTiming(**{**row, "status": Status(row["status"])}) for row in content["rows"]]
         content = {**content, "rows": rows}
     return kind(**content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import CheckFailedError, RunError
-from fastscnn_opt.scoring.records import RowRecord, RowTiming, Run, Status
+from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, Run, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ TWO_RUNS: tuple[Heading, ...] = (
     ("fps 1", True), ("fps 2", True), ("times", True), ("status 1", False), ("status 2", False),
 )  # fmt: skip
 
-_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "ratio", "ratio_low", "ratio_high")
+_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "fps_per_card", "ratio", "ratio_low", "ratio_high")
 _ABSENT = "-"
 
 
@@ -41,7 +41,9 @@ def rows_of(run: Run) -> list[Row]:
     for plan in plans:
         record = records[plan.identity]
         reference = _reference(plan, plans, records, run.about["baseline"])
-        rows.append(_row(plan, record, _timing_of(run, record), reference, run.about["max_drop"]))
+        row = _row(plan, record, _timing_of(run, record), reference, run.about["max_drop"])
+        compiled = run.last_compiled(plan) if record is None else None
+        rows.append(row | _compiled_figures(run, compiled) if compiled else row)
     return rows
 
 
@@ -126,6 +128,17 @@ def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status,
     return record.status, record.reason
 
 
+def _compiled_figures(run: Run, compiled: CompiledRecord) -> Row:
+    return {
+        "status": str(Status.COMPILED),
+        "reason": "not run yet; start `fastscnn-opt score` with --stage run where the device is",
+        "model_bytes": (run.folder / compiled.model).stat().st_size,
+        "steps": compiled.steps,
+        "model": compiled.model,
+        "artefact": compiled.artefact,
+    }
+
+
 def contract_of(steps: Sequence[Mapping[str, Any]]) -> str:
     """Return the promises of a row's passes in short, ``exact ✓, lossy``; a tick: all of that kind were kept."""
     parts = []
@@ -149,12 +162,41 @@ def cells(row: Row) -> list[str]:
         _number(row["mIoU_drop"], 2) + (" (too much)" if row["gate"] == "failed" else ""),
         _number(row["median_ms"], 2),
         _number(row["p99_ms"], 2),
-        _number(row["fps"], 2),
+        _number(row["fps"], 2) + (f" (card {row['fps_per_card']:.2f})" if row["fps_per_card"] else ""),
         _number(row["ratio"], 2) + interval,
         _number(row["model_bytes"], 2, 1e-6),
         _number(row["peak_rss_bytes"], 0, 1e-6),
         row["status"],
         row["reason"],
+    ]
+
+
+def published(name: str) -> dict[str, Any]:
+    """Return a table of published figures: its ``title``, its ``gate`` in points, and ``rows`` with a table's keys."""
+    from fastscnn_opt.scoring.reference import read_reference
+
+    reference = read_reference(name)
+    return {"title": reference.title, "gate": reference.gate, "rows": [row.to_json() for row in reference.row]}
+
+
+def published_cells(row: Row) -> list[str]:
+    """Return a row of `published` as the texts of `ONE_RUN`."""
+    return [
+        row["variant"],
+        row["target"],
+        _ABSENT if row["batch"] is None else str(row["batch"]),
+        _ABSENT,
+        _number(row["pixAcc"], 2, 100),
+        _number(row["mIoU"], 2, 100),
+        _ABSENT,
+        _number(row["mean_ms"], 2),
+        _ABSENT,
+        _number(row["fps"], 2),
+        _ABSENT,
+        _ABSENT,
+        _ABSENT,
+        "published",
+        row["note"] or row["data"],
     ]
 
 
@@ -229,5 +271,5 @@ def raise_for(run: Run) -> None:
     broken = [f"{row['variant']}: {row['reason']}" for row in rows if row["status"] == Status.BROKEN]
     if broken:
         raise CheckFailedError(broken[0])
-    if not any(row["status"] == Status.OK for row in rows):
+    if not any(row["status"] in {Status.OK, Status.COMPILED} for row in rows):
         raise RunError(f"no row could be scored; {rows[0]['variant']}: {rows[0]['reason']}")

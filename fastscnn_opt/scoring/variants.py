@@ -79,6 +79,8 @@ class VariantsFile(_Table):
     model: ModelTable
     data: DataTable
     score: ScoreTable = ScoreTable()
+    target: dict[Name, dict[str, Any]] = {}
+    """``[target.NAME]``: the options of a target; which there are is the target's business."""
     variant: Annotated[list[VariantTable], Field(min_length=1)]
 
 
@@ -129,8 +131,10 @@ class Variants:
         return self.tables.score.baseline or self.tables.variant[0].name
 
 
-def read_variants(file: Path, *, synthetic: int | None = None) -> Variants:
+def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool = True) -> Variants:
     """Read and check a variants file; `synthetic` replaces its data by that many synthetic scenes.
+
+    Without `needs_model` the model may be missing, as on a machine that only runs what another has compiled.
 
     Raises
     ------
@@ -149,12 +153,12 @@ def read_variants(file: Path, *, synthetic: int | None = None) -> Variants:
         raise RunError(f"{file}: the variants file cannot be read ({error.strerror}); check its name") from error
     tables = parse_variants(text, str(file))
     _check_names(tables, str(file))
-    _check_model(tables.model, file)
+    _check_model(tables.model, file, needs_model=needs_model)
     source = _data_source(tables.data, file, synthetic)
     pipelines = {variant.name: _pipeline(variant, file) for variant in tables.variant}
     patches = {variant.name: _patches(variant, file) for variant in tables.variant}
     rows = tuple(_plan(tables, pipelines, patches))
-    _check_targets({row.target for row in rows}, str(file))
+    _check_targets({row.target for row in rows} | set(tables.target), tables, str(file))
     return Variants(file, text, tables, source, rows)
 
 
@@ -217,11 +221,11 @@ def _check_names(tables: VariantsFile, where: str) -> None:
         raise RunError(f"{where}: [score]: give rounds or seconds, not both")
 
 
-def _check_model(table: ModelTable, file: Path) -> None:
+def _check_model(table: ModelTable, file: Path, *, needs_model: bool) -> None:
     if (table.path is None) == (table.checkpoint is None):
         raise RunError(f"{file}: [model]: give either path, of an ONNX file, or checkpoint")
     chosen = file.parent / str(table.path or table.checkpoint)
-    if not chosen.is_file():
+    if needs_model and not chosen.is_file():
         key = "path" if table.path else "checkpoint"
         raise RunError(f"{file}: [model]: {key}: there is no file {chosen}; paths are relative to the variants file")
 
@@ -275,11 +279,13 @@ def _plan(tables: VariantsFile, pipelines: dict[str, str], patches: dict[str, tu
     ]
 
 
-def _check_targets(names: set[str], where: str) -> None:
+def _check_targets(names: set[str], tables: VariantsFile, where: str) -> None:
     from fastscnn_opt.targets.registry import get_target
 
     for name in sorted(names):
+        if "patches" in tables.target.get(name, {}):
+            raise RunError(f"{where}: [target.{name}]: patches belong to a variant; name them in its [[variant]] table")
         try:
-            get_target(name)
+            get_target(name, tables.target.get(name))
         except TargetError as error:
             raise TargetError(f"{where}: {error}") from error

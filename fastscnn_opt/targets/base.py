@@ -87,8 +87,19 @@ class Target(Protocol):
 
 
 @runtime_checkable
+class Card(Protocol):
+    """A target whose figures are those of one device, of which a card holds several."""
+
+    def fps_per_card(self, fps: float) -> float:
+        """Return images per second of a card from those of one device."""
+
+
+@runtime_checkable
 class CrossCompiler(Protocol):
     """A target that can compile on a machine which cannot run the result."""
 
     def can_compile(self) -> Availability:
         """Tell whether this target can compile here."""
+
+    def can_run(self) -> Availability:
+        """Tell whether this target can run here what was compiled elsewhere."""

@@ -64,6 +64,7 @@ class Child:
         self._limit_s = limit_s
         self._log_path = log
         self._log: IO[bytes] = log.open("ab+") if log else tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill()
+        self._last_words = ""
         self._log_start = self._log.seek(0, os.SEEK_END)
         # -P: a module in the user's folder must not stand in for one of ours.
         self._process = subprocess.Popen(
@@ -107,7 +108,7 @@ class Child:
             except queue.Empty:
                 self.kill()
                 sentence = f"{self.name}: {command} gave no sign of life for {self._limit_s:g} s and was ended"
-                raise ChildHungError(sentence + self._last_words()) from None
+                raise ChildHungError(sentence + self._last_words) from None
             if line is None:
                 raise self._crash(command)
             answer = json.loads(line)
@@ -148,6 +149,9 @@ class Child:
         self._process.wait()
         with suppress(OSError):  # a command that was never read is lost with its reader
             self._requests.close()
+        if not self._log.closed:
+            self._last_words = self._read_last_words()
+            self._log.close()
 
     def _send(self, message: dict[str, object]) -> None:
         try:
@@ -168,9 +172,10 @@ class Child:
         self.kill()
         code = self._process.returncode
         end = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        return ChildCrashedError(f"{self.name}: the process {end} during {command}{self._last_words()}")
+        return ChildCrashedError(f"{self.name}: the process {end} during {command}{self._last_words}")
 
-    def _last_words(self) -> str:
+    def _read_last_words(self) -> str:
+        """Return the end of the log as the end of a sentence."""
         self._log.seek(self._log_start)
         text = self._log.read().decode(errors="replace")
         # What follows this headline is a dump of every thread's stack, which belongs in the log and not in a sentence.

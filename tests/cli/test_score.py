@@ -154,3 +154,16 @@ def test_comparing_what_is_no_run_is_one_sentence(capsys, tmp_path):
     assert failed(capsys, "compare", tmp_path) == (
         f"error: {tmp_path}: no run folder (it has no run.json); `fastscnn-opt score` makes one\n"
     )
+
+
+def test_published_figures_stand_below_a_run(scored, capsys):
+    table = json.loads(printed(capsys, "compare", scored, "--reference", "fastscnn-ascend310", "--format", "json"))
+    published = {(row["variant"], row["batch"]): row for row in table["reference"]["rows"]}
+    assert published["output node fp16", 1]["fps"] == 22.518
+    assert published["Resize nearest", 2]["mIoU"] == pytest.approx(0.6041)
+    assert "22.52" in printed(capsys, "compare", scored, "--reference", "fastscnn-ascend310", "--format", "md")
+
+
+def test_an_unknown_reference_names_the_nearest(scored, capsys):
+    assert run(["compare", str(scored), "--reference", "fastscn-ascend310"]) == 1
+    assert "did you mean 'fastscnn-ascend310'?" in capsys.readouterr().err

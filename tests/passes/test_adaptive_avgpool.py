@@ -82,6 +82,16 @@ def test_the_aten_node_of_pytorch_is_matched(parse, rewrite, run, image):
     np.testing.assert_allclose(run(result.model, x)[0], torch_pool(x, (3, 3)), atol=1e-6)
 
 
+def test_an_aten_node_whose_size_is_no_constant_is_an_error(parse, rewrite):
+    model = parse("""
+        g (float[1,2,8,8] x, int64[2] size) => (float[1,2,3,3] y) {
+            [pool] y = vendor.ATen<operator="adaptive_avg_pool2d">(x, size)
+        }
+    """)
+    with pytest.raises(PassError, match="pool: has no constant output_size"):
+        rewrite(model, "adaptive-avgpool")
+
+
 def test_the_contract_holds_before_the_rest_of_a_network(segmenter, rewrite):
     step = rewrite(segmenter, "adaptive-avgpool").steps[0]
     assert step.contract is Contract.EXACT

@@ -1,5 +1,6 @@
 """The numeric check: labels may differ only where two logits tie; other outputs stay within their tolerance."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -34,6 +35,13 @@ class EditRounding(Edit):
     """The same, with the promise of float16."""
 
     contract: ClassVar[Contract] = Contract.ROUNDING
+
+
+@dataclass(frozen=True)
+class EditLossy(Edit):
+    """The same, admitted to be another function."""
+
+    contract: ClassVar[Contract] = Contract.LOSSY
 
 
 @pytest.fixture
@@ -117,6 +125,48 @@ def test_an_output_of_another_shape_breaks_the_contract(tiny_model):
 def test_infinities_that_stay_are_no_deviation(tiny_model):
     before = PassManager([Edit(set_weight(np.inf))], verify=False).run(tiny_model).model
     assert PassManager([Edit(add_to_weights(0.0))]).run(before).steps[0].verified
+
+
+def test_values_that_are_lost_break_the_contract(tiny_model):
+    with pytest.raises(ContractBreachError, match="output 'output1' deviates by inf"):
+        PassManager([Edit(set_weight(np.nan))]).run(tiny_model)
+
+
+def test_whole_numbers_have_to_be_the_same():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (int32[1,3,16,32] image) => (int32[1,3,16,32] sums) <int32[1] one = {1}> { sums = Add(image, one) }
+    """)
+
+    def add_two(graph):
+        graph.nodes[0].inputs[1].values = np.array([2], dtype=np.int32)
+
+    with pytest.raises(ContractBreachError, match="output 'sums' deviates by 1 at"):
+        PassManager([Edit(add_two)]).run(model)
+
+
+@pytest.mark.parametrize("infinity", ["Infinity", "-Infinity"])
+def test_labels_break_the_contract_beside_infinite_logits(label_model, infinity):
+    label_model.graph.node[0].output[0] = "finite"
+    edge = np.zeros((1, 3, 1, 32), dtype=np.float32)
+    edge[:, 1, :, 0] = float(infinity)
+    label_model.graph.initializer.append(onnx.numpy_helper.from_array(edge, "edge"))
+    label_model.graph.node.insert(1, onnx.helper.make_node("Add", ["finite", "edge"], ["logits"]))
+    with pytest.raises(ContractBreachError, match="output 'labels' deviates"):
+        PassManager([Edit(set_weight(-1.0))]).run(label_model)
+
+
+def test_an_input_without_elements_verifies_nothing(tiny_model):
+    tiny_model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 0
+    tiny_model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 0
+    with pytest.raises(ModelError, match="dimension 0 of input 'image' is 0"):
+        PassManager([Edit(add_to_weights(1.0))]).run(tiny_model)
+
+
+def test_a_deviation_without_limit_is_no_number_in_json(tiny_model):
+    result = PassManager([EditLossy(set_weight(np.inf))]).run(tiny_model)
+    assert result.steps[0].max_abs_diff == np.inf
+    assert json.loads(json.dumps(result.to_json(), allow_nan=False))["steps"][0]["max_abs_diff"] is None
 
 
 def test_a_graph_that_cannot_run_before_the_pass_says_how_to_go_on(tiny_model):

@@ -32,6 +32,9 @@ PLUGIN = """
         def can_compile(self):
             return Availability(available=True, version="1")
 
+        def can_run(self):
+            return self.availability()
+
         def tool_versions(self):
             return {"paired": "1"}
 

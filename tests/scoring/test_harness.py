@@ -134,9 +134,9 @@ def test_a_crash_is_the_row_s_own(write, tmp_path):
 @pytest.mark.usefixtures("faulty_targets")
 def test_a_hang_is_the_row_s_own(write, tmp_path):
     text = HEAD.replace("[[variant]]", '[[variant]]\ntargets = ["hanging"]')
-    rows = rows_of(score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, verify=False, limit_s=4)))
+    rows = rows_of(score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, verify=False, limit_s=2)))
     assert rows[0]["status"] == "timed out"
-    assert "gave no sign of life for 4 s" in rows[0]["reason"]
+    assert "gave no sign of life for 2 s" in rows[0]["reason"]
 
 
 def test_rows_that_cannot_be_scored_are_rows(write, tmp_path):

@@ -6,14 +6,15 @@ import hashlib
 import re
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.model import fingerprint, load_model
 from fastscnn_opt.scoring.engine import UNFINISHED, Engine, TargetChoice
-from fastscnn_opt.scoring.records import Keys, key_of
+from fastscnn_opt.scoring.records import CompiledRecord, Keys, key_of
 from fastscnn_opt.scoring.work.patching import patched, patches_key
+from fastscnn_opt.targets.base import CrossCompiler
 from fastscnn_opt.targets.machine import versions
 from fastscnn_opt.targets.registry import get_target
 
@@ -61,10 +62,9 @@ def identify_source(variants: Variants) -> Source:
 class Preparer:
     """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``."""
 
-    def __init__(self, run: OpenRun, source: Source, data: str, *, verify: bool, limit_s: float) -> None:
+    def __init__(self, run: OpenRun, source: Source, *, verify: bool, limit_s: float) -> None:
         self._run = run
         self._source = source
-        self._data = data
         self._verify = verify
         self._limit_s = limit_s
 
@@ -80,8 +80,8 @@ class Preparer:
                 (folder / file.name).replace(file)
         return file
 
-    def prepare(self, plan: RowPlan, choice: TargetChoice) -> Prepared:
-        """Build a row, and compile it if no earlier start has.
+    def prepare(self, plan: RowPlan, choice: TargetChoice) -> CompiledRecord:
+        """Build a row, compile it if no earlier start has, and record that it is compiled.
 
         Raises
         ------
@@ -90,14 +90,14 @@ class Preparer:
         """
         source = self.source_file()
         target = get_target(choice.name, choice.options)
-        log = self._run.logs / f"{_file_name(plan)}.log"
+        log = self.log(plan)
         with self._unfinished() as folder, self._engine(plan.label, choice, log) as engine:
             built = engine.build(
                 source, plan.passes, folder / "built.onnx",
                 batch=plan.batch, verify=self._verify, reports=self._run.models,
             )  # fmt: skip
-            tools = [choice.name, dict(choice.options), target.tool_versions(), patches_key(choice)]
-            speed = key_of(built["sha256"], *tools, plan.batch)
+            tools, options = target.tool_versions(), dict(choice.options)
+            speed = key_of(built["sha256"], choice.name, options, tools, patches_key(choice), plan.batch)
             model = self._run.models / f"{built['sha256'][:16]}.onnx"
             (folder / "built.onnx").replace(model)
             artefact = self._run.models / f"{built['sha256'][:16]}.{choice.name}-{speed[:8]}{target.artefact_suffix}"
@@ -105,10 +105,49 @@ class Preparer:
                 with patched(choice):
                     engine.compile(model, artefact, log.with_suffix(".compile.log"))
             engine.close()
-        accuracy = key_of(speed, self._data)
-        row = key_of(accuracy, self._source.key, plan.passes, plan.patches, self._verify)
-        keys = Keys(row, accuracy, speed)
-        return Prepared(plan, choice, model, built["sha256"], built["steps"], artefact, log, keys)
+        record = CompiledRecord(
+            plan.variant, plan.passes, list(plan.patches), plan.target, plan.batch,
+            self._source.key, options, tools, f"models/{model.name}", built["sha256"], f"models/{artefact.name}",
+            built["steps"], speed,
+        )  # fmt: skip
+        self._run.append_compiled(record)
+        return record
+
+    def recompile(self, plan: RowPlan, choice: TargetChoice, record: CompiledRecord) -> CompiledRecord:
+        """Return `record`, or, if its artefact belongs to the machine that made it and this is another, one made here.
+
+        Raises
+        ------
+        UserError
+            The compilation failed, crashed or hung.
+        """
+        target = get_target(choice.name, choice.options)
+        tools, options = target.tool_versions(), dict(choice.options)
+        if isinstance(target, CrossCompiler) or (tools, options) == (record.tools, record.options):
+            return record
+        speed = key_of(record.model_sha256, choice.name, options, tools, patches_key(choice), plan.batch)
+        name = f"{record.model_sha256[:16]}.{choice.name}-{speed[:8]}{target.artefact_suffix}"
+        log = self.log(plan)
+        with self._engine(plan.label, choice, log) as engine:
+            engine.compile(self._run.folder / record.model, self._run.models / name, log.with_suffix(".compile.log"))
+            engine.close()
+        record = replace(record, options=options, tools=tools, artefact=f"models/{name}", speed_key=speed)
+        self._run.append_compiled(record)
+        return record
+
+    def ready(self, plan: RowPlan, record: CompiledRecord, data: str) -> Prepared:
+        """Return the compiled row with the keys that its figures on `data` get."""
+        accuracy = key_of(record.speed_key, data)
+        row = key_of(accuracy, record.source, plan.passes, plan.patches, self._verify)
+        folder = self._run.folder
+        return Prepared(
+            plan, TargetChoice(plan.target, record.options), folder / record.model, record.model_sha256, record.steps,
+            folder / record.artefact, self.log(plan), Keys(row, accuracy, record.speed_key),
+        )  # fmt: skip
+
+    def log(self, plan: RowPlan) -> Path:
+        """Return where the output of a row's processes goes."""
+        return self._run.logs / f"{_file_name(plan)}.log"
 
     def _engine(self, name: str, choice: TargetChoice, log: Path) -> Engine:
         return Engine(name, choice, log=log, limit_s=self._limit_s)

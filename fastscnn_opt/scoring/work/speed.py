@@ -9,7 +9,9 @@ from fastscnn_opt.errors import UserError
 from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now, outcome_of
 from fastscnn_opt.scoring.work.timing import ISOLATION, Contestant, Effort, Timed, time_side_by_side
+from fastscnn_opt.targets.base import Card
 from fastscnn_opt.targets.machine import available_memory_bytes
+from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,6 +110,9 @@ def _row_timing(item: Scored, result: Timed | UserError, reference: Timed | User
     if isinstance(result, UserError):
         return RowTiming(plan.variant, plan.target, plan.batch, key, *outcome_of(result))
     figures = asdict(summarise(result.samples_ms, result.batch))
+    target = get_target(item.row.choice.name, item.row.choice.options)
+    if isinstance(target, Card):
+        figures["fps_per_card"] = target.fps_per_card(figures["fps"])
     if isinstance(reference, Timed):
         ratio = ratio_to_baseline(
             reference.samples_ms, result.samples_ms, baseline_batch=reference.batch, batch=result.batch

@@ -1,0 +1,142 @@
+"""Conversion on one machine, inference on another, with one run folder between them."""
+
+import os
+import shutil
+import textwrap
+
+import pytest
+
+from fastscnn_opt.errors import RunError, TargetError
+from fastscnn_opt.model import save_model
+from fastscnn_opt.scoring.harness import Settings, Stage, score
+from fastscnn_opt.scoring.tables import rows_of
+from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.scoring.work.timing import Effort
+
+CROSS = """
+    import os
+    from dataclasses import dataclass
+    from typing import ClassVar
+    from fastscnn_opt.targets.base import Availability
+    from fastscnn_opt.targets.ort import OnnxRuntime
+
+    def has(tool):
+        return Availability(tool in os.environ["PRETENDED_TOOLS"], "1", f"{tool} is missing", "install it")
+
+    @dataclass(frozen=True)
+    class Cross(OnnxRuntime):
+        sparkle: bool = False
+        name: ClassVar[str] = "cross"
+        def availability(self):
+            return has("compiler device")
+        def can_compile(self):
+            return has("compiler")
+        def can_run(self):
+            return has("device")
+        def tool_versions(self):
+            return {"cross": os.environ["PRETENDED_TOOLS"]}
+        def fps_per_card(self, fps):
+            return 4 * fps
+"""
+
+VARIANTS = """
+    [model]
+    path = "net.onnx"
+    [data]
+    synthetic = 1
+    [score]
+    targets = ["cross", "onnxruntime"]
+    [target.cross]
+    sparkle = true
+    [[variant]]
+    name = "exact"
+    passes = "adaptive-avgpool"
+"""
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Install a target that compiles where its compiler is and runs where its device is; returns how to say which."""
+    place = tmp_path / "plugins"
+    info = place / "cross-1.0.dist-info"
+    info.mkdir(parents=True)
+    (place / "cross_target.py").write_text(textwrap.dedent(CROSS))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cross\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fastscnn_opt.targets]\ncross = cross_target:Cross\n")
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
+    return lambda tools: monkeypatch.setenv("PRETENDED_TOOLS", tools)
+
+
+@pytest.fixture
+def variants(tmp_path, network):
+    (tmp_path / "first").mkdir()
+    save_model(network, tmp_path / "first" / "net.onnx")
+    (tmp_path / "first" / "variants.toml").write_text(textwrap.dedent(VARIANTS))
+    return tmp_path / "first" / "variants.toml"
+
+
+def settings(stage):
+    return Settings(effort=Effort(rounds=2), threads=1, limit_s=300, stage=stage)
+
+
+def test_a_run_folder_travels_from_the_compiler_to_the_device(machine, variants, tmp_path):
+    machine("compiler")
+    compiled = rows_of(score(read_variants(variants), tmp_path / "first" / "run", settings(Stage.COMPILE)))
+    assert [(row["target"], row["status"], row["mIoU"]) for row in compiled] == [
+        ("cross", "compiled", None),
+        ("onnxruntime", "compiled", None),
+    ]
+    assert [step["verified"] for step in compiled[0]["steps"]] == [True]
+
+    second = tmp_path / "second"
+    shutil.copytree(tmp_path / "first", second, ignore=shutil.ignore_patterns("net.onnx"))
+    machine("device")
+    there = read_variants(second / "variants.toml", needs_model=False)
+    rows = rows_of(score(there, second / "run", settings(Stage.RUN)))
+    assert [(row["target"], row["status"]) for row in rows] == [("cross", "ok"), ("onnxruntime", "ok")]
+    assert rows[0]["mIoU"] == rows[1]["mIoU"] > 0
+    assert rows[0]["artefact"] == compiled[0]["artefact"]
+    assert rows[0]["fps_per_card"] == 4 * rows[0]["fps"]
+    assert rows[1]["fps_per_card"] is None
+
+
+def test_each_stage_says_what_its_machine_lacks(machine, variants, tmp_path):
+    machine("device")
+    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)))
+    assert (rows[0]["status"], rows[0]["reason"]) == ("unavailable", "compiler is missing: install it")
+    machine("compiler")
+    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
+    assert (rows[0]["status"], rows[0]["reason"]) == ("unavailable", "device is missing: install it")
+
+
+def test_a_row_that_was_never_compiled_says_so(machine, variants, tmp_path):
+    machine("compiler")
+    score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
+    variants.write_text(variants.read_text() + '[[variant]]\nname = "later"\npasses = "adaptive-avgpool,fp16-output"\n')
+    machine("device")
+    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
+    assert [row["status"] for row in rows] == ["ok", "ok", "failed", "failed"]
+    assert "was not compiled; start `fastscnn-opt score` with --stage compile" in rows[2]["reason"]
+
+
+def test_running_needs_a_run_folder(machine, variants, tmp_path):
+    machine("device")
+    with pytest.raises(RunError, match="no run folder"):
+        score(read_variants(variants), tmp_path / "run", settings(Stage.RUN))
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "what"),
+    [
+        ("[target.cross]\nsparkles = true", TargetError, "unknown option 'sparkles'; did you mean 'sparkle'"),
+        ("[target.ascend310]\npatches = ['x']", RunError, "patches belong to a variant"),
+        ("[target.ascend31]\naipp = true", TargetError, "unknown target 'ascend31'; did you mean 'ascend310'"),
+        ("[target.ascend310]\naipp = 'perhaps'", TargetError, "option aipp is 'perhaps'"),
+    ],
+)
+def test_a_wrong_target_table_is_refused_before_anything_runs(machine, variants, table, error, what):
+    machine("compiler device")
+    variants.write_text(variants.read_text().replace("[target.cross]\nsparkle = true", table))
+    with pytest.raises(error, match=what):
+        read_variants(variants)
