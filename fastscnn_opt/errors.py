@@ -1,8 +1,7 @@
 """Errors that a user can cause, and the exit code each one ends the command with.
 
 Every message is one clear sentence: what is wrong, in which file, node or option, and how to mend it. Anything that is
-not one of
-these classes is a bug of this project and keeps its traceback.
+not one of these classes is a bug of this project and keeps its traceback.
 """
 
 from __future__ import annotations

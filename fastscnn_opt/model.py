@@ -7,6 +7,7 @@ default domain.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -187,13 +188,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to a temporary file beside `path`, flush it to the disk, and move it into place.
 
     A symbolic link stays, and the file that it names is replaced. What is no file, such as a device, is written to.
+    Raises OSError, which names `path` and never the temporary file, when the system refuses.
     """
     path = path.resolve() if path.is_symlink() else path
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary: str | None = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
@@ -202,9 +207,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(temporary).unlink()
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(FileNotFoundError):
+                Path(temporary).unlink()
+        if isinstance(error, OSError):  # the user knows the file that was to be, not the temporary one
+            error.filename, error.filename2 = str(path), None
         raise
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import typer
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C interrupt again: a shell that starts the tests in the background has it ignored, children included."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

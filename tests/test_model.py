@@ -1,5 +1,6 @@
 """Loading, checking, saving: every bad file gets one sentence that names it, and no file is left half-written."""
 
+import errno
 import os
 
 import numpy as np
@@ -150,6 +151,29 @@ def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
         write_atomically(path, b"new content")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_full_disk_names_the_file_that_was_to_be(tmp_path, monkeypatch):
+    def refuse(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "m.onnx", b"content")
+    assert caught.value.filename == str(tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_told_by_the_file_that_was_to_be(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "none" / "m.onnx", b"content")
+    assert caught.value.filename == str(tmp_path / "none" / "m.onnx")
+
+
+def test_a_folder_is_not_written_to(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomically(tmp_path, b"content")
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_a_link_stays_and_the_file_it_names_is_written(tmp_path):

@@ -30,7 +30,9 @@ def command(
     """
     from fastscnn_opt.scoring.demo import score_demo
     from fastscnn_opt.scoring.harness import Settings
+    from fastscnn_opt.scoring.tables import raise_for
 
     settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
     finished = score_demo(run, settings, scenes=scenes, say=note)
     print_run(finished, form)
+    raise_for(finished)

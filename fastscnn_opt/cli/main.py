@@ -5,6 +5,7 @@ Only the module of the verb that was asked for is imported, so that `--help` and
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -65,17 +66,22 @@ def build(verb: str | None) -> typer.Typer:
     return root
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"fastscnn-opt {version('fastscnn-opt')}")
+        raise typer.Exit
+
+
 def _root(
     *,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"fastscnn-opt {installed('fastscnn-opt')}")
-        raise typer.Exit
-    del debug  # taken out of the arguments by main(), and listed here for the help text
+    del version, debug  # both have done their work: one in its callback, the other in run()
 
 
 def _not_loaded() -> None:
@@ -124,9 +130,22 @@ def _exit_code(leave: SystemExit) -> int:
     return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
 
 
+CURES = {
+    errno.ENOSPC: "free some space there, or choose another disk",
+    errno.EDQUOT: "free some space there, or choose another disk",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "check its permissions, or choose another place",
+    errno.ENOENT: "check the path, or create the folder first",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "give the path of a file",
+}
+"""How a person mends what the system refused."""
+
+
 def _describe(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+    cure = f"; {CURES[error.errno]}" if error.errno in CURES else ""
+    return f"{where}{error.strerror or error}{cure}"
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,11 +21,9 @@ from fastscnn_opt.cli.printing import (
 )
 from fastscnn_opt.cli.score import LimitOption, ThreadsOption
 
-if TYPE_CHECKING:
-    pass
-
 _RUNS = 10
 _MODEL_SUFFIX = ".onnx"
+_REPORT_SUFFIXES = (".txt", ".log", ".json")
 
 Row = dict[str, Any]
 
@@ -44,7 +43,8 @@ def command(
     what: Annotated[
         list[Path],
         typer.Argument(
-            metavar="TABLE...|MODEL", help="op_summary and op_statistic files, folders of them, or one ONNX model."
+            metavar="TABLE...|REPORT...|MODEL",
+            help="op_summary and op_statistic files or folders of them, reports of a vendor's tool, or one ONNX model.",
         ),
     ],
     show: Annotated[Show, typer.Option(help="Print one table only.")] = Show.ALL,
@@ -56,7 +56,11 @@ def command(
         int | None, typer.Option(min=1, help="Runs of a model.", show_default=f"{_RUNS}, after a warm-up")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Images per run of a model.", show_default="what the model takes, or 1")
+        int | None,
+        typer.Option(min=1, help="Images per run of a model or report.", show_default="what it says, or 1"),
+    ] = None,
+    soc_version: Annotated[
+        str | None, typer.Option(help="Processor of a report, for the fps of a card.", show_default="Ascend310")
     ] = None,
     threads: ThreadsOption = None,
     limit_s: LimitOption = 600.0,
@@ -69,6 +73,9 @@ def command(
     addresses it. Times are of one run: the sum over all runs, iterations and devices alike, divided by their number,
     which is how often most operators occur.
 
+    Given reports (perf_vision files, what ais_bench, msame, the benchmark tool or trtexec printed, or the summary of
+    ais_bench): images per second of one device and of a card.
+
     Given a model: it runs in onnxruntime, in a process of its own, and the times are means over the runs. The nodes
     are those of the graph as onnxruntime optimised it.
     """
@@ -80,9 +87,43 @@ def command(
             raise typer.BadParameter("a model has types and operators only", param_hint="--show")
         _profile_model(models[0], _Printer(show, top, form), runs=runs, batch=batch, threads=threads, limit_s=limit_s)
         return
-    if runs or batch or threads:
-        raise typer.BadParameter("go with a model only", param_hint="--runs, --batch, --threads")
+    if runs or threads:
+        raise typer.BadParameter("go with a model only", param_hint="--runs, --threads")
+    reports = [path for path in what if path.suffix in _REPORT_SUFFIXES]
+    if reports and len(reports) < len(what):
+        raise typer.BadParameter("give either reports or tables of the profiler", param_hint="TABLE...|REPORT...")
+    if reports:
+        _print_reports(reports, batch, soc_version or "Ascend310", form)
+        return
+    if batch or soc_version:
+        raise typer.BadParameter("go with a report, --batch with a model, too", param_hint="--batch, --soc-version")
     _profile_tables(what, _Printer(show, top, form), min_percent)
+
+
+def _print_reports(files: Sequence[Path], batch: int | None, soc_version: str, form: TableFormat) -> None:
+    from fastscnn_opt.targets.reports import read_report
+
+    reports = [read_report(file, batch=batch, soc_version=soc_version) for file in files]
+    if form is TableFormat.JSON:
+        print_json([asdict(report) for report in reports])
+        return
+    figures = ("batch", "mean ms", "fps per device", "fps per card")
+    columns = [Column("report"), Column("tool"), *(Column(heading, figures=True) for heading in figures)]
+    rows = [
+        [
+            report.file,
+            str(report.tool),
+            str(report.batch),
+            "-" if report.mean_ms is None else f"{report.mean_ms:.4f}",
+            f"{report.fps_per_device:.4f}",
+            f"{report.fps_per_card:.3f}",
+        ]
+        for report in reports
+    ]
+    print_table(columns, rows, form)
+    for report in reports:
+        for text in report.notes:
+            note(f"note: {report.file}: {text}")
 
 
 class _Printer:

@@ -110,8 +110,10 @@ def ratio_to_baseline(
     seed
         Of the resampling, so that the same times give the same interval.
 
-    Notes ----- Rounds are drawn with replacement, the same ones for both rows, so that what disturbed a whole round
-    weighs on both. The interval is the percentile bootstrap of Efron and Tibshirani, "An Introduction to the
+    Notes
+    -----
+    Rounds are drawn with replacement, the same ones for both rows, so that what disturbed a whole round weighs on both.
+    The interval is the percentile bootstrap of Efron and Tibshirani, "An Introduction to the
     Bootstrap", chapter 13.
     """
     scale = batch / baseline_batch

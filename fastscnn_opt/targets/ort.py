@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.targets.base import FREE, Availability, Session, TensorSpec
 from fastscnn_opt.targets.machine import cpu_model, usable_cores
+from fastscnn_opt.targets.options import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,10 +53,13 @@ class OnnxRuntime:
         Threads of one operator (intra-op); None takes every core this process may use.
     """
 
-    threads: int | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
 
     name: ClassVar[str] = "onnxruntime"
     artefact_suffix: ClassVar[str] = ".onnx"
+
+    def __post_init__(self) -> None:
+        check_options(self, self.name)
 
     def availability(self) -> Availability:
         """Tell whether the Python package can be imported."""

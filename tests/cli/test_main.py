@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_help_lists_every_verb(capsys):
     assert all(f"\n  {verb} " in listed for verb in cli.VERBS)
 
 
+def test_version_is_shown_without_a_verb(capsys):
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"fastscnn-opt {version('fastscnn-opt')}\n"
+
+
 @pytest.mark.parametrize("verb", list(cli.VERBS))
 def test_every_verb_explains_itself(verb, capsys):
     assert cli.run([verb, "--help"]) == 0
@@ -48,7 +54,11 @@ def test_a_misspelled_verb_names_the_nearest(capsys):
         (DataError("a.png: is no image"), 1, "error: a.png: is no image\n"),
         (CheckFailedError("the gate failed"), 3, "error: the gate failed\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (OSError(28, "No space left on device", "m.onnx"), 1, "error: m.onnx: No space left on device\n"),
+        (
+            OSError(28, "No space left on device", "m.onnx"),
+            1,
+            "error: m.onnx: No space left on device; free some space",
+        ),
         (ZeroDivisionError("oops"), 1, "internal error: ZeroDivisionError: oops (run again with --debug"),
     ],
 )

@@ -146,6 +146,13 @@ def test_a_target_without_a_baseline_of_its_own_is_compared_with_the_first():
     assert rows[1]["mIoU_drop"] == pytest.approx(10)
 
 
+def test_a_target_with_a_baseline_of_its_own_is_compared_with_that():
+    chip_base = replace(BASE, target="ascend310")
+    records = [record(BASE, 0.6), record(chip_base, 0.58), record(CHIP, 0.57)]
+    rows = rows_of(run_of([BASE, chip_base, CHIP], records))
+    assert rows[2]["mIoU_drop"] == pytest.approx(1.0)
+
+
 def test_without_a_scored_baseline_nothing_is_compared():
     failed = record(BASE, None, status=Status.FAILED, reason="no luck")
     rows = rows_of(run_of([BASE, FAST], [failed, record(FAST, 0.6)], max_drop=0.5))

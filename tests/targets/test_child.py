@@ -167,6 +167,14 @@ def test_a_request_after_the_crash_is_a_crash_too(child):
         child.request("add", first=1, second=1)
 
 
+def test_a_module_in_the_user_s_folder_does_not_stand_in_for_another(server, tmp_path, monkeypatch):
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "json.py").write_text("raise ImportError('not this one')")
+    monkeypatch.chdir(tmp_path / "user")
+    with Child(server, name="row", log=None, limit_s=PATIENT_S) as child:
+        assert child.request("add", first=1, second=1) == {"sum": 2}
+
+
 def test_a_hang_is_ended_and_told(server, tmp_path):
     with Child(server, name="row", log=tmp_path / "log", limit_s=0.2) as child:
         with pytest.raises(ChildHungError, match=r"^row: wait gave no sign of life for 0\.2 s and was ended"):

@@ -92,6 +92,12 @@ def test_feeds_of_a_wrong_shape_are_a_target_error(save):
         session.run({"image": np.zeros((2, 5), np.float32), "more": np.zeros(2, np.uint8)})
 
 
+@pytest.mark.parametrize("threads", ["many", 0, -3, "1.5"])
+def test_a_number_of_threads_that_there_cannot_be_is_a_target_error(threads):
+    with pytest.raises(TargetError, match=f"target onnxruntime: option threads is {threads!r}"):
+        OnnxRuntime(threads=threads)
+
+
 def test_a_closed_session_refuses_to_run(save):
     session = OnnxRuntime(threads=1).open(save(SUM))
     session.close()

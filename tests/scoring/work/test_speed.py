@@ -1,6 +1,6 @@
 """Which rows are timed, and with whom."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,14 @@ def test_a_new_row_is_timed_together_with_the_baseline(run, groups):
 def test_the_baseline_leads_wherever_it_stands_in_the_file(run, groups):
     time_all(run, [scored("a"), scored("base")])
     assert groups == [["base", "a"]]
+
+
+def test_a_row_that_has_changed_is_timed_again(run, groups):
+    time_all(run, [scored("base"), scored("a")])
+    old = scored("a")
+    new = replace(old, row=replace(old.row, keys=replace(old.row.keys, speed="speed of another artefact")))
+    time_all(run, [scored("base"), new])
+    assert groups == [["base", "a"], ["base", "a"]]
 
 
 def test_another_baseline_or_another_effort_times_all_again(run, groups):

@@ -1,0 +1,111 @@
+"""The speed that a vendor's tool has written down, whichever tool it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import DataError, TargetError
+from fastscnn_opt.targets import tensorrt
+from fastscnn_opt.targets.ascend import ais_bench, benchmark_tool, msame, perf_vision
+from fastscnn_opt.targets.ascend.soc import devices_per_card
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ReportTool(StrEnum):
+    """The programs whose reports are understood, by what only theirs contain."""
+
+    PERF_VISION = "benchmark, perf_vision file"
+    PURE_INFERENCE = "benchmark, pure inference"
+    AIS_BENCH_SUMMARY = "ais_bench, summary file"
+    AIS_BENCH = "ais_bench"
+    MSAME = "msame"
+    TRTEXEC = "trtexec"
+
+
+_MARKS = {
+    ReportTool.PERF_VISION: "[e2e]",
+    ReportTool.PURE_INFERENCE: "ave_throughputRate",
+    ReportTool.AIS_BENCH_SUMMARY: '"NPU_compute_time"',
+    ReportTool.AIS_BENCH: "Performance Summary",
+    ReportTool.MSAME: "Inference average time",
+    ReportTool.TRTEXEC: "GPU Compute",
+}
+
+
+@dataclass(frozen=True)
+class SpeedReport:
+    """The speed in one report.
+
+    Attributes
+    ----------
+    file, tool
+        Where it stands, and who wrote it.
+    batch
+        Images per run: from the file, or as given.
+    mean_ms
+        Mean time of a run; None where the tool gives its throughput only.
+    fps_per_device, fps_per_card
+        Images per second of one device, and of a card all of whose devices work; a graphics card is one device.
+    notes
+        Figures in the file that cannot all be true.
+    """
+
+    file: str
+    tool: ReportTool
+    batch: int
+    mean_ms: float | None
+    fps_per_device: float
+    fps_per_card: float
+    notes: tuple[str, ...] = ()
+
+
+def read_report(path: Path, *, batch: int | None = None, soc_version: str = "Ascend310") -> SpeedReport:
+    """Read a report of any `ReportTool`, told by its content; `batch` is for those that do not tell it (default 1).
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is of none of these tools, or is damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise DataError(f"{path}: the report cannot be read ({reason}); check its name") from error
+    tool = next((tool for tool, mark in _MARKS.items() if mark in text), None)
+    if tool is None:
+        raise DataError(f"{path}: holds no report of {', '.join(dict.fromkeys(t.split(',')[0] for t in ReportTool))}")
+    try:
+        return _parse(tool, path, text, batch, soc_version)
+    except TargetError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _parse(tool: ReportTool, path: Path, text: str, batch: int | None, soc_version: str) -> SpeedReport:
+    images = batch or 1
+    notes: tuple[str, ...] = ()
+    mean_ms: float | None
+    match tool:
+        case ReportTool.PERF_VISION:
+            vision = perf_vision.parse_perf_vision(text, str(path))
+            images, mean_ms, fps = batch or vision.batch or 1, None, vision.fps_per_device
+            notes = vision.contradictions()
+        case ReportTool.PURE_INFERENCE:
+            pure = benchmark_tool.parse_pure_inference(text)
+            mean_ms, fps = pure.latency_ms * images, pure.throughput
+        case ReportTool.AIS_BENCH_SUMMARY | ReportTool.AIS_BENCH:
+            written = tool is ReportTool.AIS_BENCH_SUMMARY
+            summary = ais_bench.read_summary(path) if written else ais_bench.parse_summary(text)
+            mean_ms, fps = summary.compute.mean_ms, summary.throughput
+        case ReportTool.MSAME:
+            mean_ms = msame.parse_average_ms(text)
+            fps = 1000 * images / mean_ms
+        case ReportTool.TRTEXEC:
+            report = tensorrt.parse_report(text)
+            mean_ms, fps = report.mean_ms, report.fps(images)
+    devices = 1 if tool is ReportTool.TRTEXEC else devices_per_card(soc_version)
+    return SpeedReport(str(path), tool, images, mean_ms, fps, fps * devices, notes)
