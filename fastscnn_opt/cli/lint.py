@@ -57,7 +57,7 @@ def command(
     elif model is None:
         _list_rules(form)
     elif fix_pipeline:
-        _print_pipeline(_findings(model, patch or []))
+        _print_pipeline(_findings(model, patch or []), form)
     else:
         _report(model, _findings(model, patch or []), form)
 
@@ -108,13 +108,16 @@ def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
         raise CheckFailedError(f"{model}: lint errors on {_TARGET}: {errors} of {len(findings)} findings")
 
 
-def _print_pipeline(findings: Sequence[Finding]) -> None:
+def _print_pipeline(findings: Sequence[Finding], form: Format) -> None:
     from fastscnn_opt.targets.ascend.lint.rules import fix_pipeline
 
+    rest = [finding for finding in findings if not finding.problem.passes]
+    if form is Format.JSON:
+        print_json({"pipeline": fix_pipeline(findings), "not_mended": [finding.to_json() for finding in rest]})
+        return
     typer.echo(fix_pipeline(findings))
-    for finding in findings:
-        if not finding.problem.passes:
-            note(f"not mended by a pass: {finding.code} {finding.problem.node}; {finding.problem.cure}")
+    for finding in rest:
+        note(f"not mended by a pass: {finding.code} {finding.problem.node}; {finding.problem.cure}")
 
 
 def _list_rules(form: Format) -> None:

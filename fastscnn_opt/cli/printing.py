@@ -42,6 +42,10 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the result i
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How the table is printed on stdout.")]
 
 
+_NARROWEST_TEXT = 16
+"""Characters below which a column of text is not folded on a terminal."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a table: its heading, and whether it holds figures (aligned to the right)."""
@@ -111,17 +115,28 @@ def _html(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) 
 def _rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for column in columns:
-        table.add_column(column.heading, justify="right" if column.figures else "left", no_wrap=column.figures)
+    for index, column in enumerate(columns):
+        longest = max(len(_one_line(cell)) for cell in (column.heading, *(row[index] for row in rows)))
+        table.add_column(
+            column.heading,
+            justify="right" if column.figures else "left",
+            no_wrap=column.figures,
+            min_width=longest if column.figures else min(longest, _NARROWEST_TEXT),
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(_one_line(cell)) for cell in row))
-    # A pipe or a file has no width: nothing is folded there, so that `grep` and `diff` see whole rows.
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 240)
-    console.print(table)
+    # A pipe or a file has no width: nothing is folded there, so that `grep` and `diff` see whole rows. A terminal that
+    # is too narrow breaks the lines by itself, which can still be read; figures cut to "1..." cannot.
+    endless = Console(width=10_000)
+    needed = Measurement.get(endless, endless.options, table).minimum
+    width = max(Console(file=sys.stdout).width, needed) if sys.stdout.isatty() else 240
+    Console(file=sys.stdout, highlight=False, width=width).print(table)
 
 
 def _one_line(text: str) -> str:

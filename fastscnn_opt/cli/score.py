@@ -25,7 +25,11 @@ class StageName(StrEnum):
 
 RoundsOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Rounds of timing, each model once or a few times per round.", show_default=False),
+    typer.Option(
+        min=5,
+        help="Rounds of timing, each model once or a few times per round; fewer give no interval.",
+        show_default=False,
+    ),
 ]
 SecondsOption = Annotated[
     float | None,

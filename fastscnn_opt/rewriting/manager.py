@@ -14,6 +14,7 @@ from fastscnn_opt.rewriting.registry import build_pipeline, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import onnx
     import onnx_graphsurgeon as gs
@@ -110,6 +111,8 @@ class PassManager:
         Hold every pass against its contract by running the graph before and after it.
     instruments
         Observers that are told before and after every pass and when one fails, in this order.
+    reproducers
+        Folder for what reproduces a broken contract; a new temporary one without it.
 
     Raises
     ------
@@ -118,11 +121,17 @@ class PassManager:
     """
 
     def __init__(
-        self, pipeline: str | Sequence[Pass], *, verify: bool = True, instruments: Sequence[Instrument] = ()
+        self,
+        pipeline: str | Sequence[Pass],
+        *,
+        verify: bool = True,
+        instruments: Sequence[Instrument] = (),
+        reproducers: Path | None = None,
     ) -> None:
         self.passes = build_pipeline(pipeline) if isinstance(pipeline, str) else tuple(pipeline)
         self.verify = verify
         self.instruments = tuple(instruments)
+        self._reproducers = reproducers
 
     @property
     def pipeline(self) -> str:
@@ -143,7 +152,7 @@ class PassManager:
         if self.verify and self.passes:
             from fastscnn_opt.rewriting.verify import Verification
 
-            instruments.insert(1, Verification())
+            instruments.insert(1, Verification(reproducers=self._reproducers))
         nodes_before = len(model.graph.node)
         steps = []
         for index, item in enumerate(self.passes):

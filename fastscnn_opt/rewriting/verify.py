@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import CheckFailedError, ModelError
-from fastscnn_opt.model import sample_inputs, save_model
+from fastscnn_opt.model import fingerprint, sample_inputs, save_model
 from fastscnn_opt.rewriting.contract import Contract, Feeds, Labels, Pass, Tensor
 from fastscnn_opt.rewriting.instruments import Instrument
 from fastscnn_opt.rewriting.runnable import runnable
@@ -43,10 +43,14 @@ class ContractBreachError(CheckFailedError):
 
 
 class Verification(Instrument):
-    """Holds every pass against its contract on sample inputs, in onnxruntime on the CPU."""
+    """Holds every pass against its contract on sample inputs, in onnxruntime on the CPU.
 
-    def __init__(self, seed: int = 0) -> None:
+    What reproduces a breach is left in a folder below `reproducers`, or in a new temporary folder without it.
+    """
+
+    def __init__(self, seed: int = 0, reproducers: Path | None = None) -> None:
         self.seed = seed
+        self._reproducers = reproducers
         self._last: GraphRunner | None = None
 
     def after(
@@ -72,10 +76,12 @@ class Verification(Instrument):
             self._last = GraphRunner(after)
             actual = self._last(feeds)
         except ModelError as error:
-            raise _breach(item, f"the graph after it does not run: {error}", before, after, feeds) from error
+            raise _breach(
+                item, f"the graph after it does not run: {error}", before, after, feeds, self._reproducers
+            ) from error
         report.max_abs_diff, problem = _compare(item, expected, actual, after)
         if problem:
-            raise _breach(item, problem, before, after, feeds)
+            raise _breach(item, problem, before, after, feeds, self._reproducers)
         report.verified = None if item.promise() is Contract.LOSSY else True
 
 
@@ -274,10 +280,14 @@ def _largest(difference: NDArray[np.floating[Any]], allowed: float) -> _Deviatio
 
 
 def _breach(
-    item: Pass, problem: str, before: onnx.ModelProto, after: onnx.ModelProto, feeds: Feeds
+    item: Pass, problem: str, before: onnx.ModelProto, after: onnx.ModelProto, feeds: Feeds, root: Path | None
 ) -> ContractBreachError:
     """Write the reproducer and return the error that names it."""
-    folder = Path(tempfile.mkdtemp(prefix=f"fastscnn-opt-{item.name}-"))
+    if root is None:
+        folder = Path(tempfile.mkdtemp(prefix=f"fastscnn-opt-{item.name}-"))
+    else:
+        folder = root / f"{item.name}-{fingerprint(before)[:8]}"
+        folder.mkdir(parents=True, exist_ok=True)
     save_model(before, folder / "before.onnx")
     save_model(after, folder / "after.onnx")
     arrays: dict[str, Any] = dict(feeds)

@@ -94,7 +94,7 @@ def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.
         The model or the data of the variants file cannot be read.
     """
     source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
-    data = "" if settings.stage is Stage.COMPILE else variants.source.fingerprint()
+    data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
     with open_run(folder, _about(variants, source, data)) as run:
         scoring = _Scoring(run, variants, settings, source, data, say)
         scoring.run_all()
@@ -105,6 +105,11 @@ def _recorded_source(folder: Path) -> Source:
     """Return the model that a run folder was compiled from, which itself need not be here."""
     model = read_run(folder).about["model"]
     return Source(Path(model["file"]), model["key"])
+
+
+def _recorded_data(folder: Path) -> str:
+    """Return the key of the data that a run folder was scored on before; the empty text if it was not."""
+    return str(read_run(folder).about["data"]["key"]) if (folder / "run.json").is_file() else ""
 
 
 def _about(variants: Variants, source: Source, data: str) -> dict[str, Any]:
@@ -141,6 +146,8 @@ class _Scoring:
             self._preparer.source_file()
         prepared = [row for plan in self._variants.rows if (row := self._prepare(plan)) is not None]
         if self._settings.stage is Stage.COMPILE:
+            for row in prepared:
+                self._record_compiled(row)
             return
         todo = [row for row in prepared if not self._is_finished(row)]
         self._say(f"measuring the accuracy of {len(todo)} rows; {len(prepared) - len(todo)} are known")
@@ -252,6 +259,18 @@ class _Scoring:
                 peak_rss_bytes=peak, accuracy=figures, seconds=round(seconds, 3),
             )
         )  # fmt: skip
+
+    def _record_compiled(self, row: Prepared) -> None:
+        last = self._run.last(row.plan.identity)
+        if last is None or last.status is not Status.OK or last.keys.speed != row.keys.speed:
+            reason = "not run yet; start `fastscnn-opt score` with --stage run where the device is"
+            self._run.append_row(
+                self._record(
+                    row.plan, row.keys, Status.COMPILED, reason=reason,
+                    steps=row.steps, model=f"models/{row.model.name}", artefact=f"models/{row.artefact.name}",
+                    model_sha256=row.model_sha256, model_bytes=row.model.stat().st_size,
+                )
+            )  # fmt: skip
 
     def _record_failure(self, plan: RowPlan, status: Status, reason: str) -> None:
         self._say(f"{plan.label}: {status}: {reason}")

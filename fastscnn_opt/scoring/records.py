@@ -204,6 +204,7 @@ class Run:
         for record in reversed(self.compiled):
             if record.identity == plan.identity:
                 same = (record.passes, tuple(record.patches)) == (plan.passes, plan.patches)
+                same = same and record.source == self.about["model"]["key"]
                 return record if same and (self.folder / record.artefact).exists() else None
         return None
 
@@ -220,7 +221,8 @@ class OpenRun(Run):
 
     def append_compiled(self, record: CompiledRecord) -> None:
         """Record that a row is compiled, on the disk when this returns, unless the same was recorded already."""
-        if record not in self.compiled:
+        last = next((known for known in reversed(self.compiled) if known.identity == record.identity), None)
+        if last != record:
             append_line(self.folder / "compiled.jsonl", asdict(record))
             self.compiled.append(record)
 

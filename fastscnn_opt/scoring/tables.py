@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import CheckFailedError, RunError
-from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, Run, Status
+from fastscnn_opt.scoring.records import RowRecord, RowTiming, Run, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,9 +41,7 @@ def rows_of(run: Run) -> list[Row]:
     for plan in plans:
         record = records[plan.identity]
         reference = _reference(plan, plans, records, run.about["baseline"])
-        row = _row(plan, record, _timing_of(run, record), reference, run.about["max_drop"])
-        compiled = run.last_compiled(plan) if record is None else None
-        rows.append(row | _compiled_figures(run, compiled) if compiled else row)
+        rows.append(_row(plan, record, _timing_of(run, record), reference, run.about["max_drop"]))
     return rows
 
 
@@ -126,17 +124,6 @@ def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status,
     if record.status is Status.OK and timing is not None and timing.status is not Status.OK:
         return timing.status, timing.reason
     return record.status, record.reason
-
-
-def _compiled_figures(run: Run, compiled: CompiledRecord) -> Row:
-    return {
-        "status": str(Status.COMPILED),
-        "reason": "not run yet; start `fastscnn-opt score` with --stage run where the device is",
-        "model_bytes": (run.folder / compiled.model).stat().st_size,
-        "steps": compiled.steps,
-        "model": compiled.model,
-        "artefact": compiled.artefact,
-    }
 
 
 def contract_of(steps: Sequence[Mapping[str, Any]]) -> str:
@@ -267,6 +254,11 @@ def raise_for(run: Run) -> None:
         raise CheckFailedError(
             f"{len(beyond)} of {len(rows)} rows lose more than {run.about['max_drop']:g} points of mIoU against "
             f"{run.about['baseline']!r}: {', '.join(beyond)}"
+        )
+    scored = [row for row in rows if row["mIoU"] is not None]
+    if run.about["max_drop"] is not None and any(row["gate"] is None for row in scored):
+        raise CheckFailedError(
+            f"the baseline {run.about['baseline']!r} could not be scored, so nothing was held against max_drop"
         )
     broken = [f"{row['variant']}: {row['reason']}" for row in rows if row["status"] == Status.BROKEN]
     if broken:

@@ -59,7 +59,7 @@ class ScoreTable(_Table):
     batch: Annotated[list[Count], Field(min_length=1)] = [1]
     max_drop: Annotated[float, Field(ge=0)] | None = None
     threads: Count | None = None
-    rounds: Count | None = None
+    rounds: Annotated[int, Field(ge=5)] | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
 
 

@@ -66,6 +66,7 @@ class Child:
         self._log: IO[bytes] = log.open("ab+") if log else tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill()
         self._last_words = ""
         self._log_start = self._log.seek(0, os.SEEK_END)
+        self._killing = threading.Lock()
         # -P: a module in the user's folder must not stand in for one of ours.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-X", "faulthandler", "-m", module, str(os.getpid())],
@@ -142,7 +143,11 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """End the process and everything it started, and collect it."""
+        """End the process and everything it started, and collect it; several threads may ask for it."""
+        with self._killing:
+            self._kill()
+
+    def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, for a group of zombies
             if self._process.returncode is None:
                 _kill_group(self._process)

@@ -21,7 +21,7 @@ def models(tmp_path):
 
 
 def test_json_has_a_row_for_each_model(capsys, models):
-    assert run(["bench", *models, "--rounds", "2", "--threads", "1", "--format", "json"]) == 0
+    assert run(["bench", *models, "--rounds", "5", "--threads", "1", "--format", "json"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert table["baseline"] == models[0]
     assert [(row["model"], row["batch"]) for row in table["rows"]] == [(models[0], 1), (models[1], 1)]
@@ -40,20 +40,20 @@ def test_json_has_a_row_for_each_model(capsys, models):
 
 
 def test_models_of_another_batch_are_changed_and_fps_counts_images(capsys, models):
-    assert run(["bench", models[0], "--batch", "4", "--rounds", "2", "--threads", "1", "--format", "json"]) == 0
+    assert run(["bench", models[0], "--batch", "4", "--rounds", "5", "--threads", "1", "--format", "json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["batch"] == 4
     assert row["fps"] == pytest.approx(4000 / row["median_ms"])
 
 
 def test_the_baseline_can_be_named_by_its_file(capsys, models):
-    arguments = ["--baseline", "second.onnx", "--rounds", "2", "--threads", "1", "--format", "json"]
+    arguments = ["--baseline", "second.onnx", "--rounds", "5", "--threads", "1", "--format", "json"]
     assert run(["bench", *models, *arguments]) == 0
     assert json.loads(capsys.readouterr().out)["baseline"] == models[1]
 
 
 def test_a_table_has_a_line_for_each_model(capsys, models):
-    assert run(["bench", models[0], "--rounds", "2", "--threads", "1", "--format", "md"]) == 0
+    assert run(["bench", models[0], "--rounds", "5", "--threads", "1", "--format", "md"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert "1.00 [1.00, 1.00]" in lines[2]
@@ -73,7 +73,7 @@ def test_a_wrong_choice_is_one_sentence(capsys, models, arguments, words):
 
 
 def test_a_missing_model_is_one_sentence(capsys):
-    assert run(["bench", "gone.onnx", "--rounds", "2"]) == 1
+    assert run(["bench", "gone.onnx", "--rounds", "5"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "error: gone.onnx: the model file does not exist; give the path of an .onnx file"
 

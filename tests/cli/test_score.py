@@ -28,7 +28,7 @@ VARIANTS = """
     name = "halved"
     passes = "fp16-output"
 """
-FAST = ("--rounds", "2", "--threads", "1")
+FAST = ("--rounds", "5", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_losing_too_much_accuracy_is_a_failed_check(capsys, variants, tmp_path):
 
 
 def test_rounds_and_seconds_exclude_each_other(capsys, variants, tmp_path):
-    words = failed(capsys, "score", variants, "--run", tmp_path / "r", "--rounds", 2, "--seconds", 2, code=2)
+    words = failed(capsys, "score", variants, "--run", tmp_path / "r", "--rounds", 5, "--seconds", 2, code=2)
     assert "--rounds or --seconds" in words
     assert not (tmp_path / "r").exists()
 

@@ -140,3 +140,41 @@ def test_a_wrong_target_table_is_refused_before_anything_runs(machine, variants,
     variants.write_text(variants.read_text().replace("[target.cross]\nsparkle = true", table))
     with pytest.raises(error, match=what):
         read_variants(variants)
+
+
+def test_a_row_that_failed_to_compile_is_compiled_by_a_later_start(machine, variants, tmp_path):
+    machine("device")
+    score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
+    machine("compiler")
+    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)))
+    assert [row["status"] for row in rows] == ["compiled", "compiled"]
+
+
+def test_going_back_to_an_earlier_pipeline_compiles_it_again(machine, variants, tmp_path):
+    machine("compiler")
+    text = variants.read_text()
+    for passes in ("adaptive-avgpool", "adaptive-avgpool,fp16-output", "adaptive-avgpool"):
+        variants.write_text(text.replace('passes = "adaptive-avgpool"', f'passes = "{passes}"'))
+        score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
+    machine("device")
+    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+
+
+def test_an_artefact_of_another_model_is_never_run(machine, variants, tmp_path, network):
+    machine("compiler")
+    score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
+    network.doc_string = "another model"
+    network.graph.output[0].name = "lost"
+    network.graph.node[6].output[0] = "lost"
+    save_model(network, variants.parent / "net.onnx")
+    variants.write_text(
+        variants.read_text().replace('"adaptive-avgpool"', '"adaptive-avgpool,drop-outputs{keep=output1}"')
+    )
+    failed = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)))
+    assert [row["status"] for row in failed] == ["failed", "failed"]
+    variants.write_text(variants.read_text().replace(",drop-outputs{keep=output1}", ""))
+    machine("device")
+    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert "was not compiled" in rows[0]["reason"]

@@ -155,8 +155,10 @@ def test_a_target_with_a_baseline_of_its_own_is_compared_with_that():
 
 def test_without_a_scored_baseline_nothing_is_compared():
     failed = record(BASE, None, status=Status.FAILED, reason="no luck")
-    rows = rows_of(run_of([BASE, FAST], [failed, record(FAST, 0.6)], max_drop=0.5))
-    assert [(row["mIoU_drop"], row["gate"]) for row in rows] == [(None, None), (None, None)]
+    run = run_of([BASE, FAST], [failed, record(FAST, 0.6)], max_drop=0.5)
+    assert [(row["mIoU_drop"], row["gate"]) for row in rows_of(run)] == [(None, None), (None, None)]
+    with pytest.raises(CheckFailedError, match="could not be scored, so nothing was held against max_drop"):
+        raise_for(run)
 
 
 @pytest.mark.parametrize(

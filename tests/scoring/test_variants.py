@@ -122,7 +122,7 @@ def changed(old: str, new: str) -> str:
         (changed('path = "net.onnx"', 'path = "net.onnx"\ncheckpoint = "x.pth"'), r"\[model\]: give either path"),
         (changed('path = "net.onnx"', 'path = "other.onnx"'), r"\[model\]: path: there is no file .*other\.onnx"),
         (changed("synthetic = 4", ""), r"\[data\]: give either root"),
-        (changed("max_drop = 0.5", "rounds = 3\nseconds = 3"), r"\[score\]: give rounds or seconds, not both"),
+        (changed("max_drop = 0.5", "rounds = 5\nseconds = 3"), r"\[score\]: give rounds or seconds, not both"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(write, text, words):

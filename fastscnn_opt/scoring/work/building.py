@@ -79,12 +79,14 @@ def _run_pass(
         result = PassManager([item], verify=verify).run(before)
         return result.model, _in_short(result.to_json()["steps"][0])
     after = PassManager([item], verify=False).run(before).model
-    key = key_of(fingerprint(before), fingerprint(after), text_of(item), versions(_VERIFIERS))
+    promise = (str(item.promise()), item.tolerance)
+    key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, versions(_VERIFIERS))
     report = reports / f"step-{key[:16]}.json"
     if report.exists():
         known: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         return after, known
-    step = _in_short(PassManager([item], verify=True).run(before).to_json()["steps"][0])
+    manager = PassManager([item], verify=True, reproducers=reports / "breaches")
+    step = _in_short(manager.run(before).to_json()["steps"][0])
     write_atomically(report, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
     return after, step
 

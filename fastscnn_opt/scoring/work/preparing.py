@@ -137,7 +137,7 @@ class Preparer:
 
     def ready(self, plan: RowPlan, record: CompiledRecord, data: str) -> Prepared:
         """Return the compiled row with the keys that its figures on `data` get."""
-        accuracy = key_of(record.speed_key, data)
+        accuracy = key_of(record.speed_key, data, versions(("fastscnn-opt", "numpy", "pillow")))
         row = key_of(accuracy, record.source, plan.passes, plan.patches, self._verify)
         folder = self._run.folder
         return Prepared(

@@ -152,9 +152,10 @@ def take_turns(
             try:
                 engine.resume()
                 samples[index].append(engine.time(iterations))
-                engine.pause()
             except UserError as error:
                 failures[index] = error
+            finally:
+                engine.pause()
 
     one_round()
     start, rounds = clock(), 0

@@ -1,0 +1,76 @@
+"""What the guides show works: their commands, patches and variants files are valid."""
+
+import re
+
+import pytest
+
+from fastscnn_opt.model import save_model
+from fastscnn_opt.scoring.reference import read_reference
+from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.targets.ascend.lint.rules import RULES
+from fastscnn_opt.tbe.patchfile import parse
+
+
+@pytest.fixture
+def guide(page):
+    return page("docs/ascend.md")
+
+
+@pytest.mark.parametrize(
+    ("path", "info"), [("docs/ascend.md", "sh"), ("docs/ascend.md", "sh hardware"), ("benchmarks/README.md", "sh")]
+)
+def test_commands_are_valid(path, info, page, assert_command_is_valid):
+    commands = page(path).commands(info)
+    assert commands
+    for words in commands:
+        assert_command_is_valid(words)
+
+
+def test_commands_that_compile_or_run_on_a_device_are_marked(guide):
+    assert [words for words in guide.commands("sh") if words[0] in ("compile", "score", "bench")] == []
+
+
+def test_the_patches_of_the_guide_are_valid(guide):
+    blocks = guide.blocks("toml patch")
+    assert [parse(block, "docs/ascend.md").name for block in blocks] == ["batch4"]
+
+
+def test_the_variants_files_of_the_guide_are_valid(guide, tiny_model, tmp_path):
+    save_model(tiny_model, tmp_path / "fast_scnn.onnx")
+    (tmp_path / "best_model.pth").touch()
+    (tmp_path / "datasets" / "cityscapes").mkdir(parents=True)
+    targets = []
+    for number, block in enumerate(guide.blocks("toml variants")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block)
+        targets.append({row.target for row in read_variants(file).rows})
+    assert targets == [{"ascend310"}, {"tensorrt"}]
+
+
+def test_every_block_of_the_guide_is_of_a_kind_that_is_checked(guide):
+    fences = re.findall(r"^```(.+)$", guide.text, re.MULTILINE)
+    assert set(fences) == {"sh", "sh hardware", "text", "toml patch", "toml variants"}
+
+
+def test_the_guide_names_rules_that_exist(guide):
+    assert set(re.findall(r"\bA\d{3}\b", guide.text)) <= {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize("path", ["docs/ascend.md", "benchmarks/README.md"])
+def test_links_to_files_lead_somewhere(path, page):
+    folder = (page.ROOT / path).parent
+    assert [link for link in re.findall(r"\]\(([^)#:]+)\)", page(path).text) if not (folder / link).exists()] == []
+
+
+def test_the_published_table_is_the_reference(page):
+    _, _, section = page("benchmarks/README.md").text.partition("## Published figures")
+    rows = re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
+    shown = [tuple(cell.strip() for cell in row.split("|")) for row in rows[2:]]
+    reference = read_reference("fastscnn-ascend310").row
+    assert [row[:5] for row in shown] == [
+        (row.variant, row.target, _cell(row.batch), _cell(row.mIoU), _cell(row.fps)) for row in reference
+    ]
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
