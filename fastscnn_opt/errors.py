@@ -6,7 +6,11 @@ not one of these classes is a bug of this project and keeps its traceback.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -55,3 +59,11 @@ class CheckFailedError(UserError):
     """A check that ran and said no: contract breach, accuracy gate, lint errors."""
 
     exit_code: ClassVar[int] = 3
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence for an unknown name, with the nearest valid one, or all when none is near."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+    return f"unknown {what} {name!r}; {hint}"

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
-from fastscnn_opt.errors import PipelineError
+from fastscnn_opt.errors import PipelineError, unknown
 from fastscnn_opt.rewriting.contract import Contract
-from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class, unknown
+from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
 
 PROMISES = {
     Contract.EXACT: "exact: the same function up to the order of float sums; checked on every run",

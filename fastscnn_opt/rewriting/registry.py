@@ -11,13 +11,12 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-from fastscnn_opt.errors import PipelineError, RegistryError
+from fastscnn_opt.errors import PipelineError, RegistryError, unknown
 from fastscnn_opt.rewriting.contract import Pass
 from fastscnn_opt.rewriting.pipeline import Atom, Option, PassText, format_pipeline, parse, point_at
 from fastscnn_opt.rewriting.select import ROLES, Select
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from importlib.metadata import EntryPoint
 
 GROUP = "fastscnn_opt.passes"
@@ -79,13 +78,6 @@ def pass_class(name: str) -> type[Pass]:
     if not (isinstance(cls, type) and issubclass(cls, Pass)) or getattr(cls, "name", None) != name:
         raise RegistryError(f"{_origin(point)} is registered as the pass {name!r} but is no pass of that name")
     return cls
-
-
-def unknown(what: str, name: str, known: Sequence[str] | dict[str, Any]) -> str:
-    """Return the sentence for an unknown name, with the nearest valid one, or all when none is near."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-    return f"unknown {what} {name!r}; {hint}"
 
 
 def build_pipeline(text: str) -> tuple[Pass, ...]:

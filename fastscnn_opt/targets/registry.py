@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
-from fastscnn_opt.errors import RegistryError, TargetError
+from fastscnn_opt.errors import RegistryError, TargetError, unknown
 from fastscnn_opt.targets.base import Availability
 
 if TYPE_CHECKING:
@@ -82,13 +81,13 @@ def get_target(name: str, options: Mapping[str, object] | None = None) -> Target
     given = dict(options or {})
     if name not in known:
         if name not in ELSEWHERE:
-            raise TargetError(_unknown("target", name, target_names()))
+            raise TargetError(unknown("target", name, target_names()))
         return _Elsewhere(name)
     cls = _load(name, known[name])
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # targets are dataclasses
     for option in given:
         if option not in names:
-            raise TargetError(f"target {name}: {_unknown('option', option, names)}")
+            raise TargetError(f"target {name}: {unknown('option', option, names)}")
     return cls(**given)
 
 
@@ -117,9 +116,3 @@ def _load(name: str, place: str) -> type[Target]:
     except (ImportError, AttributeError) as error:
         raise RegistryError(f"the target {name!r} cannot be loaded from {place}: {error}") from error
     return cls
-
-
-def _unknown(what: str, name: str, known: tuple[str, ...] | list[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-    return f"unknown {what} {name!r}; {hint}"
