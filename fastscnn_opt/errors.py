@@ -6,6 +6,7 @@ not one of these classes is a bug of this project and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
@@ -67,3 +68,22 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
     return f"unknown {what} {name!r}; {hint}"
+
+
+_CURES = {
+    errno.ENOSPC: "free some space there, or choose another disk",
+    errno.EDQUOT: "free some space there, or choose another disk",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "check its permissions, or choose another place",
+    errno.ENOENT: "check the path, or create the folder first",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "give the path of a file",
+}
+"""How a person mends what the system refused."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return an error of the operating system as one sentence: the file, what is wrong, and how to mend it."""
+    where = f"{error.filename}: " if error.filename else ""
+    cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
+    return f"{where}{error.strerror or error}{cure}"

@@ -178,6 +178,15 @@ def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     write_atomically(Path(path), content)
 
 
+def check_place(path: Path) -> None:
+    """Raise the OSError that writing to `path` would end in, as far as can be told beforehand."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def serialize(model: onnx.ModelProto) -> bytes:
     """Return the bytes of `model`, the same for the same content."""
     content: bytes = model.SerializeToString(deterministic=True)

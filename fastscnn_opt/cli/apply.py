@@ -22,7 +22,7 @@ def command(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Apply named passes to a model and verify each one."""
-    from fastscnn_opt.model import load_model, save_model
+    from fastscnn_opt.model import check_place, load_model, save_model
     from fastscnn_opt.rewriting.instruments import Dump, Progress
     from fastscnn_opt.rewriting.manager import PassManager
     from fastscnn_opt.rewriting.pipeline import read_pipeline
@@ -31,6 +31,8 @@ def command(
         raise typer.BadParameter("give -o OUT, or --dry-run to write nothing", param_hint="-o")
     instruments = [Progress(note), *([Dump(dump)] if dump and not dry_run else [])]
     manager = PassManager(read_pipeline(passes), verify=not (no_verify or dry_run), instruments=instruments)
+    if output is not None and not dry_run:
+        check_place(output)
     result = manager.run(load_model(model))
     if output is not None and not dry_run:
         save_model(result.model, output)

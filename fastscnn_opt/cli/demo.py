@@ -35,4 +35,5 @@ def command(
     settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
     finished = score_demo(run, settings, scenes=scenes, say=note)
     print_run(finished, form)
+    note(f"the table again: fastscnn-opt compare {run}")
     raise_for(finished)

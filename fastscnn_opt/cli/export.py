@@ -44,13 +44,14 @@ def command(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Turn a FastSCNN checkpoint into an ONNX model."""
-    from fastscnn_opt.model import fingerprint, save_model
+    from fastscnn_opt.model import check_place, fingerprint, save_model
     from fastscnn_opt.network.demo import demo_model
     from fastscnn_opt.network.export import export_checkpoint
     from fastscnn_opt.rewriting.manager import PassManager
 
     if (checkpoint is None) != demo:
         raise typer.BadParameter("give a checkpoint, or --demo", param_hint="CHECKPOINT")
+    check_place(output)
     passes = [] if pooling is Pooling.KEEP else [f"adaptive-avgpool{{lower={pooling}}}"]
     if checkpoint:
         given = {"height": height, "width": width, "opset": opset}

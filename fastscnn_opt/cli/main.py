@@ -5,7 +5,6 @@ Only the module of the verb that was asked for is imported, so that `--help` and
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.errors import UserError
+from fastscnn_opt.errors import UserError, describe_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +113,7 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if debug:
             raise
-        typer.echo(f"error: {_describe(error)}", err=True)
+        typer.echo(f"error: {describe_os_error(error)}", err=True)
         return 1
     except Exception as error:
         if debug:
@@ -128,24 +127,6 @@ def run(arguments: list[str]) -> int:
 
 def _exit_code(leave: SystemExit) -> int:
     return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-
-
-CURES = {
-    errno.ENOSPC: "free some space there, or choose another disk",
-    errno.EDQUOT: "free some space there, or choose another disk",
-    errno.EROFS: "choose a folder that can be written to",
-    errno.EACCES: "check its permissions, or choose another place",
-    errno.ENOENT: "check the path, or create the folder first",
-    errno.ENOTDIR: "check the path",
-    errno.EISDIR: "give the path of a file",
-}
-"""How a person mends what the system refused."""
-
-
-def _describe(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    cure = f"; {CURES[error.errno]}" if error.errno in CURES else ""
-    return f"{where}{error.strerror or error}{cure}"
 
 
 if __name__ == "__main__":

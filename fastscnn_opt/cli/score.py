@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -97,7 +97,7 @@ def effort_from(rounds: int | None, seconds: float | None) -> Effort | None:
 
 def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None:
     """Print the variant table of a run, with the rows of a table of published figures below it."""
-    from fastscnn_opt.scoring.tables import ONE_RUN, cells, published, published_cells, to_json
+    from fastscnn_opt.scoring.tables import FLAT, ONE_RUN, cells, flat_cells, published, published_cells, to_json
 
     table = to_json(run)
     if reference is not None:
@@ -105,13 +105,42 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
     if form is TableFormat.JSON:
         print_json(table)
         return
+    rows, others = table["rows"], table.get("reference", {"rows": []})["rows"]
+    if form is TableFormat.CSV:
+        columns = [Column(key, figures=key not in _TEXTS) for key in FLAT]
+        print_table(columns, [flat_cells(row) for row in [*rows, *others]], form)
+        return
     columns = [Column(heading, figures=figures) for heading, figures in ONE_RUN]
-    lines = [cells(row) for row in table["rows"]]
-    lines += [published_cells(row) for row in table.get("reference", {"rows": []})["rows"]]
+    lines = [cells(row) for row in rows] + [published_cells(row) for row in others]
+    title = f"{run.folder}: {run.about['data']['is']}"
     if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
-        columns, lines = columns[:-1], [line[:-1] for line in lines]
-    print_table(columns, lines, form, title=f"{run.folder}: {run.about['data']['is']}")
+        columns, lines, title = _narrowed(columns[:-1], [line[:-1] for line in lines], title)
+    print_table(columns, lines, form, title=title)
     if form is TableFormat.TABLE:
-        for row in table["rows"]:
-            if row["reason"]:
-                note(f"{row['variant']} ({row['target']}, batch {row['batch']}): {row['status']}: {row['reason']}")
+        _print_reasons(rows)
+
+
+_TEXTS = ("variant", "passes", "target", "status", "gate", "reason")
+
+
+def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tuple[list[Column], list[list[str]], str]:
+    """Move columns that say the same of every row into the title: a terminal is narrow."""
+    same = {
+        index: lines[0][index]
+        for index, column in enumerate(columns)
+        if column.heading in {"target", "batch", "status"} and len({line[index] for line in lines}) == 1
+    }
+    kept = [index for index in range(len(columns)) if index not in same]
+    said = "".join(f", {columns[index].heading} {value}" for index, value in same.items())
+    return [columns[index] for index in kept], [[line[index] for index in kept] for line in lines], title + said
+
+
+def _print_reasons(rows: list[dict[str, Any]]) -> None:
+    """Say why rows could not be scored, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row["reason"]:
+            label = f"{row['variant']} ({row['target']}, batch {row['batch']})"
+            reasons.setdefault(f"{row['status']}: {row['reason']}", []).append(label)
+    for reason, labels in reasons.items():
+        note(f"{', '.join(labels)}: {reason}")

@@ -158,6 +158,18 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+FLAT = (
+    "variant", "passes", "target", "batch", "status", "pixAcc", "mIoU", "mIoU_all", "mIoU_drop", "gate", *_FIGURES,
+    "model_bytes", "peak_rss_bytes", "reason",
+)  # fmt: skip
+"""The keys of a row that a spreadsheet gets, one column each, in full precision."""
+
+
+def flat_cells(row: Row) -> list[str]:
+    """Return a row as the texts of `FLAT`; what is not known is empty."""
+    return ["" if row.get(key) is None else str(row[key]) for key in FLAT]
+
+
 def published(name: str) -> dict[str, Any]:
     """Return a table of published figures: its ``title``, its ``gate`` in points, and ``rows`` with a table's keys."""
     from fastscnn_opt.scoring.reference import read_reference
@@ -238,6 +250,12 @@ def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
     return _ABSENT if value is None else f"{value * scale:.{digits}f}"
 
 
+def _label(row: Row, rows: Sequence[Row]) -> str:
+    """Return a row's name: its variant, with target and batch size where the variant has several rows."""
+    alone = sum(other["variant"] == row["variant"] for other in rows) == 1
+    return str(row["variant"]) if alone else f"{row['variant']}, {row['target']}, batch {row['batch']}"
+
+
 def raise_for(run: Run) -> None:
     """Raise the error that the outcome of `run` calls for, if any.
 
@@ -249,7 +267,7 @@ def raise_for(run: Run) -> None:
         No row at all could be scored.
     """
     rows = rows_of(run)
-    beyond = [f"{row['variant']} ({row['mIoU_drop']:.2f})" for row in rows if row["gate"] == "failed"]
+    beyond = [f"{_label(row, rows)} ({row['mIoU_drop']:.2f})" for row in rows if row["gate"] == "failed"]
     if beyond:
         raise CheckFailedError(
             f"{len(beyond)} of {len(rows)} rows lose more than {run.about['max_drop']:g} points of mIoU against "

@@ -235,6 +235,8 @@ def _data_source(table: DataTable, file: Path, synthetic: int | None) -> DataSou
         return DataSource(synthetic=synthetic, seed=table.seed)
     if (table.root is None) == (table.synthetic is None):
         raise RunError(f"{file}: [data]: give either root, of a Cityscapes tree, or synthetic, a number of scenes")
+    if table.synthetic is not None and "split" in table.model_fields_set:
+        raise RunError(f"{file}: [data]: split goes with root, and synthetic scenes have none; leave it out")
     root = None if table.root is None else str(file.parent / table.root)
     try:
         return DataSource(root, table.split, table.synthetic, table.seed, table.limit)

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastscnn_opt import errors
-from fastscnn_opt.errors import UserError
+from fastscnn_opt.errors import UserError, describe_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +58,8 @@ def serve(make_commands: Callable[[Progress], Mapping[str, Command]]) -> None:
             result = commands[command](**request)
         except UserError as error:
             answer({"error": _public_name(type(error)), "message": str(error)})
+        except OSError as error:  # a full disk or a folder that cannot be written is the user's, not a crash
+            answer({"error": UserError.__name__, "message": describe_os_error(error)})
         else:
             answer({"result": result})
 

@@ -25,7 +25,7 @@ DEFAULT_SECONDS = 15.0
 """Seconds of rounds per model where the user asks for neither rounds nor seconds."""
 
 MOST_ROUNDS = 200
-FEWEST_ROUNDS = 5
+FEWEST_ROUNDS = 10
 """Limits on the number of rounds where seconds decide."""
 
 ISOLATION = (
