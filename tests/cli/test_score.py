@@ -167,3 +167,17 @@ def test_published_figures_stand_below_a_run(scored, capsys):
 def test_an_unknown_reference_names_the_nearest(scored, capsys):
     assert run(["compare", str(scored), "--reference", "fastscn-ascend310"]) == 1
     assert "did you mean 'fastscnn-ascend310'?" in capsys.readouterr().err
+
+
+def test_csv_holds_plain_numbers(capsys, scored):
+    rows = csv.DictReader(io.StringIO(printed(capsys, "compare", scored, "--format", "csv")))
+    base = next(row for row in rows if row["variant"] == "base")
+    assert float(base["ratio_low"]) <= float(base["ratio"]) <= float(base["ratio_high"])
+    assert float(base["mIoU_drop"]) == 0
+
+
+def test_a_split_of_synthetic_scenes_is_refused(variants, capsys):
+    text = variants.read_text().replace("synthetic = 1", 'synthetic = 1\nsplit = "val"')
+    (variants.parent / "split.toml").write_text(text)
+    assert run(["score", str(variants.parent / "split.toml"), "--run", str(variants.parent / "r")]) == 1
+    assert "split goes with root" in capsys.readouterr().err
