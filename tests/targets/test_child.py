@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, UserError
 from fastscnn_opt.targets.child import CAN_PAUSE, Child, ChildCrashedError, ChildHungError
 
 PATIENT_S = 120.0
@@ -26,6 +26,9 @@ SERVER = """
 
     def refuse():
         raise NearlyData("no image here")
+
+    def fill():
+        raise OSError(28, "No space left on device", "models/a.onnx")
 
     def stumble():
         raise KeyError("a bug")
@@ -53,8 +56,8 @@ SERVER = """
             return {}
 
         return {
-            "add": lambda first, second: {"sum": first + second}, "refuse": refuse, "stumble": stumble, "chat": chat,
-            "end": end, "abort": abort, "segfault": lambda: ctypes.string_at(0), "wait": wait, "count": count,
+            "add": lambda first, second: {"sum": first + second}, "refuse": refuse, "fill": fill, "stumble": stumble,
+            "chat": chat, "end": end, "abort": abort, "segfault": lambda: ctypes.string_at(0), "wait": wait, "count": count,
         }
 
     if __name__ == "__main__":
@@ -91,6 +94,12 @@ def is_gone(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_a_full_disk_is_the_user_s_and_no_crash(child):
+    with pytest.raises(UserError, match=r"^models/a\.onnx: No space left on device; free some space"):
+        child.request("fill")
+    assert child.request("add", first=1, second=2) == {"sum": 3}
 
 
 def test_answers_one_request_after_another(child):
