@@ -57,7 +57,8 @@ SERVER = """
 
         return {
             "add": lambda first, second: {"sum": first + second}, "refuse": refuse, "fill": fill, "stumble": stumble,
-            "chat": chat, "end": end, "abort": abort, "segfault": lambda: ctypes.string_at(0), "wait": wait, "count": count,
+            "chat": chat, "end": end, "abort": abort, "segfault": lambda: ctypes.string_at(0), "wait": wait,
+            "count": count,
         }
 
     if __name__ == "__main__":
