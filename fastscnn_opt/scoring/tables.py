@@ -188,15 +188,19 @@ def published_cells(row: Row) -> list[str]:
         _number(row["pixAcc"], 2, 100),
         _number(row["mIoU"], 2, 100),
         _ABSENT,
-        _number(row["mean_ms"], 2),
+        _as_published(row["mean_ms"]),
         _ABSENT,
-        _number(row["fps"], 2),
+        _as_published(row["fps"]),
         _ABSENT,
         _ABSENT,
         _ABSENT,
         "published",
         row["note"] or row["data"],
     ]
+
+
+def _as_published(value: float | None) -> str:
+    return _ABSENT if value is None else f"{value:g}"
 
 
 def side_by_side(first: Run, second: Run) -> dict[str, Any]:

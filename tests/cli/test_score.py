@@ -161,7 +161,7 @@ def test_published_figures_stand_below_a_run(scored, capsys):
     published = {(row["variant"], row["batch"]): row for row in table["reference"]["rows"]}
     assert published["output node fp16", 1]["fps"] == 22.518
     assert published["Resize nearest", 2]["mIoU"] == pytest.approx(0.6041)
-    assert "22.52" in printed(capsys, "compare", scored, "--reference", "fastscnn-ascend310", "--format", "md")
+    assert "| 22.518 |" in printed(capsys, "compare", scored, "--reference", "fastscnn-ascend310", "--format", "md")
 
 
 def test_an_unknown_reference_names_the_nearest(scored, capsys):
