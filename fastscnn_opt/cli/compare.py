@@ -27,7 +27,7 @@ def command(
     Of two runs, the change of a row is that from the first run to the second: mIoU in points, and how many times the
     fps. Times of different sessions are not paired, so a small change of fps between runs means little.
     """
-    from fastscnn_opt.scoring.records import read_run
+    from fastscnn_opt.scoring.run_folder import read_run
     from fastscnn_opt.scoring.tables import TWO_RUNS, side_by_side, two_run_cells
 
     one = read_run(first)

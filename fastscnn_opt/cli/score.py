@@ -11,7 +11,7 @@ import typer
 from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from fastscnn_opt.scoring.records import Run
+    from fastscnn_opt.scoring.run_folder import Run
     from fastscnn_opt.scoring.work.timing import Effort
 
 

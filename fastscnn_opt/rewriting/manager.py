@@ -186,7 +186,12 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
     _name_nodes(graph)
     try:
         for step in item.rewrite(graph):
-            (report.changes if isinstance(step, Change) else report.skips).append(step)  # type: ignore[arg-type]
+            if isinstance(step, Change):
+                report.changes.append(step)
+            elif isinstance(step, Skip):
+                report.skips.append(step)
+            else:
+                raise PassError(f"the pass {item.name} yielded {step!r}, which is neither a Change nor a Skip")
     except UserError:
         raise
     except Exception as error:

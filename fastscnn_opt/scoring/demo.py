@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.model import save_model, write_atomically
 from fastscnn_opt.network.demo import demo_model
 from fastscnn_opt.scoring.harness import Settings, score
-from fastscnn_opt.scoring.records import refuse_other_content
+from fastscnn_opt.scoring.run_folder import refuse_other_content
 from fastscnn_opt.scoring.variants import read_variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fastscnn_opt.scoring.records import Run
+    from fastscnn_opt.scoring.run_folder import Run
 
 VARIANTS = "demo.toml"
 MODEL = "demo.onnx"

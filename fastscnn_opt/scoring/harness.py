@@ -12,19 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.engine import LIMIT_S, TargetChoice
-from fastscnn_opt.scoring.records import (
-    CompiledRecord,
-    Keys,
-    OpenRun,
-    RowRecord,
-    Run,
-    Status,
-    key_of,
-    now,
-    open_run,
-    outcome_of,
-    read_run,
-)
+from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowRecord, Status, key_of, now, outcome_of
+from fastscnn_opt.scoring.run_folder import OpenRun, Run, open_run, read_run
 from fastscnn_opt.scoring.work.evaluating import Evaluated, Evaluation, evaluate_all
 from fastscnn_opt.scoring.work.preparing import Prepared, Preparer, Source, identify_source
 from fastscnn_opt.scoring.work.speed import Scored, time_rows

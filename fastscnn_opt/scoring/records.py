@@ -1,46 +1,16 @@
-"""The run folder: what was scored, kept so that nothing finished is lost or done twice.
-
-``run.json``
-    The schema version, the machine, the versions, the variants file and the rows it asks for.
-``records.jsonl``
-    One line per row, appended and flushed to the disk as soon as its accuracy is known, or that it cannot be scored.
-``compiled.jsonl``
-    One line per row whose artefact is built, so that another machine can run it.
-``timings.jsonl``
-    One line per timing session, in which several rows were timed side by side.
-``models/``, ``logs/``
-    Models and artefacts by content, and the output of every child process.
-"""
+"""What is recorded about a row: what it is, how it ended, its accuracy, its speed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from fastscnn_opt.errors import CheckFailedError, RunError, UserError
-from fastscnn_opt.model import write_atomically
-from fastscnn_opt.scoring.engine import UNFINISHED
+from fastscnn_opt.errors import CheckFailedError, UserError
 from fastscnn_opt.targets.child import ChildCrashedError, ChildHungError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from fastscnn_opt.scoring.variants import RowPlan
-
-SCHEMA = 1
-"""Version of the run folder's files; another version is refused rather than misread."""
-
-_OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", "models", "logs", "demo.toml", "demo.onnx"}
-
-Record = TypeVar("Record", "RowRecord", "CompiledRecord", "SessionRecord")
 
 
 class Status(StrEnum):
@@ -178,70 +148,6 @@ class SessionRecord:
     rows: list[RowTiming]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run folder holds."""
-
-    folder: Path
-    about: dict[str, Any]
-    records: list[RowRecord]
-    sessions: list[SessionRecord]
-    compiled: list[CompiledRecord] = field(default_factory=list)
-
-    @property
-    def plan(self) -> list[RowPlan]:
-        """The rows that the variants file asks for, in its order."""
-        from fastscnn_opt.scoring.variants import RowPlan
-
-        return [RowPlan(**{**row, "patches": tuple(row["patches"])}) for row in self.about["rows"]]
-
-    def last(self, identity: tuple[str, str, int]) -> RowRecord | None:
-        """Return what was recorded last about a row."""
-        return next((record for record in reversed(self.records) if record.identity == identity), None)
-
-    def last_compiled(self, plan: RowPlan) -> CompiledRecord | None:
-        """Return what was compiled last for exactly this row, if its artefact is there."""
-        for record in reversed(self.compiled):
-            if record.identity == plan.identity:
-                same = (record.passes, tuple(record.patches)) == (plan.passes, plan.patches)
-                same = same and record.source == self.about["model"]["key"]
-                return record if same and (self.folder / record.artefact).exists() else None
-        return None
-
-
-@dataclass(frozen=True)
-class OpenRun(Run):
-    """A run folder that this process alone may write to."""
-
-    def append_row(self, record: RowRecord) -> None:
-        """Record a row, on the disk when this returns, unless the same was recorded last."""
-        if self.last(record.identity) != record:
-            append_line(self.folder / "records.jsonl", asdict(record))
-            self.records.append(record)
-
-    def append_compiled(self, record: CompiledRecord) -> None:
-        """Record that a row is compiled, on the disk when this returns, unless the same was recorded already."""
-        last = next((known for known in reversed(self.compiled) if known.identity == record.identity), None)
-        if last != record:
-            append_line(self.folder / "compiled.jsonl", asdict(record))
-            self.compiled.append(record)
-
-    def append_session(self, session: SessionRecord) -> None:
-        """Record a timing session, on the disk when this returns."""
-        append_line(self.folder / "timings.jsonl", asdict(session))
-        self.sessions.append(session)
-
-    @property
-    def models(self) -> Path:
-        """Folder of models and artefacts."""
-        return self.folder / "models"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the child processes' output."""
-        return self.folder / "logs"
-
-
 def key_of(*parts: object) -> str:
     """Return the SHA-256 of anything that JSON can hold, as hexadecimal text."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -260,138 +166,3 @@ def outcome_of(error: UserError) -> tuple[Status, str]:
         CheckFailedError: Status.BROKEN,
     }
     return statuses.get(type(error), Status.FAILED), str(error)
-
-
-@contextmanager
-def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
-    """Open or create a run folder for writing, with ``run.json`` saying `about`; no other process can meanwhile.
-
-    Raises
-    ------
-    RunError
-        Another process scores into the folder, it holds something else, or its files are damaged or of another version.
-    OSError
-        The folder cannot be written to.
-    """
-    from filelock import FileLock, Timeout
-
-    refuse_other_content(folder)
-    for part in ("models", "logs"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            if (folder / "run.json").exists():
-                _read_about(folder)
-            for leftover in (folder / "models").glob(f"{UNFINISHED}*"):
-                shutil.rmtree(leftover)
-            records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
-            sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
-            compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
-            about = {"schema": SCHEMA, **about}
-            write_atomically(folder / "run.json", json.dumps(about, indent=2, ensure_ascii=False).encode() + b"\n")
-            yield OpenRun(folder, about, records, sessions, compiled)
-    except Timeout as error:
-        raise RunError(
-            f"{folder}: another process is scoring into this run; wait for it, or use another folder"
-        ) from error
-
-
-def read_run(folder: Path) -> Run:
-    """Read a run folder, which another process may be writing to. Raises RunError if it is none, or damaged."""
-    if not (folder / "run.json").is_file():
-        raise RunError(f"{folder}: no run folder (it has no run.json); `fastscnn-opt score` makes one")
-    about = _read_about(folder)
-    records = _read_lines(folder / "records.jsonl", RowRecord, repair=False)
-    sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=False)
-    return Run(folder, about, records, sessions, _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=False))
-
-
-def append_line(file: Path, content: dict[str, Any]) -> None:
-    """Append `content` as one line of JSON, on the disk when this returns; after an error the file is as before."""
-    line = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-    with file.open("ab") as lines:
-        before = lines.tell()
-        try:
-            lines.write(line)
-            lines.flush()
-            os.fsync(lines.fileno())
-        except OSError:
-            with suppress(OSError):
-                os.truncate(file, before)
-            raise
-
-
-def refuse_other_content(folder: Path) -> None:
-    """Raise RunError for a folder that holds other things than a run, or is a file."""
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; give the path of a folder for --run")
-    if not folder.exists() or (folder / "run.json").exists():
-        return
-    others = sorted(
-        entry.name for entry in folder.iterdir() if entry.name not in _OURS and not entry.name.startswith(".")
-    )
-    if others:
-        raise RunError(
-            f"{folder}: holds something else ({others[0]}) and is no run folder; name a new folder for --run"
-        )
-
-
-def _read_about(folder: Path) -> dict[str, Any]:
-    file = folder / "run.json"
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{file}: damaged ({error}); score into another folder") from error
-    schema = about.get("schema") if isinstance(about, dict) else None
-    if schema != SCHEMA:
-        raise RunError(f"{file}: of schema {schema}, and this release reads {SCHEMA}; score into another folder")
-    content: dict[str, Any] = about
-    return content
-
-
-def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]:
-    """Read all whole lines; with `repair`, complete or cut off a last line that an interrupted write has torn."""
-    if not file.exists():
-        return []
-    *lines, tail = file.read_bytes().split(b"\n")
-    if tail:
-        whole = _is_json(tail)
-        if whole:
-            lines.append(tail)
-        if repair:
-            _mend(file, tail, whole=whole)
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(_decode(kind, json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{file}: line {number} is no record of this release; remove the line, or score into another folder"
-            ) from error
-    return records
-
-
-def _mend(file: Path, tail: bytes, *, whole: bool) -> None:
-    if whole:
-        with file.open("ab") as lines:
-            lines.write(b"\n")
-    else:
-        os.truncate(file, file.stat().st_size - len(tail))
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _decode(kind: type[Record], content: dict[str, Any]) -> Record:
-    """Build a record from JSON; fields that a later release added are an error, too."""
-    if kind is RowRecord:
-        content = {**content, "keys": Keys(**content["keys"]), "status": Status(content["status"])}
-    elif kind is SessionRecord:
-        rows = [RowTiming(**{**row, "status": Status(row["status"])}) for row in content["rows"]]
-        content = {**content, "rows": rows}
-    return kind(**content)

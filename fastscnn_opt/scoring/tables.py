@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import CheckFailedError, RunError
-from fastscnn_opt.scoring.records import RowRecord, RowTiming, Run, Status
+from fastscnn_opt.scoring.records import RowRecord, RowTiming, Status
+from fastscnn_opt.scoring.run_folder import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

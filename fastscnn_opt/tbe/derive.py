@@ -35,26 +35,26 @@ class Tensor(Protocol):
     @property
     def shape(self) -> tuple[int, ...] | None: ...  # noqa: D102 - described by the class
     @property
-    def dtype(self) -> str: ...  # noqa: D102
+    def dtype(self) -> str: ...  # noqa: D102 - described by the class
     @property
-    def format(self) -> str: ...  # noqa: D102
+    def format(self) -> str: ...  # noqa: D102 - described by the class
 
 
 class Run(Protocol):
     """An executed operator as a profile names it; times in microseconds."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...  # noqa: D102 - described by the class
     @property
-    def op_type(self) -> str: ...  # noqa: D102
+    def op_type(self) -> str: ...  # noqa: D102 - described by the class
     @property
-    def duration_us(self) -> float | None: ...  # noqa: D102
+    def duration_us(self) -> float | None: ...  # noqa: D102 - described by the class
     @property
-    def aicore_time_us(self) -> float | None: ...  # noqa: D102
+    def aicore_time_us(self) -> float | None: ...  # noqa: D102 - described by the class
     @property
-    def inputs(self) -> Sequence[Tensor]: ...  # noqa: D102
+    def inputs(self) -> Sequence[Tensor]: ...  # noqa: D102 - described by the class
     @property
-    def outputs(self) -> Sequence[Tensor]: ...  # noqa: D102
+    def outputs(self) -> Sequence[Tensor]: ...  # noqa: D102 - described by the class
 
 
 @dataclass(frozen=True)

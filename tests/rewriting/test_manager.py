@@ -199,3 +199,18 @@ def test_a_graph_passes_through_graphsurgeon_unharmed(tiny_model):
     result = PassManager([ScaleLossy(2.0)]).run(tiny_model).model
     expected = onnx.reference.ReferenceEvaluator(gs.export_onnx(gs.import_onnx(result))).run(None, {"image": image})[0]
     np.testing.assert_allclose(onnx.reference.ReferenceEvaluator(result).run(None, {"image": image})[0], expected)
+
+
+def test_a_pass_that_yields_something_else_is_named(tiny_model):
+    @dataclass(frozen=True)
+    class Chatty(Pass):
+        """Yields a text."""
+
+        name: ClassVar[str] = "chatty"
+        contract: ClassVar[Contract] = Contract.EXACT
+
+        def rewrite(self, graph):
+            yield "hello"
+
+    with pytest.raises(PassError, match="the pass chatty yielded 'hello', which is neither a Change nor a Skip"):
+        PassManager([Chatty()]).run(tiny_model)

@@ -16,7 +16,7 @@ import pytest
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model import save_model
 from fastscnn_opt.scoring.harness import Settings, score
-from fastscnn_opt.scoring.records import read_run
+from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.tables import rows_of
 from fastscnn_opt.scoring.variants import read_variants
 from fastscnn_opt.scoring.work.timing import Effort

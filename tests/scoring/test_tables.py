@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fastscnn_opt.errors import CheckFailedError, RunError
-from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, Run, SessionRecord, Status
+from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.run_folder import Run
 from fastscnn_opt.scoring.tables import (
     ONE_RUN,
     TWO_RUNS,

@@ -21,7 +21,7 @@ from fastscnn_opt.targets.registry import get_target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastscnn_opt.scoring.records import OpenRun
+    from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.variants import RowPlan, Variants
 
 

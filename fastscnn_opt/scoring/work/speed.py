@@ -16,7 +16,7 @@ from fastscnn_opt.targets.registry import get_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fastscnn_opt.scoring.records import OpenRun
+    from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.work.preparing import Prepared
 
 _MEMORY_SHARE = 0.8

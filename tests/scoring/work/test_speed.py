@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fastscnn_opt.scoring.engine import TargetChoice
-from fastscnn_opt.scoring.records import Keys, RowTiming, SessionRecord, Status, open_run
+from fastscnn_opt.scoring.records import Keys, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.run_folder import open_run
 from fastscnn_opt.scoring.variants import RowPlan
 from fastscnn_opt.scoring.work import speed
 from fastscnn_opt.scoring.work.preparing import Prepared

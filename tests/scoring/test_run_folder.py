@@ -9,18 +9,8 @@ from dataclasses import replace
 import pytest
 
 from fastscnn_opt.errors import CheckFailedError, RunError, TargetError
-from fastscnn_opt.scoring.records import (
-    SCHEMA,
-    Keys,
-    RowRecord,
-    RowTiming,
-    SessionRecord,
-    Status,
-    append_line,
-    open_run,
-    outcome_of,
-    read_run,
-)
+from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status, outcome_of
+from fastscnn_opt.scoring.run_folder import SCHEMA, append_line, open_run, read_run
 from fastscnn_opt.targets.child import ChildCrashedError, ChildHungError
 
 ROW = RowRecord("fast", "simplify", [], "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
@@ -118,7 +108,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(folder, monkeypatch):
 HOLD = """
 import sys
 from pathlib import Path
-from fastscnn_opt.scoring.records import open_run
+from fastscnn_opt.scoring.run_folder import open_run
 with open_run(Path(sys.argv[1]), {"rows": []}):
     print("entered", flush=True)
     sys.stdin.read()
