@@ -52,6 +52,15 @@ class PassReport:
     verified: bool | None = None
     max_abs_diff: float | None = None
 
+    def enter(self, step: object) -> None:
+        """Add what a pass yielded. Raises PassError for anything but a `Change` or a `Skip`."""
+        if isinstance(step, Change):
+            self.changes.append(step)
+        elif isinstance(step, Skip):
+            self.skips.append(step)
+        else:
+            raise PassError(f"the pass {self.name} yielded {step!r}, which is neither a Change nor a Skip")
+
     def to_json(self) -> dict[str, Any]:
         """Return the step as the `apply` verb prints it; a deviation without limit, which JSON cannot hold, is None."""
         return {
@@ -186,12 +195,7 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
     _name_nodes(graph)
     try:
         for step in item.rewrite(graph):
-            if isinstance(step, Change):
-                report.changes.append(step)
-            elif isinstance(step, Skip):
-                report.skips.append(step)
-            else:
-                raise PassError(f"the pass {item.name} yielded {step!r}, which is neither a Change nor a Skip")
+            report.enter(step)
     except UserError:
         raise
     except Exception as error:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import CheckFailedError, RunError
 from fastscnn_opt.scoring.records import RowRecord, RowTiming, Status
-from fastscnn_opt.scoring.run_folder import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fastscnn_opt.scoring.run_folder import Run
     from fastscnn_opt.scoring.variants import RowPlan
 
 Row = dict[str, Any]
