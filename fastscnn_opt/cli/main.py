@@ -115,7 +115,7 @@ def run(arguments: list[str]) -> int:
             raise
         typer.echo(f"error: {describe_os_error(error)}", err=True)
         return 1
-    except Exception as error:
+    except Exception as error:  # the last resort: a bug of ours is reported, and --debug shows its traceback
         if debug:
             raise
         typer.echo(

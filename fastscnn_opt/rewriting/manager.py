@@ -198,7 +198,7 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
             report.enter(step)
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever the code of a plug-in raises; its name is what the user needs
         raise PassError(
             f"the pass {item.name} failed: {type(error).__name__}: {error} (--debug shows where)"
         ) from error

@@ -29,6 +29,19 @@ class Status(StrEnum):
     """Asked for, but not scored yet."""
 
 
+class Identified:
+    """A row of a run, told from the others by its variant, target and batch size."""
+
+    variant: str
+    target: str
+    batch: int
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """What tells this row from the others of a run."""
+        return self.variant, self.target, self.batch
+
+
 @dataclass(frozen=True)
 class Keys:
     """Hashes of everything that figures depend on; equal keys mean that the figures may be used again.
@@ -49,7 +62,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class RowRecord:
+class RowRecord(Identified):
     """One row: what it is, how it ended, and its accuracy.
 
     `source` and `data` tell the model and the images apart from others; paths are relative to the run folder.
@@ -75,14 +88,9 @@ class RowRecord:
     seconds: float = field(default=0.0, compare=False)
     at: str = field(default="", compare=False)
 
-    @property
-    def identity(self) -> tuple[str, str, int]:
-        """What tells this row from the others of a run."""
-        return self.variant, self.target, self.batch
-
 
 @dataclass(frozen=True)
-class CompiledRecord:
+class CompiledRecord(Identified):
     """A row that is built and compiled: what it is, and all that running it takes.
 
     `source` tells the model apart from others, `options` and `tools` are those of the target, and `speed_key` is the
@@ -103,14 +111,9 @@ class CompiledRecord:
     steps: list[dict[str, Any]]
     speed_key: str
 
-    @property
-    def identity(self) -> tuple[str, str, int]:
-        """What tells this row from the others of a run."""
-        return self.variant, self.target, self.batch
-
 
 @dataclass(frozen=True)
-class RowTiming:
+class RowTiming(Identified):
     """One row of a timing session: its figures, or why there are none. `samples_ms` is rounds x iterations."""
 
     variant: str
@@ -129,11 +132,6 @@ class RowTiming:
     fps_per_card: float | None = None
     warm_up: dict[str, Any] | None = None
     samples_ms: list[list[float]] = field(default_factory=list)
-
-    @property
-    def identity(self) -> tuple[str, str, int]:
-        """What tells this row from the others of a run."""
-        return self.variant, self.target, self.batch
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fastscnn_opt.data.dataset import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
+from fastscnn_opt.scoring.records import Identified
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,7 @@ class VariantsFile(_Table):
 
 
 @dataclass(frozen=True)
-class RowPlan:
+class RowPlan(Identified):
     """One row to be scored: a variant on a target at a batch size, before it is known how it ends."""
 
     variant: str
@@ -93,11 +94,6 @@ class RowPlan:
     patches: tuple[str, ...]
     target: str
     batch: int
-
-    @property
-    def identity(self) -> tuple[str, str, int]:
-        """What tells this row from the others of a run."""
-        return self.variant, self.target, self.batch
 
     @property
     def label(self) -> str:

@@ -13,8 +13,12 @@ from fastscnn_opt.network import training  # noqa: E402 - only where torch is
 from fastscnn_opt.network.checkpoint import load_checkpoint  # noqa: E402 - only where torch is
 from fastscnn_opt.network.demo import fold_casts  # noqa: E402 - only where torch is
 from fastscnn_opt.network.export import build_model  # noqa: E402 - only where torch is
-from fastscnn_opt.network.training_loss import interpolated_at, segmentation_loss, total_loss  # noqa: E402
-from fastscnn_opt.network.training_scenes import (  # noqa: E402
+from fastscnn_opt.network.training_loss import (  # noqa: E402 - only where torch is
+    interpolated_at,
+    segmentation_loss,
+    total_loss,
+)
+from fastscnn_opt.network.training_scenes import (  # noqa: E402 - only where torch is
     Scenes,
     class_frequencies,
     normalised,

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,7 @@ def test_a_file_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "like").write_bytes(b"")
     for count in range(1, 100):
         target = tmp_path / str(count) / "kept"
-        action = lambda target=target: swap.write_whole(target, b"all of it", tmp_path / "like")  # noqa: E731
+        action = partial(swap.write_whole, target, b"all of it", tmp_path / "like")
         killed = killed_before_call(count, action)
         assert not target.exists() or target.read_bytes() == b"all of it"
         action()

@@ -36,9 +36,9 @@ def test_same_seed_gives_the_same_bytes(small_scenes):
 
 def test_the_global_random_state_is_neither_used_nor_changed(small_scenes):
     np.random.seed(7)  # noqa: NPY002 -- the legacy global state is what is under test
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 -- as above
     image, _ = render_scene(0, **SMALL)
-    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002 -- as above
     assert np.array_equal(image, small_scenes[0][0])
 
 
