@@ -22,8 +22,9 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def temporary_files(tmp_path, monkeypatch) -> None:
-    """Keep what the code under test leaves in the temporary folder, such as reproducers, in the test's own."""
+    """Keep what the code under test leaves in the temporary folder and in the cache in the test's own folder."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("FASTSCNN_OPT_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
