@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.prefetch import default_workers, prefetch
 from fastscnn_opt.data.preprocess import normalise
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.scoring.label_map import label_map
@@ -16,22 +19,50 @@ from fastscnn_opt.scoring.metric import ConfusionMatrix
 from fastscnn_opt.targets.base import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.data.dataset import Dataset, Sample
     from fastscnn_opt.targets.base import Session, TensorSpec
+
+STAGES = ("decode", "preprocess", "infer", "post")
+"""What happens to an image: it and its label are read, it becomes an input, the model runs, a label map is made."""
 
 _CHANNELS = 3
 
 
 @dataclass(frozen=True)
+class StageTimes:
+    """Milliseconds per image that each of `STAGES` took, measured while an evaluation runs.
+
+    Images are decoded while the engine runs, so wall-clock times would say how the two compete. What Python's own
+    threads do is therefore measured as processor time of that thread; only the engine, which has threads of its own,
+    is measured by the wall clock.
+    """
+
+    samples_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+
+    @contextmanager
+    def measure(self, stage: str, images: int = 1) -> Iterator[None]:
+        """Add the time of the block, which works on `images` images; threads may do so at the same time."""
+        clock = perf_counter if stage == "infer" else thread_time
+        start = clock()
+        yield
+        self.samples_ms[stage].append(1000 * (clock() - start) / images)
+
+    def medians_ms(self) -> dict[str, float]:
+        """Return the median of each stage that was measured."""
+        return {stage: round(median(samples), 4) for stage, samples in self.samples_ms.items() if samples}
+
+
+@dataclass(frozen=True)
 class Accuracy:
-    """The confusion matrix over a number of images."""
+    """The confusion matrix over a number of images, and the times of the stages on the way to it."""
 
     images: int
     confusion: ConfusionMatrix = field(default_factory=ConfusionMatrix)
+    stages: StageTimes = field(default_factory=StageTimes)
 
     def to_json(self) -> dict[str, Any]:
         """Return pixAcc, mIoU, mIoU_all, iou (by class), images and pixels; the first four are fractions."""
@@ -65,7 +96,12 @@ class ImageInput:
 
 
 def evaluate(
-    session: Session, dataset: Dataset, *, batch: int | None = None, on_image: Callable[[int], None] | None = None
+    session: Session,
+    dataset: Dataset,
+    *,
+    batch: int | None = None,
+    on_image: Callable[[int], None] | None = None,
+    on_prediction: Callable[[NDArray[np.integer]], None] | None = None,
 ) -> Accuracy:
     """Run every image of `dataset` through `session` and count its first output against the labels.
 
@@ -83,6 +119,8 @@ def evaluate(
         Images per run; by default the model's batch, or 1 where the model leaves it open.
     on_image
         Told the number of images finished since its last call.
+    on_prediction
+        Given the label map of each image, H, W, of values 0 to 18, in order.
 
     Raises
     ------
@@ -95,15 +133,23 @@ def evaluate(
     feed = np.zeros(source.shape, dtype=source.dtype)
     accuracy = Accuracy(len(dataset))
     labels: list[NDArray[np.uint8]] = []
-    with closing(dataset.samples()) as samples:
+
+    def load(index: int) -> Sample:
+        with accuracy.stages.measure("decode"):
+            return dataset.load(index)
+
+    with closing(prefetch(load, len(dataset), default_workers())) as samples:
         for done, sample in enumerate(samples, start=1):
-            source.fill(feed, len(labels), sample.image)
+            with accuracy.stages.measure("preprocess"):
+                source.fill(feed, len(labels), sample.image)
             labels.append(sample.label)
             if len(labels) == source.batch or done == len(dataset):
                 feed[len(labels) :] = feed[len(labels) - 1]
-                predictions = _predict(session, {source.name: feed}, dataset.size)
+                predictions = predict(session, {source.name: feed}, dataset.size, accuracy.stages)
                 for label, prediction in zip(labels, predictions[: len(labels)], strict=True):
                     accuracy.confusion.update(label, prediction)
+                    if on_prediction is not None:
+                        on_prediction(prediction)
                 if on_image is not None:
                     on_image(len(labels))
                 labels.clear()
@@ -165,28 +211,41 @@ def _batch(spec: TensorSpec, batch: int | None) -> int:
     return fixed
 
 
-def _predict(session: Session, feeds: dict[str, NDArray[np.generic]], size: tuple[int, int]) -> NDArray[np.integer]:
-    """Run once and return label maps, N, H, W, of values 0 to 18."""
+def predict(
+    session: Session, feeds: dict[str, NDArray[np.generic]], size: tuple[int, int], stages: StageTimes
+) -> NDArray[np.integer]:
+    """Run once on images of height and width `size` and return label maps, N, H, W, of values 0 to 18.
+
+    Raises ModelError if the first output is neither logits nor label maps of that size.
+    """
     name, count = session.outputs[0].name, len(next(iter(feeds.values())))
-    output: NDArray[Any] = session.run(feeds)[name]
+    with stages.measure("infer", count):
+        output: NDArray[Any] = session.run(feeds)[name]
+    with stages.measure("post", count):
+        return _label_maps(output, name, (count, *size))
+
+
+def _label_maps(output: NDArray[Any], name: str, shape: tuple[int, int, int]) -> NDArray[np.integer]:
+    """Return the label maps (of `shape`: N, H, W) that the output `name` is or has the logits of."""
+    count, height, width = shape
     if np.issubdtype(output.dtype, np.floating):
-        if output.shape != (count, len(CLASSES), *size):
+        if output.shape != (count, len(CLASSES), height, width):
             raise ModelError(
                 f"output {name!r} is {_array_signature(output)}, but logits of these images are "
-                f"({count}, {len(CLASSES)}, {size[0]}, {size[1]}): batch, classes, height, width; export the model so"
+                f"({count}, {len(CLASSES)}, {height}, {width}): batch, classes, height, width; export the model so"
             )
         return label_map(output)
-    if not np.issubdtype(output.dtype, np.integer) or output.shape not in ((count, *size), (count, 1, *size)):
+    if not np.issubdtype(output.dtype, np.integer) or output.shape not in (shape, (count, 1, height, width)):
         raise ModelError(
             f"output {name!r} is {_array_signature(output)}, which is neither logits nor label maps "
-            f"({count}, {size[0]}, {size[1]}) of these images; export the model so"
+            f"({count}, {height}, {width}) of these images; export the model so"
         )
     if output.min() < 0 or output.max() >= len(CLASSES):
         raise ModelError(
             f"output {name!r} holds class {output.max() if output.max() >= len(CLASSES) else output.min()}, "
             f"but the classes are 0 to {len(CLASSES) - 1}; check the model's last node"
         )
-    return output.reshape(count, *size)
+    return output.reshape(shape)
 
 
 def _signature(spec: TensorSpec) -> str:

@@ -105,10 +105,23 @@ class Engine:
         return inputs, outputs
 
     def evaluate(
-        self, source: DataSource, *, batch: int | None = None, on_image: Callable[[int], None] | None = None
+        self,
+        source: DataSource,
+        *,
+        batch: int | None = None,
+        predictions: Path | None = None,
+        on_image: Callable[[int], None] | None = None,
     ) -> dict[str, Any]:
-        """Return the figures of `Accuracy.to_json` on `source`, and ``peak_rss_bytes`` of the process so far."""
-        return self._child.request("evaluate", on_progress=on_image, source=asdict(source), batch=batch)
+        """Return the figures of `Accuracy.to_json` on `source`, and two more.
+
+        ``details`` holds the ``confusion`` matrix (rows: labels) and the median ``stages_ms`` per image, and
+        ``peak_rss_bytes`` is that of the process so far. Where `predictions` is given, the label maps are kept in that
+        file (see `pictures.kept`).
+        """
+        kept = str(predictions) if predictions else None
+        return self._child.request(
+            "evaluate", on_progress=on_image, source=asdict(source), batch=batch, predictions=kept
+        )
 
     def warm_up(self, batch: int | None = None, *, cap_s: float = WARM_UP_CAP_S) -> WarmUp:
         """Run on prepared inputs until the latency is steady, or for `cap_s` seconds."""

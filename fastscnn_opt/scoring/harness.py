@@ -23,6 +23,7 @@ from fastscnn_opt.targets.machine import machine, usable_cores, versions
 from fastscnn_opt.targets.registry import get_target, option_names
 
 if TYPE_CHECKING:
+    from fastscnn_opt.data.dataset import DataSource
     from fastscnn_opt.scoring.variants import RowPlan, Variants
 
 _log = logging.getLogger(__name__)
@@ -109,11 +110,16 @@ def _about(variants: Variants, source: Source, data: str) -> dict[str, Any]:
         "versions": versions(),
         "variants_file": {"path": str(variants.file), "sha256": key_of(variants.text), "text": variants.text},
         "model": {"file": str(source.file), "key": source.key},
-        "data": {"is": variants.source.describe(), "key": data},
+        "data": {"is": variants.source.describe(), "key": data, "source": _absolute(variants.source)},
         "baseline": variants.baseline,
         "max_drop": variants.tables.score.max_drop,
         "rows": [asdict(row) for row in variants.rows],
     }
+
+
+def _absolute(source: DataSource) -> dict[str, Any]:
+    """Return the fields of `source`, its root such that it can be found again from another folder."""
+    return asdict(source) | {"root": str(Path(source.root).absolute()) if source.root is not None else None}
 
 
 class _Scoring:
@@ -199,7 +205,10 @@ class _Scoring:
             return True
         for record in reversed(self._run.records):
             if record.status is Status.OK and record.keys.accuracy == row.keys.accuracy:
-                self._record_accuracy(row, record.accuracy or {}, record.peak_rss_bytes, record.seconds)
+                self._record_accuracy(
+                    row, accuracy=record.accuracy, details=record.details, peak_rss_bytes=record.peak_rss_bytes,
+                    seconds=record.seconds,
+                )  # fmt: skip
                 return True
         return False
 
@@ -211,7 +220,10 @@ class _Scoring:
         """Measure the accuracy of `rows`, several at a time, and record each as soon as it is known."""
         source = self._variants.source
         evaluations = [
-            Evaluation(row.plan.label, row.choice, row.artefact, row.plan.batch, source, row.log) for row in rows
+            Evaluation(
+                row.plan.label, row.choice, row.artefact, row.plan.batch, source, row.log, self._predictions(row)
+            )
+            for row in rows
         ]
         outcomes = evaluate_all(evaluations, jobs=self._settings.jobs, limit_s=self._settings.limit_s)
         with closing(outcomes):
@@ -233,21 +245,26 @@ class _Scoring:
             return
         figures = dict(outcome.figures)
         peak = figures.pop("peak_rss_bytes")
-        self._record_accuracy(row, figures, peak, outcome.seconds)
+        details = figures.pop("details") | {"predictions": self._relative(self._predictions(row))}
+        self._record_accuracy(
+            row, accuracy=figures, details=details, peak_rss_bytes=peak, seconds=round(outcome.seconds, 3)
+        )
         self._say(f"{row.plan.label}: mIoU {100 * figures['mIoU']:.2f} % in {outcome.seconds:.1f} s")
 
-    def _record_accuracy(self, row: Prepared, figures: dict[str, Any], peak: int | None, seconds: float) -> None:
-        def relative(file: Path) -> str:
-            return file.relative_to(self._run.folder).as_posix()
-
+    def _record_accuracy(self, row: Prepared, **figures: Any) -> None:
         self._run.append_row(
             self._record(
                 row.plan, row.keys, Status.OK,
-                steps=row.steps, model=relative(row.model), artefact=relative(row.artefact),
-                model_sha256=row.model_sha256, model_bytes=row.model.stat().st_size,
-                peak_rss_bytes=peak, accuracy=figures, seconds=round(seconds, 3),
+                steps=row.steps, model=self._relative(row.model), artefact=self._relative(row.artefact),
+                model_sha256=row.model_sha256, model_bytes=row.model.stat().st_size, **figures,
             )
         )  # fmt: skip
+
+    def _predictions(self, row: Prepared) -> Path:
+        return self._run.predictions / f"{row.keys.accuracy[:16]}.zip"
+
+    def _relative(self, file: Path) -> str:
+        return file.relative_to(self._run.folder).as_posix()
 
     def _record_compiled(self, row: Prepared) -> None:
         last = self._run.last(row.plan.identity)

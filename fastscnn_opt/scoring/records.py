@@ -66,6 +66,8 @@ class RowRecord(Identified):
     """One row: what it is, how it ended, and its accuracy.
 
     `source` and `data` tell the model and the images apart from others; paths are relative to the run folder.
+    `details` is what only the report shows: the ``confusion`` matrix, the median ``stages_ms`` per image, and the file
+    of kept ``predictions``. Each of `steps` tells under ``nodes`` what was changed and skipped.
     """
 
     variant: str
@@ -85,6 +87,7 @@ class RowRecord(Identified):
     model_bytes: int | None = None
     peak_rss_bytes: int | None = None
     accuracy: dict[str, Any] | None = None
+    details: dict[str, Any] | None = field(default=None, compare=False)
     seconds: float = field(default=0.0, compare=False)
     at: str = field(default="", compare=False)
 

@@ -8,8 +8,8 @@
     One line per row whose artefact is built, so that another machine can run it.
 ``timings.jsonl``
     One line per timing session, in which several rows were timed side by side.
-``models/``, ``logs/``
-    Models and artefacts by content, and the output of every child process.
+``models/``, ``logs/``, ``predictions/``
+    Models and artefacts by content, the output of every child process, and label maps by accuracy key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the run folder's files; another version is refused rather than misread."""
 
-_OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", "models", "logs", "demo.toml", "demo.onnx"}
+_FOLDERS = ("models", "logs", "predictions")
+_OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", *_FOLDERS, "demo.toml", "demo.onnx"}
 
 Record = TypeVar("Record", RowRecord, CompiledRecord, SessionRecord)
 
@@ -103,6 +104,11 @@ class OpenRun(Run):
         """Folder of the child processes' output."""
         return self.folder / "logs"
 
+    @property
+    def predictions(self) -> Path:
+        """Folder of the label maps that were kept."""
+        return self.folder / "predictions"
+
 
 @contextmanager
 def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
@@ -118,7 +124,7 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
     from filelock import FileLock, Timeout
 
     refuse_other_content(folder)
-    for part in ("models", "logs"):
+    for part in _FOLDERS:
         (folder / part).mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
@@ -126,6 +132,8 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
                 _read_about(folder)
             for leftover in (folder / "models").glob(f"{UNFINISHED}*"):
                 shutil.rmtree(leftover)
+            for leftover in (folder / "predictions").glob(f"{UNFINISHED}*"):
+                leftover.unlink()
             records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
             sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
             compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)

@@ -110,10 +110,15 @@ def _row(
         **{name: getattr(timing, name, None) for name in _FIGURES},
         "model_bytes": record.model_bytes if record else None,
         "peak_rss_bytes": record.peak_rss_bytes if record else None,
-        "steps": record.steps if record else [],
+        "steps": [_counts(step) for step in record.steps] if record else [],
         "model": record.model if record else None,
         "artefact": record.artefact if record else None,
     }
+
+
+def _counts(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a step without its nodes, which are too many for a table."""
+    return {key: value for key, value in step.items() if key != "nodes"}
 
 
 def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status, str]:

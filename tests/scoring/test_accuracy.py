@@ -219,3 +219,22 @@ def test_scenes_are_scored_in_the_size_of_the_model():
     accuracy = evaluate(engine, dataset)
     labels = np.stack([dataset.load(index).label for index in range(2)])
     assert accuracy.confusion.pix_acc == pytest.approx((labels == 0).sum() / (labels != 255).sum())
+
+
+def test_every_stage_is_timed_once_per_image_or_batch():
+    scenes = Scenes(3)
+    accuracy = evaluate(Engine((NCHW, "uint8"), one_hot()), scenes)
+    assert {stage: len(times) for stage, times in accuracy.stages.samples_ms.items()} == {
+        "decode": 3,
+        "preprocess": 3,
+        "infer": 2,
+        "post": 2,
+    }
+
+
+def test_predictions_are_handed_on_in_order():
+    scenes, seen = Scenes(3), []
+    evaluate(Engine((NCHW, "uint8"), one_hot()), scenes, on_prediction=seen.append)
+    assert len(seen) == 3
+    for prediction, image in zip(seen, scenes.images, strict=True):
+        np.testing.assert_array_equal(prediction, image[..., 0] // 10)

@@ -11,11 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model import save_model
 from fastscnn_opt.scoring.harness import Settings, score
+from fastscnn_opt.scoring.pictures.kept import KeptPredictions
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.tables import rows_of
 from fastscnn_opt.scoring.variants import read_variants
@@ -100,6 +102,15 @@ def test_a_run_is_scored_once_and_then_continued(write, tmp_path):
     assert [[step["verified"] for step in row["steps"]] for row in first] == [[True], [True, None]]
     assert all(row["peak_rss_bytes"] > 10_000_000 for row in first)
     assert all((run / row["model"]).stat().st_size == row["model_bytes"] for row in first)
+
+    recorded = read_run(run).records
+    assert [np.trace(record.details["confusion"]) for record in recorded] == pytest.approx(
+        [record.accuracy["pixAcc"] * record.accuracy["pixels"] for record in recorded]
+    )
+    assert all(set(record.details["stages_ms"]) == {"decode", "preprocess", "infer", "post"} for record in recorded)
+    kept = [KeptPredictions(run / record.details["predictions"]) for record in recorded]
+    assert [predictions.images.names for predictions in kept] == [("scene_000000", "scene_000001")] * 2
+    assert (kept[0].load(1) != kept[1].load(1)).any()
 
     before = {name: (run / name).read_bytes() for name in ("records.jsonl", "timings.jsonl")}
     assert rows_of(score(read_variants(write(HEAD + NEAREST)), run, SETTINGS)) == first

@@ -162,6 +162,12 @@ def test_without_a_scored_baseline_nothing_is_compared():
         raise_for(run)
 
 
+def test_the_table_counts_changes_and_leaves_the_nodes_to_the_report():
+    steps = [{"pass": "simplify", "changes": 1, "nodes": {"changes": [{"node": "x", "what": "gone"}], "skips": []}}]
+    (row,) = rows_of(run_of([BASE], [record(BASE, 0.6, steps=steps)]))
+    assert row["steps"] == [{"pass": "simplify", "changes": 1}]
+
+
 @pytest.mark.parametrize(
     ("steps", "words"),
     [

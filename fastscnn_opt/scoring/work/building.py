@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _VERIFIERS = ("fastscnn-opt", "onnx", "onnxruntime", "numpy")
 """Packages that a finding of the verification depends on, beside the graphs."""
 
+_MOST_NODES = 100
+"""Changes, and skips, of a step that a record names; a pass may report thousands."""
+
 
 def build_model(
     model: Path, passes: str, output: Path, *, batch: int | None, verify: bool, reports: Path | None = None
@@ -36,7 +39,7 @@ def build_model(
     -------
     dict
         ``sha256`` of the built model, and ``steps``: for each pass its name, text, contract, number of changes and
-        skips, ``verified`` and ``max_abs_diff``.
+        skips, ``verified`` and ``max_abs_diff``, and in ``nodes`` the first hundred changes and skips themselves.
 
     Raises
     ------
@@ -92,5 +95,7 @@ def _run_pass(
 
 
 def _in_short(step: dict[str, Any]) -> dict[str, Any]:
-    """Count what a step changed and skipped; which nodes these were is told by ``apply``."""
-    return {**step, "changes": len(step["changes"]), "skips": len(step["skips"])}
+    """Count what a step changed and skipped, and keep the first ones; all of them are told by ``apply``."""
+    changes, skips = step["changes"], step["skips"]
+    nodes = {"changes": changes[:_MOST_NODES], "skips": skips[:_MOST_NODES]}
+    return {**step, "changes": len(changes), "skips": len(skips), "nodes": nodes}

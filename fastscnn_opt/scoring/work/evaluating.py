@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An artefact whose accuracy on `source` is asked for; its process appends its output to `log`."""
+    """An artefact whose accuracy on `source` is asked for; its process appends its output to `log`.
+
+    Its label maps are kept in the file `predictions`.
+    """
 
     name: str
     target: TargetChoice
@@ -28,6 +31,7 @@ class Evaluation:
     batch: int
     source: DataSource
     log: Path
+    predictions: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def _evaluate(item: Evaluation, crew: _Crew, limit_s: float) -> Evaluated:
         with Engine(item.name, item.target, log=item.log, limit_s=limit_s) as engine:
             crew.join(engine)
             engine.open(item.artefact)
-            figures = engine.evaluate(item.source, batch=item.batch)
+            figures = engine.evaluate(item.source, batch=item.batch, predictions=item.predictions)
             engine.close()
     except UserError as error:
         return Evaluated(error, perf_counter() - start)

@@ -6,6 +6,7 @@ Started as ``python -m fastscnn_opt.scoring.work.worker`` by `engine.Engine`, wh
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -79,15 +80,24 @@ class Opened:
             "outputs": [asdict(spec) for spec in self._session.outputs],
         }
 
-    def evaluate(self, source: dict[str, Any], batch: int | None) -> dict[str, Any]:
-        """Return the accuracy on a data source, and the most memory this process ever held."""
+    def evaluate(self, source: dict[str, Any], batch: int | None, predictions: str | None) -> dict[str, Any]:
+        """Return the accuracy on a data source, its details, and the most memory this process ever held.
+
+        The label maps are kept in the file `predictions`, if one is given.
+        """
         from fastscnn_opt.data.dataset import DataSource
         from fastscnn_opt.scoring.accuracy import evaluate, model_size
+        from fastscnn_opt.scoring.pictures.kept import keep_predictions
 
         session = self._opened()
         dataset = DataSource(**source).open(scene_size=model_size(session.inputs))
-        accuracy = evaluate(session, dataset, batch=batch, on_image=self._progress)
-        return {**accuracy.to_json(), "peak_rss_bytes": peak_rss_bytes()}
+        with ExitStack() as stack:
+            keep = None
+            if predictions is not None:
+                keep = stack.enter_context(keep_predictions(Path(predictions), dataset.names, dataset.size))
+            accuracy = evaluate(session, dataset, batch=batch, on_image=self._progress, on_prediction=keep)
+        details = {"confusion": accuracy.confusion.counts.tolist(), "stages_ms": accuracy.stages.medians_ms()}
+        return {**accuracy.to_json(), "details": details, "peak_rss_bytes": peak_rss_bytes()}
 
     def warm_up(self, batch: int | None, cap_s: float) -> dict[str, Any]:
         """Prepare inputs and run until the latency is steady; return what `latency.WarmUp` holds."""

@@ -43,6 +43,8 @@ def test_every_pass_is_reported_with_its_promise(source, tmp_path):
     )
     assert (lossy["pass"], lossy["contract"], lossy["verified"]) == ("resize-nearest", "lossy", None)
     assert lossy["max_abs_diff"] > 0
+    changes = [{"node": node, "what": "linear -> nearest, round_prefer_ceil"} for node in ("unpool", "head")]
+    assert (lossy["changes"], lossy["nodes"]) == (2, {"changes": changes, "skips": []})
     assert built["sha256"] == fingerprint(load_model(tmp_path / "out.onnx"))
 
 
