@@ -8,8 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
-from fastscnn_opt.cli.score import LimitOption, RoundsOption, SecondsOption, ThreadsOption, effort_from
-from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
+from fastscnn_opt.cli.score import RoundsOption, SecondsOption, ThreadsOption, effort_from
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
 
 _COLUMNS = (
     Column("model"), Column("batch", figures=True), Column("median ms", figures=True), Column("p90 ms", figures=True),
@@ -33,7 +40,8 @@ def command(
     target: TargetOption = "onnxruntime",
     settings: SettingsOption = None,
     threads: ThreadsOption = None,
-    limit_s: LimitOption = 600.0,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Time models side by side.
@@ -45,8 +53,8 @@ def command(
     from fastscnn_opt.scoring.bench import bench
 
     choice = target_choice(target, settings, threads)
-    effort = effort_from(rounds, seconds)
-    table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limit_s=limit_s, say=note)
+    effort, limits = effort_from(rounds, seconds), limits_from(limit_s, memory)
+    table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, say=note)
     if form is TableFormat.JSON:
         print_json(table)
         return

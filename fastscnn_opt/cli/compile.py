@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
-from fastscnn_opt.cli.score import LimitOption, ThreadsOption
-from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
+from fastscnn_opt.cli.score import ThreadsOption
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
 
 
 def command(
@@ -18,7 +25,8 @@ def command(
     target: TargetOption = "onnxruntime",
     settings: SettingsOption = None,
     threads: ThreadsOption = None,
-    limit_s: LimitOption = 600.0,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Compile a model for a target, in a process of its own.
@@ -27,7 +35,8 @@ def command(
     """
     from fastscnn_opt.scoring.engine import compile_model
 
-    versions = compile_model(model, output, target_choice(target, settings, threads), limit_s=limit_s)
+    limits = limits_from(limit_s, memory)
+    versions = compile_model(model, output, target_choice(target, settings, threads), limits=limits)
     size = output.stat().st_size
     if form is Format.JSON:
         print_json({"target": target, "artefact": str(output), "bytes": size, "tools": versions})

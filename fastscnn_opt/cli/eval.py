@@ -10,11 +10,19 @@ import typer
 
 from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
 from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, print_json, print_table, progress
-from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import DataSource
     from fastscnn_opt.scoring.engine import TargetChoice
+    from fastscnn_opt.targets.limits import Limits
 
 _FIGURES = ("pixAcc", "mIoU", "mIoU_all", "iou", "images", "pixels")
 
@@ -65,6 +73,8 @@ def command(
         bool,
         typer.Option("--running-mean", help="Report the original script's order-dependent figures of the dumps, too."),
     ] = False,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Score the accuracy of a model on labelled images.
@@ -83,7 +93,8 @@ def command(
     if dumps is not None and (settings or target != "onnxruntime"):
         raise typer.BadParameter("goes with a model, not with --dumps", param_hint="--target, --option")
     if model is not None and dumps is None:
-        result, scored = _score_model(model, source, target_choice(target, settings), batch), model.name
+        limits = limits_from(limit_s, memory)
+        result, scored = _score_model(model, source, target_choice(target, settings), batch, limits), model.name
     elif dumps is not None and model is None:
         options = {"folder": dumps, "output_index": output_index, "tool": tool, "batch": batch or 1}
         result, scored = _score_dumps(source, options, dtype, running_mean=running_mean), str(dumps)
@@ -95,11 +106,13 @@ def command(
         _print_figures(result, f"{scored} on {source.describe()}")
 
 
-def _score_model(model: Path, source: DataSource, target: TargetChoice, batch: int | None) -> dict[str, Any]:
+def _score_model(
+    model: Path, source: DataSource, target: TargetChoice, batch: int | None, limits: Limits
+) -> dict[str, Any]:
     from fastscnn_opt.scoring.engine import evaluate_model
 
     with progress(len(source.open()), "images") as advance:
-        figures = evaluate_model(model, source, target, batch=batch, on_image=advance)
+        figures = evaluate_model(model, source, target, batch=batch, limits=limits, on_image=advance)
     return {key: figures[key] for key in _FIGURES}
 
 

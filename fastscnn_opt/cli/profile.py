@@ -19,7 +19,9 @@ from fastscnn_opt.cli.printing import (
     print_table,
     progress,
 )
-from fastscnn_opt.cli.score import LimitOption, ThreadsOption
+from fastscnn_opt.cli.score import ThreadsOption
+from fastscnn_opt.cli.target_options import MemoryLimitOption, TimeLimitOption, limits_from
+from fastscnn_opt.targets.limits import Limits
 
 _RUNS = 10
 _MODEL_SUFFIX = ".onnx"
@@ -63,7 +65,8 @@ def command(
         str | None, typer.Option(help="Processor of a report, for the fps of a card.", show_default="Ascend310")
     ] = None,
     threads: ThreadsOption = None,
-    limit_s: LimitOption = 600.0,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Show where the time of a run went, operator by operator, and what would save it.
@@ -85,7 +88,8 @@ def command(
     if models:
         if show not in (Show.ALL, Show.TYPES, Show.OPERATORS):
             raise typer.BadParameter("a model has types and operators only", param_hint="--show")
-        _profile_model(models[0], _Printer(show, top, form), runs=runs, batch=batch, threads=threads, limit_s=limit_s)
+        limits = limits_from(limit_s, memory)
+        _profile_model(models[0], _Printer(show, top, form), runs=runs, batch=batch, threads=threads, limits=limits)
         return
     if runs or threads:
         raise typer.BadParameter("go with a model only", param_hint="--runs, --threads")
@@ -154,12 +158,12 @@ class _Printer:
 
 
 def _profile_model(
-    model: Path, printer: _Printer, *, runs: int | None, batch: int | None, threads: int | None, limit_s: float
+    model: Path, printer: _Printer, *, runs: int | None, batch: int | None, threads: int | None, limits: Limits
 ) -> None:
     from fastscnn_opt.scoring.engine import profile_model
 
     with progress(None, "runs") as advance:
-        result = profile_model(model, runs=runs or _RUNS, batch=batch, threads=threads, limit_s=limit_s, on_run=advance)
+        result = profile_model(model, runs=runs or _RUNS, batch=batch, threads=threads, limits=limits, on_run=advance)
     if printer.form is TableFormat.JSON:
         print_json({"model": str(model), **result})
         return

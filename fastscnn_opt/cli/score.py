@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
+from fastscnn_opt.cli.target_options import MemoryLimitOption
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.run_folder import Run
@@ -40,9 +41,6 @@ SecondsOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Threads of one operator.", show_default="every usable core")
 ]
-LimitOption = Annotated[
-    float, typer.Option("--time-limit", min=1, help="Seconds without a sign of life after which a process is ended.")
-]
 JobsOption = Annotated[
     int, typer.Option(min=1, help="Rows whose accuracy is measured at the same time; timing is never shared.")
 ]
@@ -61,7 +59,16 @@ def command(
     stage: Annotated[
         StageName, typer.Option(help="compile: no data and no device needed; run: no model and no compiler needed.")
     ] = StageName.ALL,
-    limit_s: LimitOption = 600.0,
+    limit_s: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit",
+            min=1,
+            help="Seconds without a sign of life after which a process is ended.",
+            show_default="what the file says, or 600",
+        ),
+    ] = None,
+    memory: MemoryLimitOption = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Build, compile and score every variant of a variants file.
@@ -69,15 +76,16 @@ def command(
     Accuracy is measured row by row, speed side by side: all variants take turns, while the others stand still. Started
     again on the same run folder, the verb skips what is finished. Conversion and inference may be on two machines:
     --stage compile on the first, then the run folder and the variants file are copied, and --stage run on the second.
-    The exit code is 3 if a row loses more mIoU than max_drop allows or a pass broke its contract.
+    The exit code is 3 if a row loses more mIoU than max_drop allows, a pass broke its contract, or a row failed,
+    crashed or timed out; a target that is not available here is no failure.
     """
     from fastscnn_opt.scoring.harness import Settings, Stage, score
     from fastscnn_opt.scoring.tables import raise_for
     from fastscnn_opt.scoring.variants import read_variants
 
     settings = Settings(
-        verify=not no_verify, effort=effort_from(rounds, seconds), threads=threads, limit_s=limit_s, jobs=jobs,
-        stage=Stage(stage),
+        verify=not no_verify, effort=effort_from(rounds, seconds), threads=threads, limit_s=limit_s,
+        memory_bytes=memory, jobs=jobs, stage=Stage(stage),
     )  # fmt: skip
     finished = score(read_variants(variants, needs_model=stage is not StageName.RUN), run, settings, note)
     print_run(finished, form)
@@ -120,7 +128,7 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
         _print_reasons(rows)
 
 
-_TEXTS = ("variant", "passes", "target", "status", "gate", "reason")
+_TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce")
 
 
 def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tuple[list[Column], list[list[str]], str]:
@@ -141,6 +149,7 @@ def _print_reasons(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["reason"]:
             label = f"{row['variant']} ({row['target']}, batch {row['batch']})"
-            reasons.setdefault(f"{row['status']}: {row['reason']}", []).append(label)
+            again = f"\n  reproduce it with: {row['reproduce']}" if row["reproduce"] else ""
+            reasons.setdefault(f"{row['status']}: {row['reason']}{again}", []).append(label)
     for reason, labels in reasons.items():
         note(f"{', '.join(labels)}: {reason}")

@@ -1,4 +1,4 @@
-"""The options with which several verbs choose a target."""
+"""The options with which several verbs choose a target, and say what its processes may take."""
 
 from __future__ import annotations
 
@@ -8,12 +8,45 @@ import typer
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.engine import TargetChoice
+    from fastscnn_opt.targets.limits import Limits
 
 TargetOption = Annotated[str, typer.Option("--target", help="What compiles and runs the model; see `doctor`.")]
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the target, such as aipp=true; may be repeated."),
 ]
+TimeLimitOption = Annotated[
+    float, typer.Option("--time-limit", min=1, help="Seconds without a sign of life after which a process is ended.")
+]
+
+
+def memory_size(text: str) -> int:
+    """Return the bytes that an argument says; anything else is wrong usage."""
+    from fastscnn_opt.targets.limits import parse_memory
+
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+MemoryLimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-limit",
+        parser=memory_size,
+        metavar="SIZE",
+        help="Physical memory that a process and what it starts may hold, such as '1.5 GiB'; beyond it, it is ended.",
+        show_default="none",
+    ),
+]
+
+
+def limits_from(silence_s: float, memory_bytes: int | None) -> Limits:
+    """Return the limits that the options ask for."""
+    from fastscnn_opt.targets.limits import Limits
+
+    return Limits(silence_s, memory_bytes)
 
 
 def target_choice(target: str, settings: list[str] | None, threads: int | None = None) -> TargetChoice:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
-from fastscnn_opt.scoring.engine import LIMIT_S, Engine, TargetChoice, available_target
+from fastscnn_opt.scoring.engine import Engine, TargetChoice, available_target
 from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.scoring.work.timing import Contestant, Effort, Timed, time_side_by_side
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ def bench(
     baseline: str | None = None,
     batch: int | None = None,
     effort: Effort | None = None,
-    limit_s: float = LIMIT_S,
+    limits: Limits = DEFAULT_LIMITS,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compile and time `models`; return what the verb prints: the baseline's name, and a row for each model.
@@ -46,10 +47,10 @@ def bench(
         for index, model in enumerate(models):
             say(f"compiling {model}")
             artefact = Path(folder) / f"{index}{suffix}"
-            _compile(model, artefact, target, batch, limit_s)
+            _compile(model, artefact, target, batch, limits)
             contestants.append(Contestant(str(model), target, artefact, batch))
         say(f"timing {len(models)} models side by side")
-        results = time_side_by_side(contestants, effort or Effort(), limit_s=limit_s)
+        results = time_side_by_side(contestants, effort or Effort(), limits=limits)
     timed = [_timed_or_raise(result, model) for result, model in zip(results, names, strict=True)]
     return {
         "baseline": names[reference],
@@ -69,8 +70,8 @@ def _find_baseline(names: Sequence[str], wanted: str | None) -> int:
     raise RunError(f"the baseline {wanted!r} is none of the models; {hint}")
 
 
-def _compile(model: Path, artefact: Path, target: TargetChoice, batch: int | None, limit_s: float) -> None:
-    with Engine(str(model), target, limit_s=limit_s) as engine:
+def _compile(model: Path, artefact: Path, target: TargetChoice, batch: int | None, limits: Limits) -> None:
+    with Engine(str(model), target, limits=limits) as engine:
         if batch is not None:
             rebatched = artefact.with_suffix(".batch.onnx")
             engine.build(model, "", rebatched, batch=batch, verify=False)
@@ -80,7 +81,7 @@ def _compile(model: Path, artefact: Path, target: TargetChoice, batch: int | Non
 
 def _timed_or_raise(result: Timed | UserError, model: str) -> Timed:
     if isinstance(result, UserError):
-        raise type(result)(f"{model}: {result}") from result
+        raise type(result)(f"{model}: {str(result).removeprefix(f'{model}: ')}") from result
     return result
 
 

@@ -12,15 +12,13 @@ from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.scoring.latency import WarmUp
 from fastscnn_opt.targets.base import CrossCompiler, TensorSpec
 from fastscnn_opt.targets.child import Child
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fastscnn_opt.data.dataset import DataSource
     from fastscnn_opt.targets.base import Target
-
-LIMIT_S = 600.0
-"""Seconds without a sign of life after which a child process is given up, unless the user says otherwise."""
 
 UNFINISHED = ".unfinished-"
 """Prefix of temporary folders beside artefacts; the next start of a run removes those of a killed process."""
@@ -40,14 +38,16 @@ class TargetChoice:
 class Engine:
     """Runs the work of one row in a child process; use it as a context manager.
 
-    Every method raises the UserError that the work raised, `ChildCrashedError`, or `ChildHungError` after `limit_s`
-    seconds without progress. `name` says in messages what the process works on; its output is appended to `log`.
+    Every method raises the UserError that the work raised, or `ChildCrashedError` or `ChildHungError` if the process
+    crashes or goes beyond `limits`. `name` says in messages what the process works on; its output is appended to `log`.
     """
 
-    def __init__(self, name: str, target: TargetChoice, *, log: Path | None = None, limit_s: float = LIMIT_S) -> None:
+    def __init__(
+        self, name: str, target: TargetChoice, *, log: Path | None = None, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self.name = name
         self._target: dict[str, Any] = {"target": target.name, "options": dict(target.options)}
-        self._child = Child("fastscnn_opt.scoring.work.worker", name=name, log=log, limit_s=limit_s)
+        self._child = Child("fastscnn_opt.scoring.work.worker", name=name, log=log, limits=limits)
 
     def __enter__(self) -> Self:
         return self
@@ -169,7 +169,7 @@ def evaluate_model(
     target: TargetChoice,
     *,
     batch: int | None = None,
-    limit_s: float = LIMIT_S,
+    limits: Limits = DEFAULT_LIMITS,
     on_image: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Compile an ONNX file for `target` and return its accuracy on `source`: the figures of `Accuracy.to_json`.
@@ -180,7 +180,7 @@ def evaluate_model(
     suffix = available_target(target).artefact_suffix
     with (
         tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,
-        Engine(str(model), target, limit_s=limit_s) as engine,
+        Engine(str(model), target, limits=limits) as engine,
     ):
         artefact = Path(folder) / f"artefact{suffix}"
         engine.compile(model, artefact, Path(folder) / "compile.log")
@@ -193,7 +193,9 @@ def evaluate_model(
             raise type(error)(f"{model}: {words}") from error
 
 
-def compile_model(model: Path, artefact: Path, target: TargetChoice, *, limit_s: float = LIMIT_S) -> dict[str, str]:
+def compile_model(
+    model: Path, artefact: Path, target: TargetChoice, *, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, str]:
     """Compile an ONNX file for `target` in a child process; return the versions of the tools that did it.
 
     The words of a vendor tool go to ``<artefact>.log``. Raises what `Engine` does, and TargetError if there is no such
@@ -203,7 +205,7 @@ def compile_model(model: Path, artefact: Path, target: TargetChoice, *, limit_s:
         raise TargetError(f"{artefact}: there is no folder {artefact.parent}; make it first")
     versions = available_target(target, to_compile_only=True).tool_versions()
     log = artefact.with_name(artefact.name + ".log")
-    with Engine(str(model), target, limit_s=limit_s) as engine:
+    with Engine(str(model), target, limits=limits) as engine:
         engine.compile(model, artefact, log)
     return versions
 
@@ -214,7 +216,7 @@ def profile_model(
     runs: int,
     batch: int | None = None,
     threads: int | None = None,
-    limit_s: float = LIMIT_S,
+    limits: Limits = DEFAULT_LIMITS,
     on_run: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Run an ONNX file in ONNX Runtime, in a child process, and return where its time goes.
@@ -226,6 +228,6 @@ def profile_model(
     available_target(target)
     with (
         tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,
-        Engine(str(model), target, limit_s=limit_s) as engine,
+        Engine(str(model), target, limits=limits) as engine,
     ):
         return engine.profile(model, Path(folder), batch=batch, runs=runs, on_run=on_run)

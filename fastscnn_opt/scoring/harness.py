@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
-from fastscnn_opt.scoring.engine import LIMIT_S, TargetChoice
+from fastscnn_opt.scoring.engine import TargetChoice
 from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowRecord, Status, key_of, now, outcome_of
 from fastscnn_opt.scoring.run_folder import OpenRun, Run, open_run, read_run
 from fastscnn_opt.scoring.work.evaluating import Evaluated, Evaluation, evaluate_all
 from fastscnn_opt.scoring.work.preparing import Prepared, Preparer, Source, identify_source
+from fastscnn_opt.scoring.work.reproducing import reproduction
 from fastscnn_opt.scoring.work.speed import Scored, time_rows
 from fastscnn_opt.scoring.work.timing import Effort
 from fastscnn_opt.targets.base import CrossCompiler
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits, parse_memory
 from fastscnn_opt.targets.machine import machine, usable_cores, versions
 from fastscnn_opt.targets.registry import get_target, option_names
 
@@ -55,7 +57,10 @@ class Settings:
     threads
         Threads of one operator, for targets that have them; None takes what the variants file says, or every core.
     limit_s
-        Seconds without a sign of life after which a child process is given up.
+        Seconds without a sign of life after which a child process is given up; None takes what the variants file says,
+        or that of `Limits`.
+    memory_bytes
+        Physical memory that a child process may hold; None takes what the variants file says, or sets no limit.
     jobs
         Rows whose accuracy is measured at the same time. Timing is never shared.
     stage
@@ -65,7 +70,8 @@ class Settings:
     verify: bool = True
     effort: Effort | None = None
     threads: int | None = None
-    limit_s: float = LIMIT_S
+    limit_s: float | None = None
+    memory_bytes: int | None = None
     jobs: int = 1
     stage: Stage = Stage.ALL
 
@@ -122,6 +128,14 @@ def _absolute(source: DataSource) -> dict[str, Any]:
     return asdict(source) | {"root": str(Path(source.root).absolute()) if source.root is not None else None}
 
 
+def _limits(settings: Settings, variants: Variants) -> Limits:
+    """Return what a child process may take: what the caller says, else the variants file, else the default."""
+    table, silence_s, memory_bytes = variants.tables.score, settings.limit_s, settings.memory_bytes
+    if memory_bytes is None and table.memory_limit is not None:
+        memory_bytes = parse_memory(table.memory_limit)
+    return Limits(silence_s or table.time_limit or DEFAULT_LIMITS.silence_s, memory_bytes)
+
+
 class _Scoring:
     """One pass over all rows of a run."""
 
@@ -134,7 +148,8 @@ class _Scoring:
         self._source = source
         self._data = data
         self._say = say
-        self._preparer = Preparer(run, source, verify=settings.verify, limit_s=settings.limit_s)
+        self._limits = _limits(settings, variants)
+        self._preparer = Preparer(run, source, verify=settings.verify, limits=self._limits)
 
     def run_all(self) -> None:
         if self._settings.stage is not Stage.RUN:
@@ -155,8 +170,8 @@ class _Scoring:
 
     def _prepare(self, plan: RowPlan) -> Prepared | None:
         """Build and compile a row; None if that fails, which is then recorded."""
+        choice = self._choose_target(plan)
         try:
-            choice = self._choose_target(plan)
             if missing := self._missing(choice):
                 self._record_failure(plan, Status.UNAVAILABLE, missing)
                 return None
@@ -171,7 +186,8 @@ class _Scoring:
                 self._say(f"building {plan.label}")
                 record = self._preparer.prepare(plan, choice)
         except UserError as error:
-            self._record_failure(plan, *outcome_of(error))
+            again = reproduction(error, choice, model=None, batch=plan.batch, source=None, limits=self._limits)
+            self._record_failure(plan, *outcome_of(error, plan.label), again)
             return None
         return self._preparer.ready(plan, record, self._data)
 
@@ -225,7 +241,7 @@ class _Scoring:
             )
             for row in rows
         ]
-        outcomes = evaluate_all(evaluations, jobs=self._settings.jobs, limit_s=self._settings.limit_s)
+        outcomes = evaluate_all(evaluations, jobs=self._settings.jobs, limits=self._limits)
         with closing(outcomes):
             for index, outcome in outcomes:
                 self._record_outcome(rows[index], outcome)
@@ -237,11 +253,15 @@ class _Scoring:
         table = self._variants.tables.score
         from_file = Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds)
         effort = self._settings.effort or from_file
-        time_rows(self._run, scored, self._variants.baseline, effort, limit_s=self._settings.limit_s, say=self._say)
+        time_rows(self._run, scored, self._variants.baseline, effort, limits=self._limits, say=self._say)
 
     def _record_outcome(self, row: Prepared, outcome: Evaluated) -> None:
         if isinstance(outcome.figures, UserError):
-            self._record_failure(row.plan, *outcome_of(outcome.figures))
+            again = reproduction(
+                outcome.figures, row.choice, model=row.model, batch=row.plan.batch, source=self._variants.source,
+                limits=self._limits,
+            )  # fmt: skip
+            self._record_failure(row.plan, *outcome_of(outcome.figures, row.plan.label), again)
             return
         figures = dict(outcome.figures)
         peak = figures.pop("peak_rss_bytes")
@@ -278,10 +298,10 @@ class _Scoring:
                 )
             )  # fmt: skip
 
-    def _record_failure(self, plan: RowPlan, status: Status, reason: str) -> None:
+    def _record_failure(self, plan: RowPlan, status: Status, reason: str, again: str = "") -> None:
         self._say(f"{plan.label}: {status}: {reason}")
         keys = Keys(row=key_of(asdict(plan), self._source.key, self._data, self._settings.verify))
-        self._run.append_row(self._record(plan, keys, status, reason=reason))
+        self._run.append_row(self._record(plan, keys, status, reason=reason, reproduce=again))
 
     def _record(self, plan: RowPlan, keys: Keys, status: Status, **figures: Any) -> RowRecord:
         identity = {**asdict(plan), "patches": list(plan.patches)}

@@ -68,6 +68,7 @@ class RowRecord(Identified):
     `source` and `data` tell the model and the images apart from others; paths are relative to the run folder.
     `details` is what only the report shows: the ``confusion`` matrix, the median ``stages_ms`` per image, and the file
     of kept ``predictions``. Each of `steps` tells under ``nodes`` what was changed and skipped.
+    `reproduce` is a command that does again what ended the process of the row.
     """
 
     variant: str
@@ -90,6 +91,7 @@ class RowRecord(Identified):
     details: dict[str, Any] | None = field(default=None, compare=False)
     seconds: float = field(default=0.0, compare=False)
     at: str = field(default="", compare=False)
+    reproduce: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class RowTiming(Identified):
     fps_per_card: float | None = None
     warm_up: dict[str, Any] | None = None
     samples_ms: list[list[float]] = field(default_factory=list)
+    reproduce: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def outcome_of(error: UserError) -> tuple[Status, str]:
-    """Return the status and the reason of a row that ended with `error`."""
+def outcome_of(error: UserError, label: str) -> tuple[Status, str]:
+    """Return the status and the reason of the row called `label` that ended with `error`."""
     statuses: dict[type[UserError], Status] = {
         ChildCrashedError: Status.CRASHED,
         ChildHungError: Status.TIMED_OUT,
         CheckFailedError: Status.BROKEN,
     }
-    return statuses.get(type(error), Status.FAILED), str(error)
+    return statuses.get(type(error), Status.FAILED), str(error).removeprefix(f"{label}: ")

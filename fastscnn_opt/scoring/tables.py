@@ -93,7 +93,7 @@ def _row(
     accuracy = (record.accuracy if record else None) or {}
     miou = accuracy.get("mIoU")
     drop = None if miou is None or reference is None else 100 * (reference - miou)
-    status, reason = _status(record, timing)
+    status, reason, reproduce = _status(record, timing)
     return {
         "variant": plan.variant,
         "passes": plan.passes,
@@ -102,6 +102,7 @@ def _row(
         "batch": plan.batch,
         "status": str(status),
         "reason": reason,
+        "reproduce": reproduce,
         "pixAcc": accuracy.get("pixAcc"),
         "mIoU": miou,
         "mIoU_all": accuracy.get("mIoU_all"),
@@ -121,15 +122,15 @@ def _counts(step: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in step.items() if key != "nodes"}
 
 
-def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status, str]:
-    """Return the status of the first stage that did not end well, with its reason."""
+def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status, str, str]:
+    """Return the status of the first stage that did not end well, its reason, and the command that reproduces it."""
     if record is None:
-        return Status.PENDING, "not scored yet; start `fastscnn-opt score` on this run again"
+        return Status.PENDING, "not scored yet; start `fastscnn-opt score` on this run again", ""
     if record.status is Status.OK and timing is None:
-        return Status.PENDING, "not timed yet; start `fastscnn-opt score` on this run again"
+        return Status.PENDING, "not timed yet; start `fastscnn-opt score` on this run again", ""
     if record.status is Status.OK and timing is not None and timing.status is not Status.OK:
-        return timing.status, timing.reason
-    return record.status, record.reason
+        return timing.status, timing.reason, timing.reproduce
+    return record.status, record.reason, record.reproduce
 
 
 def contract_of(steps: Sequence[Mapping[str, Any]]) -> str:
@@ -160,13 +161,13 @@ def cells(row: Row) -> list[str]:
         _number(row["model_bytes"], 2, 1e-6),
         _number(row["peak_rss_bytes"], 0, 1e-6),
         row["status"],
-        row["reason"],
+        row["reason"] + (f"; reproduce it with: {row['reproduce']}" if row["reproduce"] else ""),
     ]
 
 
 FLAT = (
     "variant", "passes", "target", "batch", "status", "pixAcc", "mIoU", "mIoU_all", "mIoU_drop", "gate", *_FIGURES,
-    "model_bytes", "peak_rss_bytes", "reason",
+    "model_bytes", "peak_rss_bytes", "reason", "reproduce",
 )  # fmt: skip
 """The keys of a row that a spreadsheet gets, one column each, in full precision."""
 
@@ -272,9 +273,10 @@ def raise_for(run: Run) -> None:
     Raises
     ------
     CheckFailedError
-        A row lost more mIoU than the variants file allows, or a pass broke its contract.
+        A row lost more mIoU than the variants file allows, a pass broke its contract, or a row failed, crashed or timed
+        out while another was scored. A row whose target is not available here is none of these.
     RunError
-        No row at all could be scored.
+        No row at all could be scored, and none got as far as to crash.
     """
     rows = rows_of(run)
     beyond = [f"{_label(row, rows)} ({row['mIoU_drop']:.2f})" for row in rows if row["gate"] == "failed"]
@@ -291,5 +293,10 @@ def raise_for(run: Run) -> None:
     broken = [f"{row['variant']}: {row['reason']}" for row in rows if row["status"] == Status.BROKEN]
     if broken:
         raise CheckFailedError(broken[0])
-    if not any(row["status"] in {Status.OK, Status.COMPILED} for row in rows):
+    done = any(row["status"] in {Status.OK, Status.COMPILED} for row in rows)
+    ended = [row for row in rows if row["status"] in {Status.CRASHED, Status.TIMED_OUT}]
+    if failed := [row for row in rows if row["status"] == Status.FAILED or row in ended] if done or ended else []:
+        names = ", ".join(f"{_label(row, rows)} ({row['status']})" for row in failed)
+        raise CheckFailedError(f"{len(failed)} of {len(rows)} rows could not be scored: {names}")
+    if not done:
         raise RunError(f"no row could be scored; {rows[0]['variant']}: {rows[0]['reason']}")

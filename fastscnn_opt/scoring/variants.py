@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fastscnn_opt.data.dataset import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
 from fastscnn_opt.scoring.records import Identified
+from fastscnn_opt.targets.limits import parse_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
+
+
+def _checked_memory(text: str) -> str:
+    parse_memory(text)
+    return text
 
 
 class _Table(BaseModel):
@@ -52,7 +58,8 @@ class ScoreTable(_Table):
     """``[score]``: what every variant is compared with, and the targets and batch sizes of those that name none.
 
     `max_drop` is in points of mIoU; `threads` are those of one operator, for targets that have them; `rounds` or
-    `seconds` (per model) say how long to time.
+    `seconds` (per model) say how long to time. `time_limit` is in seconds without a sign of life, `memory_limit` a
+    text such as ``4 GiB``: beyond these a child process is ended, and its row with it.
     """
 
     baseline: Name | None = None
@@ -62,6 +69,8 @@ class ScoreTable(_Table):
     threads: Count | None = None
     rounds: Annotated[int, Field(ge=5)] | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
+    time_limit: Annotated[float, Field(ge=1)] | None = None
+    memory_limit: Annotated[str, AfterValidator(_checked_memory)] | None = None
 
 
 class VariantTable(_Table):

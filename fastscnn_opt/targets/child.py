@@ -20,23 +20,43 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from fastscnn_opt import errors
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.limits import memory_in_words
+from fastscnn_opt.targets.processes import end_tree, last_words, memory_of, out_of_memory_kills, signal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from fastscnn_opt.targets.limits import Limits
 
 CAN_PAUSE = hasattr(signal, "SIGSTOP") and hasattr(os, "waitid")
 """Whether `Child.pause` works on this system."""
 
-_LAST_WORDS = 3
 _CLOSING_SECONDS = 5.0
 
+_POLL_S = 0.02
+_POLLS_PER_TREE = 25
+"""How often the memory of a process is looked at, and every how many times that of its descendants, too: to find these
+takes milliseconds, which timed work would feel."""
 
-class ChildCrashedError(TargetError):
-    """The process ended before it answered."""
+_MEMORY_WORDS = ("MemoryError", "bad_alloc")
+"""What Python and C++ call it when they get no more memory."""
 
 
-class ChildHungError(TargetError):
+class ChildEndedError(TargetError):
+    """The process ended, or was ended, before it answered; `command` and `arguments` are what it was asked for."""
+
+    def __init__(self, message: str, command: str = "", arguments: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.command = command
+        self.arguments = dict(arguments or {})
+
+
+class ChildCrashedError(ChildEndedError):
+    """The process ended before it answered, or was killed because it took more memory than it may."""
+
+
+class ChildHungError(ChildEndedError):
     """The process gave no sign of life within the time limit and was killed."""
 
 
@@ -55,13 +75,15 @@ class Child:
         What the process works on, for error messages.
     log
         File to which the output of the process is appended; None keeps it in an unnamed temporary file.
-    limit_s
-        Seconds without a sign of life after which a request is given up; progress counts as a sign of life.
+    limits
+        When the process is given up and killed.
     """
 
-    def __init__(self, module: str, *, name: str, log: Path | None, limit_s: float) -> None:
+    def __init__(self, module: str, *, name: str, log: Path | None, limits: Limits) -> None:
         self.name = name
-        self._limit_s = limit_s
+        self._limits = limits
+        self._held_bytes = 0
+        self._kills_before = out_of_memory_kills()
         self._log_path = log
         self._log: IO[bytes] = log.open("ab+") if log else tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill()
         self._last_words = ""
@@ -78,6 +100,10 @@ class Child:
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
+        self._paused = threading.Event()
+        self._ended = threading.Event()
+        if limits.memory_bytes is not None:
+            threading.Thread(target=self._watch_memory, args=(limits.memory_bytes,), daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -102,16 +128,17 @@ class Child:
         ChildCrashedError, ChildHungError
             With the last words of the process, which is dead afterwards.
         """
-        self._send({"command": command, **arguments})
+        self._send(command, arguments)
         while True:
             try:
-                line = self._answers.get(timeout=self._limit_s)
+                line = self._answers.get(timeout=self._limits.silence_s)
             except queue.Empty:
                 self.kill()
-                sentence = f"{self.name}: {command} gave no sign of life for {self._limit_s:g} s and was ended"
-                raise ChildHungError(sentence + self._last_words) from None
+                sentence = f"{self.name}: {command} gave no sign of life for {self._limits.silence_s:g} s and was ended"
+                cure = "; raise the time limit if it needs longer"
+                raise ChildHungError(sentence + cure + self._last_words, command, arguments) from None
             if line is None:
-                raise self._crash(command)
+                raise self._crash(command, arguments)
             answer = json.loads(line)
             if "progress" in answer:
                 if on_progress:
@@ -125,6 +152,7 @@ class Child:
     def pause(self) -> None:
         """Stop every thread of the process and return when they stand still; nothing where `CAN_PAUSE` is false."""
         if CAN_PAUSE and self._process.poll() is None:
+            self._paused.set()
             os.killpg(self.pid, signal.SIGSTOP)
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
@@ -132,12 +160,13 @@ class Child:
         """Let a paused process run again."""
         if CAN_PAUSE and self._process.poll() is None:
             os.killpg(self.pid, signal.SIGCONT)
+            self._paused.clear()
 
     def close(self) -> None:
         """Ask the process to end by itself, and kill it if it does not."""
         self.resume()
         with suppress(ChildCrashedError):
-            self._send({"command": "close"})
+            self._send("close", {})
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_CLOSING_SECONDS)
         self.kill()
@@ -148,9 +177,9 @@ class Child:
             self._kill()
 
     def _kill(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, for a group of zombies
-            if self._process.returncode is None:
-                _kill_group(self._process)
+        self._ended.set()
+        if self._process.returncode is None:
+            end_tree(self.pid)
         self._process.wait()
         with suppress(OSError):  # a command that was never read is lost with its reader
             self._requests.close()
@@ -158,12 +187,12 @@ class Child:
             self._last_words = self._read_last_words()
             self._log.close()
 
-    def _send(self, message: dict[str, object]) -> None:
+    def _send(self, command: str, arguments: Mapping[str, object]) -> None:
         try:
-            self._requests.write(json.dumps(message).encode() + b"\n")
+            self._requests.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
             self._requests.flush()
         except (OSError, ValueError) as error:  # ValueError: closed by kill()
-            raise self._crash(str(message["command"])) from error
+            raise self._crash(command, arguments) from error
 
     def _listen(self) -> None:
         with cast("IO[bytes]", self._process.stdout) as answers:
@@ -171,13 +200,37 @@ class Child:
                 self._answers.put(line)
         self._answers.put(None)
 
-    def _crash(self, command: str) -> ChildCrashedError:
+    def _watch_memory(self, limit: int) -> None:
+        """Kill the process when it and its descendants hold more than `limit` bytes; a paused one gets no more."""
+        polls = 0
+        while not self._ended.wait(_POLL_S):
+            if self._paused.is_set():
+                continue
+            polls += 1
+            held = memory_of(self.pid, with_descendants=polls % _POLLS_PER_TREE == 0)
+            if held > limit:
+                self._held_bytes = held
+                self.kill()
+
+    def _crash(self, command: str, arguments: Mapping[str, Any]) -> ChildCrashedError:
         with suppress(subprocess.TimeoutExpired):  # its pipes close a moment before it has ended
             self._process.wait(_CLOSING_SECONDS)
         self.kill()
+        cure = "; raise the memory limit if it needs more" if self._held_bytes else ""
+        sentence = f"{self.name}: the process {self._cause()} during {command}{cure}{self._last_words}"
+        return ChildCrashedError(sentence, command, arguments)
+
+    def _cause(self) -> str:
+        """Say how the process ended, and that memory ran out if it did."""
         code = self._process.returncode
-        end = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        return ChildCrashedError(f"{self.name}: the process {end} during {command}{self._last_words}")
+        if self._held_bytes and self._limits.memory_bytes is not None:
+            held, limit = memory_in_words(self._held_bytes), memory_in_words(self._limits.memory_bytes)
+            return f"ran out of memory: it held {held} of the {limit} that it may, and was ended"
+        end = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        starved = -code == signal.SIGKILL and out_of_memory_kills() != self._kills_before
+        if starved or any(word in self._last_words for word in _MEMORY_WORDS):
+            return f"ran out of memory and {end}"
+        return end
 
     def _read_last_words(self) -> str:
         """Return the end of the log as the end of a sentence."""
@@ -185,20 +238,5 @@ class Child:
         text = self._log.read().decode(errors="replace")
         # What follows this headline is a dump of every thread's stack, which belongs in the log and not in a sentence.
         before, headline, rest = text.partition("Fatal Python error:")
-        lines = [line.strip() for line in (before + headline + rest.partition("\n")[0]).splitlines() if line.strip()]
         where = f" (log: {self._log_path})" if self._log_path else ""
-        return (f"; its last words: {' | '.join(lines[-_LAST_WORDS:])}" if lines else "") + where
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        return last_words(before + headline + rest.partition("\n")[0]) + where

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import queue
@@ -13,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastscnn_opt import errors
 from fastscnn_opt.errors import UserError, describe_os_error
+from fastscnn_opt.targets.processes import adopt_orphans, end_with_parent, go_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     Command = Callable[..., dict[str, Any]]
-
-_PR_SET_PDEATHSIG = 1
-"""From Linux's <sys/prctl.h>: the signal a process gets when the thread that started it ends."""
 
 
 class Progress(Protocol):
@@ -39,6 +36,8 @@ def serve(make_commands: Callable[[Progress], Mapping[str, Command]]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this process ends
     _end_with(int(sys.argv[1]))
+    adopt_orphans()
+    go_first()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # from here on, whatever anyone prints goes to the log
 
@@ -82,8 +81,8 @@ def _listen(requests: queue.SimpleQueue[bytes]) -> None:
 
 def _end_with(parent: int) -> None:
     """Have Linux kill this process when its parent ends, which reaches even a process that is paused."""
-    if not sys.platform.startswith("linux"):
+    if (ask := end_with_parent()) is None:
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    ask()
     if os.getppid() != parent:  # it ended before the call above
         os._exit(0)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.processes import end_tree, end_with_parent, last_words, printable, signal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-_PR_SET_PDEATHSIG = 1
-"""From Linux's <sys/prctl.h>: the signal a process gets when the thread that started it ends."""
-
-_LAST_LINES = 3
 _PROBE_LIMIT_S = 60.0
 
 
@@ -39,7 +32,7 @@ class Finished:
 
         Without a `complaint`, the tool's last lines stand for the reason.
         """
-        reason = _printable(complaint) or f"exit code {self.exit_code}{_last_words(self.output)}"
+        reason = printable(complaint) or f"exit code {self.exit_code}{last_words(self.output)}"
         return TargetError(f"{self.name}: {reason}{f'; {cure}' if cure else ''} (log: {self.log})")
 
 
@@ -69,7 +62,7 @@ def run_tool(command: Sequence[str], *, log: Path, limit_s: float, folder: Path 
                 stderr=subprocess.STDOUT,
                 cwd=folder,
                 start_new_session=True,
-                preexec_fn=_end_with_parent(),  # noqa: PLW1509 - it only makes a system call, looked up before
+                preexec_fn=end_with_parent(),  # noqa: PLW1509 - it only makes a system call, looked up before
             )
         except OSError as error:
             raise TargetError(
@@ -87,7 +80,7 @@ def run_tool(command: Sequence[str], *, log: Path, limit_s: float, folder: Path 
         words.seek(start)
         finished = Finished(name, exit_code, words.read().decode(errors="replace"), log)
     if exit_code < 0:
-        raise finished.failure(f"was ended by {_signal_name(-exit_code)}{_last_words(finished.output)}")
+        raise finished.failure(f"was ended by {signal_name(-exit_code)}{last_words(finished.output)}")
     return finished
 
 
@@ -110,36 +103,7 @@ def probe(*command: str) -> str | None:
     return result.stdout.decode(errors="replace")
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """Return what makes Linux kill a new process when its parent dies, be it of SIGKILL."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL)) and None
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
-
-
-def _last_words(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return f"; its last words: {_printable(' | '.join(lines[-_LAST_LINES:]))}" if lines else ""
-
-
-def _printable(text: str) -> str:
-    """Keep colours and cursor movements of a tool out of an error message."""
-    return "".join(character for character in text if character.isprintable())
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    if process.poll() is None:
+        end_tree(process.pid)
+        process.wait()

@@ -174,4 +174,4 @@ def test_what_a_killed_process_left_unfinished_is_removed(folder):
     ],
 )
 def test_every_error_has_its_status(error, status):
-    assert outcome_of(error) == (status, "x")
+    assert outcome_of(error, "row") == (status, "x")

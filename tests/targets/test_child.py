@@ -12,12 +12,13 @@ import pytest
 
 from fastscnn_opt.errors import DataError, UserError
 from fastscnn_opt.targets.child import CAN_PAUSE, Child, ChildCrashedError, ChildHungError
+from fastscnn_opt.targets.limits import Limits
 
 PATIENT_S = 120.0
 """No answer takes this long, even on a slow machine."""
 
 SERVER = """
-    import ctypes, os, signal, sys, time
+    import ctypes, os, signal, subprocess, sys, time
     from fastscnn_opt.errors import DataError
     from fastscnn_opt.targets.serve import serve
 
@@ -45,6 +46,24 @@ SERVER = """
         print("terminate called: out of luck", file=sys.stderr, flush=True)
         os.abort()
 
+    def eat():
+        held = []
+        while True:
+            held.append(b"x" * (16 << 20))
+
+    def ask():
+        bytearray(1 << 62)
+
+    def spawn():
+        script = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; " \
+                 "time.sleep(600)'], stdout=subprocess.DEVNULL, start_new_session=True); print(p.pid, flush=True)"
+        middle = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+        return {"pid": int(middle.stdout)}
+
+    def spawn_eater():
+        script = "held = []\\nwhile True: held.append(b'x' * (16 << 20))"
+        subprocess.run([sys.executable, "-c", script], start_new_session=True)
+
     def commands(progress):
         def count(steps):
             for _ in range(steps):
@@ -58,7 +77,7 @@ SERVER = """
         return {
             "add": lambda first, second: {"sum": first + second}, "refuse": refuse, "fill": fill, "stumble": stumble,
             "chat": chat, "end": end, "abort": abort, "segfault": lambda: ctypes.string_at(0), "wait": wait,
-            "count": count,
+            "count": count, "eat": eat, "ask": ask, "spawn": spawn, "spawn_eater": spawn_eater,
         }
 
     if __name__ == "__main__":
@@ -79,19 +98,23 @@ def server(tmp_path, monkeypatch) -> str:
 
 @pytest.fixture
 def child(server, tmp_path):
-    with Child(server, name="row", log=tmp_path / "row.log", limit_s=PATIENT_S) as started:
+    with Child(server, name="row", log=tmp_path / "row.log", limits=Limits(PATIENT_S)) as started:
         yield started
 
 
+def is_ended(pid: int) -> bool:
+    """Tell whether a process has ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def is_gone(pid: int) -> bool:
-    """Tell whether a process has ended, within a patient time; a zombie has."""
+    """Tell whether a process ends within a patient time."""
     end = time.monotonic() + PATIENT_S
     while time.monotonic() < end:
-        stat = Path(f"/proc/{pid}/stat")
-        try:
-            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
+        if is_ended(pid):
             return True
         time.sleep(0.02)
     return False
@@ -154,7 +177,7 @@ def test_a_crash_names_the_log(child, tmp_path):
 
 def test_without_a_log_the_last_words_are_told_all_the_same(server):
     with (
-        Child(server, name="row", log=None, limit_s=PATIENT_S) as child,
+        Child(server, name="row", log=None, limits=Limits(PATIENT_S)) as child,
         pytest.raises(ChildCrashedError, match="out of luck"),
     ):
         child.request("abort")
@@ -163,7 +186,7 @@ def test_without_a_log_the_last_words_are_told_all_the_same(server):
 def test_the_last_words_are_not_those_of_an_earlier_process_with_the_same_log(server, tmp_path):
     (tmp_path / "row.log").write_text("words of another\n")
     with (
-        Child(server, name="row", log=tmp_path / "row.log", limit_s=PATIENT_S) as child,
+        Child(server, name="row", log=tmp_path / "row.log", limits=Limits(PATIENT_S)) as child,
         pytest.raises(ChildCrashedError) as crash,
     ):
         child.request("end", number=int(signal.SIGKILL))
@@ -181,12 +204,12 @@ def test_a_module_in_the_user_s_folder_does_not_stand_in_for_another(server, tmp
     (tmp_path / "user").mkdir()
     (tmp_path / "user" / "json.py").write_text("raise ImportError('not this one')")
     monkeypatch.chdir(tmp_path / "user")
-    with Child(server, name="row", log=None, limit_s=PATIENT_S) as child:
+    with Child(server, name="row", log=None, limits=Limits(PATIENT_S)) as child:
         assert child.request("add", first=1, second=1) == {"sum": 2}
 
 
 def test_a_hang_is_ended_and_told(server, tmp_path):
-    with Child(server, name="row", log=tmp_path / "log", limit_s=0.2) as child:
+    with Child(server, name="row", log=tmp_path / "log", limits=Limits(0.2)) as child:
         with pytest.raises(ChildHungError, match=r"^row: wait gave no sign of life for 0\.2 s and was ended"):
             child.request("wait", seconds=600)
         assert is_gone(child.pid)
@@ -196,6 +219,48 @@ def test_a_hang_is_ended_and_told(server, tmp_path):
 def test_a_killed_child_leaves_no_zombie(child):
     child.kill()
     assert not Path(f"/proc/{child.pid}").exists()
+
+
+@linux_only
+def test_an_orphan_in_a_session_of_its_own_ends_with_the_child(child):
+    orphan = child.request("spawn")["pid"]
+    assert not is_ended(orphan)
+    child.kill()
+    assert is_gone(orphan)
+
+
+@pytest.mark.parametrize("command", ["eat", "spawn_eater"])
+def test_memory_beyond_the_limit_is_told_and_ends_the_process(server, command):
+    with Child(server, name="row", log=None, limits=Limits(PATIENT_S, 300 << 20)) as child:
+        words = r"^row: the process ran out of memory: it held .* of the 300 MiB that it may, and was ended during "
+        with pytest.raises(ChildCrashedError, match=words + command) as crash:
+            child.request(command)
+        assert is_gone(child.pid)
+    assert crash.value.command == command
+
+
+def test_memory_below_the_limit_is_none_of_its_business(server):
+    with Child(server, name="row", log=None, limits=Limits(PATIENT_S, 8 << 30)) as child:
+        child.request("wait", seconds=0.2)
+        assert child.request("add", first=1, second=2) == {"sum": 3}
+
+
+def test_memory_that_the_system_refuses_is_told_as_such(child):
+    with pytest.raises(ChildCrashedError, match="ran out of memory and ended with exit code 1 during ask"):
+        child.request("ask")
+
+
+def test_a_hang_keeps_what_was_asked_for(server):
+    with Child(server, name="row", log=None, limits=Limits(0.2)) as child, pytest.raises(ChildHungError) as hang:
+        child.request("wait", seconds=600)
+    assert (hang.value.command, hang.value.arguments) == ("wait", {"seconds": 600})
+
+
+@linux_only
+def test_the_system_ends_the_child_rather_than_its_parent_when_memory_runs_out(child):
+    child.request("add", first=1, second=1)
+    score = int(Path(f"/proc/{child.pid}/oom_score_adj").read_text())
+    assert score > int(Path("/proc/self/oom_score_adj").read_text())
 
 
 def test_killing_twice_is_harmless(child):
@@ -232,7 +297,8 @@ def test_a_child_ends_when_its_parent_is_killed(server, preparation):
     script = f"""
         import os, signal
         from fastscnn_opt.targets.child import Child
-        child = Child({server!r}, name="row", log=None, limit_s=600)
+        from fastscnn_opt.targets.limits import Limits
+        child = Child({server!r}, name="row", log=None, limits=Limits(600))
         child.request("add", first=1, second=1)
         {preparation}
         print(child.pid, flush=True)

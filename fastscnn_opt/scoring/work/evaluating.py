@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.targets.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class _Crew:
 
 
 def evaluate_all(
-    evaluations: Sequence[Evaluation], *, jobs: int, limit_s: float
+    evaluations: Sequence[Evaluation], *, jobs: int, limits: Limits
 ) -> Generator[tuple[int, Evaluated], None, None]:
     """Yield the index and the outcome of each evaluation as it ends; `jobs` of them run at a time.
 
@@ -72,7 +73,7 @@ def evaluate_all(
     """
     crew = _Crew()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_evaluate, item, crew, limit_s): index for index, item in enumerate(evaluations)}
+        futures = {pool.submit(_evaluate, item, crew, limits): index for index, item in enumerate(evaluations)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -82,10 +83,10 @@ def evaluate_all(
             raise
 
 
-def _evaluate(item: Evaluation, crew: _Crew, limit_s: float) -> Evaluated:
+def _evaluate(item: Evaluation, crew: _Crew, limits: Limits) -> Evaluated:
     start = perf_counter()
     try:
-        with Engine(item.name, item.target, log=item.log, limit_s=limit_s) as engine:
+        with Engine(item.name, item.target, log=item.log, limits=limits) as engine:
             crew.join(engine)
             engine.open(item.artefact)
             figures = engine.evaluate(item.source, batch=item.batch, predictions=item.predictions)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.variants import RowPlan, Variants
+    from fastscnn_opt.targets.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,11 @@ def identify_source(variants: Variants) -> Source:
 class Preparer:
     """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``."""
 
-    def __init__(self, run: OpenRun, source: Source, *, verify: bool, limit_s: float) -> None:
+    def __init__(self, run: OpenRun, source: Source, *, verify: bool, limits: Limits) -> None:
         self._run = run
         self._source = source
         self._verify = verify
-        self._limit_s = limit_s
+        self._limits = limits
 
     def source_file(self) -> Path:
         """Return the ONNX file that all variants start from, exported from the checkpoint if the source is one."""
@@ -150,7 +151,7 @@ class Preparer:
         return self._run.logs / f"{_file_name(plan)}.log"
 
     def _engine(self, name: str, choice: TargetChoice, log: Path) -> Engine:
-        return Engine(name, choice, log=log, limit_s=self._limit_s)
+        return Engine(name, choice, log=log, limits=self._limits)
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now, outcome_of
+from fastscnn_opt.scoring.work.reproducing import reproduction
 from fastscnn_opt.scoring.work.timing import ISOLATION, Contestant, Effort, Timed, time_side_by_side
 from fastscnn_opt.targets.base import Card
 from fastscnn_opt.targets.machine import available_memory_bytes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.work.preparing import Prepared
+    from fastscnn_opt.targets.limits import Limits
 
 _MEMORY_SHARE = 0.8
 """Share of the available memory that engines open at the same time may take."""
@@ -37,7 +39,7 @@ def time_rows(
     baseline: str,
     effort: Effort,
     *,
-    limit_s: float,
+    limits: Limits,
     say: Callable[[str], None],
 ) -> None:
     """Time every row that has no figures yet, target by target, together with the baseline of its target.
@@ -50,7 +52,7 @@ def time_rows(
         base = next((item for item in here if item.row.plan.variant == baseline), None)
         todo = [item for item in here if not is_timed(run, item, base, effort)]
         for group in _groups(todo, base):
-            session = _time_group(group, base, effort, limit_s, say)
+            session = _time_group(group, base, effort, limits, say)
             run.append_session(session)
 
 
@@ -85,14 +87,14 @@ def _groups(todo: Sequence[Scored], base: Scored | None) -> list[list[Scored]]:
 
 
 def _time_group(
-    group: Sequence[Scored], base: Scored | None, effort: Effort, limit_s: float, say: Callable[[str], None]
+    group: Sequence[Scored], base: Scored | None, effort: Effort, limits: Limits, say: Callable[[str], None]
 ) -> SessionRecord:
     say(f"timing {len(group)} rows side by side: " + ", ".join(item.row.plan.label for item in group))
     contestants = [
         Contestant(item.row.plan.label, item.row.choice, item.row.artefact, item.row.plan.batch, item.row.log)
         for item in group
     ]
-    results = time_side_by_side(contestants, effort, limit_s=limit_s)
+    results = time_side_by_side(contestants, effort, limits=limits)
     reference = results[group.index(base)] if base else None
     rounds = max((len(result.samples_ms) for result in results if isinstance(result, Timed)), default=0)
     return SessionRecord(
@@ -101,14 +103,19 @@ def _time_group(
         isolation=ISOLATION,
         rounds=rounds,
         baseline_key=base.row.keys.speed if base else None,
-        rows=[_row_timing(item, result, reference) for item, result in zip(group, results, strict=True)],
+        rows=[_row_timing(item, result, reference, limits) for item, result in zip(group, results, strict=True)],
     )
 
 
-def _row_timing(item: Scored, result: Timed | UserError, reference: Timed | UserError | None) -> RowTiming:
+def _row_timing(
+    item: Scored, result: Timed | UserError, reference: Timed | UserError | None, limits: Limits
+) -> RowTiming:
     plan, key = item.row.plan, item.row.keys.speed
     if isinstance(result, UserError):
-        return RowTiming(plan.variant, plan.target, plan.batch, key, *outcome_of(result))
+        again = reproduction(
+            result, item.row.choice, model=item.row.model, batch=plan.batch, source=None, limits=limits
+        )
+        return RowTiming(plan.variant, plan.target, plan.batch, key, *outcome_of(result, plan.label), reproduce=again)
     figures = asdict(summarise(result.samples_ms, result.batch))
     target = get_target(item.row.choice.name, item.row.choice.options)
     if isinstance(target, Card):

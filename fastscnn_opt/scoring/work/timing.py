@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.scoring.engine import LIMIT_S, Engine, TargetChoice
+from fastscnn_opt.scoring.engine import Engine, TargetChoice
 from fastscnn_opt.scoring.latency import WarmUp, iterations_per_turn
 from fastscnn_opt.targets.child import CAN_PAUSE
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +90,7 @@ def time_side_by_side(
     contestants: Sequence[Contestant],
     effort: Effort,
     *,
-    limit_s: float = LIMIT_S,
+    limits: Limits = DEFAULT_LIMITS,
     on_round: Callable[[int], None] = lambda _: None,
 ) -> list[Timed | UserError]:
     """Open every contestant, warm each up, and time them in turns; return what each gave, or why it failed.
@@ -101,9 +102,7 @@ def time_side_by_side(
     with ExitStack() as stack:
         ready: dict[int, tuple[Engine, int, WarmUp]] = {}
         for index, contestant in enumerate(contestants):
-            engine = stack.enter_context(
-                Engine(contestant.name, contestant.target, log=contestant.log, limit_s=limit_s)
-            )
+            engine = stack.enter_context(Engine(contestant.name, contestant.target, log=contestant.log, limits=limits))
             try:
                 ready[index] = _make_ready(engine, contestant)
             except UserError as error:

@@ -13,6 +13,7 @@ from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.scoring.engine import TargetChoice
 from fastscnn_opt.scoring.work.evaluating import Evaluation, evaluate_all
 from fastscnn_opt.targets.child import Child
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS
 
 ORT = TargetChoice("onnxruntime", {"threads": 1})
 
@@ -32,7 +33,7 @@ def evaluation(tmp_path, network):
 
 def test_each_outcome_comes_with_its_index(evaluation):
     items = [evaluation(2), evaluation(1, "gone.onnx"), evaluation(1)]
-    outcomes = dict(evaluate_all(items, jobs=2, limit_s=300))
+    outcomes = dict(evaluate_all(items, jobs=2, limits=DEFAULT_LIMITS))
     assert outcomes[0].figures["images"] == 2
     assert isinstance(outcomes[1].figures, ModelError)
     assert outcomes[2].figures["images"] == 1
@@ -47,7 +48,7 @@ def test_closing_it_ends_the_processes_at_work(evaluation, monkeypatch):
         started.append(self)
 
     monkeypatch.setattr(Child, "__init__", remember)
-    with closing(evaluate_all([evaluation(1), evaluation(10_000)], jobs=2, limit_s=300)) as outcomes:
+    with closing(evaluate_all([evaluation(1), evaluation(10_000)], jobs=2, limits=DEFAULT_LIMITS)) as outcomes:
         index, _ = next(outcomes)
     assert index == 0
     end = time.monotonic() + 60

@@ -13,6 +13,7 @@ from fastscnn_opt.scoring.work import speed
 from fastscnn_opt.scoring.work.preparing import Prepared
 from fastscnn_opt.scoring.work.speed import Scored, is_timed, time_rows
 from fastscnn_opt.scoring.work.timing import Effort
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS
 
 EFFORT = Effort(rounds=3)
 GIGABYTE = 10**9
@@ -41,7 +42,7 @@ def groups(monkeypatch):
     """The names of the rows of each session that would be timed, instead of timing them."""
     found = []
 
-    def note(group, base, _effort, _limit_s, _say):
+    def note(group, base, _effort, _limits, _say):
         found.append([item.row.plan.variant for item in group])
         return session(group, base.row.plan.variant if base else None)
 
@@ -50,7 +51,7 @@ def groups(monkeypatch):
 
 
 def time_all(run, items, effort=EFFORT, baseline="base"):
-    time_rows(run, items, baseline, effort, limit_s=1, say=lambda _: None)
+    time_rows(run, items, baseline, effort, limits=DEFAULT_LIMITS, say=lambda _: None)
 
 
 def test_all_rows_are_timed_together_and_then_never_again(run, groups):

@@ -1,0 +1,45 @@
+"""What a child process may take before it is ended."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+_MEMORY = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?({'|'.join(_UNITS)})")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child process may take before it is ended.
+
+    Attributes
+    ----------
+    silence_s
+        Seconds without a sign of life; progress counts as one.
+    memory_bytes
+        Physical memory that it and everything it started hold together; None for no limit. It is looked at every few
+        hundredths of a second, so a process may exceed it by what it takes in that time. Limits of the system itself
+        (RLIMIT_AS, RLIMIT_DATA) would not do: they count address space that engines reserve and never use.
+    """
+
+    silence_s: float = 600.0
+    memory_bytes: int | None = None
+
+
+DEFAULT_LIMITS = Limits()
+"""What holds unless the user says otherwise."""
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that a text such as ``1.5 GiB`` or ``800MB`` says. Raises ValueError, with the cure."""
+    match = _MEMORY.fullmatch(text.strip())
+    size = float(match[1]) * _UNITS[match[2]] if match else 0
+    if size < 1:
+        raise ValueError(f"{text!r} is no amount of memory; give a number and a unit ({', '.join(_UNITS)}): 1.5 GiB")
+    return int(size)
+
+
+def memory_in_words(size: int) -> str:
+    """Return bytes as a person reads them, such as ``1.50 GiB``."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
