@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.errors import UserError
     from fastscnn_opt.model import load_model, save_model
     from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass, Skip
+    from fastscnn_opt.rewriting.diff import ModelDiff, diff_models
     from fastscnn_opt.rewriting.manager import PassManager, Result
     from fastscnn_opt.rewriting.select import Select
 
@@ -16,12 +17,14 @@ _HOMES = {
     "Change": "rewriting.contract",
     "Contract": "rewriting.contract",
     "Labels": "rewriting.contract",
+    "ModelDiff": "rewriting.diff",
     "Pass": "rewriting.contract",
     "PassManager": "rewriting.manager",
     "Result": "rewriting.manager",
     "Select": "rewriting.select",
     "Skip": "rewriting.contract",
     "UserError": "errors",
+    "diff_models": "rewriting.diff",
     "load_model": "model",
     "save_model": "model",
 }
@@ -30,12 +33,14 @@ __all__ = [
     "Change",
     "Contract",
     "Labels",
+    "ModelDiff",
     "Pass",
     "PassManager",
     "Result",
     "Select",
     "Skip",
     "UserError",
+    "diff_models",
     "load_model",
     "save_model",
 ]

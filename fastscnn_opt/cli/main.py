@@ -23,6 +23,7 @@ VERBS = {
     "passes": "List the installed passes with their contracts and options.",
     "explain": "Print the manual of a pass.",
     "apply": "Apply named passes to a model and verify each one.",
+    "diff": "Show what changed between two models.",
     "export": "Turn a FastSCNN checkpoint into an ONNX model.",
     "compile": "Compile a model for a target.",
     "prepare": "Write the binary images and labels for the vendor's benchmark tools.",
