@@ -1,6 +1,5 @@
 """All passes one after another, in many orders, on one network."""
 
-import itertools
 import random
 
 import numpy as np
@@ -15,11 +14,13 @@ PASSES = {
     "argmax-output": "argmax-output",
     "drop-outputs": "drop-outputs{keep=output1}",
     "fp16-output": "fp16-output",
+    "large-avgpool": "large-avgpool{area=0}",
     "resize-nearest": "resize-nearest{only=head}",
     "simplify": "simplify",
     "static-batch": "static-batch{n=2}",
 }
-ORDERS = random.Random(5).sample(list(itertools.permutations(PASSES.values())), 12)
+SHUFFLE = random.Random(5)
+ORDERS = [SHUFFLE.sample(list(PASSES.values()), len(PASSES)) for _ in range(12)]
 
 
 def test_every_built_in_pass_is_here():
