@@ -37,8 +37,9 @@ def average_pool(graph: Graph) -> Iterator[Problem]:
     operator on the AI CPU, and a second TransposeD. In FastSCNN at 1024x2048 that is what exporters make of the
     pyramid bins 1, 2 and 3 (kernels of 2048, 512 and 264 elements).
 
-    Cure: export the adaptive pooling as it is and lower it with the pass `adaptive-avgpool`, whose matrix products stay
-    on the AI Core and average the true windows (`fastscnn-opt export CHECKPOINT`, which does so by default).
+    Cure: the pass `large-avgpool`, whose matrix products stay on the AI Core and give the same averages. Where they
+    stand for an adaptive pooling they are only near it: export that as it is, and `adaptive-avgpool` averages its true
+    windows (`fastscnn-opt export CHECKPOINT` does so by default).
     """
     for node in graph.nodes:
         if node.op_type != "AveragePool" or node.domain not in DEFAULT_DOMAINS:
@@ -53,11 +54,13 @@ def average_pool(graph: Graph) -> Iterator[Problem]:
         if max(strides, default=1) > LARGEST_POOL_STRIDE:
             reasons.append(f"its stride is {_times(strides)} (at most {LARGEST_POOL_STRIDE})")
         if reasons:
-            yield Problem(
-                label(node),
-                f"leaves the AI Core between two TransposeD, since {' and '.join(reasons)}",
-                f"export the model with its adaptive pooling kept, then {_ADAPTIVE_LOWERED}",
-            )
+            message = f"leaves the AI Core between two TransposeD, since {' and '.join(reasons)}"
+            shape = graph.shape(node.input[0]) or ()
+            if len(shape) == 4 and None not in shape[2:]:
+                cure = "turn it into matrix products with the pass `large-avgpool`"
+                yield Problem(label(node), message, cure, "large-avgpool")
+            else:
+                yield Problem(label(node), message, "export the model for images of a fixed size, and lint it again")
 
 
 @rule("A102", Severity.ERROR, "operator that atc has no parser for")

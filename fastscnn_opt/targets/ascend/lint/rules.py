@@ -43,7 +43,7 @@ STOCK = WhiteLists(
 )
 """What ``five_2_four.py`` and ``four_2_five.py`` of CANN 5.0.2 list as they are installed."""
 
-_ORDER = ("static-batch", "adaptive-avgpool", "drop-outputs", "simplify", "fp16-output")
+_ORDER = ("static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "simplify", "fp16-output")
 """Order of the passes in a cure: shapes are fixed first, and what is dropped needs no further work."""
 
 

@@ -100,8 +100,8 @@ def _others(rest: Rest) -> Iterator[Finding]:
         yield Finding(
             f"{len(transposes)} TransposeD",
             tuple(transposes),
-            "they stand around operators that leave the AI Core, where `adaptive-avgpool` replaces the pooling, or are "
-            "Transpose nodes of the model, which no pass removes",
+            "they stand around operators that leave the AI Core, where `adaptive-avgpool` and `large-avgpool` replace "
+            "pooling, or are Transpose nodes of the model, which no pass removes",
         )
 
 

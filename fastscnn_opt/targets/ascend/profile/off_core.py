@@ -74,8 +74,8 @@ _OFF_CORE: tuple[tuple[str, Callable[[Operator], bool], str, str], ...] = (
     (
         "average pooling that leaves the AI Core",
         _is_average_pool,
-        "export the model with its adaptive pooling kept, and lower it to matrix products with `adaptive-avgpool`",
-        "adaptive-avgpool",
+        "turn adaptive pooling into matrix products with `adaptive-avgpool`, an AveragePool with `large-avgpool`",
+        "adaptive-avgpool,large-avgpool",
     ),
     (
         "ArgMax that leaves the AI Core",

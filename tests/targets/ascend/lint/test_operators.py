@@ -37,7 +37,14 @@ def test_the_cure_of_an_average_pool_names_the_pass(graph):
     model = graph("g (float[1,8,32,64] x) => (float[1,8,1,1] y) { y = AveragePool<kernel_shape=[32,64]>(x) }")
     (finding,) = average_pool.findings(model)
     assert "2048 elements" in finding.problem.message
-    assert "`adaptive-avgpool`" in finding.problem.cure
+    assert finding.problem.passes == "large-avgpool"
+
+
+def test_an_average_pool_of_unknown_size_has_no_pass(graph):
+    model = graph("g (float[1,8,H,64] x) => (float[1,8,h,1] y) { y = AveragePool<kernel_shape=[32,64]>(x) }")
+    (finding,) = average_pool.findings(model)
+    assert finding.problem.passes == ""
+    assert "fixed size" in finding.problem.cure
 
 
 def test_adaptive_pooling_of_another_domain_has_no_parser(graph):

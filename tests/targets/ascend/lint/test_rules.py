@@ -44,6 +44,13 @@ def test_the_fix_pipeline_of_the_raw_export_is_the_cure(exported):
     assert lint(rewritten(exported, pipeline)) == []
 
 
+def test_the_fix_pipeline_of_the_recipes_file_is_the_cure(exported):
+    recipe = rewritten(exported, "adaptive-avgpool{lower=avgpool}")
+    pipeline = fix_pipeline(lint(recipe))
+    assert pipeline == "large-avgpool,drop-outputs,fp16-output"
+    assert lint(rewritten(recipe, pipeline)) == []
+
+
 # No pixel of this network's resizes falls exactly between two, so half-down is the same as half-up.
 @pytest.mark.parametrize(("rounding", "clean"), [("half-up", True), ("half-down", True), ("floor", False)])
 def test_only_nearest_that_rounds_is_what_the_device_runs(exported, rounding, clean):
