@@ -22,9 +22,7 @@ def files(tiny_model, tmp_path):
 def test_the_text_names_every_change(files, capsys):
     assert run(["diff", *files]) == 0
     assert capsys.readouterr().out == (
-        "nodes: 2 changed\n"
-        "  ~ shrink (Resize): mode linear -> nearest\n"
-        "  ~ enlarge (Resize): mode linear -> nearest\n"
+        "nodes: 2 changed\n  ~ shrink (Resize): mode linear -> nearest\n  ~ enlarge (Resize): mode linear -> nearest\n"
     )
 
 
