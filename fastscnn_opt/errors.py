@@ -70,6 +70,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}; {hint}"
 
 
+def printable(text: str) -> str:
+    """Return `text`, such as a name from a model, on one line and without characters that control a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 _CURES = {
     errno.ENOSPC: "free some space there, or choose another disk",
     errno.EDQUOT: "free some space there, or choose another disk",

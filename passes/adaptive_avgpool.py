@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import onnx_graphsurgeon as gs
 
+_FIXED = ("AveragePool", "GlobalAveragePool")
+
 _WRITTEN_OUT = "written_out"
 """Domain of the one node that stands for a pooling that the exporter wrote out, until it is lowered."""
 
@@ -79,6 +81,8 @@ class AdaptiveAvgPool(Pass):
         for node in list(graph.nodes):
             bins = _bins(node)
             if bins is None:
+                if node.op in _FIXED and node.domain in DEFAULT_DOMAINS:
+                    yield Skip(node, f"is {node.op}, whose windows are fixed, so nothing adaptive is left to lower")
                 continue
             what = self._lower(node, bins, products)
             if isinstance(what, Skip):

@@ -61,6 +61,9 @@ class Simplify(Pass):
         _graft(graph, gs.import_onnx(simplified))
         counts = _difference(_inventory(before), _inventory(simplified))
         yield Change("graph", counts) if counts else Skip("graph", "nothing to simplify")
+        for node in graph.nodes:
+            if node.op == ADAPTIVE_POOL or node.domain not in DEFAULT_DOMAINS:
+                yield Skip(node, "is no operator of ONNX, so onnx-simplifier does not look into it")
 
     def _fixed_point(self, model: onnx.ModelProto) -> onnx.ModelProto:
         for _ in range(_MOST_ROUNDS):

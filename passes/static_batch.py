@@ -56,6 +56,9 @@ class StaticBatch(Pass):
             The inputs disagree about the batch, or a node mixes it with something else.
         """
         inputs = [tensor for tensor in graph.inputs if len(tensor.shape or ()) >= 2]
+        for tensor in graph.inputs:
+            if len(tensor.shape or ()) < 2:
+                yield Skip(tensor, "has fewer than two dimensions, so it carries no batch")
         old = _old_batch(inputs)
         if all(tensor.shape[0] == self.n for tensor in inputs):
             for tensor in inputs:

@@ -18,14 +18,23 @@ def command(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Name every node; without it, nodes of which the same is to be said share a line."),
+    ] = False,
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Apply named passes to a model and verify each one."""
+    """Apply named passes to a model and verify each one.
+
+    With --dry-run nothing is written or verified: for each pass, run on what the passes before it make, it is said what
+    it would change, and what it looked at and leaves alone, with the reason.
+    """
     from fastscnn_opt.model import check_place, load_model, save_model
     from fastscnn_opt.rewriting.instruments import Dump, Progress
     from fastscnn_opt.rewriting.manager import PassManager
     from fastscnn_opt.rewriting.pipeline import read_pipeline
+    from fastscnn_opt.rewriting.summary import describe_plan
 
     if output is None and not dry_run:
         raise typer.BadParameter("give -o OUT, or --dry-run to write nothing", param_hint="-o")
@@ -39,5 +48,10 @@ def command(
     if form is Format.JSON:
         print_json(result.to_json())
         return
-    typer.echo(result.summary())
-    typer.echo(f"{'would write' if dry_run else 'wrote'} {output}" if output else "nothing was written (--dry-run)")
+    if not dry_run:
+        typer.echo(result.summary(everything=everything))
+        typer.echo(f"wrote {output}")
+        return
+    for line in describe_plan(result.steps, everything=everything):
+        typer.echo(line)
+    typer.echo(f"{result.nodes_before} -> {result.nodes_after} nodes; nothing was written (--dry-run)")

@@ -1,16 +1,18 @@
-"""The verb `explain`: the manual of a pass."""
+"""The verb `explain`: the manual of a pass, or what it would do to a model."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
-from fastscnn_opt.errors import PipelineError, unknown
 from fastscnn_opt.rewriting.contract import Contract
-from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
+
+if TYPE_CHECKING:
+    from fastscnn_opt.rewriting.contract import Pass
 
 PROMISES = {
     Contract.EXACT: "exact: the same function up to the order of float sums; checked on every run",
@@ -19,21 +21,74 @@ PROMISES = {
 }
 
 
+def _names(incomplete: str) -> list[str]:
+    """Return the pass names that the shell may complete `incomplete` to."""
+    from fastscnn_opt.rewriting.registry import entry_points
+
+    return [name for name in entry_points() if name.startswith(incomplete)]
+
+
 def command(
-    name: Annotated[str, typer.Argument(metavar="PASS", help="The name of a pass, as `passes` lists it.")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            metavar="PASS", help="A pass as `passes` lists it, with options if need be.", autocompletion=_names
+        ),
+    ],
+    model: Annotated[
+        Path | None, typer.Argument(help="Say what the pass would do to this ONNX model.", show_default=False)
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Name every node; without it, nodes of which the same is to be said share a line."),
+    ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Print the manual of a pass."""
-    if name not in entry_points():
-        raise PipelineError(unknown("pass", name, entry_points()))
-    cls = pass_class(name)
+    """Print the manual of a pass, or say what it would do to a model.
+
+    With a model, such as in `explain 'resize-nearest{only=head}' model.onnx`, it is said what the pass would change,
+    and what it looked at and leaves alone, with the reason. Nothing is written.
+    """
+    from fastscnn_opt.errors import PipelineError
+    from fastscnn_opt.rewriting.pipeline import parse, read_pipeline
+    from fastscnn_opt.rewriting.registry import build_pipeline, pass_class
+
+    text = read_pipeline(text)
+    named = parse(text)
+    if len(named) != 1:
+        raise PipelineError(f"{text!r} names {len(named)} passes; explain takes one, and apply --dry-run several")
+    if named[0].options or model is not None:
+        build_pipeline(text)
+    cls = pass_class(named[0].name)
+    if model is not None:
+        _explain_on(model, text, everything=everything, form=form)
+    else:
+        _print_manual(cls, form)
+
+
+def _explain_on(model: Path, text: str, *, everything: bool, form: Format) -> None:
+    from fastscnn_opt.model import load_model
+    from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.rewriting.summary import describe_plan
+
+    result = PassManager(text, verify=False).run(load_model(model))
+    if form is Format.JSON:
+        print_json(result.steps[0].to_json())
+        return
+    for line in describe_plan(result.steps, everything=everything):
+        typer.echo(line)
+
+
+def _print_manual(cls: type[Pass], form: Format) -> None:
+    from fastscnn_opt.rewriting.registry import options_of
+
     manual = inspect.getdoc(cls) or ""
     options = options_of(cls)
     if form is Format.JSON:
         described = [{"name": o.name, "type": o.type, "default": o.default} for o in options]
-        print_json({"name": name, "contract": str(cls.contract), "manual": manual, "options": described})
+        print_json({"name": cls.name, "contract": str(cls.contract), "manual": manual, "options": described})
         return
-    typer.echo(f"{name}\n\n{manual}\n\nContract: {PROMISES[cls.contract]}.")
+    typer.echo(f"{cls.name}\n\n{manual}\n\nContract: {PROMISES[cls.contract]}.")
     for option in options:
         default = "required" if option.default is None else f"default {option.default or 'none'}"
         typer.echo(f"  {option.name}: {option.type} ({default})")

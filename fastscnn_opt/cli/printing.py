@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastscnn_opt.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -80,7 +82,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
 def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
     del title
     lines = [[column.heading for column in columns], ["---:" if column.figures else "---" for column in columns], *rows]
-    return "\n".join("| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(printable(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _csv(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
@@ -121,7 +123,7 @@ def _rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) 
 
     table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
-        longest = max(len(_one_line(cell)) for cell in (column.heading, *(row[index] for row in rows)))
+        longest = max(len(printable(cell)) for cell in (column.heading, *(row[index] for row in rows)))
         table.add_column(
             column.heading,
             justify="right" if column.figures else "left",
@@ -130,18 +132,13 @@ def _rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) 
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(_one_line(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # A pipe or a file has no width: nothing is folded there, so that `grep` and `diff` see whole rows. A terminal that
     # is too narrow breaks the lines by itself, which can still be read; figures cut to "1..." cannot.
     endless = Console(width=10_000)
     needed = Measurement.get(endless, endless.options, table).minimum
     width = max(Console(file=sys.stdout).width, needed) if sys.stdout.isatty() else 240
     Console(file=sys.stdout, highlight=False, width=width).print(table)
-
-
-def _one_line(text: str) -> str:
-    """Keep control characters of a name out of terminals and tables."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 @contextmanager

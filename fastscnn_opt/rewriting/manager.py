@@ -11,6 +11,7 @@ from fastscnn_opt.model import check_model, infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
 from fastscnn_opt.rewriting.instruments import Instrument, Timing
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of
+from fastscnn_opt.rewriting.summary import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,19 +95,19 @@ class Result:
             "nodes_after": self.nodes_after,
         }
 
-    def summary(self) -> str:
-        """Return the result in words: per pass its changes, skips with reasons, seconds and verification."""
-        lines = [line for step in self.steps for line in _describe(step)]
+    def summary(self, *, everything: bool = False) -> str:
+        """Return the result in words: per pass its changes, skips with reasons, seconds and verification.
+
+        Nodes of which the same is to be said share a line, unless `everything` is asked for.
+        """
+        lines = describe(self.steps, everything=everything)
         return "\n".join([*lines, f"{self.nodes_before} -> {self.nodes_after} nodes"])
 
+    def _repr_html_(self) -> str:
+        """Show the result as a table in a notebook."""
+        from fastscnn_opt.rewriting.summary import html_table
 
-def _describe(step: PassReport) -> list[str]:
-    checks = {True: "kept", None: "not judged by numbers" if step.contract is Contract.LOSSY else "not checked"}
-    figure = "" if step.max_abs_diff is None else f", largest deviation {step.max_abs_diff:.3g}"
-    head = f"{step.text}: {step.contract} ({checks.get(step.verified, 'broken')}{figure}), {step.seconds:.2f} s"
-    changes = [f"  changed {change.node}: {change.what}" for change in step.changes]
-    skips = [f"  left {skip.node}: {skip.why}" for skip in step.skips]
-    return [head, *(changes or ["  nothing changed"]), *skips]
+        return html_table(self)
 
 
 class PassManager:

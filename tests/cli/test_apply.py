@@ -48,7 +48,34 @@ def test_json_goes_to_stdout_alone_in_the_documented_shape(model_file, tmp_path,
 def test_a_dry_run_writes_nothing(model_file, tmp_path, capsys):
     assert apply(model_file, "--passes", "fp16-output", "-o", tmp_path / "out.onnx", "--dry-run") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
-    assert "changed output1" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "fp16-output: rounding; would change 1, leaves 0\n"
+        "  would change output1: float32 -> float16\n"
+        "4 -> 5 nodes; nothing was written (--dry-run)\n"
+    )
+
+
+def test_a_dry_run_says_why_a_node_is_left_after_the_passes_before(model_file, capsys):
+    assert apply(model_file, "--passes", "resize-nearest{only=head},resize-nearest,fp16-output", "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "  would change enlarge: linear -> nearest, round_prefer_ceil",
+        "  leaves shrink: not selected by only=head",
+    ]
+    assert "  leaves enlarge: mode is nearest, not linear" in lines
+
+
+def test_a_dry_run_in_json_has_the_reasons_and_is_not_verified(model_file, tmp_path, capsys):
+    assert apply(model_file, "--passes", "resize-nearest{only=head}", "--dry-run", "--format", "json") == 0
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert step["skips"] == [{"node": "shrink", "why": "not selected by only=head"}]
+    assert (step["verified"], step["max_abs_diff"]) == (None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_dry_run_dumps_nothing(model_file, tmp_path):
+    assert apply(model_file, "--passes", "fp16-output", "--dry-run", "--dump", tmp_path / "dump") == 0
+    assert not (tmp_path / "dump").exists()
 
 
 def test_dumps_are_written_per_pass(model_file, tmp_path):

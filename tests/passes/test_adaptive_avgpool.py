@@ -150,9 +150,12 @@ def test_a_native_node_can_be_lowered_further(rewrite, run, image):
 
 
 def test_other_poolings_are_left_alone(parse, rewrite):
-    model = parse("g (float[1,2,8,8] x) => (float[1,2,1,1] y) { y = GlobalAveragePool(x) }")
+    model = parse("g (float[1,2,8,8] x) => (float[1,2,1,1] y) { [pool] y = GlobalAveragePool(x) }")
     result = rewrite(model, "adaptive-avgpool")
     assert result.steps[0].changes == []
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
+        ("pool", "is GlobalAveragePool, whose windows are fixed, so nothing adaptive is left to lower")
+    ]
     assert operators(result.model) == ["GlobalAveragePool"]
 
 

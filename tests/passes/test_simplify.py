@@ -78,6 +78,13 @@ def test_adaptive_pooling_of_any_domain_survives(segmenter, rewrite, first):
     assert after.opset_import == before.opset_import
 
 
+def test_operators_that_onnx_does_not_have_are_reported(segmenter, rewrite):
+    skips = {skip.node: skip.why for skip in rewrite(segmenter, "simplify").steps[0].skips}
+    assert skips == dict.fromkeys(
+        ("pool1", "pool3"), "is no operator of ONNX, so onnx-simplifier does not look into it"
+    )
+
+
 def test_a_simple_graph_is_left_alone(parse, rewrite):
     model = parse("g (float[2] x) => (float[2] y) { [relu] y = Relu(x) }")
     result = rewrite(model, "simplify")

@@ -136,6 +136,15 @@ def test_a_batch_that_is_there_already_is_left_alone(segmenter, rewrite):
     assert result.model.SerializeToString() == segmenter.SerializeToString()
 
 
+def test_an_input_that_carries_no_batch_is_reported(parse, rewrite):
+    model = parse("g (float[2,4] x, float[4] shift) => (float[2,4] y) { [add] y = Add(x, shift) }")
+    result = rewrite(model, "static-batch{n=3}")
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
+        ("shift", "has fewer than two dimensions, so it carries no batch")
+    ]
+    assert changes(result) == dict.fromkeys(("x", "y"), "batch 2 -> 3")
+
+
 @pytest.mark.parametrize("target", ["1, -1", "0, -1", "-1, 24", "1, 24", "1, 2, 12", "0, 0, -1", "1, 1, 24"])
 def test_reshape_keeps_one_row_per_image(parse, check, target):
     check(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastscnn_opt.errors import printable
+
 
 @dataclass(frozen=True)
 class Item:
@@ -173,26 +175,23 @@ def _group_lines(heading: str, group: Group, limit: int | None) -> list[Line]:
 
 def _describe(entry: Item | Difference) -> str:
     if isinstance(entry, Item):
-        return f"{_clean(entry.name)} ({_clean(entry.what)})"
-    name = _clean(entry.name) + (f" (now {_clean(entry.renamed)})" if entry.renamed else "")
-    name += f" ({_clean(entry.what)})" if entry.what else ""
+        return f"{printable(entry.name)} ({printable(entry.what)})"
+    name = printable(entry.name) + (f" (now {printable(entry.renamed)})" if entry.renamed else "")
+    name += f" ({printable(entry.what)})" if entry.what else ""
     largest = f", largest difference {entry.max_abs_diff:.6g}" if entry.max_abs_diff is not None else ""
     if entry.before == entry.after:
-        return f"{name}: {_clean(entry.field)}{largest or ' differ'} ({_shown(entry.before)})"
+        return f"{name}: {printable(entry.field)}{largest or ' differ'} ({_shown(entry.before)})"
     change = f"{_shown(entry.before)} -> {_shown(entry.after)}{largest}"
     return (
-        f"{name}: {change}" if entry.field == "value" and not entry.kind else f"{name}: {_clean(entry.field)} {change}"
+        f"{name}: {change}"
+        if entry.field == "value" and not entry.kind
+        else f"{name}: {printable(entry.field)} {change}"
     )
 
 
 def _shown(value: Any) -> str:
-    text = "none" if value is None else _clean(str(value))
+    text = "none" if value is None else printable(str(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def _clean(text: str) -> str:
-    """Keep control characters of a name out of terminals."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _group_json(group: Group, name: str, what: str) -> dict[str, Any]:
