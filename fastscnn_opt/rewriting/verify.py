@@ -79,7 +79,7 @@ class Verification(Instrument):
             raise _breach(
                 item, f"the graph after it does not run: {error}", before, after, feeds, self._reproducers
             ) from error
-        report.max_abs_diff, problem = _compare(item, expected, actual, after)
+        report.max_abs_diff, problem = compare(expected, actual, after, item.promise(), item.tolerance)
         if problem:
             raise _breach(item, problem, before, after, feeds, self._reproducers)
         report.verified = None if item.promise() is Contract.LOSSY else True
@@ -184,10 +184,17 @@ class _Deviation:
     allowed: float
 
 
-def _compare(
-    item: Pass, expected: dict[str, Tensor], actual: dict[str, Tensor], after: onnx.ModelProto
+def compare(
+    expected: dict[str, Tensor],
+    actual: dict[str, Tensor],
+    after: onnx.ModelProto,
+    promise: Contract = Contract.LOSSY,
+    tolerance: float = 0.0,
 ) -> tuple[float, str]:
-    """Return the largest deviation over the outputs, and what is wrong ("" if the promise was kept)."""
+    """Return the largest deviation over the outputs, and what is wrong ("" if the promise was kept).
+
+    The deviation is infinite where names, shapes or kinds differ. `tolerance` is that of a rounding promise.
+    """
     if list(expected) != list(actual):
         return float("inf"), f"outputs {list(expected)} were expected, the graph has {list(actual)}"
     declared = {output.name: output.type.tensor_type.shape for output in after.graph.output}
@@ -196,13 +203,14 @@ def _compare(
         problem = _form_problem(name, _values(value), _values(actual[name]), declared[name])
         if problem:
             return float("inf"), problem
-        deviation = _deviation(value, _values(actual[name]), _relative_tolerance(item, value))
+        relative = _relative_tolerance(value, tolerance if promise is Contract.ROUNDING else EXACT_TOLERANCE)
+        deviation = _deviation(value, _values(actual[name]), relative)
         worst = max(worst, deviation.size)
-        if item.promise() is not Contract.LOSSY and not deviation.size <= deviation.allowed:
+        if promise is not Contract.LOSSY and not deviation.size <= deviation.allowed:
             where = ", ".join(map(str, deviation.place))
             return worst, (
                 f"output {name!r} deviates by {deviation.size:.6g} at [{where}], and {deviation.allowed:.3g} is "
-                f"allowed by its contract ({item.promise()})"
+                f"allowed by its contract ({promise})"
             )
     return worst, ""
 
@@ -211,11 +219,11 @@ def _values(tensor: Tensor) -> NDArray[Any]:
     return tensor.values if isinstance(tensor, Labels) else tensor
 
 
-def _relative_tolerance(item: Pass, expected: Tensor) -> float:
-    """Return the tolerance of the contract; in a narrow type both values may have been rounded to the next number."""
+def _relative_tolerance(expected: Tensor, promised: float) -> float:
+    """Return the tolerance promised; in a narrow type both values may have been rounded to the next number."""
     floats = expected.logits if isinstance(expected, Labels) else expected
     rounding = 2 * float(np.finfo(floats.dtype.name).eps) if np.issubdtype(floats.dtype, np.floating) else 0.0
-    return max(item.tolerance if item.promise() is Contract.ROUNDING else EXACT_TOLERANCE, rounding)
+    return max(promised, rounding)
 
 
 def _form_problem(name: str, expected: NDArray[Any], actual: NDArray[Any], declared: onnx.TensorShapeProto) -> str:

@@ -1,0 +1,152 @@
+"""Runs a pass with some of its changes only, to find out which of them does what.
+
+No pass has to know about this. One that has an option for it is given the option; of any other, the nodes that it
+shall leave alone are disguised as an operator that no pass knows, and uncovered when it is done.
+"""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.model import fingerprint
+from fastscnn_opt.rewriting.contract import Contract, Feeds, Pass, Runner, Step, Tensor
+from fastscnn_opt.rewriting.manager import PassReport, run_pass
+from fastscnn_opt.rewriting.registry import text_of
+from fastscnn_opt.rewriting.select import Select
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    import onnx
+    import onnx_graphsurgeon as gs
+
+    _Way = Callable[[Pass, Sequence[str], Sequence[str]], Pass]
+    """Makes, of a pass, one that changes the nodes named first and leaves those named second alone."""
+
+_DISGUISE = "Hidden"
+_DISGUISE_DOMAIN = "fastscnn_opt.hidden"
+
+
+@dataclass(frozen=True)
+class Hiding(Pass):
+    """The pass `item`, which does not see the nodes called `hidden`."""
+
+    name: ClassVar[str] = "hiding"
+    contract: ClassVar[Contract] = Contract.LOSSY
+
+    item: Pass
+    hidden: frozenset[str]
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Run the pass while the hidden nodes are disguised."""
+        disguised = [(node, node.op, node.domain, node.attrs) for node in graph.nodes if node.name in self.hidden]
+        for node, *_ in disguised:
+            node.op, node.domain, node.attrs = _DISGUISE, _DISGUISE_DOMAIN, {}
+        yield from self.item.rewrite(graph)
+        for node, operator, domain, attributes in disguised:
+            node.op, node.domain, node.attrs = operator, domain, attributes
+
+    def promise(self) -> Contract:
+        """Return the promise of the pass."""
+        return self.item.promise()
+
+    def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
+        """Return what the pass expects."""
+        return self.item.expected(before, feeds)
+
+
+def _by_only(item: Pass, chosen: Sequence[str], others: Sequence[str]) -> Pass:
+    del others
+    return _with_option(item, "only", Select("|".join(map(glob.escape, chosen))))
+
+
+def _by_keep(item: Pass, chosen: Sequence[str], others: Sequence[str]) -> Pass:
+    del chosen
+    return _with_option(item, "keep", (*getattr(item, "keep", ()), *map(glob.escape, others)))
+
+
+def _by_hiding(item: Pass, chosen: Sequence[str], others: Sequence[str]) -> Pass:
+    del chosen
+    return Hiding(item, frozenset(others))
+
+
+def _with_option(item: Pass, name: str, value: Any) -> Pass:
+    """Return `item` with an option set. Raises PassError if it has none that takes such a value."""
+    options = {field.name for field in fields(item)}  # type: ignore[arg-type]  # every pass is a dataclass
+    if name not in options or not isinstance(getattr(item, name), type(value)):
+        raise PassError(f"{item.name} has no option {name} that takes names")
+    return replace(item, **{name: value})  # type: ignore[type-var]  # every pass is a dataclass
+
+
+class Divisible:
+    """A pass whose changes to `model` can be made one by one.
+
+    Attributes
+    ----------
+    nodes
+        The nodes that the whole pass changes, in the order in which it reports them, and what it does to each.
+    has_option
+        Whether an option of the pass chooses among them, so that `restricted` has a pipeline text.
+
+    Raises
+    ------
+    PassError
+        The changes cannot be told apart; the message says why.
+    """
+
+    def __init__(self, item: Pass, model: onnx.ModelProto) -> None:
+        self.item = item
+        self._model = model
+        whole, report = _run(item, model)
+        self.nodes: dict[str, str] = {}
+        for change in report.changes:
+            self.nodes.setdefault(change.node, change.what)
+        self._restrict = self._find_way(fingerprint(whole)) if len(self.nodes) > 1 else _by_hiding
+        self.has_option = self._restrict is not _by_hiding
+
+    def restricted(self, chosen: Collection[str]) -> Pass:
+        """Return the pass that changes these nodes alone."""
+        names = [name for name in self.nodes if name in chosen]
+        return self._restrict(self.item, names, [name for name in self.nodes if name not in chosen])
+
+    def run(self, chosen: Collection[str]) -> onnx.ModelProto:
+        """Change these nodes alone and return the graph. Raises PassError if others come with them, or some do not."""
+        if not chosen:
+            return self._model
+        after, report = _run(self.restricted(chosen), self._model)
+        changed = {change.node for change in report.changes}
+        if changed != set(chosen):
+            raise PassError(
+                f"the changes of {text_of(self.item)} depend on each other: asked to change {_listed(chosen)} alone, "
+                f"it changed {_listed(changed) or 'nothing'}"
+            )
+        return after
+
+    def _find_way(self, whole: str) -> _Way:
+        """Return the first way that gives the whole pass for all nodes, and changes one node when asked for one."""
+        problem: PassError | None = None
+        for way in (_by_only, _by_keep, _by_hiding):
+            self._restrict = way
+            try:
+                if fingerprint(self.run(list(self.nodes))) == whole:
+                    self.run([next(iter(self.nodes))])
+                    return way
+            except PassError as error:
+                problem = error
+        raise PassError(
+            f"{text_of(self.item)} cannot be held to some of its changes: it has no option only or keep for nodes, "
+            f"and hiding nodes from it does not work ({problem})"
+        )
+
+
+def _run(item: Pass, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassReport]:
+    original = item.item if isinstance(item, Hiding) else item
+    report = PassReport(original.name, text_of(original), item.promise())
+    return run_pass(item, model, report), report
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))

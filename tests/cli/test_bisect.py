@@ -1,0 +1,294 @@
+"""The verb `bisect`, from the outside, with plug-in passes that promise more than they keep."""
+
+import json
+import sys
+import textwrap
+from math import log2
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from fastscnn_opt.cli.main import run
+
+HEIGHT, WIDTH, LEVELS = 24, 48, (0, 80, 160, 240)
+
+PLUGIN = '''
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    import numpy as np
+    import onnx_graphsurgeon as gs
+
+    from fastscnn_opt import Change, Contract, Pass
+
+
+    def insert_behind(graph, node, op, name, constants=(), **attrs):
+        """Let a new node work on what `node` gives."""
+        result, inner = node.outputs[0], gs.Variable(name + "_in", dtype=np.float32)
+        node.outputs = [inner]
+        inputs = [inner, *(gs.Constant(f"{name}_{i}", np.array(c, np.int64)) for i, c in enumerate(constants))]
+        graph.nodes.append(gs.Node(op, name=name, inputs=inputs, outputs=[result], attrs=attrs))
+
+
+    @dataclass(frozen=True)
+    class Touch(Pass):
+        """Append a node that does nothing."""
+
+        name: ClassVar[str] = "touch"
+        contract: ClassVar[Contract] = Contract.EXACT
+        n: int = 0
+
+        def rewrite(self, graph):
+            insert_behind(graph, graph.outputs[0].inputs[0], "Identity", f"touch{self.n}")
+            yield Change(f"touch{self.n}", "appended")
+
+
+    @dataclass(frozen=True)
+    class Shift(Pass):
+        """Off by one pixel, though it promises to be exact."""
+
+        name: ClassVar[str] = "shift"
+        contract: ClassVar[Contract] = Contract.EXACT
+
+        def rewrite(self, graph):
+            conv = next(node for node in graph.nodes if node.op == "Conv")
+            insert_behind(graph, conv, "Pad", "shifted", [[0, 0, 0, 1, 0, 0, 0, -1]], mode="edge")
+            yield Change(conv, "optimised")
+
+
+    @dataclass(frozen=True)
+    class Subtract(Pass):
+        """Add(x, c) becomes Sub(x, c): right where c is 0, and wrong elsewhere, though it promises to be exact."""
+
+        name: ClassVar[str] = "subtract"
+        contract: ClassVar[Contract] = Contract.EXACT
+
+        def rewrite(self, graph):
+            for node in graph.nodes:
+                if node.op == "Add":
+                    node.op = "Sub"
+                    yield Change(node, "Add -> Sub")
+
+
+    @dataclass(frozen=True)
+    class Break(Pass):
+        """Give the graph a node that no engine can run."""
+
+        name: ClassVar[str] = "break"
+        contract: ClassVar[Contract] = Contract.EXACT
+
+        def rewrite(self, graph):
+            insert_behind(graph, graph.outputs[0].inputs[0], "Unheard", "broken")
+            graph.nodes[-1].domain = "nowhere"
+            yield Change("broken", "appended")
+'''
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A network that tells four grey levels apart without a mistake, images of them, and the plug-in."""
+    folder = tmp_path_factory.mktemp("bisect")
+    _write_model(folder / "net.onnx")
+    _write_images(folder / "tree")
+    info = folder / "plugins" / "misleading-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "plugins" / "misleading_passes.py").write_text(textwrap.dedent(PLUGIN))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misleading\nVersion: 1.0\n")
+    entries = "".join(
+        f"{name.lower()} = misleading_passes:{name}\n" for name in ("Touch", "Shift", "Subtract", "Break")
+    )
+    (info / "entry_points.txt").write_text(f"[fastscnn_opt.passes]\n{entries}")
+    return folder
+
+
+def _write_model(file) -> None:
+    """The logit of class k is 2 c x - c^2 for its grey level c, so the largest is that of the nearest level."""
+    levels = (np.array(LEVELS, np.float32) / 255 - 0.485) / 0.229
+    weights, bias = np.zeros((19, 3, 1, 1), np.float32), np.full(19, -1000, np.float32)
+    weights[: len(levels), 0, 0, 0], bias[: len(levels)] = 2 * levels, -(levels**2)
+    offsets = np.zeros((6, 19, 1, 1), np.float32)
+    offsets[3, 2] = 3.0
+    bias -= offsets.sum(axis=(0, 2, 3))
+    adds = "".join(f"[add{i}] t{i + 1} = Add(t{i}, c{i}) " for i in range(6))
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 13]> net (float[1,3,{HEIGHT},{WIDTH}] image) => '
+        f"(float[1,19,{HEIGHT},{WIDTH}] t6) {{ [conv] t0 = Conv(image, w, b) {adds} }}"
+    )
+    constants = {"w": weights, "b": bias, **{f"c{i}": offsets[i] for i in range(6)}}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    onnx.save(model, file)
+
+
+def _write_images(root) -> None:
+    labels = np.random.default_rng(5).integers(0, len(LEVELS), (2, HEIGHT // 4, WIDTH // 4)).repeat(4, 1).repeat(4, 2)
+    for part, suffix in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelTrainIds")):
+        city = root / part / "val" / "town"
+        city.mkdir(parents=True)
+        for index, label in enumerate(labels):
+            values = np.array(LEVELS)[label][..., None].repeat(3, 2) if part == "leftImg8bit" else label
+            Image.fromarray(values.astype(np.uint8)).save(city / f"town_00000{index}_000000_{suffix}.png")
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    monkeypatch.syspath_prepend(str(place / "plugins"))
+    monkeypatch.setenv("PYTHONPATH", str(place / "plugins"))
+    yield place
+    sys.modules.pop("misleading_passes", None)
+
+
+def bisected(capsys, here, passes, *arguments) -> dict:
+    words = ["bisect", here / "net.onnx", "--passes", passes, *arguments, "--format", "json"]
+    assert run([*map(str, words)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def failed(capsys, *arguments, code=1) -> str:
+    assert run(["bisect", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def six(culprit: str, number: int) -> str:
+    """Return a pipeline of six passes with the culprit at a place; the others all change the graph and are right."""
+    others = [f"touch{{n={index}}}" for index in range(1, 6)]
+    return ",".join([*others[: number - 1], culprit, *others[number - 1 :]])
+
+
+def data_of(here):
+    return "--data", here / "tree"
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("culprit", ["shift", "subtract"])
+def test_a_pass_that_is_silently_wrong_is_named_with_few_evaluations(culprit, number, here, capsys):
+    found = bisected(capsys, here, six(culprit, number), "--max-diff", 0.01)
+    assert (found["culprit"]["number"], found["culprit"]["pass"]) == (number, culprit)
+    assert found["evaluations"]["passes"] <= log2(6) + 2
+    assert found["avoiding"]["passes"] == ",".join(f"touch{{n={index}}}" for index in range(1, 6))
+    assert (found["avoiding"]["breaks"], found["avoiding"]["loss"]) == (False, 0)
+
+
+def test_a_loss_of_accuracy_is_traced_to_pass_and_node(here, capsys):
+    found = bisected(capsys, here, six("subtract", 4), "--max-drop", 1, "--nodes", *data_of(here))
+    assert (found["culprit"]["number"], found["nodes"]["sets"]) == (4, [["add3"]])
+    assert [change["node"] for change in found["nodes"]["changes"]] == [f"add{index}" for index in range(6)]
+    assert found["evaluations"]["passes"] <= log2(6) + 2, "the model itself included"
+    assert found["culprit"]["loss"] > 1
+    assert found["steps"][0] == {
+        "stage": "passes", "what": "before the first pass", "breaks": False, "loss": 0.0, "reason": "",
+    }  # fmt: skip
+
+
+def test_one_pixel_is_seen_in_the_accuracy(here, capsys):
+    found = bisected(capsys, here, six("shift", 2), "--max-drop", 1, "--nodes", *data_of(here))
+    assert (found["culprit"]["number"], found["nodes"]["sets"]) == (2, [["conv"]])
+    assert found["measure"] == "mIoU_drop"
+    assert found["culprit"]["loss"] == pytest.approx(loss_of_a_pixel(here), abs=1e-6)
+
+
+def loss_of_a_pixel(here) -> float:
+    """Return 100 minus the mIoU of the labels shifted to the right by one pixel, counted in plain numpy."""
+    files = sorted((here / "tree" / "gtFine").rglob("*.png"))
+    label = np.stack([np.array(Image.open(file)) for file in files])
+    shifted = np.concatenate([label[..., :1], label[..., :-1]], axis=-1)
+    ious = [((label == k) & (shifted == k)).sum() / ((label == k) | (shifted == k)).sum() for k in range(len(LEVELS))]
+    return 100 * (1 - float(np.mean(ious)))
+
+
+@pytest.mark.usefixtures("here")
+def test_the_pipeline_that_avoids_some_nodes_can_be_pasted(capsys, tmp_path):
+    """Three Resize nodes, of which the last two alone move edges; the first works on an even picture."""
+    scales = {"twice": [1, 1, 2, 2], "half": [1, 1, 0.5, 0.5]}
+    linear = 'mode = "linear", coordinate_transformation_mode = "align_corners"'
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 13]> net (float[1,3,{HEIGHT},{WIDTH}] image) => '
+        f"(float[1,3,{HEIGHT},{WIDTH}] y) {{ even = Mul(image, zero) "
+        f"[r1] e = Resize<{linear}>(even, , half) [r2] f = Resize<{linear}>(e, , twice) "
+        f"[r3] g = Resize<{linear}>(image, , half) [r4] h = Resize<{linear}>(g, , twice) y = Add(f, h) }}"
+    )
+    arrays = {"zero": np.zeros(1, np.float32), **{key: np.array(value, np.float32) for key, value in scales.items()}}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in arrays.items())
+    onnx.save(model, tmp_path / "resize.onnx")
+    words = ["--passes", "touch,resize-nearest,drop-outputs", "--max-diff", "0.01", "--nodes", "--format", "json"]
+    assert run(["bisect", str(tmp_path / "resize.onnx"), *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(found["nodes"]["sets"]) == [["r3"], ["r4"]]
+    assert found["avoiding"]["passes"] == "touch,resize-nearest{only=r1|r2},drop-outputs"
+    assert (found["avoiding"]["breaks"], found["avoiding"]["loss"]) == (False, 0)
+    arguments = ["--passes", found["avoiding"]["passes"], "-o", tmp_path / "out.onnx", "--format", "json"]
+    assert run(["apply", str(tmp_path / "resize.onnx"), *map(str, arguments)]) == 0
+    assert [change["node"] for change in json.loads(capsys.readouterr().out)["steps"][1]["changes"]] == ["r1", "r2"]
+
+
+def test_a_pass_that_makes_the_model_unrunnable_is_found(here, capsys):
+    found = bisected(capsys, here, six("break", 5), "--max-drop", 1, *data_of(here))
+    assert found["culprit"]["number"] == 5
+    assert found["culprit"]["loss"] is None
+    assert "Unheard" in found["culprit"]["reason"]
+
+
+def test_nothing_to_find_is_said_and_no_error(here, capsys):
+    found = bisected(capsys, here, "touch,static-batch{n=1},fp16-output", "--max-diff", 0.5)
+    assert (found["culprit"], found["avoiding"]) == (None, None)
+    assert found["sentence"].startswith("Nothing breaks the limit of a deviation of 0.5")
+
+
+def test_passes_that_change_the_outputs_are_compared_as_they_promise(here, capsys):
+    found = bisected(capsys, here, "touch,argmax-output,shift", "--max-diff", 0.01, *data_of(here))
+    assert found["culprit"]["number"] == 3
+
+
+def test_passes_that_change_nothing_are_not_measured(here, capsys):
+    idle = ",".join(["static-batch{n=1}"] * 5)
+    found = bisected(capsys, here, f"{idle},shift", "--max-diff", 0.01)
+    assert (found["culprit"]["number"], found["evaluations"]["passes"]) == (6, 1)
+
+
+def test_a_variant_is_searched_with_the_data_and_the_limit_of_its_file(here, capsys):
+    text = f"""
+        [model]
+        path = "net.onnx"
+        [data]
+        root = "{here / "tree"}"
+        [score]
+        max_drop = 2
+        [[variant]]
+        name = "good"
+        [[variant]]
+        name = "bad"
+        passes = "touch,subtract"
+    """
+    (here / "variants.toml").write_text(textwrap.dedent(text))
+    assert run(["bisect", str(here / "variants.toml"), "--variant", "bad", "--limit", "1"]) == 0
+    captured = capsys.readouterr()
+    first, *_, last = captured.out.strip().splitlines()
+    assert first.startswith("subtract, pass 2 of 2, is the first to break the limit of 2 points of mIoU: ")
+    assert last == "  touch"
+    assert "after pass 2, subtract: " in captured.err
+    assert "'bda'; did you mean 'bad'?" in failed(capsys, here / "variants.toml", "--variant", "bda")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--passes"),
+        (["--passes", "shift", "--variant", "x", "--max-diff", "1"], "--passes"),
+        (["--passes", "shift"], "--max-drop or --max-diff"),
+        (["--passes", "shift", "--max-drop", "1"], "--max-drop needs images"),
+        (["--passes", "shift", "--max-drop", "1", "--max-diff", "1"], "not both"),
+        (["--passes", "shift", "--max-diff", "1", "--limit", "1"], "--limit"),
+        (["--passes", "shift", "--max-diff", "1", "--target", "openvino"], "--target"),
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_usage(arguments, words, here, capsys):
+    assert words in failed(capsys, here / "net.onnx", *arguments, code=2)
+
+
+def test_bad_input_is_one_sentence(here, capsys):
+    words = failed(capsys, here / "net.onnx", "--passes", "shif", "--max-diff", 1)
+    assert "unknown pass 'shif'; did you mean 'shift'?" in words
+    assert "does not exist" in failed(capsys, here / "nit.onnx", "--passes", "shift", "--max-diff", 1)
