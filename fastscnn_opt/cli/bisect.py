@@ -11,8 +11,14 @@ import typer
 
 from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
 from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table
-from fastscnn_opt.cli.score import LimitOption as TimeLimitOption
-from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import DataSource
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.bisecting.measures import Loss, Measure
     from fastscnn_opt.scoring.bisecting.subject import Subject
     from fastscnn_opt.scoring.engine import TargetChoice
+    from fastscnn_opt.targets.limits import Limits
 
 
 def command(
@@ -48,6 +55,7 @@ def command(
     target: TargetOption = "onnxruntime",
     settings: SettingsOption = None,
     limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find the first pass of a pipeline that costs too much accuracy, and which of its changes do.
@@ -70,10 +78,11 @@ def command(
     given = any(option is not None for option in (data, split, synthetic, seed))
     _check_usage(passes, variant, max_drop, max_diff, takes_images=given or variant is not None, limit=limit)
     source = data_source(data, split, synthetic, seed, limit) if given else None
+    limits = limits_from(limit_s, memory)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         folder = Path(name)
-        subject = _subject(model, passes, variant, source, limit, folder, limit_s)
-        allowed, measure = _measure(subject, max_drop, max_diff, target_choice(target, settings), limit_s)
+        subject = _subject(model, passes, variant, source, limit, folder, limits)
+        allowed, measure = _measure(subject, max_drop, max_diff, target_choice(target, settings), limits)
         graph = load_model(subject.model)
         found = bisect(Workshop(folder), graph, subject.passes, measure, allowed, nodes=nodes, say=note)
     if form is Format.JSON:
@@ -107,19 +116,19 @@ def _subject(
     source: DataSource | None,
     limit: int | None,
     folder: Path,
-    limit_s: float,
+    limits: Limits,
 ) -> Subject:
     """Return what is to be searched; images that are given on the command line replace those of a variants file."""
     from fastscnn_opt.scoring.bisecting.subject import read_model, read_variant
 
     if passes is not None:
         return replace(read_model(model, passes), source=source)
-    subject = read_variant(model, str(variant), folder, limit=limit, limit_s=limit_s)
+    subject = read_variant(model, str(variant), folder, limit=limit, limits=limits)
     return subject if source is None else replace(subject, source=source)
 
 
 def _measure(
-    subject: Subject, max_drop: float | None, max_diff: float | None, choice: TargetChoice, limit_s: float
+    subject: Subject, max_drop: float | None, max_diff: float | None, choice: TargetChoice, limits: Limits
 ) -> tuple[float, Measure]:
     """Return how much may be lost, and of what."""
     from fastscnn_opt.scoring.bisecting.measures import AccuracyLoss, Deviation
@@ -135,7 +144,7 @@ def _measure(
     if subject.source is None:
         raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
     options = {**subject.target_options.get(choice.name, {}), **choice.options}
-    return allowed, AccuracyLoss(subject.source, TargetChoice(choice.name, options), limit_s=limit_s)
+    return allowed, AccuracyLoss(subject.source, TargetChoice(choice.name, options), limits=limits)
 
 
 def _print(found: Bisection) -> None:

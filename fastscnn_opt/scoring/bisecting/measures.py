@@ -15,8 +15,9 @@ from fastscnn_opt.model import sample_inputs, save_model
 from fastscnn_opt.rewriting.runnable import runnable
 from fastscnn_opt.rewriting.verify import GraphRunner, compare
 from fastscnn_opt.scoring.accuracy import image_input, model_size
-from fastscnn_opt.scoring.engine import LIMIT_S, TargetChoice, available_target, evaluate_model
+from fastscnn_opt.scoring.engine import TargetChoice, available_target, evaluate_model
 from fastscnn_opt.targets.commanded import signature_of
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.targets.machine import versions
 
 if TYPE_CHECKING:
@@ -70,10 +71,10 @@ class AccuracyLoss:
     key = "mIoU_drop"
     heading = "points of mIoU lost"
 
-    def __init__(self, source: DataSource, target: TargetChoice, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, source: DataSource, target: TargetChoice, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._source = source
         self._target = target
-        self._limit_s = limit_s
+        self._limits = limits
         tools = available_target(target).tool_versions()
         packages = versions(("fastscnn-opt", "numpy", "pillow"))
         self._before = 0.0
@@ -104,7 +105,7 @@ class AccuracyLoss:
         key = cache.key_of(graph.sha256, self._about)
         if (known := cache.get(_KIND, key)) is not None:
             return float(json.loads(known)["mIoU"])
-        figures = evaluate_model(self._runnable(graph), self._source, self._target, limit_s=self._limit_s)
+        figures = evaluate_model(self._runnable(graph), self._source, self._target, limits=self._limits)
         cache.put(_KIND, key, json.dumps(figures).encode())
         return float(figures["mIoU"])
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.errors import RunError, unknown
 from fastscnn_opt.rewriting.pipeline import read_pipeline
 from fastscnn_opt.rewriting.registry import build_pipeline
-from fastscnn_opt.scoring.engine import LIMIT_S, Engine, TargetChoice
+from fastscnn_opt.scoring.engine import Engine, TargetChoice
 from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,9 @@ def read_model(model: Path, passes: str) -> Subject:
     return Subject(model, build_pipeline(read_pipeline(passes)))
 
 
-def read_variant(file: Path, name: str, folder: Path, *, limit: int | None = None, limit_s: float = LIMIT_S) -> Subject:
+def read_variant(
+    file: Path, name: str, folder: Path, *, limit: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Subject:
     """Return a variant of a variants file; `limit` keeps its first images. A checkpoint is exported into `folder`.
 
     Raises
@@ -57,13 +60,13 @@ def read_variant(file: Path, name: str, folder: Path, *, limit: int | None = Non
     source = variants.source if limit is None else replace(variants.source, limit=limit)
     pipeline = next(row.passes for row in variants.rows if row.variant == name)
     table = variants.tables
-    model = variants.model or _exported(variants, folder, limit_s)
+    model = variants.model or _exported(variants, folder, limits)
     return Subject(model, build_pipeline(pipeline), source, table.score.max_drop, table.target)
 
 
-def _exported(variants: Variants, folder: Path, limit_s: float) -> Path:
+def _exported(variants: Variants, folder: Path, limits: Limits) -> Path:
     checkpoint, table = variants.file.parent / str(variants.tables.model.checkpoint), variants.tables.model
-    with Engine(str(checkpoint), TargetChoice(""), limit_s=limit_s) as engine:
+    with Engine(str(checkpoint), TargetChoice(""), limits=limits) as engine:
         engine.export(
             checkpoint, folder / "exported.onnx", outputs=table.outputs, height=table.height, width=table.width
         )
