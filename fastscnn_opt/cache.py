@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastscnn_opt.errors import describe_os_error
@@ -16,6 +19,10 @@ from fastscnn_opt.model import write_atomically
 
 VARIABLE = "FASTSCNN_OPT_CACHE"
 """Environment variable that names the folder."""
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_PART = re.compile(r"\.[0-9a-f]{64}\..*\.part")
+"""What `write_atomically` leaves when the process is killed."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,3 +79,44 @@ def put(kind: str, key: str, content: bytes) -> None:
         write_atomically(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
     except OSError as error:
         _log.warning("the cache cannot be written to: %s", describe_os_error(error))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the cache: its kind and key, its size, and when it was last used, in seconds since 1970."""
+
+    kind: str
+    key: str
+    path: Path
+    size_bytes: int
+    used_at: float
+
+
+def entries() -> list[Entry]:
+    """Return what the cache holds, the least recently used first, and parts of files that killed processes left.
+
+    Files that this module cannot have written are none of its business, whichever folder the user named.
+    """
+    found = []
+    for path in cache_folder().glob("*/*"):
+        if (_KEY.fullmatch(path.name) or _PART.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
+            facts = path.stat()
+            found.append(Entry(path.parent.name, path.name, path, facts.st_size, facts.st_mtime))
+    return sorted(found, key=lambda entry: (entry.used_at, entry.path))
+
+
+def superfluous(*, older_than_s: float | None = None, max_bytes: int | None = None) -> list[Entry]:
+    """Return the entries that were not used for `older_than_s` seconds, and the oldest of the rest beyond `max_bytes`.
+
+    Without both, these are all entries.
+    """
+    everything = entries()
+    if older_than_s is None and max_bytes is None:
+        return everything
+    limit = float("-inf") if older_than_s is None else time.time() - older_than_s
+    old = [entry for entry in everything if entry.used_at < limit]
+    kept = everything[len(old) :]
+    room = sum(entry.size_bytes for entry in kept) if max_bytes is None else max_bytes
+    while kept and sum(entry.size_bytes for entry in kept) > room:
+        old.append(kept.pop(0))
+    return old

@@ -36,6 +36,7 @@ VERBS = {
     "patch": "List, apply and revert white-list patches of the vendor compiler.",
     "profile": "Show where the time of a run went, and what would save it.",
     "lint": "Find what a target will run slowly, differently or not at all.",
+    "cache": "List, size and prune what is kept between runs, or the models of a run that no row needs.",
     "doctor": "Say what is installed, which targets work, what is missing.",
 }
 """Every verb with its one-line summary, in the order of the help text."""

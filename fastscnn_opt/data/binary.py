@@ -7,7 +7,7 @@ complete, and the manifest lists the images that are finished. A second run does
 from __future__ import annotations
 
 import hashlib
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,18 +27,17 @@ from fastscnn_opt.data.prepared import (
 )
 from fastscnn_opt.data.preprocess import normalise
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.locking import locked
 from fastscnn_opt.model import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from fastscnn_opt.data.dataset import Sample
-
-_LOCK = ".lock"
 
 
 def prepare(request: Request, on_image: Callable[[int], None] | None = None) -> Plan:
@@ -56,7 +55,7 @@ def prepare(request: Request, on_image: Callable[[int], None] | None = None) -> 
     """
     _check_disk(plan(replace(request, verify=False)))  # refuse before anything is created
     request.root.mkdir(parents=True, exist_ok=True)
-    with _locked(request.root):
+    with locked(request.root, "preparing this folder", DataError):
         work = plan(request)  # what another process has finished by now counts
         _check_disk(work)
         _clear(work)
@@ -95,17 +94,6 @@ def _check_disk(work: Plan) -> None:
             f"{work.free_bytes / 1e9:.1f} GB free; "
             "make room, or prepare fewer images with --limit"
         )
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(root / _LOCK, timeout=0):
-            yield
-    except Timeout as error:
-        raise DataError(f"{root}: another process is preparing this folder; wait until it is done") from error
 
 
 def _clear(work: Plan) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -86,11 +87,16 @@ class CityscapesDataset:
         return prefetch(self.load, len(self), workers or default_workers())
 
     def fingerprint(self) -> str:
-        """Return hexadecimal text that changes when any file's name, size or time of change does."""
+        """Return hexadecimal text that changes when any file's name or content does, and with nothing else.
+
+        Every file is read: sizes and times of change survive a replaced file, and do not survive a copied dataset.
+        Raises DataError.
+        """
+        files = [file for pair in self.pairs for file in (pair.image, pair.label)]
         digest = hashlib.sha256()
-        for file in (file for pair in self.pairs for file in (pair.image, pair.label)):
-            facts = file.stat()
-            digest.update(f"{file.relative_to(self.root)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        with closing(prefetch(lambda index: _content_hash(files[index]), len(files), default_workers())) as hashes:
+            for file, content in zip(files, hashes, strict=True):
+                digest.update(f"{file.relative_to(self.root)} {content}\n".encode())
         return digest.hexdigest()
 
 
@@ -107,6 +113,14 @@ def open_cityscapes(root: Path, split: str = "val", limit: int | None = None) ->
     if not images:
         raise DataError(_no_split(root, split))
     return CityscapesDataset(root, tuple(_pair(root, split, image) for image in islice(images, limit)))
+
+
+def _content_hash(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); check the file and its permissions") from error
 
 
 def _check_root(root: Path) -> None:

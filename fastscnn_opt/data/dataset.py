@@ -93,7 +93,7 @@ class DataSource:
         return open_cityscapes(Path(str(self.root)), self.split, self.limit)
 
     def fingerprint(self) -> str:
-        """Return hexadecimal text that changes when the choice of images, or any file's name, size or time does."""
+        """Return hexadecimal text that changes when the choice of images, or any file's name or content does."""
         return hashlib.sha256(f"{self.split} {self.open().fingerprint()}".encode()).hexdigest()
 
     def describe(self) -> str:

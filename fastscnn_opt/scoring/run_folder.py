@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.locking import locked
 from fastscnn_opt.model import write_atomically
 from fastscnn_opt.scoring.engine import UNFINISHED
 from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowRecord, RowTiming, SessionRecord, Status
@@ -121,29 +122,29 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
     OSError
         The folder cannot be written to.
     """
-    from filelock import FileLock, Timeout
-
     refuse_other_content(folder)
     for part in _FOLDERS:
         (folder / part).mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            if (folder / "run.json").exists():
-                _read_about(folder)
-            for leftover in (folder / "models").glob(f"{UNFINISHED}*"):
+    with locked(folder, "scoring into this run", RunError):
+        if (folder / "run.json").exists():
+            _read_about(folder)
+        _clear_leftovers(folder)
+        records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
+        sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
+        compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
+        about = {"schema": SCHEMA, **about}
+        write_atomically(folder / "run.json", json.dumps(about, indent=2, ensure_ascii=False).encode() + b"\n")
+        yield OpenRun(folder, about, records, sessions, compiled)
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a killed process has left half done; whoever holds the lock is the only one at work."""
+    for part in (folder, *(folder / name for name in _FOLDERS)):
+        for leftover in (*part.glob(f"{UNFINISHED}*"), *part.glob(".*.part")):
+            if leftover.is_dir():
                 shutil.rmtree(leftover)
-            for leftover in (folder / "predictions").glob(f"{UNFINISHED}*"):
+            else:
                 leftover.unlink()
-            records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
-            sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
-            compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
-            about = {"schema": SCHEMA, **about}
-            write_atomically(folder / "run.json", json.dumps(about, indent=2, ensure_ascii=False).encode() + b"\n")
-            yield OpenRun(folder, about, records, sessions, compiled)
-    except Timeout as error:
-        raise RunError(
-            f"{folder}: another process is scoring into this run; wait for it, or use another folder"
-        ) from error
 
 
 def read_run(folder: Path) -> Run:
@@ -165,9 +166,10 @@ def append_line(file: Path, content: dict[str, Any]) -> None:
             lines.write(line)
             lines.flush()
             os.fsync(lines.fileno())
-        except OSError:
+        except OSError as error:
             with suppress(OSError):
                 os.truncate(file, before)
+            error.filename = str(file)
             raise
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import threading
 
 import numpy as np
@@ -122,13 +123,23 @@ def test_the_fingerprint_follows_the_files(tmp_path, add_pair):
     image, label = add_pair()
     seen = [open_cityscapes(tmp_path).fingerprint()]
     assert seen[0] == open_cityscapes(tmp_path).fingerprint()
-    os.utime(label, (1, 1))
+    facts, content = label.stat(), bytearray(label.read_bytes())
+    content[-1] ^= 1
+    label.write_bytes(content)
+    os.utime(label, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     seen.append(open_cityscapes(tmp_path).fingerprint())
     image.write_bytes(image.read_bytes() + b" ")
     seen.append(open_cityscapes(tmp_path).fingerprint())
     add_pair("bonn_000000_000019")
     seen.append(open_cityscapes(tmp_path).fingerprint())
     assert len(set(seen)) == 4
+
+
+def test_the_fingerprint_does_not_follow_a_mere_copy(tmp_path, add_pair):
+    add_pair()
+    before = open_cityscapes(tmp_path).fingerprint()
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    assert open_cityscapes(tmp_path / "copy").fingerprint() == before
 
 
 def test_the_real_pairs_load(real_data):

@@ -100,8 +100,9 @@ def test_a_failed_write_leaves_the_file_as_it_was(folder, monkeypatch):
     file = folder / "records.jsonl"
     before = file.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as refusal:
         append_line(file, {"variant": "lost"})
+    assert refusal.value.filename == str(file)
     assert file.read_bytes() == before
 
 
@@ -120,11 +121,25 @@ def test_two_processes_cannot_write_to_one_run(tmp_path):
     command = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"entered\n"
-        with pytest.raises(RunError, match="another process is scoring"), open_run(folder, ABOUT):
+        who = rf"run: process {other.pid} on .*, since .* UTC, is scoring into this run; wait for it"
+        with pytest.raises(RunError, match=who), open_run(folder, ABOUT):
             pass
         other.communicate()
     with open_run(folder, ABOUT):
         pass
+
+
+def test_what_a_killed_process_left_half_done_is_cleared(tmp_path):
+    with open_run(tmp_path, ABOUT):
+        pass
+    (tmp_path / "models" / ".unfinished-1").mkdir()
+    (tmp_path / "models" / ".unfinished-1" / "built.onnx").touch()
+    for name in (".run.json.x1.part", "models/.step-1.json.x2.part", "predictions/.unfinished-2"):
+        (tmp_path / name).touch()
+    (tmp_path / "models" / "kept.onnx").touch()
+    with open_run(tmp_path, ABOUT):
+        left = sorted(file.name for file in tmp_path.rglob("*") if file.is_file() and not file.name.startswith(".lock"))
+    assert left == ["kept.onnx", "run.json"]
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import ModelError
@@ -13,8 +16,6 @@ from fastscnn_opt.scoring.records import key_of
 from fastscnn_opt.targets.machine import versions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnx
 
     from fastscnn_opt.rewriting.contract import Pass
@@ -83,7 +84,8 @@ def _run_pass(
         return result.model, _in_short(result.to_json()["steps"][0])
     after = PassManager([item], verify=False).run(before).model
     promise = (str(item.promise()), item.tolerance)
-    key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, versions(_VERIFIERS))
+    code = _code_of(item)
+    key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, code, versions(_VERIFIERS))
     report = reports / f"step-{key[:16]}.json"
     if report.exists():
         known: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
@@ -92,6 +94,12 @@ def _run_pass(
     step = _in_short(manager.run(before).to_json()["steps"][0])
     write_atomically(report, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
     return after, step
+
+
+def _code_of(item: Pass) -> str:
+    """Return a hash of the file that defines a pass, which says how its outputs compare with those before it."""
+    file = inspect.getsourcefile(type(item))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def _in_short(step: dict[str, Any]) -> dict[str, Any]:
