@@ -91,8 +91,8 @@ def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.
     """
     source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
-    with open_run(folder, _about(variants, source, data)) as run:
-        scoring = _Scoring(run, variants, settings, source, data, say)
+    with open_run(folder, about_run(variants, source, data)) as run:
+        scoring = Scoring(run, variants, settings, source, data, say)
         scoring.run_all()
     return run
 
@@ -108,7 +108,7 @@ def _recorded_data(folder: Path) -> str:
     return str(read_run(folder).about["data"]["key"]) if (folder / "run.json").is_file() else ""
 
 
-def _about(variants: Variants, source: Source, data: str) -> dict[str, Any]:
+def about_run(variants: Variants, source: Source, data: str) -> dict[str, Any]:
     """Return what ``run.json`` says."""
     return {
         "started": now(),
@@ -136,8 +136,8 @@ def _limits(settings: Settings, variants: Variants) -> Limits:
     return Limits(silence_s or table.time_limit or DEFAULT_LIMITS.silence_s, memory_bytes)
 
 
-class _Scoring:
-    """One pass over all rows of a run."""
+class Scoring:
+    """The work on the rows of a run; `run_all` does all of it, row by row and then side by side."""
 
     def __init__(
         self, run: OpenRun, variants: Variants, settings: Settings, source: Source, data: str, say: Say
@@ -152,23 +152,24 @@ class _Scoring:
         self._preparer = Preparer(run, source, verify=settings.verify, limits=self._limits)
 
     def run_all(self) -> None:
+        """Build, compile, score and time whatever is not finished, as far as the stage goes."""
         if self._settings.stage is not Stage.RUN:
             self._preparer.source_file()
-        prepared = [row for plan in self._variants.rows if (row := self._prepare(plan)) is not None]
+        prepared = [row for plan in self._variants.rows if (row := self.prepare(plan)) is not None]
         if self._settings.stage is Stage.COMPILE:
             for row in prepared:
                 self._record_compiled(row)
             return
-        todo = [row for row in prepared if not self._is_finished(row)]
+        todo = [row for row in prepared if not self.is_finished(row)]
         self._say(f"measuring the accuracy of {len(todo)} rows; {len(prepared) - len(todo)} are known")
         # Rows of the same content are scored once. The others take over the figures, or try themselves if there are
         # none.
         unique = {row.keys.accuracy: row for row in reversed(todo)}
-        self._evaluate([row for row in todo if unique[row.keys.accuracy] is row])
-        self._evaluate([row for row in todo if unique[row.keys.accuracy] is not row and not self._is_finished(row)])
-        self._time(prepared)
+        self.evaluate([row for row in todo if unique[row.keys.accuracy] is row])
+        self.evaluate([row for row in todo if unique[row.keys.accuracy] is not row and not self.is_finished(row)])
+        self.time(prepared)
 
-    def _prepare(self, plan: RowPlan) -> Prepared | None:
+    def prepare(self, plan: RowPlan) -> Prepared | None:
         """Build and compile a row; None if that fails, which is then recorded."""
         choice = self._choose_target(plan)
         try:
@@ -215,24 +216,25 @@ class _Scoring:
             options["patches"] = list(plan.patches)
         return TargetChoice(plan.target, options)
 
-    def _is_finished(self, row: Prepared) -> bool:
+    def is_finished(self, row: Prepared) -> bool:
         """Tell whether a row's accuracy is recorded, if need be after taking it over from a row of the same content."""
-        if self._finished(row):
+        if self.finished(row):
             return True
         for record in reversed(self._run.records):
             if record.status is Status.OK and record.keys.accuracy == row.keys.accuracy:
-                self._record_accuracy(
-                    row, accuracy=record.accuracy, details=record.details, peak_rss_bytes=record.peak_rss_bytes,
+                self.record(
+                    row, Status.OK, accuracy=record.accuracy, details=record.details, peak_rss_bytes=record.peak_rss_bytes,
                     seconds=record.seconds,
                 )  # fmt: skip
                 return True
         return False
 
-    def _finished(self, row: Prepared) -> RowRecord | None:
+    def finished(self, row: Prepared) -> RowRecord | None:
+        """Return what was recorded last about a row, if that is the accuracy of its present content."""
         last = self._run.last(row.plan.identity)
         return last if last is not None and last.status is Status.OK and last.keys == row.keys else None
 
-    def _evaluate(self, rows: list[Prepared]) -> None:
+    def evaluate(self, rows: list[Prepared]) -> None:
         """Measure the accuracy of `rows`, several at a time, and record each as soon as it is known."""
         source = self._variants.source
         evaluations = [
@@ -246,9 +248,10 @@ class _Scoring:
             for index, outcome in outcomes:
                 self._record_outcome(rows[index], outcome)
 
-    def _time(self, prepared: list[Prepared]) -> None:
+    def time(self, prepared: list[Prepared]) -> None:
+        """Time the rows whose accuracy is known side by side with the baseline, which should be among them."""
         scored = [
-            Scored(row, record.peak_rss_bytes or 0) for row in prepared if (record := self._finished(row)) is not None
+            Scored(row, record.peak_rss_bytes or 0) for row in prepared if (record := self.finished(row)) is not None
         ]
         table = self._variants.tables.score
         from_file = Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds)
@@ -266,15 +269,16 @@ class _Scoring:
         figures = dict(outcome.figures)
         peak = figures.pop("peak_rss_bytes")
         details = figures.pop("details") | {"predictions": self._relative(self._predictions(row))}
-        self._record_accuracy(
-            row, accuracy=figures, details=details, peak_rss_bytes=peak, seconds=round(outcome.seconds, 3)
+        self.record(
+            row, Status.OK, accuracy=figures, details=details, peak_rss_bytes=peak, seconds=round(outcome.seconds, 3)
         )
         self._say(f"{row.plan.label}: mIoU {100 * figures['mIoU']:.2f} % in {outcome.seconds:.1f} s")
 
-    def _record_accuracy(self, row: Prepared, **figures: Any) -> None:
+    def record(self, row: Prepared, status: Status, **figures: Any) -> None:
+        """Record a row that is built and compiled."""
         self._run.append_row(
             self._record(
-                row.plan, row.keys, Status.OK,
+                row.plan, row.keys, status,
                 steps=row.steps, model=self._relative(row.model), artefact=self._relative(row.artefact),
                 model_sha256=row.model_sha256, model_bytes=row.model.stat().st_size, **figures,
             )
@@ -290,13 +294,7 @@ class _Scoring:
         last = self._run.last(row.plan.identity)
         if last is None or last.status is not Status.OK or last.keys.speed != row.keys.speed:
             reason = "not run yet; start `fastscnn-opt score` with --stage run where the device is"
-            self._run.append_row(
-                self._record(
-                    row.plan, row.keys, Status.COMPILED, reason=reason,
-                    steps=row.steps, model=f"models/{row.model.name}", artefact=f"models/{row.artefact.name}",
-                    model_sha256=row.model_sha256, model_bytes=row.model.stat().st_size,
-                )
-            )  # fmt: skip
+            self.record(row, Status.COMPILED, reason=reason)
 
     def _record_failure(self, plan: RowPlan, status: Status, reason: str, again: str = "") -> None:
         self._say(f"{plan.label}: {status}: {reason}")

@@ -25,6 +25,8 @@ class Status(StrEnum):
     UNAVAILABLE = "unavailable"
     COMPILED = "compiled"
     """Built and compiled, to be run later or on another machine."""
+    PRUNED = "pruned"
+    """Given up by a search, because it loses too much accuracy."""
     PENDING = "pending"
     """Asked for, but not scored yet."""
 

@@ -95,6 +95,12 @@ class OpenRun(Run):
         append_line(self.folder / "timings.jsonl", asdict(session))
         self.sessions.append(session)
 
+    def tell_about(self, **changes: Any) -> None:
+        """Write ``run.json``, after `changes` of what it says."""
+        self.about.update(changes)
+        content = json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n"
+        write_atomically(self.folder / "run.json", content)
+
     @property
     def models(self) -> Path:
         """Folder of models and artefacts."""
@@ -133,8 +139,9 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
         sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
         compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
         about = {"schema": SCHEMA, **about}
-        write_atomically(folder / "run.json", json.dumps(about, indent=2, ensure_ascii=False).encode() + b"\n")
-        yield OpenRun(folder, about, records, sessions, compiled)
+        run = OpenRun(folder, about, records, sessions, compiled)
+        run.tell_about()
+        yield run
 
 
 def _clear_leftovers(folder: Path) -> None:
