@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from fastscnn_opt.cli.completion import pass_names
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json
 
 
 def command(
     model: Annotated[Path, typer.Argument(help="The ONNX model to rewrite; the file itself stays as it is.")],
-    passes: Annotated[str, typer.Option("--passes", "-p", help="The pipeline: name{option=value},name,... or @FILE.")],
+    passes: Annotated[
+        str,
+        typer.Option(
+            "--passes", "-p", help="The pipeline: name{option=value},name,... or @FILE.", autocompletion=pass_names
+        ),
+    ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the rewritten model goes.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what every pass would do and write nothing.")] = False,
     no_verify: Annotated[

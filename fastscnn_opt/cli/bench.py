@@ -19,8 +19,9 @@ from fastscnn_opt.cli.target_options import (
 )
 
 _COLUMNS = (
-    Column("model"), Column("batch", figures=True), Column("median ms", figures=True), Column("p90 ms", figures=True),
-    Column("p99 ms", figures=True), Column("fps", figures=True), Column("ratio [95 %]", figures=True),
+    Column("model"), Column("batch", figures=True), Column("median ms", figures=True),
+    Column("p90 ms", figures=True, rank=2), Column("p99 ms", figures=True, rank=1), Column("fps", figures=True),
+    Column("ratio [95 %]", figures=True),
 )  # fmt: skip
 
 

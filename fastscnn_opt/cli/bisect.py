@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastscnn_opt.cli.completion import pass_names
 from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
 from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table
 from fastscnn_opt.cli.target_options import (
@@ -34,7 +35,10 @@ def command(
         Path, typer.Argument(metavar="MODEL", help="The ONNX model that the passes start from; or a variants file.")
     ],
     passes: Annotated[
-        str | None, typer.Option("--passes", "-p", help="The pipeline to search: name{option=value},... or @FILE.")
+        str | None,
+        typer.Option(
+            "--passes", "-p", help="The pipeline to search: name{option=value},... or @FILE.", autocompletion=pass_names
+        ),
     ] = None,
     variant: Annotated[str | None, typer.Option(help="The variant to search, where MODEL is a variants file.")] = None,
     max_drop: Annotated[

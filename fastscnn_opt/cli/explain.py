@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastscnn_opt.cli.completion import pass_names
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
 from fastscnn_opt.rewriting.contract import Contract
 
@@ -21,18 +22,11 @@ PROMISES = {
 }
 
 
-def _names(incomplete: str) -> list[str]:
-    """Return the pass names that the shell may complete `incomplete` to."""
-    from fastscnn_opt.rewriting.registry import entry_points
-
-    return [name for name in entry_points() if name.startswith(incomplete)]
-
-
 def command(
     text: Annotated[
         str,
         typer.Argument(
-            metavar="PASS", help="A pass as `passes` lists it, with options if need be.", autocompletion=_names
+            metavar="PASS", help="A pass as `passes` lists it, with options if need be.", autocompletion=pass_names
         ),
     ],
     model: Annotated[

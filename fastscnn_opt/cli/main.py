@@ -5,6 +5,7 @@ Only the module of the verb that was asked for is imported, so that `--help` and
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastscnn_opt.cli import NOTES
 from fastscnn_opt.errors import UserError, describe_os_error
 
 if TYPE_CHECKING:
@@ -41,6 +43,13 @@ VERBS = {
 }
 """Every verb with its one-line summary, in the order of the help text."""
 
+ANYWHERE = {"--quiet": ("--quiet", "-q"), "--verbose": ("--verbose", "-v"), "--debug": ("--debug",)}
+"""Options that work before and after the verb, with their spellings."""
+
+COMPLETING = "_FASTSCNN_OPT_COMPLETE"
+"""Variable that is set where a shell asks for completions."""
+
+WRONG_USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -61,10 +70,11 @@ def build(verb: str | None) -> typer.Typer:
             root.command(name, help=summary)(_not_loaded)
             continue
         module = import_module(f"fastscnn_opt.cli.{name}")
+        epilog = f"Options of every verb: {', '.join(ANYWHERE)}."
         if hasattr(module, "app"):
-            root.add_typer(module.app, name=name, help=summary)
+            root.add_typer(module.app, name=name, help=summary, epilog=epilog)
         else:
-            root.command(name)(module.command)
+            root.command(name, epilog=epilog)(module.command)
     return root
 
 
@@ -81,9 +91,13 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print results and errors only, no notes and no progress.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what is going on inside.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    del version, debug  # both have done their work: one in its callback, the other in run()
+    """Take the options of every verb, which have done their work before: in a callback, or in run()."""
 
 
 def _not_loaded() -> None:
@@ -98,10 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command and return its exit code: 0 done, 1 bad input, 2 wrong usage, 3 failed check, 130 interrupted."""
-    debug = "--debug" in arguments
-    arguments = [word for word in arguments if word != "--debug"]
-    completing = "_FASTSCNN_OPT_COMPLETE" in os.environ
-    verb = "*" if completing else next((word for word in arguments if not word.startswith("-")), None)
+    given, arguments = _take_out(arguments)
+    debug = "--debug" in given
+    if {"--quiet", "--verbose"} <= given:
+        typer.echo("Error: give --quiet or --verbose, not both", err=True)
+        return WRONG_USAGE
+    _set_verbosity(quiet="--quiet" in given, verbose="--verbose" in given)
+    words = _completed_words() if COMPLETING in os.environ else arguments
+    verb = next((word for word in words if not word.startswith("-")), None)
     try:
         build(verb)(args=arguments, prog_name="fastscnn-opt")
     except SystemExit as leave:
@@ -126,6 +144,32 @@ def run(arguments: list[str]) -> int:
         )
         return 1
     return 0
+
+
+def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:
+    """Return which options of every verb are given, and the other words; what follows ``--`` is no option."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    spelled = {spelling: option for option, spellings in ANYWHERE.items() for spelling in spellings}
+    given = {spelled[word] for word in arguments[:end] if word in spelled}
+    return given, [word for word in arguments[:end] if word not in spelled] + arguments[end:]
+
+
+def _set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Silence notes and progress, or let the loggers of all modules speak on stderr."""
+    logging.getLogger(NOTES).setLevel(logging.ERROR if quiet else logging.INFO)
+    package = logging.getLogger("fastscnn_opt")
+    package.setLevel(logging.DEBUG if verbose else logging.NOTSET)
+    package.handlers.clear()
+    if verbose:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(relativeCreated)6.0f ms  %(name)s: %(message)s"))
+        package.addHandler(handler)
+
+
+def _completed_words() -> list[str]:
+    """Return the words of the command line that a shell wants completed, without the name of the command."""
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return words.split()[1:]
 
 
 def _exit_code(leave: SystemExit) -> int:

@@ -6,17 +6,18 @@ Results go to stdout, notes and progress to stderr; JSON goes to stdout alone.
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
+import logging
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from fastscnn_opt.cli import NOTES
 from fastscnn_opt.errors import printable
 
 if TYPE_CHECKING:
@@ -44,21 +45,27 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the result i
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How the table is printed on stdout.")]
 
 
-_NARROWEST_TEXT = 16
-"""Characters below which a column of text is not folded on a terminal."""
-
-
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its heading, and whether it holds figures (aligned to the right)."""
+    """One column of a table: its heading, and whether it holds figures (aligned to the right).
+
+    Where a terminal is too narrow, columns of the highest `rank` are left out first, those of rank 0 never.
+    """
 
     heading: str
     figures: bool = False
+    rank: int = 0
+
+
+def is_quiet() -> bool:
+    """Tell whether the user wants results and errors only."""
+    return logging.getLogger(NOTES).level >= logging.ERROR
 
 
 def note(text: str) -> None:
-    """Print a line for the person at the terminal on stderr."""
-    typer.echo(text, err=True)
+    """Print a line for the person at the terminal on stderr, unless the user wants none."""
+    if not is_quiet():
+        typer.echo(text, err=True)
 
 
 def print_json(result: object) -> None:
@@ -76,7 +83,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
     if form in writers:
         typer.echo(writers[form](columns, rows, title).rstrip("\n"))
     else:
-        _rich(columns, rows, title)
+        from fastscnn_opt.cli.terminal import print_fitting
+
+        print_fitting(columns, rows, title)
 
 
 def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
@@ -100,62 +109,32 @@ def _not_a_formula(cell: str, column: Column) -> str:
 
 
 def _html(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        aligned = (
-            f'<{tag} style="text-align:{"right" if column.figures else "left"}">{html.escape(cell)}</{tag}>'
-            for cell, column in zip(cells, columns, strict=True)
-        )
-        return "<tr>" + "".join(aligned) + "</tr>"
+    from fastscnn_opt.notebook import html_table
 
-    head = line([column.heading for column in columns], "th")
-    caption = f"<caption>{html.escape(title)}</caption>\n" if title else ""
-    return "\n".join(
-        [f"<table>\n{caption}<thead>{head}</thead>\n<tbody>", *(line(row, "td") for row in rows), "</tbody></table>"]
-    )
+    return html_table([(column.heading, column.figures) for column in columns], rows, title)
 
 
-def _rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
+class Advance(Protocol):
+    """Takes the steps that were done since the last call, and what they are now thought to be in all."""
 
-    table = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for index, column in enumerate(columns):
-        longest = max(len(printable(cell)) for cell in (column.heading, *(row[index] for row in rows)))
-        table.add_column(
-            column.heading,
-            justify="right" if column.figures else "left",
-            no_wrap=column.figures,
-            min_width=longest if column.figures else min(longest, _NARROWEST_TEXT),
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    # A pipe or a file has no width: nothing is folded there, so that `grep` and `diff` see whole rows. A terminal that
-    # is too narrow breaks the lines by itself, which can still be read; figures cut to "1..." cannot.
-    endless = Console(width=10_000)
-    needed = Measurement.get(endless, endless.options, table).minimum
-    width = max(Console(file=sys.stdout).width, needed) if sys.stdout.isatty() else 240
-    Console(file=sys.stdout, highlight=False, width=width).print(table)
+    def __call__(self, steps: int, total: int | None = None) -> None:
+        """Move on."""
 
 
 @contextmanager
-def progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr while the block runs, on a terminal only; yields ``advance(steps)``."""
-    if not sys.stderr.isatty():
-        yield lambda _steps: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def progress(total: int | None, what: str) -> Iterator[Advance]:
+    """Show on stderr how far the block is, how fast and how long still, on a terminal only; yields what advances it.
 
-    parts: tuple[Any, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*parts, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+    Without a `total` the time so far is shown.
+    """
+    if not sys.stderr.isatty() or is_quiet():
+        yield _stand_still
+        return
+    from fastscnn_opt.cli.terminal import Bar
+
+    with Bar(total, what) as bar:
+        yield bar
+
+
+def _stand_still(steps: int, total: int | None = None) -> None:
+    """Show nothing."""

@@ -118,7 +118,7 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
         columns = [Column(key, figures=key not in _TEXTS) for key in FLAT]
         print_table(columns, [flat_cells(row) for row in [*rows, *others]], form)
         return
-    columns = [Column(heading, figures=figures) for heading, figures in ONE_RUN]
+    columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in ONE_RUN]
     lines = [cells(row) for row in rows] + [published_cells(row) for row in others]
     title = f"{run.folder}: {run.about['data']['is']}"
     if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
@@ -127,6 +127,9 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
     if form is TableFormat.TABLE:
         _print_reasons(rows)
 
+
+_RANKS = {"ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size MB": 6, "peak MB": 7}
+"""Which columns a narrow terminal does without, the highest first."""
 
 _TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce")
 
@@ -152,4 +155,4 @@ def _print_reasons(rows: list[dict[str, Any]]) -> None:
             again = f"\n  reproduce it with: {row['reproduce']}" if row["reproduce"] else ""
             reasons.setdefault(f"{row['status']}: {row['reason']}{again}", []).append(label)
     for reason, labels in reasons.items():
-        note(f"{', '.join(labels)}: {reason}")
+        typer.echo(f"{', '.join(labels)}: {reason}", err=True)

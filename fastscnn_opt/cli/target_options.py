@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastscnn_opt.cli.completion import target_names
+
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.engine import TargetChoice
     from fastscnn_opt.targets.limits import Limits
 
-TargetOption = Annotated[str, typer.Option("--target", help="What compiles and runs the model; see `doctor`.")]
+TargetOption = Annotated[
+    str,
+    typer.Option("--target", help="What compiles and runs the model; see `doctor`.", autocompletion=target_names),
+]
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the target, such as aipp=true; may be repeated."),

@@ -1,0 +1,137 @@
+"""Tables and progress on a terminal of any width."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from fastscnn_opt.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastscnn_opt.cli.printing import Column
+
+_FOLDED_WIDTHS = (16, 10)
+"""Characters below which a column of text is not folded: while there is something to leave out, and at last."""
+
+_FILE_WIDTH = 240
+"""Columns of a table in a pipe or a file, which have no width: rows stay whole, so that `grep` and `diff` see them."""
+
+
+def print_fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Print a table on stdout so that no figure is cut or broken, whatever the width of the terminal.
+
+    Text is folded first; then the columns of the highest rank are left out, which a last line names; and where even
+    that does not fit, every row becomes a block of lines.
+    """
+    rows = [[printable(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        Console(file=sys.stdout, highlight=False, width=_FILE_WIDTH).print(_table(columns, rows, title, 16))
+        return
+    console = Console(file=sys.stdout, highlight=False)
+    kept = list(range(len(columns)))
+    droppable = sorted((index for index in kept if columns[index].rank), key=lambda index: columns[index].rank)
+    while True:
+        for folded in _FOLDED_WIDTHS[:1] if droppable else _FOLDED_WIDTHS:
+            table = _table(
+                [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], title, folded
+            )
+            if _needed(table) <= console.width:
+                console.print(table)
+                _name_missing(columns, kept)
+                return
+        if not droppable:
+            break
+        kept.remove(droppable.pop())
+    _print_blocks(console, columns, rows, title)
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str, folded: int) -> Table:
+    table = Table(
+        title=Text(printable(title)) if title else None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False
+    )
+    for index, column in enumerate(columns):
+        longest = max(len(cell) for cell in (column.heading, *(row[index] for row in rows)))
+        table.add_column(
+            column.heading,
+            justify="right" if column.figures else "left",
+            no_wrap=column.figures,
+            min_width=longest if column.figures else min(longest, folded),
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _needed(table: Table) -> int:
+    endless = Console(width=10_000)
+    return Measurement.get(endless, endless.options, table).minimum
+
+
+def _name_missing(columns: Sequence[Column], kept: Sequence[int]) -> None:
+    missing = [column.heading for index, column in enumerate(columns) if index not in kept]
+    if missing:
+        print(f"left out in this width: {', '.join(missing)}")  # noqa: T201  # part of the table on stdout
+
+
+def _print_blocks(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
+    if title:
+        console.print(Text(printable(title)))
+    widest = max(len(column.heading) for column in columns)
+    for row in rows:
+        console.print()
+        for column, cell in zip(columns, row, strict=True):
+            console.print(Text(f"{column.heading:<{widest}}  {cell}", overflow="fold"))
+
+
+class _Pace(ProgressColumn):
+    """How much is done, how fast, and how long the rest will take."""
+
+    def render(self, task: Task) -> Text:
+        done = f"{task.completed:.0f}"
+        if task.total is None:
+            return Text(f"{done + '  ' if task.completed else ''}{_clock(task.elapsed)}")
+        parts = [f"{done}/{task.total:.0f}"]
+        if task.speed:
+            parts.append(f"{task.speed:.1f}/s" if task.speed >= 1 else f"{1 / task.speed:.1f} s each")
+        if task.time_remaining is not None:
+            parts.append(f"{_clock(task.time_remaining)} left")
+        return Text("  ".join(parts))
+
+
+def _clock(seconds: float | None) -> str:
+    return str(timedelta(seconds=int(seconds or 0)))
+
+
+class Bar:
+    """A bar on stderr while a block runs; called with steps, it advances, and it may be told another total."""
+
+    def __init__(self, total: int | None, what: str) -> None:
+        console = Console(file=sys.stderr)
+        bar = BarColumn(bar_width=max(8, min(40, console.width - 54)))
+        text = TextColumn("{task.description}", markup=False)
+        self._progress = Progress(text, bar, _Pace(), console=console, transient=True, speed_estimate_period=120)
+        self._task = self._progress.add_task(printable(what), total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, steps: int, total: int | None = None) -> None:
+        """Move on by `steps`."""
+        if total is not None:
+            self._progress.update(self._task, total=total)
+        self._progress.advance(self._task, steps)
