@@ -13,6 +13,7 @@ PASSES = {
     "adaptive-avgpool": "adaptive-avgpool",
     "argmax-output": "argmax-output",
     "drop-outputs": "drop-outputs{keep=output1}",
+    "fp16": "fp16{keep_io=inputs}",
     "fp16-output": "fp16-output",
     "large-avgpool": "large-avgpool{area=0}",
     "resize-nearest": "resize-nearest{only=head}",

@@ -1,0 +1,1 @@
+"""How `fp16` chooses the nodes that compute in float16, and puts Casts between them and the rest."""

@@ -1,0 +1,182 @@
+"""Which nodes stay in float32, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import onnx_graphsurgeon as gs
+
+from fastscnn_opt.errors import PassError, unknown
+
+from .._graph import constant_value
+from .magnitudes import LARGEST, largest_magnitude, magnitudes_on_samples, misfit
+from .slots import Slots, is_float32, slots_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEADROOM = 2
+"""Real inputs may reach further than sample inputs do; this many times further without harm."""
+
+_QUANTISED = ("QuantizeLinear", "DequantizeLinear")
+
+_INTEGER_KERNELS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators that engines fuse with the DequantizeLinear in front of them, whatever follows."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What every node of the graph does, by its id: `slots` of the nodes that may be float16, `kept` with the reason.
+
+    A node is in `kept` or in `slots`. `unfit` says by name what is wrong with tensors that float16 cannot hold.
+    """
+
+    slots: Mapping[int, Slots]
+    kept: Mapping[int, str]
+    unfit: Mapping[str, str]
+
+
+def choose(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, ...], samples: int) -> Choice:
+    """Choose the nodes of `graph` that stay in float32.
+
+    Raises
+    ------
+    PassError
+        A glob of `keep` matches no node, `keep_ops` holds no operator, or the samples cannot be run.
+    """
+    kept = _kept_by_user(graph, keep, keep_ops)
+    slots: dict[int, Slots] = {}
+    static = _static_nodes(graph)
+    for node in graph.nodes:
+        if id(node) in kept or node.op == "Constant":
+            continue
+        found = _obstacle(node, static) or slots_of(node, graph.opset)
+        if isinstance(found, str):
+            kept[id(node)] = found
+        elif reason := _unfit_constant(node, found):
+            kept[id(node)] = reason
+        else:
+            slots[id(node)] = found
+    unfit = _unfit_on_samples(graph, slots, samples)
+    for node in graph.nodes:
+        if id(node) in slots and (reason := _touches(node, slots[id(node)], unfit)):
+            kept[id(node)] = reason
+            del slots[id(node)]
+    return Choice(slots, kept, unfit)
+
+
+def _kept_by_user(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, ...]) -> dict[int, str]:
+    names = [node.name for node in graph.nodes]
+    for glob in keep:
+        if not any(fnmatchcase(name, glob) for name in names):
+            near = get_close_matches(glob, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else "list the nodes with `fastscnn-opt diff`"
+            raise PassError(f"keep={glob} matches the name of no node; {hint}")
+    present = {node.op for node in graph.nodes}
+    for op in keep_ops:
+        if op not in present and op not in (known := _operators()):
+            raise PassError(f"keep_ops: {unknown('operator', op, sorted(present) + sorted(known - present))}")
+    kept = {id(node): f"keep_ops holds {node.op}" for node in graph.nodes if node.op in keep_ops}
+    for node in graph.nodes:
+        matching = [glob for glob in keep if fnmatchcase(node.name, glob)]
+        if matching:
+            kept[id(node)] = f"keep={matching[0]} names it"
+    return kept
+
+
+def _operators() -> set[str]:
+    from onnx import defs
+
+    return {schema.name for schema in defs.get_all_schemas() if schema.domain == ""}
+
+
+def _static_nodes(graph: gs.Graph) -> set[int]:
+    """Return the ids of the nodes whose results follow from constants and shapes alone, whatever the inputs hold.
+
+    That is where the sizes and scales of Resize come from. Float16 counts in whole numbers no further than 2048.
+    """
+    static: set[int] = set()
+    for node in graph.nodes:
+        tensors = [tensor for tensor in node.inputs if not tensor.is_empty()]
+        if node.op in ("Shape", "Size", "Constant") or (
+            tensors and node.op != "ConstantOfShape" and all(_is_static(tensor, static) for tensor in tensors)
+        ):
+            static.add(id(node))
+    return static
+
+
+def _is_static(tensor: gs.Tensor, static: set[int]) -> bool:
+    return isinstance(tensor, gs.Constant) or any(id(node) in static for node in tensor.inputs)
+
+
+def _obstacle(node: gs.Node, static: set[int]) -> str:
+    """Return why a node stays float32 whatever its operator; the empty text if nothing is in the way."""
+    tensors = [tensor for tensor in (*node.inputs, *node.outputs) if not tensor.is_empty()]
+    if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
+        return "its subgraphs keep their types"
+    if any(getattr(tensor, "type", None) not in ("tensor_type", None) for tensor in tensors):
+        return "it handles sequences or optional values"
+    if untyped := next((tensor.name for tensor in tensors if tensor.dtype is None), None):
+        return f"the type of {untyped!r} is not known"
+    if id(node) in static and any(map(is_float32, node.outputs)):
+        return "it computes from shapes and constants alone, and float16 counts no further than 2048"
+    if node.op in _QUANTISED:
+        return "a rounded scale would move values to other steps of the quantisation"
+    if _is_quantised(node):
+        return "it belongs to quantised values: engines compute it in integers"
+    return ""
+
+
+def _is_quantised(node: gs.Node) -> bool:
+    reads = [producer.op for tensor in node.inputs for producer in tensor.inputs]
+    readers = [reader.op for tensor in node.outputs for reader in tensor.outputs]
+    return (node.op in _INTEGER_KERNELS and "DequantizeLinear" in reads) or (
+        bool(readers) and set(readers) == {"QuantizeLinear"}
+    )
+
+
+def _unfit_constant(node: gs.Node, slots: Slots) -> str:
+    """Return what does not fit of the constants that a node reads.
+
+    A limit of Clip beyond the largest float16 limits nothing, so that float16 serves as well.
+    """
+    for index in slots.inputs:
+        value = constant_value(node.inputs[index])
+        largest = 0.0 if value is None else largest_magnitude(value)
+        if problem := misfit(min(largest, LARGEST) if node.op == "Clip" else largest, LARGEST):
+            return f"its constant {node.inputs[index].name!r} {problem}"
+    fill = node.attrs.get("value") if node.op == "ConstantOfShape" else None
+    problem = misfit(largest_magnitude(fill.values), LARGEST) if fill is not None else ""
+    return f"its value {problem}" if problem else ""
+
+
+def _unfit_on_samples(graph: gs.Graph, slots: Mapping[int, Slots], samples: int) -> dict[str, str]:
+    """Return what is wrong with each tensor that does not fit float16 when the graph runs on sample inputs."""
+    tensors = {
+        tensor.name: None
+        for node in graph.nodes
+        if id(node) in slots
+        for tensor in _slot_tensors(node, slots[id(node)])
+        if constant_value(tensor) is None
+    }
+    tensors |= {tensor.name: None for tensor in graph.outputs if is_float32(tensor) and tensor.inputs}
+    found = magnitudes_on_samples(graph, tensors, samples)
+    return {name: problem for name, magnitude in found.items() if (problem := misfit(magnitude, LARGEST / _HEADROOM))}
+
+
+def _touches(node: gs.Node, slots: Slots, unfit: Mapping[str, str]) -> str:
+    """Say which of the tensors that do not fit a node makes or reads; the empty text if none."""
+    for index in slots.outputs:
+        if (name := node.outputs[index].name) in unfit:
+            return f"its result {name!r} on sample inputs {unfit[name]}"
+    for index in slots.inputs:
+        if (name := node.inputs[index].name) in unfit:
+            return f"its input {name!r} on sample inputs {unfit[name]}"
+    return ""
+
+
+def _slot_tensors(node: gs.Node, slots: Slots) -> list[gs.Tensor]:
+    return [*(node.inputs[index] for index in slots.inputs), *(node.outputs[index] for index in slots.outputs)]

@@ -1,0 +1,242 @@
+"""Gives the chosen nodes float16 inputs and results, with one Cast for each tensor that is needed in both types."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from fastscnn_opt.rewriting.contract import Change, Skip, Step
+
+from .._graph import constant_value, detach_output
+from .magnitudes import LARGEST
+from .slots import Slots, is_float16, is_float32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from .choice import Choice
+
+_FLOAT32, _FLOAT16 = 1, 10
+"""TensorProto.FLOAT and TensorProto.FLOAT16."""
+
+_MOVERS = {
+    "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Reshape",
+    "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+}  # fmt: skip
+"""Operators that move values and compute none: they take the type of what is around them."""
+
+
+class Conversion:
+    """One conversion of a graph, node by node in their order, so that every new Cast follows what it reads.
+
+    Parameters
+    ----------
+    graph
+        The graph, topologically sorted.
+    choice
+        Which nodes may be float16.
+    half_interface
+        Names of the float32 inputs and outputs of the graph that become float16.
+    """
+
+    def __init__(self, graph: gs.Graph, choice: Choice, half_interface: set[str]) -> None:
+        self._graph = graph
+        self._choice = choice
+        self._half_interface = half_interface
+        self._outputs = {id(tensor) for tensor in graph.outputs}
+        self._needed_wide = self._find_needed_wide()
+        self._converted: set[int] = set()  # ids of the tensors that were float32 and are float16
+        self._in_half: dict[int, gs.Tensor] = {}  # by the id of a float32 tensor: the same in float16
+        self._in_float: dict[int, gs.Tensor] = {}  # by the id of a float16 tensor: the same in float32
+        self._same: dict[int, gs.Tensor] = {}  # by the id of what a needless Cast makes: what it reads
+        self._constants: dict[int, list[tuple[gs.Node, int]]] = defaultdict(list)  # who reads them in float16
+        self._needless: list[gs.Node] = []  # Casts to a graph output that have nothing left to do
+        self._nodes: list[gs.Node] = []
+        self._steps: list[Step] = []
+        self._taken = {node.name for node in graph.nodes} | set(graph.tensors())
+
+    def run(self) -> Iterator[Step]:
+        """Convert the graph in place and tell what changed, and which nodes moved values in float32."""
+        for tensor in self._graph.inputs:
+            if tensor.name in self._half_interface:
+                self._make_half(tensor)
+                self._steps.append(Change(tensor, "input float32 -> float16"))
+        for node in list(self._graph.nodes):
+            if node.op == "Cast" and id(node) in self._choice.slots:
+                self._visit_cast(node)
+            else:
+                self._visit(node)
+        self._graph.nodes = self._nodes
+        for tensor in [node.inputs[index] for readers in self._constants.values() for node, index in readers[:1]]:
+            self._convert_constant(tensor)
+        for cast in self._needless:
+            self._bypass(cast)
+        yield from self._steps
+
+    def _find_needed_wide(self) -> set[int]:
+        """Return the ids of the tensors that something needs in float32, seen through nodes that only move values."""
+        needed = {id(tensor) for tensor in self._graph.outputs if tensor.name not in self._half_interface}
+        for node in reversed(self._graph.nodes):
+            hands_on = node.op in _MOVERS and any(id(tensor) in needed for tensor in node.outputs)
+            if hands_on or id(node) not in self._choice.slots:
+                needed.update(id(tensor) for tensor in node.inputs)
+        return needed
+
+    def _visit(self, node: gs.Node) -> None:
+        slots = self._choice.slots.get(id(node))
+        if slots is not None and self._becomes_half(node, slots):
+            self._read(node, slots.inputs)
+            self._nodes.append(node)
+            if slots.inputs or slots.outputs:
+                self._steps.append(Change(node, f"{node.op} float32 -> float16"))
+            if node.op == "ConstantOfShape" and slots.outputs:
+                fill = node.attrs.get("value")
+                node.attrs["value"] = gs.Constant("value", _half(np.zeros(1) if fill is None else fill.values))
+            for index in slots.outputs:
+                self._finish_half(node.outputs[index])
+            return
+        self._read(node, ())
+        self._nodes.append(node)
+        for tensor in node.outputs:
+            self._finish_float(tensor)
+
+    def _becomes_half(self, node: gs.Node, slots: Slots) -> bool:
+        """Tell whether a node that may be float16 is; one that computes no floats takes the type of what is there."""
+        if not slots.inputs and not slots.outputs:
+            return True
+        read = [node.inputs[index] for index in slots.inputs if constant_value(node.inputs[index]) is None]
+        if any(is_float16(self._in_half.get(id(tensor), tensor)) for tensor in read):
+            return True
+        if (node.op in _MOVERS or not read) and any(id(tensor) in self._needed_wide for tensor in node.outputs):
+            self._steps.append(Skip(node, "it only hands on values that others need in float32"))
+            return False
+        return bool(slots.outputs)
+
+    def _visit_cast(self, node: gs.Node) -> None:
+        """Have a Cast take what is there; where nothing is left to do, its readers read what it reads."""
+        source, result = node.inputs[0], node.outputs[0]
+        source = self._same.get(id(source), self._in_half.get(id(source), source))
+        node.inputs[0] = source
+        self._nodes.append(node)
+        if node.attrs["to"] == _FLOAT32 and is_float16(source):
+            self._in_half[id(result)], self._in_float[id(source)] = source, result
+            if result.name in self._half_interface:
+                self._narrow(node)
+                self._needless.append(node)
+        elif node.attrs["to"] == _FLOAT32 and id(result) not in self._needed_wide:
+            self._narrow(node)
+        elif node.attrs["to"] == _FLOAT16 and is_float32(source):
+            self._in_half.setdefault(id(source), result)
+        elif node.attrs["to"] == _FLOAT16 and id(source) in self._converted:
+            self._same[id(result)] = source
+            if id(result) in self._outputs:
+                self._needless.append(node)
+        else:
+            self._finish_float(result)
+
+    def _narrow(self, cast: gs.Node) -> None:
+        cast.attrs["to"] = _FLOAT16
+        self._steps.append(Change(cast, "Cast to float16 instead of float32"))
+        self._finish_half(cast.outputs[0])
+
+    def _read(self, node: gs.Node, half: tuple[int, ...]) -> None:
+        """Give a node its inputs: those of `half` in float16, the others, and its subgraphs, as they were."""
+        for body in (value for value in node.attrs.values() if isinstance(value, gs.Graph)):
+            for inner in body.nodes:
+                self._read(inner, ())
+        for index, tensor in enumerate(node.inputs):
+            if id(tensor) in self._same:
+                node.inputs[index] = self._same[id(tensor)]
+            elif index in half and constant_value(tensor) is not None:
+                self._constants[id(tensor)].append((node, index))
+            elif index in half and not is_float16(tensor):
+                if id(tensor) not in self._in_half:
+                    self._in_half[id(tensor)] = self._cast(tensor, _FLOAT16)
+                node.inputs[index] = self._in_half[id(tensor)]
+            elif index not in half and id(tensor) in self._converted:
+                if id(tensor) not in self._in_float:
+                    self._in_float[id(tensor)] = self._cast(tensor, _FLOAT32)
+                node.inputs[index] = self._in_float[id(tensor)]
+
+    def _finish_half(self, tensor: gs.Variable) -> None:
+        """Make the result of a node float16; a graph output that keeps its type gets a Cast behind it."""
+        if id(tensor) not in self._outputs or tensor.name in self._half_interface:
+            self._make_half(tensor)
+            if id(tensor) in self._outputs:
+                self._steps.append(Change(tensor, "output float32 -> float16"))
+            return
+        inner = detach_output(self._graph, tensor, "float16")
+        self._make_half(inner)
+        self._in_float[id(inner)] = self._cast(inner, _FLOAT32, output=tensor)
+
+    def _finish_float(self, tensor: gs.Variable) -> None:
+        """Leave the result of a node float32, but for a graph output that becomes float16."""
+        if id(tensor) in self._outputs and tensor.name in self._half_interface:
+            inner = detach_output(self._graph, tensor, "float32")
+            self._make_half(tensor)
+            self._in_half[id(inner)] = self._cast(inner, _FLOAT16, output=tensor)
+            self._steps.append(Change(tensor, "output float32 -> float16"))
+
+    def _make_half(self, tensor: gs.Variable) -> None:
+        tensor.dtype = np.dtype(np.float16)
+        self._converted.add(id(tensor))
+
+    def _cast(self, tensor: gs.Tensor, to: int, output: gs.Variable | None = None) -> gs.Variable:
+        """Append a Cast, which comes before the node that is being visited, and return its result."""
+        kind = "float16" if to == _FLOAT16 else "float32"
+        if output is None:
+            output = gs.Variable(self._name(f"{tensor.name}_{kind}"), dtype=np.dtype(kind), shape=tensor.shape)
+        node = gs.Node("Cast", self._name(f"{tensor.name}_to_{kind}"), {"to": to}, [tensor], [output])
+        self._nodes.append(node)
+        self._steps.append(Change(node, f"casts {tensor.name!r} to {kind}"))
+        return output
+
+    def _convert_constant(self, tensor: gs.Tensor) -> None:
+        """Convert a constant once: in place if every reader wants it in float16, else in a copy that they share."""
+        readers = self._constants[id(tensor)]
+        values = _half(np.asarray(constant_value(tensor)))
+        if isinstance(tensor, gs.Constant) and len(readers) == len(tensor.outputs) and id(tensor) not in self._outputs:
+            tensor.values = values
+            return
+        copy = gs.Constant(self._name(f"{tensor.name}_float16"), values)
+        for node, index in readers:
+            node.inputs[index] = copy
+
+    def _bypass(self, cast: gs.Node) -> None:
+        """Have the node behind a Cast that does nothing make the graph output itself, where that is possible."""
+        source, output = cast.inputs[0], cast.outputs[0]
+        if not source.inputs or id(source) in self._outputs:
+            return
+        cast.inputs.clear()
+        cast.outputs.clear()
+        self._graph.nodes.remove(cast)
+        for reader in list(source.outputs):
+            _replace(reader, source, output)
+        producer = source.inputs[0]
+        producer.outputs = [output if tensor is source else tensor for tensor in producer.outputs]
+
+    def _name(self, wanted: str) -> str:
+        name, count = wanted, 1
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        return name
+
+
+def _replace(node: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
+    node.inputs = [new if tensor is old else tensor for tensor in node.inputs]
+
+
+def _half(values: NDArray[Any]) -> NDArray[np.float16]:
+    """Round to float16; finite values beyond its range, which only the limits of Clip have here, become its ends."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    beyond = np.isinf(half) & np.isfinite(values)
+    half[beyond] = np.copysign(np.float16(LARGEST), values[beyond])
+    return half
