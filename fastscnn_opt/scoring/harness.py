@@ -223,8 +223,8 @@ class Scoring:
         for record in reversed(self._run.records):
             if record.status is Status.OK and record.keys.accuracy == row.keys.accuracy:
                 self.record(
-                    row, Status.OK, accuracy=record.accuracy, details=record.details, peak_rss_bytes=record.peak_rss_bytes,
-                    seconds=record.seconds,
+                    row, Status.OK, accuracy=record.accuracy, details=record.details,
+                    peak_rss_bytes=record.peak_rss_bytes, seconds=record.seconds,
                 )  # fmt: skip
                 return True
         return False
