@@ -37,12 +37,12 @@ _ABSENT = "-"
 def rows_of(run: Run) -> list[Row]:
     """Return one row for everything the variants file of `run` asks for, scored or not, in its order."""
     plans = run.plan
-    records = {plan.identity: _record_of(run, plan) for plan in plans}
+    records = {plan.identity: record_of(run, plan) for plan in plans}
     rows = []
     for plan in plans:
         record = records[plan.identity]
         reference = _reference(plan, plans, records, run.about["baseline"])
-        rows.append(_row(plan, record, _timing_of(run, record), reference, run.about["max_drop"]))
+        rows.append(_row(plan, record, timing_of(run, record), reference, run.about["max_drop"]))
     return rows
 
 
@@ -51,7 +51,7 @@ def to_json(run: Run) -> dict[str, Any]:
     return {"baseline": run.about["baseline"], "rows": rows_of(run)}
 
 
-def _record_of(run: Run, plan: RowPlan) -> RowRecord | None:
+def record_of(run: Run, plan: RowPlan) -> RowRecord | None:
     """Return what was recorded about a row, unless its variant, the model or the data have changed since."""
     record = run.last(plan.identity)
     if record is None or (record.passes, tuple(record.patches)) != (plan.passes, plan.patches):
@@ -60,7 +60,7 @@ def _record_of(run: Run, plan: RowPlan) -> RowRecord | None:
     return record if same else None
 
 
-def _timing_of(run: Run, record: RowRecord | None) -> RowTiming | None:
+def timing_of(run: Run, record: RowRecord | None) -> RowTiming | None:
     """Return the last timing of a row's present content."""
     if record is None or record.status is not Status.OK:
         return None
@@ -261,7 +261,7 @@ def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
     return _ABSENT if value is None else f"{value * scale:.{digits}f}"
 
 
-def _label(row: Row, rows: Sequence[Row]) -> str:
+def label_of(row: Row, rows: Sequence[Row]) -> str:
     """Return a row's name: its variant, with target and batch size where the variant has several rows."""
     alone = sum(other["variant"] == row["variant"] for other in rows) == 1
     return str(row["variant"]) if alone else f"{row['variant']}, {row['target']}, batch {row['batch']}"
@@ -279,7 +279,7 @@ def raise_for(run: Run) -> None:
         No row at all could be scored, and none got as far as to crash.
     """
     rows = rows_of(run)
-    beyond = [f"{_label(row, rows)} ({row['mIoU_drop']:.2f})" for row in rows if row["gate"] == "failed"]
+    beyond = [f"{label_of(row, rows)} ({row['mIoU_drop']:.2f})" for row in rows if row["gate"] == "failed"]
     if beyond:
         raise CheckFailedError(
             f"{len(beyond)} of {len(rows)} rows lose more than {run.about['max_drop']:g} points of mIoU against "

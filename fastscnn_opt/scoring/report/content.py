@@ -1,0 +1,179 @@
+"""What a report is about: the rows of a run with everything that was recorded about them, and what they are to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.scoring.tables import contract_of, label_of, record_of, rows_of, timing_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, SessionRecord
+    from fastscnn_opt.scoring.run_folder import Run
+    from fastscnn_opt.scoring.tables import Row
+
+NOTICEABLE = 0.005
+"""Points of IoU below which a change reads as 0.00; it is not told, and decides nothing."""
+
+ASSUMED_MAX_DROP = 0.5
+"""Points of mIoU that the summary takes as affordable where neither the variants file nor the user says."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the variant table: its number there, counted from 1, its name, its figures, and what was recorded."""
+
+    number: int
+    label: str
+    row: Row
+    is_baseline: bool
+    record: RowRecord | None
+    timing: RowTiming | None
+    compiled: CompiledRecord | None
+
+    @property
+    def contract(self) -> str:
+        """The promises of its passes in short."""
+        return contract_of(self.row["steps"]) if self.row["model"] else ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both its accuracy and its speed are known."""
+        return self.row["mIoU"] is not None and self.row["fps"] is not None
+
+    @property
+    def iou(self) -> dict[str, float | None]:
+        """IoU of each class; empty if its accuracy is not known."""
+        return (self.record.accuracy or {}).get("iou", {}) if self.record else {}
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What `RowRecord.details` holds; empty if it was not recorded."""
+        return (self.record.details if self.record else None) or {}
+
+    @property
+    def pipeline(self) -> tuple[str, ...]:
+        """The text of each pass that made it, the batch size included; empty if it was not built."""
+        return tuple(step.get("text", step["pass"]) for step in self.row["steps"])
+
+    @property
+    def ms_per_image(self) -> NDArray[np.float64] | None:
+        """All its latencies, divided by the batch size."""
+        if self.timing is None or not self.timing.samples_ms:
+            return None
+        return np.array(self.timing.samples_ms, dtype=np.float64).ravel() / float(self.row["batch"])
+
+
+@dataclass(frozen=True)
+class Content:
+    """A run as the report shows it; `limit` is the accuracy gate in points of mIoU, if there is one."""
+
+    run: Run
+    entries: tuple[Entry, ...]
+    limit: float | None
+
+    @property
+    def affordable_drop(self) -> float:
+        """Points of mIoU that a variant may lose to be recommended: the gate, or `ASSUMED_MAX_DROP`."""
+        return ASSUMED_MAX_DROP if self.limit is None else self.limit
+
+    @property
+    def baselines(self) -> tuple[Entry, ...]:
+        """The rows of the baseline, one for each target and batch size."""
+        return tuple(entry for entry in self.entries if entry.is_baseline)
+
+    @property
+    def complete(self) -> tuple[Entry, ...]:
+        """The rows whose accuracy and speed are known."""
+        return tuple(entry for entry in self.entries if entry.is_complete)
+
+    @cached_property
+    def front(self) -> frozenset[int]:
+        """Numbers of the rows that no other on their target beats in both accuracy and speed."""
+        targets = dict.fromkeys(entry.row["target"] for entry in self.complete)
+        fronts = (front_of([entry for entry in self.complete if entry.row["target"] == name]) for name in targets)
+        return frozenset(entry.number for front in fronts for entry in front)
+
+    def baseline_of(self, entry: Entry) -> Entry | None:
+        """Return the scored baseline row that `entry` is compared with: on its own target and batch size, if any."""
+        scored = [base for base in self.baselines if base.row["mIoU"] is not None]
+        unlike = [
+            (base.row["target"] != entry.row["target"], base.row["batch"] != entry.row["batch"]) for base in scored
+        ]
+        return scored[unlike.index(min(unlike))] if scored else None
+
+    def losses(self, entry: Entry) -> dict[str, float]:
+        """Return by how many points of IoU each class is worse than in the baseline; classes without both are left out.
+
+        A negative loss is a gain.
+        """
+        base = self.baseline_of(entry)
+        if base is None:
+            return {}
+        pairs = {name: (base.iou.get(name), entry.iou.get(name)) for name in CLASSES}
+        return {
+            name: 100 * (before - after)
+            for name, (before, after) in pairs.items()
+            if before is not None and after is not None
+        }
+
+    def session_of(self, entry: Entry) -> SessionRecord | None:
+        """Return the session in which `entry` was timed."""
+        return next((found for found in reversed(self.run.sessions) if entry.timing in found.rows), None)
+
+
+def gather(run: Run, max_drop: float | None = None) -> Content:
+    """Return what the report of `run` shows; `max_drop` replaces the gate of its variants file."""
+    if max_drop is not None:
+        run = replace(run, about=run.about | {"max_drop": max_drop})
+    rows, plans = rows_of(run), run.plan
+    entries = []
+    for number, (plan, row) in enumerate(zip(plans, rows, strict=True), start=1):
+        record = record_of(run, plan)
+        compiled = next((found for found in reversed(run.compiled) if found.identity == plan.identity), None)
+        entries.append(
+            Entry(
+                number, label_of(row, rows), row, plan.variant == run.about["baseline"],
+                record, timing_of(run, record), compiled,
+            )
+        )  # fmt: skip
+    return Content(run, tuple(entries), run.about["max_drop"])
+
+
+def front_of(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the Pareto front of complete rows, from the slowest to the fastest.
+
+    A slower row is on it if its mIoU is higher by at least `NOTICEABLE`.
+    """
+    front: list[Entry] = []
+    for entry in sorted(entries, key=lambda entry: (-entry.row["fps"], -entry.row["mIoU"])):
+        if not front or entry.row["mIoU"] > front[-1].row["mIoU"] + NOTICEABLE / 100:
+            front.append(entry)
+    return front[::-1]
+
+
+def printable(content: Any) -> Any:
+    """Return `content` (lists and dicts of texts and figures) without characters that only control a display."""
+    if isinstance(content, str):
+        return "".join(
+            character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+            for character in content
+        )
+    if isinstance(content, dict):
+        return {printable(key): printable(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [printable(value) for value in content]
+    return content
+
+
+def names_of(entries: Sequence[Entry]) -> str:
+    """Return the names of rows as part of a sentence."""
+    return ", ".join(f"“{entry.label}”" for entry in entries)

@@ -1,0 +1,126 @@
+"""Places the labels of points in a plot so that they overlap neither each other nor a point."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_MARGIN = 0.06
+"""Share of the range of values that is left free at each side of a plot."""
+
+_WIDEST = 26
+"""Characters of a label; a longer one is cut, and the table has it in full."""
+
+_CHARACTER = 0.58
+"""Width of a character of a sans-serif font, on average, in units of its size; a little too much does no harm."""
+
+_POINT = 9.0
+"""Half the side in pixels of the square that a point takes."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The ranges of values that a plot shows, and its size in pixels."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    width: int
+    height: int
+
+    @classmethod
+    def around(
+        cls, points: Sequence[Mapping[str, Any]], width: int, height: int, *, also: float | None = None
+    ) -> Frame:
+        """Return the frame of points with ``low``, ``high`` and ``miou``, and of a level `also` that must be seen."""
+        levels = [point["miou"] for point in points] + ([] if also is None else [also])
+        x = _range([value for point in points for value in (point["low"], point["high"])])
+        return cls(x, _range(levels), width, height)
+
+    def pixel(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point lies, from the left and from the top."""
+        right = (x - self.x[0]) / (self.x[1] - self.x[0]) * self.width
+        return right, (self.y[1] - y) / (self.y[1] - self.y[0]) * self.height
+
+    def value(self, right: float, down: float) -> tuple[float, float]:
+        """Return the values at a pixel."""
+        x = self.x[0] + right / self.width * (self.x[1] - self.x[0])
+        return x, self.y[1] - down / self.height * (self.y[1] - self.y[0])
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text at values of x and y; `align` says which end of it is there."""
+
+    x: float
+    y: float
+    text: str
+    align: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the label as a row of data."""
+        return asdict(self)
+
+
+def place(
+    frame: Frame,
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    font_size: float,
+    *,
+    lines: Sequence[tuple[float, float, float, float]] = (),
+) -> list[Label]:
+    """Return a label for each point, near it; one for which there is no room is left out.
+
+    Labels are placed one after the other, each where it is nearest to its point among the places that are free of
+    points, of other labels and of `lines` (horizontal or vertical: x and y of both ends).
+    """
+    pixels = [frame.pixel(*point) for point in points]
+    taken: list[Box] = [(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in pixels]
+    for x1, y1, x2, y2 in lines:
+        (left, bottom), (right, top) = frame.pixel(min(x1, x2), min(y1, y2)), frame.pixel(max(x1, x2), max(y1, y2))
+        taken.append((left - 1, top - 1, right + 1, bottom + 1))
+    labels = []
+    for (x, y), full in zip(pixels, texts, strict=True):
+        text = full if len(full) <= _WIDEST else f"{full[: _WIDEST - 1]}…"
+        width, height = len(text) * font_size * _CHARACTER, font_size * 1.2
+        for box, anchor, align in _places(x, y, width, height):
+            if _is_inside(box, frame) and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                labels.append(Label(*frame.value(anchor, (box[1] + box[3]) / 2), text, align))
+                break
+    return labels
+
+
+def _places(x: float, y: float, width: float, height: float) -> list[tuple[Box, float, str]]:
+    """Return the boxes that a label may take, the nearest first, each with its anchor and how it is aligned there."""
+    away = _POINT + 4
+    lines = sorted((step * height / 2 for step in range(-9, 10)), key=abs)
+    places: list[tuple[Box, float, str]] = []
+    for down, align in product(lines, ("left", "right", "center")):
+        if align == "center" and abs(down) < _POINT + height / 2:
+            continue
+        left = {"left": x + away, "right": x - away - width, "center": x - width / 2}[align]
+        anchor = {"left": left, "right": left + width, "center": x}[align]
+        places.append(((left, y + down - height / 2, left + width, y + down + height / 2), anchor, align))
+    return places
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _is_inside(box: Box, frame: Frame) -> bool:
+    return box[0] >= 0 and box[1] >= 0 and box[2] <= frame.width and box[3] <= frame.height
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = _MARGIN * (high - low) or max(abs(high), 1.0) * _MARGIN
+    return low - margin, high + margin
