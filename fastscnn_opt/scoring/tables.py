@@ -296,7 +296,7 @@ def raise_for(run: Run) -> None:
     done = any(row["status"] in {Status.OK, Status.COMPILED} for row in rows)
     ended = [row for row in rows if row["status"] in {Status.CRASHED, Status.TIMED_OUT}]
     if failed := [row for row in rows if row["status"] == Status.FAILED or row in ended] if done or ended else []:
-        names = ", ".join(f"{_label(row, rows)} ({row['status']})" for row in failed)
+        names = ", ".join(f"{label_of(row, rows)} ({row['status']})" for row in failed)
         raise CheckFailedError(f"{len(failed)} of {len(rows)} rows could not be scored: {names}")
     if not done:
         raise RunError(f"no row could be scored; {rows[0]['variant']}: {rows[0]['reason']}")
