@@ -1,9 +1,12 @@
 """Tiny models and passes that many tests share."""
 
+import logging
 import re
 import shlex
 import signal
 import tempfile
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -100,3 +103,20 @@ def tiny_model() -> onnx.ModelProto:
             [enlarge] output1 = Resize<mode="linear", coordinate_transformation_mode="align_corners">(s, , twice)
         }
     """)
+
+
+@pytest.fixture(scope="session")
+def torch_export() -> Callable[..., onnx.ModelProto]:
+    """Export a module for an input of a shape with PyTorch's default exporter; options are those of `onnx.export`."""
+    import torch
+
+    def export(module: torch.nn.Module, shape: tuple[int, ...], **options: object) -> onnx.ModelProto:
+        logging.disable(logging.WARNING)  # it tells which optional packages it would know, too
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                program = torch.onnx.export(module.eval(), (torch.zeros(shape),), verbose=False, **options)
+        finally:
+            logging.disable(logging.NOTSET)
+        return program.model_proto
+
+    return export

@@ -1,7 +1,5 @@
 """Small graphs, and functions to rewrite and run them, for the tests of the passes."""
 
-import logging
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -101,20 +99,3 @@ def segmenter() -> onnx.ModelProto:
     weights["variance"] = rng.uniform(0.5, 2, 8).astype(np.float32)
     model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
     return model
-
-
-@pytest.fixture(scope="session")
-def torch_export() -> Callable[..., onnx.ModelProto]:
-    """Export a module for an input of a shape with PyTorch's default exporter; options are those of `onnx.export`."""
-    import torch
-
-    def export(module: torch.nn.Module, shape: tuple[int, ...], **options: object) -> onnx.ModelProto:
-        logging.disable(logging.WARNING)  # it tells which optional packages it would know, too
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                program = torch.onnx.export(module.eval(), (torch.zeros(shape),), verbose=False, **options)
-        finally:
-            logging.disable(logging.NOTSET)
-        return program.model_proto
-
-    return export
