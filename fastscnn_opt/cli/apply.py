@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli.completion import pass_names
-from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json
+from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
 
 
 def command(
@@ -40,15 +40,19 @@ def command(
     from fastscnn_opt.rewriting.instruments import Dump, Progress
     from fastscnn_opt.rewriting.manager import PassManager
     from fastscnn_opt.rewriting.pipeline import read_pipeline
+    from fastscnn_opt.rewriting.registry import build_pipeline
     from fastscnn_opt.rewriting.summary import describe_plan
 
     if output is None and not dry_run:
         raise typer.BadParameter("give -o OUT, or --dry-run to write nothing", param_hint="-o")
-    instruments = [Progress(note), *([Dump(dump)] if dump and not dry_run else [])]
-    manager = PassManager(read_pipeline(passes), verify=not (no_verify or dry_run), instruments=instruments)
+    text = read_pipeline(passes)
+    count = len(build_pipeline(text))
     if output is not None and not dry_run:
         check_place(output)
-    result = manager.run(load_model(model))
+    with progress(count, "passes") as advance:
+        instruments = [Progress(note, advance), *([Dump(dump)] if dump and not dry_run else [])]
+        manager = PassManager(text, verify=not (no_verify or dry_run), instruments=instruments)
+        result = manager.run(load_model(model))
     if output is not None and not dry_run:
         save_model(result.model, output)
     if form is Format.JSON:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
+from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table, progress
 from fastscnn_opt.cli.score import RoundsOption, SecondsOption, ThreadsOption, effort_from
 from fastscnn_opt.cli.target_options import (
     MemoryLimitOption,
@@ -55,7 +55,7 @@ def command(
 
     choice = target_choice(target, settings, threads)
     effort, limits = effort_from(rounds, seconds), limits_from(limit_s, memory)
-    table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, say=note)
+    table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, say=note, show=progress)
     if form is TableFormat.JSON:
         print_json(table)
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fastscnn_opt.cli.printing import Format, FormatOption, print_json
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
 from fastscnn_opt.cli.score import ThreadsOption
 from fastscnn_opt.cli.target_options import (
     MemoryLimitOption,
@@ -36,7 +36,8 @@ def command(
     from fastscnn_opt.scoring.engine import compile_model
 
     limits = limits_from(limit_s, memory)
-    versions = compile_model(model, output, target_choice(target, settings, threads), limits=limits)
+    with progress(None, f"compiling for {target}"):
+        versions = compile_model(model, output, target_choice(target, settings, threads), limits=limits)
     size = output.stat().st_size
     if form is Format.JSON:
         print_json({"target": target, "artefact": str(output), "bytes": size, "tools": versions})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, progress
 from fastscnn_opt.cli.score import JobsOption, RoundsOption, SecondsOption, ThreadsOption, effort_from, print_run
 
 
@@ -33,7 +33,7 @@ def command(
     from fastscnn_opt.scoring.tables import raise_for
 
     settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
-    finished = score_demo(run, settings, scenes=scenes, say=note)
+    finished = score_demo(run, settings, scenes=scenes, say=note, show=progress)
     print_run(finished, form)
     note(f"the table again: fastscnn-opt compare {run}")
     raise_for(finished)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fastscnn_opt.cli.printing import Format, FormatOption, print_json
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
 
 
 class Outputs(StrEnum):
@@ -52,20 +52,21 @@ def command(
     if (checkpoint is None) != demo:
         raise typer.BadParameter("give a checkpoint, or --demo", param_hint="CHECKPOINT")
     check_place(output)
+    if demo and (height, width, opset) != (None, None, None):
+        raise typer.BadParameter(
+            "the bundled network has a fixed size and opset", param_hint="--height, --width, --opset"
+        )
     passes = [] if pooling is Pooling.KEEP else [f"adaptive-avgpool{{lower={pooling}}}"]
-    if checkpoint:
-        given = {"height": height, "width": width, "opset": opset}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        model = export_checkpoint(checkpoint, batch=batch, outputs=outputs.value, **chosen)
-    else:
-        if (height, width, opset) != (None, None, None):
-            raise typer.BadParameter(
-                "the bundled network has a fixed size and opset", param_hint="--height, --width, --opset"
-            )
-        model = demo_model()
-        passes += ["drop-outputs"] if outputs is Outputs.MAIN else []
-        passes += [f"static-batch{{n={batch}}}"] if batch != 1 else []
-    model = PassManager(",".join(passes)).run(model).model
+    with progress(None, "exporting and verifying"):
+        if checkpoint:
+            given = {"height": height, "width": width, "opset": opset}
+            chosen = {name: value for name, value in given.items() if value is not None}
+            model = export_checkpoint(checkpoint, batch=batch, outputs=outputs.value, **chosen)
+        else:
+            model = demo_model()
+            passes += ["drop-outputs"] if outputs is Outputs.MAIN else []
+            passes += [f"static-batch{{n={batch}}}"] if batch != 1 else []
+        model = PassManager(",".join(passes)).run(model).model
     save_model(model, output)
     layout = next((prop.value for prop in model.metadata_props if prop.key == "layout"), "")
     result = {"layout": layout, "nodes": len(model.graph.node), "sha256": fingerprint(model)}

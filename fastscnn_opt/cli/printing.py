@@ -13,7 +13,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,8 @@ from fastscnn_opt.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from fastscnn_opt.scoring.progress import Advance
 
 
 class Format(StrEnum):
@@ -114,27 +116,18 @@ def _html(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) 
     return html_table([(column.heading, column.figures) for column in columns], rows, title)
 
 
-class Advance(Protocol):
-    """Takes the steps that were done since the last call, and what they are now thought to be in all."""
-
-    def __call__(self, steps: int, total: int | None = None) -> None:
-        """Move on."""
-
-
 @contextmanager
 def progress(total: int | None, what: str) -> Iterator[Advance]:
     """Show on stderr how far the block is, how fast and how long still, on a terminal only; yields what advances it.
 
     Without a `total` the time so far is shown.
     """
+    from fastscnn_opt.scoring.progress import stand_still
+
     if not sys.stderr.isatty() or is_quiet():
-        yield _stand_still
+        yield stand_still
         return
     from fastscnn_opt.cli.terminal import Bar
 
     with Bar(total, what) as bar:
         yield bar
-
-
-def _stand_still(steps: int, total: int | None = None) -> None:
-    """Show nothing."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table
+from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table, progress
 from fastscnn_opt.cli.target_options import MemoryLimitOption
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def command(
         verify=not no_verify, effort=effort_from(rounds, seconds), threads=threads, limit_s=limit_s,
         memory_bytes=memory, jobs=jobs, stage=Stage(stage),
     )  # fmt: skip
-    finished = score(read_variants(variants, needs_model=stage is not StageName.RUN), run, settings, note)
+    finished = score(read_variants(variants, needs_model=stage is not StageName.RUN), run, settings, note, progress)
     print_run(finished, form)
     raise_for(finished)
 

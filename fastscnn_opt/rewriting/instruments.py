@@ -73,11 +73,19 @@ class Dump(Instrument):
 
 
 class Progress(Instrument):
-    """Calls `tell` with a line when a pass starts."""
+    """Calls `tell` with a line when a pass starts, and `advance` with 1 when it is done and verified."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], advance: Callable[[int], None] = lambda _: None) -> None:
         self.tell = tell
+        self.advance = advance
 
     def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
         """Say which pass starts."""
         self.tell(f"{index + 1}. {item.name} ({len(model.graph.node)} nodes)")
+
+    def after(
+        self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
+    ) -> None:
+        """Count the pass."""
+        del item, index, report, before, after
+        self.advance(1)

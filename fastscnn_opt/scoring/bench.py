@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.engine import Engine, TargetChoice, available_target
 from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
+from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.work.timing import Contestant, Effort, Timed, time_side_by_side
 from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-def bench(
+def bench(  # noqa: PLR0913  # each argument is an option of the verb, but for who is told
     models: Sequence[Path],
     target: TargetChoice,
     *,
@@ -27,6 +28,7 @@ def bench(
     effort: Effort | None = None,
     limits: Limits = DEFAULT_LIMITS,
     say: Callable[[str], None] = lambda _: None,
+    show: Show = show_nothing,
 ) -> dict[str, Any]:
     """Compile and time `models`; return what the verb prints: the baseline's name, and a row for each model.
 
@@ -50,7 +52,13 @@ def bench(
             _compile(model, artefact, target, batch, limits)
             contestants.append(Contestant(str(model), target, artefact, batch))
         say(f"timing {len(models)} models side by side")
-        results = time_side_by_side(contestants, effort or Effort(), limits=limits)
+        with show(None, "rounds") as advance:
+            results = time_side_by_side(
+                contestants,
+                effort or Effort(),
+                limits=limits,
+                on_round=lambda _, expected: advance(1, expected),
+            )
     timed = [_timed_or_raise(result, model) for result, model in zip(results, names, strict=True)]
     return {
         "baseline": names[reference],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.model import save_model, write_atomically
 from fastscnn_opt.network.demo import demo_model
 from fastscnn_opt.scoring.harness import Settings, score
+from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.run_folder import refuse_other_content
 from fastscnn_opt.scoring.variants import read_variants
 
@@ -21,7 +22,9 @@ VARIANTS = "demo.toml"
 MODEL = "demo.onnx"
 
 
-def score_demo(folder: Path, settings: Settings, *, scenes: int | None, say: Callable[[str], None]) -> Run:
+def score_demo(
+    folder: Path, settings: Settings, *, scenes: int | None, say: Callable[[str], None], show: Show = show_nothing
+) -> Run:
     """Put the bundled network and its variants file into a run folder and score them there, on `scenes` scenes.
 
     A variants file that is there already is kept, so that a user's changes to it count. Raises what `score` does.
@@ -33,4 +36,4 @@ def score_demo(folder: Path, settings: Settings, *, scenes: int | None, say: Cal
     if not (folder / VARIANTS).exists():
         write_atomically(folder / VARIANTS, files("fastscnn_opt.scoring").joinpath(VARIANTS).read_bytes())
     say(f"the variants file is {folder / VARIANTS}")
-    return score(read_variants(folder / VARIANTS, synthetic=scenes), folder, settings, say)
+    return score(read_variants(folder / VARIANTS, synthetic=scenes), folder, settings, say, show)

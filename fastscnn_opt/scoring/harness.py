@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.engine import TargetChoice
+from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowRecord, Status, key_of, now, outcome_of
 from fastscnn_opt.scoring.run_folder import OpenRun, Run, open_run, read_run
 from fastscnn_opt.scoring.work.evaluating import Evaluated, Evaluation, evaluate_all
@@ -76,7 +77,7 @@ class Settings:
     stage: Stage = Stage.ALL
 
 
-def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.info) -> Run:
+def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.info, show: Show = show_nothing) -> Run:
     """Score all rows of `variants` into the run folder, skipping what it holds already, and return what it then holds.
 
     A row that fails, crashes, hangs or whose target is unavailable is recorded as such, and the others go on; rows that
@@ -92,7 +93,7 @@ def score(variants: Variants, folder: Path, settings: Settings, say: Say = _log.
     source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
     with open_run(folder, about_run(variants, source, data)) as run:
-        scoring = Scoring(run, variants, settings, source, data, say)
+        scoring = Scoring(run, variants, settings, source, data, say, show)
         scoring.run_all()
     return run
 
@@ -140,7 +141,14 @@ class Scoring:
     """The work on the rows of a run; `run_all` does all of it, row by row and then side by side."""
 
     def __init__(
-        self, run: OpenRun, variants: Variants, settings: Settings, source: Source, data: str, say: Say
+        self,
+        run: OpenRun,
+        variants: Variants,
+        settings: Settings,
+        source: Source,
+        data: str,
+        say: Say,
+        show: Show = show_nothing,
     ) -> None:
         self._run = run
         self._variants = variants
@@ -148,6 +156,7 @@ class Scoring:
         self._source = source
         self._data = data
         self._say = say
+        self._show = show
         self._limits = _limits(settings, variants)
         self._preparer = Preparer(run, source, verify=settings.verify, limits=self._limits)
 
@@ -155,7 +164,7 @@ class Scoring:
         """Build, compile, score and time whatever is not finished, as far as the stage goes."""
         if self._settings.stage is not Stage.RUN:
             self._preparer.source_file()
-        prepared = [row for plan in self._variants.rows if (row := self.prepare(plan)) is not None]
+        prepared = self._prepare_all()
         if self._settings.stage is Stage.COMPILE:
             for row in prepared:
                 self._record_compiled(row)
@@ -168,6 +177,14 @@ class Scoring:
         self.evaluate([row for row in todo if unique[row.keys.accuracy] is row])
         self.evaluate([row for row in todo if unique[row.keys.accuracy] is not row and not self.is_finished(row)])
         self.time(prepared)
+
+    def _prepare_all(self) -> list[Prepared]:
+        prepared = []
+        with self._show(len(self._variants.rows), "rows built") as advance:
+            for plan in self._variants.rows:
+                prepared.append(self.prepare(plan))
+                advance(1)
+        return [row for row in prepared if row is not None]
 
     def prepare(self, plan: RowPlan) -> Prepared | None:
         """Build and compile a row; None if that fails, which is then recorded."""
@@ -243,8 +260,12 @@ class Scoring:
             )
             for row in rows
         ]
-        outcomes = evaluate_all(evaluations, jobs=self._settings.jobs, limits=self._limits)
-        with closing(outcomes):
+        with (
+            self._show(len(rows) * len(source.open()) if rows else 0, "images") as advance,
+            closing(
+                evaluate_all(evaluations, jobs=self._settings.jobs, limits=self._limits, on_image=advance)
+            ) as outcomes,
+        ):
             for index, outcome in outcomes:
                 self._record_outcome(rows[index], outcome)
 
@@ -256,7 +277,9 @@ class Scoring:
         table = self._variants.tables.score
         from_file = Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds)
         effort = self._settings.effort or from_file
-        time_rows(self._run, scored, self._variants.baseline, effort, limits=self._limits, say=self._say)
+        time_rows(
+            self._run, scored, self._variants.baseline, effort, limits=self._limits, say=self._say, show=self._show
+        )
 
     def _record_outcome(self, row: Prepared, outcome: Evaluated) -> None:
         if isinstance(outcome.figures, UserError):

@@ -12,7 +12,7 @@ from fastscnn_opt.errors import UserError
 from fastscnn_opt.scoring.engine import Engine, TargetChoice
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from fastscnn_opt.data.dataset import DataSource
@@ -65,15 +65,22 @@ class _Crew:
 
 
 def evaluate_all(
-    evaluations: Sequence[Evaluation], *, jobs: int, limits: Limits
+    evaluations: Sequence[Evaluation],
+    *,
+    jobs: int,
+    limits: Limits,
+    on_image: Callable[[int], None] = lambda _: None,
 ) -> Generator[tuple[int, Evaluated], None, None]:
     """Yield the index and the outcome of each evaluation as it ends; `jobs` of them run at a time.
 
-    When the generator is closed or interrupted, all child processes end.
+    `on_image` is told of images that are done, from several threads. When the generator is closed or interrupted, all
+    child processes end.
     """
     crew = _Crew()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_evaluate, item, crew, limits): index for index, item in enumerate(evaluations)}
+        futures = {
+            pool.submit(_evaluate, item, crew, limits, on_image): index for index, item in enumerate(evaluations)
+        }
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -83,13 +90,13 @@ def evaluate_all(
             raise
 
 
-def _evaluate(item: Evaluation, crew: _Crew, limits: Limits) -> Evaluated:
+def _evaluate(item: Evaluation, crew: _Crew, limits: Limits, on_image: Callable[[int], None]) -> Evaluated:
     start = perf_counter()
     try:
         with Engine(item.name, item.target, log=item.log, limits=limits) as engine:
             crew.join(engine)
             engine.open(item.artefact)
-            figures = engine.evaluate(item.source, batch=item.batch, predictions=item.predictions)
+            figures = engine.evaluate(item.source, batch=item.batch, predictions=item.predictions, on_image=on_image)
             engine.close()
     except UserError as error:
         return Evaluated(error, perf_counter() - start)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
+from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now, outcome_of
 from fastscnn_opt.scoring.work.reproducing import reproduction
 from fastscnn_opt.scoring.work.timing import ISOLATION, Contestant, Effort, Timed, time_side_by_side
@@ -17,6 +18,7 @@ from fastscnn_opt.targets.registry import get_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastscnn_opt.scoring.progress import Advance
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.work.preparing import Prepared
     from fastscnn_opt.targets.limits import Limits
@@ -41,6 +43,7 @@ def time_rows(
     *,
     limits: Limits,
     say: Callable[[str], None],
+    show: Show = show_nothing,
 ) -> None:
     """Time every row that has no figures yet, target by target, together with the baseline of its target.
 
@@ -52,7 +55,9 @@ def time_rows(
         base = next((item for item in here if item.row.plan.variant == baseline), None)
         todo = [item for item in here if not is_timed(run, item, base, effort)]
         for group in _groups(todo, base):
-            session = _time_group(group, base, effort, limits, say)
+            say(f"timing {len(group)} rows side by side: " + ", ".join(item.row.plan.label for item in group))
+            with show(None, "rounds") as advance:
+                session = _time_group(group, base, effort, limits, advance)
             run.append_session(session)
 
 
@@ -87,14 +92,13 @@ def _groups(todo: Sequence[Scored], base: Scored | None) -> list[list[Scored]]:
 
 
 def _time_group(
-    group: Sequence[Scored], base: Scored | None, effort: Effort, limits: Limits, say: Callable[[str], None]
+    group: Sequence[Scored], base: Scored | None, effort: Effort, limits: Limits, advance: Advance
 ) -> SessionRecord:
-    say(f"timing {len(group)} rows side by side: " + ", ".join(item.row.plan.label for item in group))
     contestants = [
         Contestant(item.row.plan.label, item.row.choice, item.row.artefact, item.row.plan.batch, item.row.log)
         for item in group
     ]
-    results = time_side_by_side(contestants, effort, limits=limits)
+    results = time_side_by_side(contestants, effort, limits=limits, on_round=lambda _, expected: advance(1, expected))
     reference = results[group.index(base)] if base else None
     rounds = max((len(result.samples_ms) for result in results if isinstance(result, Timed)), default=0)
     return SessionRecord(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
@@ -52,6 +53,13 @@ class Effort:
             return rounds >= self.rounds
         return rounds >= MOST_ROUNDS or (rounds >= FEWEST_ROUNDS and seconds >= self.seconds * models)
 
+    def expected_rounds(self, rounds: int, seconds: float, models: int) -> int:
+        """Return how many rounds there will be in all, if they go on as fast as the first `rounds` did."""
+        if self.rounds is not None:
+            return self.rounds
+        in_time = math.ceil(self.seconds * models * rounds / seconds) if seconds else MOST_ROUNDS
+        return min(MOST_ROUNDS, max(FEWEST_ROUNDS, in_time))
+
 
 @dataclass(frozen=True)
 class Contestant:
@@ -91,12 +99,12 @@ def time_side_by_side(
     effort: Effort,
     *,
     limits: Limits = DEFAULT_LIMITS,
-    on_round: Callable[[int], None] = lambda _: None,
+    on_round: Callable[[int, int], None] = lambda _done, _expected: None,
 ) -> list[Timed | UserError]:
     """Open every contestant, warm each up, and time them in turns; return what each gave, or why it failed.
 
     A contestant that crashes, hangs or is refused drops out, and the others go on. `on_round` is told the number of
-    rounds done.
+    rounds done, and how many there will be.
     """
     results: list[Timed | UserError | None] = [None] * len(contestants)
     with ExitStack() as stack:
@@ -132,7 +140,7 @@ def _make_ready(engine: Engine, contestant: Contestant) -> tuple[Engine, int, Wa
 def take_turns(
     turns: Mapping[int, tuple[Timeable, int]],
     effort: Effort,
-    on_round: Callable[[int], None],
+    on_round: Callable[[int, int], None],
     clock: Callable[[], float] = perf_counter,
 ) -> dict[int, NDArray[np.float64] | UserError]:
     """Let each (engine, iterations per turn) run in turns until the effort is enough; return rounds x iterations in ms.
@@ -161,5 +169,5 @@ def take_turns(
     while len(failures) < len(turns) and not effort.is_enough(rounds, clock() - start, len(turns)):
         one_round()
         rounds += 1
-        on_round(rounds)
+        on_round(rounds, effort.expected_rounds(rounds, clock() - start, len(turns)))
     return {index: failures.get(index) or np.array(samples[index][1:]) for index in turns}

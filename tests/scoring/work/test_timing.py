@@ -31,7 +31,7 @@ class FakeEngine:
         self.diary.append(f"{self.name} resumes")
 
 
-def ignore(_rounds):
+def ignore(*_rounds):
     pass
 
 
@@ -76,6 +76,20 @@ def test_the_number_of_rounds_is_limited_where_seconds_decide():
     assert Effort(seconds=1e9).is_enough(rounds=200, seconds=1, models=1)
 
 
+@pytest.mark.parametrize(
+    ("effort", "rounds", "seconds", "expected"),
+    [
+        (Effort(rounds=30), 4, 100, 30),
+        (Effort(seconds=10), 5, 2, 75),  # 30 seconds for three models, at 0.4 seconds each round
+        (Effort(seconds=10), 5, 100, 10),  # the fewest
+        (Effort(seconds=10), 5, 0.01, 200),  # the most
+        (Effort(seconds=10), 5, 0, 200),
+    ],
+)
+def test_the_rounds_to_come_are_estimated(effort, rounds, seconds, expected):
+    assert effort.expected_rounds(rounds, seconds, models=3) == expected
+
+
 @pytest.fixture
 def network(tmp_path):
     model = onnx.parser.parse_model(
@@ -89,13 +103,15 @@ def network(tmp_path):
 def test_real_engines_side_by_side(network, tmp_path):
     rounds_seen = []
     contestants = [Contestant("one", ORT, network, batch=2), Contestant("broken", ORT, tmp_path / "none.onnx")]
-    timed, broken = time_side_by_side(contestants, Effort(rounds=2), on_round=rounds_seen.append)
+    timed, broken = time_side_by_side(
+        contestants, Effort(rounds=2), on_round=lambda *rounds: rounds_seen.append(rounds)
+    )
     assert isinstance(timed, Timed)
     assert timed.batch == 2
     assert timed.samples_ms.shape[0] == 2
     assert (timed.samples_ms > 0).all()
     assert isinstance(broken, ModelError)
-    assert rounds_seen == [1, 2]
+    assert rounds_seen == [(1, 2), (2, 2)]
 
 
 def test_a_dimension_other_than_the_batch_must_be_fixed(tmp_path):
