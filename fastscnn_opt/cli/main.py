@@ -35,6 +35,7 @@ VERBS = {
     "score": "Build, compile and score every variant of a variants file.",
     "compare": "Show the variant table of one run, or two runs side by side.",
     "bisect": "Find the first pass that costs too much accuracy, and which of its changes do.",
+    "overlay": "Draw what a model, or two side by side, see in photographs.",
     "report": "Show a run as one HTML page: what to ship, the table, plots, classes, pictures.",
     "patch": "List, apply and revert white-list patches of the vendor compiler.",
     "profile": "Show where the time of a run went, and what would save it.",

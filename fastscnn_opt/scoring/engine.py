@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +16,7 @@ from fastscnn_opt.targets.child import Child
 from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fastscnn_opt.data.dataset import DataSource
     from fastscnn_opt.targets.base import Target
@@ -123,6 +124,15 @@ class Engine:
             "evaluate", on_progress=on_image, source=asdict(source), batch=batch, predictions=kept
         )
 
+    def predict(
+        self, images: Sequence[Path], folder: Path, *, on_image: Callable[[int], None] | None = None
+    ) -> list[Path]:
+        """Write the label map of each image into `folder`; see `pictures.photographs.write_label_maps`."""
+        self._child.request(
+            "predict", on_progress=on_image, images=[str(image) for image in images], folder=str(folder)
+        )
+        return [folder / f"{index}.png" for index in range(len(images))]
+
     def warm_up(self, batch: int | None = None, *, cap_s: float = WARM_UP_CAP_S) -> WarmUp:
         """Run on prepared inputs until the latency is steady, or for `cap_s` seconds."""
         return WarmUp(**self._child.request("warm_up", batch=batch, cap_s=cap_s))
@@ -174,8 +184,17 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Compile an ONNX file for `target` and return its accuracy on `source`: the figures of `Accuracy.to_json`.
 
-    Everything runs in a child process, and nothing is left behind. Raises what `Engine` does, and TargetError if there
-    is no such target here.
+    Everything runs in a child process, and nothing is left behind. Raises what `opened_model` does.
+    """
+    with opened_model(model, target, limits=limits) as engine:
+        return engine.evaluate(source, batch=batch, on_image=on_image)
+
+
+@contextmanager
+def opened_model(model: Path, target: TargetChoice, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Engine]:
+    """Compile an ONNX file for `target` and open it in a child process, of which nothing is left behind afterwards.
+
+    Raises what `Engine` does, and TargetError if there is no such target here; errors of the block name the model.
     """
     suffix = available_target(target).artefact_suffix
     with (
@@ -186,7 +205,7 @@ def evaluate_model(
         engine.compile(model, artefact, Path(folder) / "compile.log")
         try:
             engine.open(artefact)
-            return engine.evaluate(source, batch=batch, on_image=on_image)
+            yield engine
         except (ModelError, TargetError) as error:
             # The user knows the model, not the artefact in its temporary folder.
             words = str(error).removeprefix(f"{artefact}: ").removeprefix(f"{model}: ")

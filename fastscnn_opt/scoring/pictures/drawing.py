@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE, PALETTE
+from fastscnn_opt.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,8 @@ def _font(width: int) -> ImageFont.FreeTypeFont:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """Cut `text` so that it is not wider than `width` pixels."""
+    """Return `text` on one line, cut so that it is not wider than `width` pixels."""
+    text = printable(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:

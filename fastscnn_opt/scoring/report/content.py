@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastscnn_opt import errors
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.scoring.tables import contract_of, label_of, record_of, rows_of, timing_of
 
@@ -163,10 +164,7 @@ def front_of(entries: Iterable[Entry]) -> list[Entry]:
 def printable(content: Any) -> Any:
     """Return `content` (lists and dicts of texts and figures) without characters that only control a display."""
     if isinstance(content, str):
-        return "".join(
-            character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-            for character in content
-        )
+        return "\n".join(errors.printable(line) for line in content.expandtabs().split("\n"))
     if isinstance(content, dict):
         return {printable(key): printable(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):

@@ -99,6 +99,13 @@ class Opened:
         details = {"confusion": accuracy.confusion.counts.tolist(), "stages_ms": accuracy.stages.medians_ms()}
         return {**accuracy.to_json(), "details": details, "peak_rss_bytes": peak_rss_bytes()}
 
+    def predict(self, images: list[str], folder: str) -> dict[str, Any]:
+        """Write the label map of each image into `folder`."""
+        from fastscnn_opt.scoring.pictures.photographs import write_label_maps
+
+        write_label_maps(self._opened(), [Path(image) for image in images], Path(folder), on_image=self._progress)
+        return {}
+
     def warm_up(self, batch: int | None, cap_s: float) -> dict[str, Any]:
         """Prepare inputs and run until the latency is steady; return what `latency.WarmUp` holds."""
         from fastscnn_opt.scoring.latency import warm_up
@@ -177,6 +184,7 @@ def commands(progress: Progress) -> Mapping[str, Command]:
         "profile": partial(profile, progress),
         "open": opened.open,
         "evaluate": opened.evaluate,
+        "predict": opened.predict,
         "warm_up": opened.warm_up,
         "time": opened.time,
     }

@@ -70,6 +70,6 @@ def test_control_characters_are_made_visible():
     hostile = {"name": "\x1b[31mred\x00 \u202eabc", "lines": ["a\nb\tc", "schön 变体"], "figure": 1.5}
     assert printable(hostile) == {
         "name": "\ufffd[31mred\ufffd \ufffdabc",
-        "lines": ["a\nb\tc", "schön 变体"],
+        "lines": ["a\nb       c", "schön 变体"],
         "figure": 1.5,
     }

@@ -1,0 +1,112 @@
+"""Draws what one model, or two side by side, see in photographs."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fastscnn_opt.data.png import read_label
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.model import write_atomically
+from fastscnn_opt.scoring.engine import TargetChoice, opened_model
+from fastscnn_opt.scoring.pictures.drawing import beside, blend, with_legend
+from fastscnn_opt.scoring.pictures.photographs import read_photograph
+from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True)
+class Style:
+    """How label maps are drawn: `alpha` is the share of their colours, 0 to 1, and a `legend` names these below."""
+
+    alpha: float = 0.5
+    legend: bool = False
+
+
+def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Return where the picture of each image goes: its name, as PNG, in `folder`.
+
+    Raises
+    ------
+    DataError
+        Two images would get one name, an image itself would be replaced, or a picture is there and is not to be
+        replaced.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; give a folder for the pictures")
+    places = [folder / f"{image.stem}.png" for image in images]
+    originals = {image.resolve() for image in images}
+    taken: dict[str, Path] = {}
+    for image, place in zip(images, places, strict=True):
+        name = place.name.casefold()  # some disks take names that differ in case for one
+        if name in taken:
+            raise DataError(f"{image}: its picture would be {place}, as that of {taken[name]}; rename one of them")
+        taken[name] = image
+        if place.resolve() in originals:
+            raise DataError(f"{place}: the picture would replace an image itself; give another folder")
+        if place.exists() and not overwrite:
+            raise DataError(f"{place}: exists already; give another folder, or --overwrite")
+    return places
+
+
+def draw_overlays(
+    models: Sequence[Path],
+    images: Sequence[Path],
+    places: Sequence[Path],
+    *,
+    target: TargetChoice,
+    style: Style,
+    limits: Limits = DEFAULT_LIMITS,
+    on_image: Callable[[int], None] | None = None,
+) -> None:
+    """Run each model on each image and write its picture to its place; two models stand side by side, with captions.
+
+    Each model runs in a child process. Nothing is written before all models have seen all images. `on_image` is told
+    the images that a model has seen since the last call.
+
+    Raises
+    ------
+    DataError, ModelError, TargetError
+        An image cannot be read, or a model cannot run on it; see `photographs.write_label_maps`.
+    """
+    for image in images:
+        read_photograph(image)  # what is wrong with one is told before the first model is compiled
+    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
+        maps = []
+        for index, model in enumerate(models):
+            folder = Path(name) / str(index)
+            folder.mkdir()
+            with opened_model(model, target, limits=limits) as engine:
+                maps.append(engine.predict(images, folder, on_image=on_image))
+        captions = _captions(models)
+        for image, place, files in zip(images, places, zip(*maps, strict=True), strict=True):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, _picture(image, files, captions, style))
+
+
+def _captions(models: Sequence[Path]) -> list[str]:
+    """Return what tells two models apart: their file names, or their paths if these are the same."""
+    if len(models) == 1:
+        return [""]
+    names = [model.name for model in models]
+    return names if len(set(names)) == len(names) else [str(model) for model in models]
+
+
+def _picture(image: Path, files: Sequence[Path], captions: Sequence[str], style: Style) -> bytes:
+    """Return an image with each label map laid over it, as the content of a PNG file."""
+    photo = read_photograph(image)
+    maps = [read_label(file, train_ids=True) for file in files]
+    picture = beside([blend(photo, labels, style.alpha) for labels in maps], captions)
+    if style.legend:
+        picture = with_legend(picture, [int(number) for number in np.unique(np.stack(maps))])
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, format="PNG")
+    return content.getvalue()

@@ -1,0 +1,81 @@
+"""Photographs that a user hands in: read them, and write the label maps that a model gives for them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fastscnn_opt.data.png import write_png
+from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.scoring.accuracy import StageTimes, image_input, predict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.targets.base import Session
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+_MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
+"""Pixels of 8 bits per channel, which Pillow turns into RGB without a guess."""
+
+
+def read_photograph(path: Path) -> NDArray[np.uint8]:
+    """Return an image as H, W, 3, RGB, turned upright as the camera says.
+
+    Raises
+    ------
+    DataError
+        The file is missing or no image, is damaged, too large, or has more than 8 bits per channel.
+    """
+    if not path.is_file():
+        what = "is a folder; give the images in it" if path.is_dir() else "there is no such image; check its name"
+        raise DataError(f"{path}: {what}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                if image.mode not in _MODES:
+                    raise DataError(f"{path}: holds pixels of kind {image.mode}; convert it to RGB of 8 bits")
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: no image of a known kind ({', '.join(_FORMATS)})") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path}: too large an image ({error}); make it smaller") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: a damaged or truncated image ({error}); copy it again") from error
+
+
+def write_label_maps(
+    session: Session, images: Sequence[Path], folder: Path, *, on_image: Callable[[int], None] | None = None
+) -> None:
+    """Write the label map of each image, at its own size, as a grey PNG of classes: ``0.png``, ``1.png``, ...
+
+    Where the model takes a batch, each image fills all of it.
+
+    Raises
+    ------
+    DataError
+        An image cannot be read.
+    ModelError
+        The model does not take an image of its size, or gives neither logits nor label maps.
+    """
+    for index, path in enumerate(images):
+        photo = read_photograph(path)
+        size = (photo.shape[0], photo.shape[1])
+        try:
+            source = image_input(session.inputs, size)
+            feed = np.zeros(source.shape, dtype=source.dtype)
+            for place in range(source.batch):
+                source.fill(feed, place, photo)
+            labels = predict(session, {source.name: feed}, size, StageTimes())[0]
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+        write_png(folder / f"{index}.png", labels.astype(np.uint8))
+        if on_image is not None:
+            on_image(1)
