@@ -1,0 +1,130 @@
+"""The cells of a bilinear Resize in which more than one class may be the best, and how many are left in each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+    from .emitter import Emitter
+    from .sampling import AxisSampling
+
+FLOAT, UINT8, INT64 = 1, 2, 7
+"""Element types of TensorProto."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The logits N, C, height, width before the Resize, and how each axis is sampled."""
+
+    images: int
+    classes: int
+    height: int
+    width: int
+    rows: AxisSampling
+    columns: AxisSampling
+
+    @property
+    def count(self) -> int:
+        """Cells in all images."""
+        return self.images * len(self.rows.cells) * len(self.columns.cells)
+
+
+@dataclass(frozen=True)
+class Corners:
+    """What stands at the four corners of K cells: top left, top right, bottom left, bottom right.
+
+    `vectors` are the logits, float K x C each. `first` and `second` are the lowest and the highest of the four best
+    classes, float K x 1; `gaps` are the differences of their logits, float K x 1 each. `hard`, bool K, says whether
+    more than these two are left.
+    """
+
+    vectors: list[gs.Variable]
+    first: gs.Variable
+    second: gs.Variable
+    gaps: list[gs.Variable]
+    hard: gs.Variable
+
+
+def find_doubtful(emit: Emitter, best: gs.Variable, grid: Grid) -> gs.Variable:
+    """Return image, row and column of every cell whose corners differ in their best class, int64 3 x K.
+
+    `best` is float N, height, width: ORT compares floats in vectors, and a class number is exact in them.
+    """
+    sides = _both_ends(emit, best, 2, grid.width, grid.columns)
+    corners = [corner for side in sides for corner in _both_ends(emit, side, 1, grid.height, grid.rows)]
+    same = [emit.node("Equal", corners[0], other, dtype=np.bool_) for other in corners[1:]]
+    agree = emit.node("And", emit.node("And", same[0], same[1]), same[2])
+    return emit.node("NonZero", emit.node("Not", agree), dtype=np.int64)
+
+
+def _both_ends(emit: Emitter, values: gs.Variable, axis: int, length: int, sampling: AxisSampling) -> list[gs.Variable]:
+    """Return what `values` hold at the low and at the high end of every cell of an axis of `length` elements."""
+    cells = sampling.cells
+    if not np.array_equal(cells, np.arange(cells[0], cells[-1] + 1)):  # cells without a sample are left out
+        ends = (emit.constant(index, np.int64) for index in (sampling.low, sampling.high))
+        return [emit.node("Gather", values, end, axis=axis) for end in ends]
+    before, after = int(cells[0] < 0), int(cells[-1] + 1 > length - 1)
+    if before or after:
+        pads = np.zeros(6)
+        pads[axis], pads[axis + 3] = before, after
+        values = emit.node("Pad", values, emit.constant(pads, np.int64), mode="edge")
+    start = int(cells[0]) + before
+    return [emit.slice(values, start + end, start + end + len(cells), axis) for end in (0, 1)]
+
+
+def coordinates(emit: Emitter, places: gs.Variable) -> list[gs.Variable]:
+    """Return the three rows of `places`: image, row and column, int64 K each."""
+    return [emit.node("Gather", places, emit.constant(axis, np.int64), axis=0) for axis in range(3)]
+
+
+def read_corners(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> Corners:
+    """Look at the corners of the cells at `places` (int64 3 x K); `vectors` are the logits N, height, width, C."""
+    table = emit.node("Reshape", vectors, emit.constant([-1, grid.classes], np.int64))
+    corners = [emit.node("Gather", table, index, axis=0) for index in _corner_indices(emit, places, grid)]
+    bests = [emit.node("ArgMax", corner, axis=1, keepdims=1, dtype=np.int64) for corner in corners]
+    bests = [emit.node("Cast", best, to=FLOAT, dtype=np.float32) for best in bests]
+    first, second = emit.node("Min", *bests), emit.node("Max", *bests)
+    scores = [_scores(emit, corners, label) for label in (first, second)]
+    gaps = [emit.node("Sub", one, two) for one, two in zip(*scores, strict=True)]
+    return Corners(corners, first, second, gaps, _is_hard(emit, corners, scores, grid.classes))
+
+
+def _corner_indices(emit: Emitter, places: gs.Variable, grid: Grid) -> list[gs.Variable]:
+    """Return the index of each corner in the logit vectors of all images, int64 K."""
+    image, row, column = coordinates(emit, places)
+    first_of_image = emit.node("Mul", image, emit.constant(grid.height * grid.width, np.int64))
+    indices = []
+    for rows in (grid.rows.low, grid.rows.high):
+        in_image = emit.node("Gather", emit.constant(rows * grid.width, np.int64), row, axis=0)
+        start = emit.node("Add", first_of_image, in_image)
+        for columns in (grid.columns.low, grid.columns.high):
+            in_row = emit.node("Gather", emit.constant(columns, np.int64), column, axis=0)
+            indices.append(emit.node("Add", start, in_row))
+    return indices
+
+
+def _scores(emit: Emitter, corners: list[gs.Variable], label: gs.Variable) -> list[gs.Variable]:
+    """Return the logit of the class `label` (float K x 1) at each corner, K x 1."""
+    index = emit.node("Cast", label, to=INT64, dtype=np.int64)
+    return [emit.node("GatherElements", corner, index, axis=1) for corner in corners]
+
+
+def _is_hard(emit: Emitter, corners: list[gs.Variable], scores: list[list[gs.Variable]], classes: int) -> gs.Variable:
+    """Return whether more than two classes are left, bool K.
+
+    A class that is left is exceeded neither by the first nor by the second class at all four corners. These two never
+    exceed each other so, since each is the best at one corner; and the best class of any corner is left.
+    """
+    leads = []
+    for of_label in scores:
+        differences = [emit.node("Sub", corner, score) for corner, score in zip(corners, of_label, strict=True)]
+        leads.append(emit.node("Max", *differences))
+    beaten = emit.node("Less", emit.node("Min", *leads), emit.constant(0, np.float32), dtype=np.bool_)
+    left = emit.node("Cast", emit.node("Not", beaten), to=FLOAT, dtype=np.float32)
+    count = emit.node("MatMul", left, emit.constant(np.ones((classes, 1)), np.float32))
+    return emit.flat(emit.node("Greater", count, emit.constant(2.5, np.float32), dtype=np.bool_))

@@ -1,0 +1,70 @@
+"""A short way to write many nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+    from numpy.typing import DTypeLike
+
+
+class Emitter:
+    """Appends nodes of the default domain to a graph and names them ``prefix/Op_number``.
+
+    `prefix` must not begin any other name of the graph, so that no name has to be looked up.
+    """
+
+    def __init__(self, graph: gs.Graph, prefix: str) -> None:
+        self.graph = graph
+        self._prefix = prefix
+        self._count = 0
+
+    @classmethod
+    def under(cls, graph: gs.Graph, wanted: str) -> Emitter:
+        """Return an emitter whose prefix is `wanted`, with a number behind it if that begins another name already."""
+        taken = [*graph.tensors(), *(node.name for node in graph.nodes)]
+        prefix, count = wanted, 1
+        while any(name.startswith(f"{prefix}/") for name in taken):
+            count += 1
+            prefix = f"{wanted}_{count}"
+        return cls(graph, prefix)
+
+    def node(
+        self, op: str, *inputs: gs.Tensor, dtype: DTypeLike | None = None, output: gs.Variable | None = None,
+        **attributes: Any,
+    ) -> gs.Variable:  # fmt: skip
+        """Append a node; return its only output: `output`, or a new tensor of `dtype` (default: the first input's)."""
+        import onnx_graphsurgeon as gs
+
+        self._count += 1
+        name = f"{self._prefix}/{op}_{self._count}"
+        if output is None:
+            output = gs.Variable(f"{name}_output", dtype=np.dtype(dtype) if dtype is not None else inputs[0].dtype)
+        self.graph.nodes.append(gs.Node(op, name=name, inputs=list(inputs), outputs=[output], attrs=attributes))
+        return output
+
+    def constant(self, values: Any, dtype: DTypeLike) -> gs.Constant:
+        """Return a new constant."""
+        import onnx_graphsurgeon as gs
+
+        self._count += 1
+        return gs.Constant(f"{self._prefix}/constant_{self._count}", np.array(values, dtype=dtype))
+
+    def slice(self, values: gs.Tensor, start: int, end: int, axis: int, step: int = 1) -> gs.Variable:
+        """Append a Slice along one axis and return its output."""
+        bounds = (self.constant([bound], np.int64) for bound in (start, end, axis, step))
+        return self.node("Slice", values, *bounds)
+
+    def flat(self, values: gs.Variable) -> gs.Variable:
+        """Append a Reshape to one dimension and return its output."""
+        return self.node("Reshape", values, self.constant([-1], np.int64))
+
+    def branch(self, name: str) -> Emitter:
+        """Return an emitter for a new graph that may use the tensors of this one, such as a branch of an If."""
+        import onnx_graphsurgeon as gs
+
+        prefix = f"{self._prefix}/{name}"
+        return Emitter(gs.Graph(name=prefix, opset=self.graph.opset), prefix)

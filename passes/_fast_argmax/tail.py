@@ -1,0 +1,152 @@
+"""Nodes that compute ArgMax(Resize(logits)) by interpolating only where the answer is in doubt.
+
+Every sample of a bilinear Resize is a convex combination of the logit vectors at the four corners of its cell. So
+
+- where the four corners have the same best class, every sample of the cell has it;
+- a class that another one exceeds at all four corners is nowhere the best. Where only two classes are left, the sign of
+  the interpolated difference of the two decides;
+- only in the few other cells are all classes interpolated.
+
+Ties go to the lowest index at every step, as ArgMax has it. Where so many cells are in doubt that interpolating
+everything is faster, that is done instead, as the graph did before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .cells import FLOAT, UINT8, Corners, Grid, coordinates, find_doubtful, read_corners
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
+
+    from .emitter import Emitter
+
+HARD_CELL_COST = 5
+"""What a cell with more than two classes left costs, in units of a cell with two (measured in onnxruntime)."""
+
+MOST_COST = 1.0
+"""Cost, in that unit and per cell of the whole grid, at which the dense way is the faster one (measured likewise)."""
+
+_SAMPLING_STEP = 8
+"""Where the cost matters, one of so many doubtful cells is looked at to foretell it."""
+
+
+def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, size: tuple[int, int]) -> gs.Variable:
+    """Return the label map, uint8 N, H, W, of the float32 `logits` (N, C, h, w) after `resize` to `size` (H, W)."""
+    vectors = emit.node("Transpose", logits, perm=[0, 2, 3, 1])
+    best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
+    places = find_doubtful(emit, emit.node("Cast", best, to=FLOAT, dtype=np.float32), grid)
+    dense, sparse = emit.branch("dense"), emit.branch("sparse")
+    dense.graph.outputs = [_write_dense(dense, logits, resize)]
+    sparse.graph.outputs = [_Sparse(sparse, vectors, places, grid).write(best, (grid.images, *size))]
+    is_costly = _is_costly(emit, vectors, places, grid)
+    return emit.node("If", is_costly, dtype=np.uint8, then_branch=dense.graph, else_branch=sparse.graph)
+
+
+def _is_costly(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> gs.Variable:
+    """Return whether the sparse way would take longer than the dense one."""
+    limit = emit.constant(int(MOST_COST * grid.count), np.int64)
+    count = emit.node("Size", coordinates(emit, places)[0], dtype=np.int64)
+    at_most = emit.node("Mul", count, emit.constant(HARD_CELL_COST, np.int64))
+    may_be = emit.node("Greater", at_most, limit, dtype=np.bool_)
+    look, pass_by = emit.branch("look"), emit.branch("pass_by")
+    look.graph.outputs = [look.node("Greater", _foretell(look, vectors, places, count, grid), limit, dtype=np.bool_)]
+    pass_by.graph.outputs = [pass_by.node("Identity", emit.constant(False, np.bool_))]
+    return emit.node("If", may_be, dtype=np.bool_, then_branch=look.graph, else_branch=pass_by.graph)
+
+
+def _foretell(emit: Emitter, vectors: gs.Variable, places: gs.Variable, count: gs.Variable, grid: Grid) -> gs.Variable:
+    """Return the cost of `count` cells at `places`, taking every few of them for all."""
+    few = emit.slice(places, 0, np.iinfo(np.int64).max, 1, step=_SAMPLING_STEP)
+    hard = emit.node("NonZero", read_corners(emit, vectors, few, grid).hard, dtype=np.int64)
+    more = emit.constant(_SAMPLING_STEP * (HARD_CELL_COST - 1), np.int64)
+    return emit.node("Add", count, emit.node("Mul", emit.node("Size", hard, dtype=np.int64), more))
+
+
+def _write_dense(emit: Emitter, logits: gs.Variable, resize: gs.Node) -> gs.Variable:
+    resized = emit.node("Resize", logits, *resize.inputs[1:], **resize.attrs)
+    best = emit.node("ArgMax", resized, axis=1, keepdims=0, dtype=np.int64)
+    return emit.node("Cast", best, to=UINT8, dtype=np.uint8)
+
+
+class _Sparse:
+    """Writes the label map: every cell filled with the class of its first corner, then the doubtful ones anew."""
+
+    def __init__(self, emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> None:
+        self._emit = emit
+        self._grid = grid
+        self._image, self._row, self._column = coordinates(emit, places)
+        self._corners: Corners = read_corners(emit, vectors, places, grid)
+
+    def write(self, best: gs.Variable, shape: tuple[int, int, int]) -> gs.Variable:
+        """Return the label map of `shape` N, H, W; `best` holds the best classes, int64 N, h, w."""
+        emit, size = self._emit, shape[1:]
+        labels = emit.flat(self._filled(best))
+        hard = self._corners.hard
+        for chosen, labels_of in ((emit.node("Not", hard), self._of_two), (hard, self._of_all)):
+            numbers = emit.flat(emit.node("NonZero", chosen, dtype=np.int64))
+            labels = emit.node("ScatterElements", labels, self._places(numbers, size), labels_of(numbers), axis=0)
+        return emit.node("Reshape", labels, emit.constant(shape, np.int64))
+
+    def _filled(self, best: gs.Variable) -> gs.Variable:
+        emit, grid = self._emit, self._grid
+        narrow = emit.node("Cast", best, to=UINT8, dtype=np.uint8)
+        # Whole lines are copied many times faster than single bytes: columns are spread as lines of the transpose.
+        turned = emit.node("Transpose", narrow, perm=[0, 2, 1])
+        wide = emit.node("Gather", turned, emit.constant(grid.columns.nearest, np.int64), axis=1)
+        upright = emit.node("Transpose", wide, perm=[0, 2, 1])
+        return emit.node("Gather", upright, emit.constant(grid.rows.nearest, np.int64), axis=1)
+
+    def _places(self, numbers: gs.Variable, size: tuple[int, int]) -> gs.Variable:
+        """Return the places of all slots of the cells `numbers` in the flat label map of height and width `size`."""
+        emit, (height, width) = self._emit, size
+        image = emit.node("Mul", self._of(numbers, self._image), emit.constant(height * width, np.int64))
+        start = emit.node("Reshape", image, emit.constant([-1, 1, 1], np.int64))
+        rows = self._looked_up(self._grid.rows.slots[:, :, None] * width, self._row, numbers)
+        columns = self._looked_up(self._grid.columns.slots[:, None, :], self._column, numbers)
+        places = emit.node("Add", emit.node("Add", rows, start), columns)
+        return emit.flat(places)
+
+    def _of_two(self, numbers: gs.Variable) -> gs.Variable:
+        """Return the labels of all slots of the cells `numbers`, in each of which two classes are left."""
+        emit, corners = self._emit, self._corners
+        gap = self._interpolated([self._of(numbers, gap, 1, 1) for gap in corners.gaps], numbers, ())
+        second_wins = emit.node("Less", gap, emit.constant(0, np.float32), dtype=np.bool_)
+        names = [self._of(numbers, label, 1, 1) for label in (corners.second, corners.first)]
+        names = [emit.node("Cast", name, to=UINT8, dtype=np.uint8) for name in names]
+        labels = emit.node("Where", second_wins, *names, dtype=np.uint8)
+        return emit.flat(labels)
+
+    def _of_all(self, numbers: gs.Variable) -> gs.Variable:
+        """Return the labels of all slots of the cells `numbers`, all classes interpolated."""
+        emit = self._emit
+        vectors = [self._of(numbers, vector, 1, 1, self._grid.classes) for vector in self._corners.vectors]
+        best = emit.node("ArgMax", self._interpolated(vectors, numbers, (1,)), axis=3, keepdims=0, dtype=np.int64)
+        labels = emit.node("Cast", best, to=UINT8, dtype=np.uint8)
+        return emit.flat(labels)
+
+    def _interpolated(self, corners: list[gs.Variable], numbers: gs.Variable, more: tuple[int, ...]) -> gs.Variable:
+        """Interpolate between four tensors of shape K, 1, 1, ... at all slots; `more` ones end the weights' shape."""
+        rows, columns = self._grid.rows.weight, self._grid.columns.weight
+        across = self._looked_up(columns.reshape(len(columns), 1, -1, *more), self._column, numbers)
+        down = self._looked_up(rows.reshape(len(rows), -1, 1, *more), self._row, numbers)
+        top, bottom = (self._between(corners[side], corners[side + 1], across) for side in (0, 2))
+        return self._between(top, bottom, down)
+
+    def _between(self, start: gs.Variable, end: gs.Variable, weight: gs.Variable) -> gs.Variable:
+        emit = self._emit
+        return emit.node("Add", start, emit.node("Mul", weight, emit.node("Sub", end, start)))
+
+    def _of(self, numbers: gs.Variable, values: gs.Variable, *shape: int) -> gs.Variable:
+        """Return the `values` of the cells `numbers`, each reshaped to `shape`."""
+        chosen = self._emit.node("Gather", values, numbers, axis=0)
+        return self._emit.node("Reshape", chosen, self._emit.constant([-1, *shape], np.int64)) if shape else chosen
+
+    def _looked_up(self, table: NDArray[np.generic], cell: gs.Variable, numbers: gs.Variable) -> gs.Variable:
+        """Return the entries of `table` for the row or column `cell` of the cells `numbers`."""
+        values = self._emit.constant(table, table.dtype)
+        return self._emit.node("Gather", values, self._of(numbers, cell), axis=0)

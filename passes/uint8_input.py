@@ -1,0 +1,168 @@
+"""Raw images as input, their normalisation folded into the first convolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastscnn_opt.data.preprocess import MEAN, STD
+from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
+
+from ._graph import append_node, constant_value, unique_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
+
+_CHANNELS = 3
+_LARGEST = 255
+"""Of a byte."""
+
+_FLOAT = 1
+"""TensorProto.FLOAT."""
+
+
+class Layout(StrEnum):
+    """Where the channels of the image stand."""
+
+    NHWC = "nhwc"
+    NCHW = "nchw"
+
+
+@dataclass(frozen=True)
+class Uint8Input(Pass):
+    """Let the graph take raw RGB images of uint8, and fold their normalisation into the first convolution.
+
+    1. A float32 input N, 3, H, W becomes uint8: N, H, W, 3 as images are decoded (``layout=nhwc``, the default) or
+       N, 3, H, W (``layout=nchw``). It keeps its name. A Transpose and a Cast follow.
+    2. The network was trained on (x / 255 - mean) / std; ``mean`` and ``std`` give the three values of R, G and B
+       (default: those of ImageNet). Where only convolutions without padding read the input, scale and mean move into
+       their weights and biases, and no node is left of the normalisation.
+    3. A convolution that pads its input with zeros pads the normalised image, whose zero is the mean colour. There
+       255 * mean is subtracted by a node, so that zero stays zero, and the scale alone moves into the weights: exact at
+       the border, too.
+    4. A uint8 input is left alone, and so is one that no convolution with constant weights reads first: after `int8`,
+       for instance, so run it before.
+    """
+
+    name: ClassVar[str] = "uint8-input"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    layout: Layout = Layout.NHWC
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+    def __post_init__(self) -> None:
+        for option, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != _CHANNELS:
+                raise ValueError(f"{option} takes three values joined by |, for R, G and B, not {len(values)}")
+        if min(self.std) <= 0:
+            raise ValueError("std takes values above 0")
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Change every image input of the graph."""
+        for image in list(graph.inputs):
+            problem = _mismatch(graph, image)
+            yield Skip(image, problem) if problem else self._change(graph, image)
+
+    def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
+        """Return the outputs before the pass for the images of `feeds`, normalised."""
+        wanted = {value.name: value.type.tensor_type.elem_type for value in before.model.graph.input}
+        return before(
+            {
+                name: self._normalised(value) if value.dtype == np.uint8 and wanted[name] == _FLOAT else value
+                for name, value in feeds.items()
+            }
+        )
+
+    def _normalised(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        last = images if self.layout is Layout.NHWC else images.transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(((last / _LARGEST - self.mean) / self.std).transpose(0, 3, 1, 2), dtype=np.float32)
+
+    def _change(self, graph: gs.Graph, image: gs.Variable) -> Change:
+        raw = self._raw_input(graph, image)
+        readers = list(image.outputs)
+        padded = any(_pads(node) for node in readers)
+        for node in readers:
+            self._fold(graph, node, with_mean=not padded)
+        pixels = raw
+        if self.layout is Layout.NHWC:
+            pixels = append_node(graph, "Transpose", [raw], f"{raw.name}_to_nchw", perm=[0, 3, 1, 2])
+        floats = None if padded else image
+        floats = append_node(graph, "Cast", [pixels], f"{raw.name}_to_float", output=floats, to=_FLOAT)
+        if padded:
+            floats.dtype = np.dtype(np.float32)
+            mean = (_LARGEST * np.array(self.mean)).astype(np.float32).reshape(1, _CHANNELS, 1, 1)
+            inputs = [floats, _constant(graph, f"{raw.name}_mean", mean)]
+            append_node(graph, "Sub", inputs, f"{raw.name}_centre", output=image)
+        folded = f"the {'scale' if padded else 'normalisation'} folded into {', '.join(node.name for node in readers)}"
+        return Change(raw, f"float32 N, 3, H, W -> uint8 {self.layout}, {folded}")
+
+    def _raw_input(self, graph: gs.Graph, image: gs.Variable) -> gs.Variable:
+        """Put a new uint8 input in the place of `image`, which becomes an inner tensor, and return it."""
+        import onnx_graphsurgeon as gs
+
+        number, channels, height, width = image.shape
+        shape = [number, height, width, channels] if self.layout is Layout.NHWC else list(image.shape)
+        raw = gs.Variable(image.name, dtype=np.dtype(np.uint8), shape=shape)
+        graph.inputs = [raw if value is image else value for value in graph.inputs]
+        image.name = unique_name(graph, f"{raw.name}_float")
+        return raw
+
+    def _fold(self, graph: gs.Graph, node: gs.Node, *, with_mean: bool) -> None:
+        """Give a convolution of normalised images the weights and the bias for raw ones, computed in float64."""
+        weight = np.asarray(constant_value(node.inputs[1]), dtype=np.float64)
+        channel = _input_channels(weight, int(node.attrs.get("group", 1)))
+        scaled = weight / (_LARGEST * np.array(self.std))[channel][:, :, None, None]
+        inputs = [node.inputs[0], _constant(graph, f"{node.inputs[1].name}_uint8", scaled.astype(np.float32))]
+        old = constant_value(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(len(weight))
+        shift = (weight * (np.array(self.mean) / self.std)[channel][:, :, None, None]).sum(axis=(1, 2, 3))
+        bias = np.asarray(old, dtype=np.float64) - (shift if with_mean else 0)
+        node.inputs = [*inputs, _constant(graph, f"{node.name}_bias_uint8", bias.astype(np.float32))]
+
+
+def _constant(graph: gs.Graph, name: str, values: NDArray[np.float32]) -> gs.Constant:
+    import onnx_graphsurgeon as gs
+
+    return gs.Constant(unique_name(graph, name), values)
+
+
+def _input_channels(weight: NDArray[np.float64], groups: int) -> NDArray[np.int64]:
+    """Return which input channel each weight (out, in / groups, kernel) multiplies: int64 (out, in / groups)."""
+    filters, per_group = weight.shape[:2]
+    first = np.arange(filters) // (filters // groups) * per_group
+    channels: NDArray[np.int64] = first[:, None] + np.arange(per_group)
+    return channels
+
+
+def _mismatch(graph: gs.Graph, image: gs.Tensor) -> str:
+    """Say why an input is no normalised image that can be replaced; the empty text if it is."""
+    if image.dtype == np.uint8:
+        return "is uint8 already"
+    if image.dtype != np.float32:
+        return f"is {getattr(image.dtype, 'name', image.dtype)}, not float32"
+    if image.shape is None or len(image.shape) != 4 or image.shape[1] != _CHANNELS:
+        return f"its shape is {image.shape}, not that of RGB images N, 3, H, W"
+    if any(output is image for output in graph.outputs):
+        return "is a graph output, too"
+    return next(filter(None, map(_no_convolution, image.outputs)), "" if image.outputs else "no node reads it")
+
+
+def _no_convolution(node: gs.Node) -> str:
+    """Say why `node` is no convolution that a normalisation can be folded into; the empty text if it is."""
+    if node.op in ("QuantizeLinear", "DynamicQuantizeLinear"):
+        return f"is quantised by {node.name}; run uint8-input before int8"
+    if node.op != "Conv":
+        return f"{node.op} {node.name} reads it, and only a convolution can take over the normalisation"
+    if any(constant_value(tensor) is None for tensor in node.inputs[1:]):
+        return f"the weights of {node.name} are not constant"
+    return ""
+
+
+def _pads(node: gs.Node) -> bool:
+    return any(node.attrs.get("pads", [])) or node.attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")

@@ -1,0 +1,138 @@
+"""uint8-input: raw images against images normalised in numpy, at the border too, and inputs that are left alone."""
+
+import numpy as np
+import onnx
+import pytest
+
+from fastscnn_opt.errors import PipelineError
+from fastscnn_opt.rewriting.manager import PassManager
+
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+def network(parse, convolution: str, weight: tuple[int, ...], bias: int | None = None) -> onnx.ModelProto:
+    rng = np.random.default_rng(4)
+    arguments = "image, w" + (", b" if bias else "")
+    model = parse(f"g (float[2,3,9,8] image) => (float[a,b,c,d] y) {{ [conv] y = Conv{convolution}({arguments}) }}")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(weight, dtype=np.float32), "w"))
+    if bias:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(bias, dtype=np.float32), "b"))
+    return model
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (2, 9, 8, 3), dtype=np.uint8)
+
+
+def normalised(pixels: np.ndarray, mean: np.ndarray = MEAN, std: np.ndarray = STD) -> np.ndarray:
+    return ((pixels / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+CONVOLUTIONS = {
+    "no padding": ("<strides=[2,2]>", (4, 3, 3, 3), 4),
+    "without bias": ("", (4, 3, 1, 1), None),
+    "depthwise": ("<group=3>", (6, 1, 3, 3), 6),
+    "padded": ("<pads=[1,1,1,1]>", (4, 3, 3, 3), 4),
+    "padded by name": ('<auto_pad="SAME_UPPER">', (4, 3, 3, 3), None),
+    "one side padded, dilated": ("<pads=[0,0,2,1], dilations=[2,1]>", (4, 3, 3, 2), 4),
+}
+
+
+@pytest.mark.parametrize("form", CONVOLUTIONS)
+def test_raw_images_give_what_normalised_ones_gave(parse, rewrite, run, pixels, form):
+    model = network(parse, *CONVOLUTIONS[form])
+    result = rewrite(model, "uint8-input")
+    np.testing.assert_allclose(run(result.model, pixels)[0], run(model, normalised(pixels))[0], atol=2e-5)
+
+
+def test_without_padding_no_node_is_left_of_the_normalisation(parse, rewrite):
+    result = rewrite(network(parse, *CONVOLUTIONS["no padding"]), "uint8-input")
+    assert operators(result.model) == ["Transpose", "Cast", "Conv"]
+    assert [change.what for change in result.steps[0].changes] == [
+        "float32 N, 3, H, W -> uint8 nhwc, the normalisation folded into conv"
+    ]
+
+
+def test_with_padding_the_mean_is_subtracted(parse, rewrite):
+    result = rewrite(network(parse, *CONVOLUTIONS["padded"]), "uint8-input")
+    assert operators(result.model) == ["Transpose", "Cast", "Sub", "Conv"]
+
+
+def test_planes_need_no_transpose(parse, rewrite, run, pixels):
+    model = network(parse, *CONVOLUTIONS["no padding"])
+    result = rewrite(model, "uint8-input{layout=nchw}")
+    assert operators(result.model) == ["Cast", "Conv"]
+    planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(run(result.model, planes)[0], run(model, normalised(pixels))[0], atol=2e-5)
+
+
+def test_the_mean_and_deviation_of_the_training_can_be_given(parse, rewrite, run, pixels):
+    model = network(parse, *CONVOLUTIONS["no padding"])
+    result = rewrite(model, "uint8-input{mean=0.5|0.25|0 std=1|0.5|0.125}")
+    wanted = normalised(pixels, np.array([0.5, 0.25, 0]), np.array([1, 0.5, 0.125]))
+    np.testing.assert_allclose(run(result.model, pixels)[0], run(model, wanted)[0], atol=5e-5)
+
+
+def test_two_convolutions_that_read_the_image_are_both_changed(parse, rewrite, run, pixels):
+    model = parse("""
+        g (float[2,3,9,8] image) => (float[2,1,9,8] a, float[2,1,9,8] b)
+        <float[1,3,1,1] v = {1, 2, 3}, float[1,3,3,3] w>
+        { [one] a = Conv(image, v) [two] b = Conv<pads=[1,1,1,1]>(image, w) }
+    """)
+    del model.graph.initializer[:]
+    rng = np.random.default_rng(6)
+    for name, shape in (("v", (1, 3, 1, 1)), ("w", (1, 3, 3, 3))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(shape, dtype=np.float32), name))
+    result = rewrite(model, "uint8-input")
+    for before, after in zip(run(model, normalised(pixels)), run(result.model, pixels), strict=True):
+        np.testing.assert_allclose(after, before, atol=2e-5)
+
+
+def test_the_input_keeps_its_name(parse, rewrite):
+    value = rewrite(network(parse, *CONVOLUTIONS["no padding"]), "uint8-input").model.graph.input[0]
+    assert value.name == "image"
+    assert value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [dim.dim_value for dim in value.type.tensor_type.shape.dim] == [2, 9, 8, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("g (uint8[1,3,4,4] x) => (float[1,3,4,4] y) { y = Cast<to=1>(x) }", "is uint8 already"),
+        ("g (float[1,1,4,4] x) => (float[1,1,4,4] y) { y = Relu(x) }", "its shape is [1, 1, 4, 4], not that of RGB"),
+        ("g (int32[1,3,4,4] x) => (float[1,3,4,4] y) { y = Cast<to=1>(x) }", "is int32, not float32"),
+        ("g (float[1,3,4,4] x) => (float[1,3,4,4] y) { [r] y = Relu(x) }", "Relu r reads it, and only a convolution"),
+        (
+            """g (float[1,3,4,4] x) => (float[1,3,4,4] y) <float s = {1}, uint8 z = {0}>
+            { [q] a = QuantizeLinear(x, s, z) y = DequantizeLinear(a, s, z) }""",
+            "is quantised by q; run uint8-input before int8",
+        ),
+        (
+            "g (float[1,3,4,4] x, float[1,3,1,1] w) => (float[1,1,4,4] y) { [c] y = Conv(x, w) }",
+            "the weights of c are not constant",
+        ),
+    ],
+)
+def test_another_input_is_left_alone(parse, text, reason):
+    result = PassManager("uint8-input").run(parse(text))
+    assert not result.steps[0].changes
+    assert result.steps[0].skips[0].why.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [("mean=0.5", "mean takes three values"), ("std=1|0|1", "std takes values above 0"), ("layout=hwc", "nhwc")],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(PipelineError, match=message):
+        PassManager(f"uint8-input{{{options}}}")
+
+
+def test_labels_behind_it_are_judged_by_their_logits(segmenter):
+    result = PassManager("adaptive-avgpool,fast-argmax{labels=true},uint8-input").run(segmenter)
+    assert [step.verified for step in result.steps] == [True, True, True]
