@@ -55,26 +55,31 @@ def find_doubtful(emit: Emitter, best: gs.Variable, grid: Grid) -> gs.Variable:
 
     `best` is float N, height, width: ORT compares floats in vectors, and a class number is exact in them.
     """
-    sides = _both_ends(emit, best, 2, grid.width, grid.columns)
-    corners = [corner for side in sides for corner in _both_ends(emit, side, 1, grid.height, grid.rows)]
+    best, (top, bottom) = _laid_out(emit, best, 1, grid.height, grid.rows)
+    best, (left, right) = _laid_out(emit, best, 2, grid.width, grid.columns)
+    size = np.array([len(grid.rows.cells), len(grid.columns.cells)])
+    starts = (np.array([row, column]) for row in (top, bottom) for column in (left, right))
+    corners = [emit.slice(best, start, start + size, (1, 2)) for start in starts]
     same = [emit.node("Equal", corners[0], other, dtype=np.bool_) for other in corners[1:]]
     agree = emit.node("And", emit.node("And", same[0], same[1]), same[2])
     return emit.node("NonZero", emit.node("Not", agree), dtype=np.int64)
 
 
-def _both_ends(emit: Emitter, values: gs.Variable, axis: int, length: int, sampling: AxisSampling) -> list[gs.Variable]:
-    """Return what `values` hold at the low and at the high end of every cell of an axis of `length` elements."""
+def _laid_out(
+    emit: Emitter, values: gs.Variable, axis: int, length: int, sampling: AxisSampling
+) -> tuple[gs.Variable, tuple[int, int]]:
+    """Return `values` so that both ends of all cells of an axis are a slice of it, and where these two begin."""
     cells = sampling.cells
     if not np.array_equal(cells, np.arange(cells[0], cells[-1] + 1)):  # cells without a sample are left out
-        ends = (emit.constant(index, np.int64) for index in (sampling.low, sampling.high))
-        return [emit.node("Gather", values, end, axis=axis) for end in ends]
+        ends = np.concatenate([sampling.low, sampling.high])
+        return emit.node("Gather", values, emit.constant(ends, np.int64), axis=axis), (0, len(cells))
     before, after = int(cells[0] < 0), int(cells[-1] + 1 > length - 1)
     if before or after:
         pads = np.zeros(6)
         pads[axis], pads[axis + 3] = before, after
         values = emit.node("Pad", values, emit.constant(pads, np.int64), mode="edge")
     start = int(cells[0]) + before
-    return [emit.slice(values, start + end, start + end + len(cells), axis) for end in (0, 1)]
+    return values, (start, start + 1)
 
 
 def coordinates(emit: Emitter, places: gs.Variable) -> list[gs.Variable]:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_graphsurgeon as gs
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
 
 
 class Emitter:
@@ -21,6 +23,7 @@ class Emitter:
         self.graph = graph
         self._prefix = prefix
         self._count = 0
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], gs.Constant] = {}
 
     @classmethod
     def under(cls, graph: gs.Graph, wanted: str) -> Emitter:
@@ -47,15 +50,18 @@ class Emitter:
         return output
 
     def constant(self, values: Any, dtype: DTypeLike) -> gs.Constant:
-        """Return a new constant."""
+        """Return a constant; equal ones are made once."""
         import onnx_graphsurgeon as gs
 
-        self._count += 1
-        return gs.Constant(f"{self._prefix}/constant_{self._count}", np.array(values, dtype=dtype))
+        array = np.array(values, dtype=dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = gs.Constant(f"{self._prefix}/constant_{len(self._constants) + 1}", array)
+        return self._constants[key]
 
-    def slice(self, values: gs.Tensor, start: int, end: int, axis: int, step: int = 1) -> gs.Variable:
-        """Append a Slice along one axis and return its output."""
-        bounds = (self.constant([bound], np.int64) for bound in (start, end, axis, step))
+    def slice(self, values: gs.Tensor, starts: ArrayLike, ends: ArrayLike, axes: Sequence[int]) -> gs.Variable:
+        """Append a Slice and return its output."""
+        bounds = (self.constant(bound, np.int64) for bound in (starts, ends, axes))
         return self.node("Slice", values, *bounds)
 
     def flat(self, values: gs.Variable) -> gs.Variable:

@@ -61,7 +61,8 @@ def _is_costly(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: G
 
 def _foretell(emit: Emitter, vectors: gs.Variable, places: gs.Variable, count: gs.Variable, grid: Grid) -> gs.Variable:
     """Return the cost of `count` cells at `places`, taking every few of them for all."""
-    few = emit.slice(places, 0, np.iinfo(np.int64).max, 1, step=_SAMPLING_STEP)
+    bounds = [[0], [np.iinfo(np.int64).max], [1], [_SAMPLING_STEP]]
+    few = emit.node("Slice", places, *(emit.constant(bound, np.int64) for bound in bounds))
     hard = emit.node("NonZero", read_corners(emit, vectors, few, grid).hard, dtype=np.int64)
     more = emit.constant(_SAMPLING_STEP * (HARD_CELL_COST - 1), np.int64)
     return emit.node("Add", count, emit.node("Mul", emit.node("Size", hard, dtype=np.int64), more))
