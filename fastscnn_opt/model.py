@@ -17,19 +17,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt import outline
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.outline import Outline, has_subgraphs
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-ADAPTIVE_POOL = "AdaptiveAvgPool2d"
-"""Operator that exporters with a custom symbolic emit and that atc takes, though ONNX does not define it."""
+ADAPTIVE_POOL = outline.ADAPTIVE_POOL
 
 OLDEST_OPSET = 9
 """Resize and its predecessors settle only from opset 9 on; older files are rare and need a new export."""
-
-_VENDOR_DOMAIN = "fastscnn_opt.vendor"
 
 
 def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
@@ -73,13 +72,8 @@ def check_model(model: onnx.ModelProto, where: str) -> None:
     ModelError
         With the first finding of the checker.
     """
-    import onnx
-
     _check_opset(model, where)
-    try:
-        onnx.checker.check_model(_with_vendor_domain(model))
-    except (onnx.checker.ValidationError, ValueError) as error:
-        raise ModelError(f"{where}: {_finding(str(error))}") from error
+    Outline(model, where).check()
 
 
 def _check_opset(model: onnx.ModelProto, where: str) -> None:
@@ -100,64 +94,32 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
         )
 
 
-def _finding(text: str) -> str:
-    """Make one sentence of a checker message."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    first = lines[0] if lines else "the ONNX checker refuses it"
-    if "topologically sorted" in text:
-        return f"its nodes are not in topological order, or form a cycle; export it again ({first})"
-    return f"the ONNX checker refuses it: {first}"
-
-
-def _with_vendor_domain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `model`, or a copy whose vendor operators sit in a domain that the checker does not look into."""
-    import onnx
-
-    def is_vendor(node: onnx.NodeProto) -> bool:
-        return node.op_type == ADAPTIVE_POOL and node.domain in ("", "ai.onnx")
-
-    if not any(map(is_vendor, model.graph.node)):
-        return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for node in filter(is_vendor, copy.graph.node):
-        node.domain = _VENDOR_DOMAIN
-    copy.opset_import.append(onnx.helper.make_opsetid(_VENDOR_DOMAIN, 1))
-    return copy
-
-
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of `model` with fresh shapes of all inner tensors, through ``AdaptiveAvgPool2d`` too.
 
-    Shapes that the file carried are dropped first: after a rewrite they may no longer be true.
+    Shapes that the file carried are dropped first, but for those behind operators that ONNX does not define: after a
+    rewrite they may no longer be true.
     """
     import onnx
 
     inferred = onnx.ModelProto()
     inferred.CopyFrom(model)
-    del inferred.graph.value_info[:]
-    while True:
-        inferred = onnx.shape_inference.infer_shapes(inferred, data_prop=True)
-        if not _add_pooled_shapes(inferred.graph):
-            return inferred
+    enter_types(inferred, Outline(model, "the model").infer())
+    return inferred
 
 
-def _add_pooled_shapes(graph: onnx.GraphProto) -> bool:
-    """Add the output shape N, C, h, w of every pooling whose input shape is known; tell whether any was new."""
-    import onnx
-
-    known = {info.name: info for info in (*graph.input, *graph.value_info, *graph.output)}
-    added = False
-    for node in graph.node:
-        size = next((list(attr.ints) for attr in node.attribute if attr.name == "output_size"), None)
-        source = known.get(node.input[0]) if node.input else None
-        if node.op_type != ADAPTIVE_POOL or not size or source is None or node.output[0] in known:
-            continue
-        tensor = source.type.tensor_type
-        shape = [dim.dim_value or dim.dim_param or None for dim in tensor.shape.dim][:2] + (size * 2)[-2:]
-        graph.value_info.append(onnx.helper.make_tensor_value_info(node.output[0], tensor.elem_type, shape))
-        added = True
-    return added
+def enter_types(model: onnx.ModelProto, inferred: onnx.GraphProto) -> None:
+    """Give `model` the types that the inference on its outline found, inside control flow too."""
+    graph = model.graph
+    for field in ("value_info", "output"):
+        del getattr(graph, field)[:]
+        getattr(graph, field).extend(getattr(inferred, field))
+    if not any(map(has_subgraphs, graph.node)):
+        return
+    bodies = {node.output[0]: node for node in inferred.node if has_subgraphs(node)}
+    for node in filter(has_subgraphs, graph.node):
+        if node.output[0] in bodies:
+            node.CopyFrom(bodies[node.output[0]])
 
 
 def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
@@ -33,14 +33,48 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
 
 
 def unique_name(graph: gs.Graph, wanted: str) -> str:
-    """Return `wanted`, with a number behind it if a node or tensor of the graph is called so already."""
-    taken = {node.name for node in graph.nodes} | set(graph.tensors())
-    taken |= {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
-    name, count = wanted, 1
-    while name in taken:
-        count += 1
-        name = f"{wanted}_{count}"
-    return name
+    """Return `wanted`, with a number behind it if a node or tensor of the graph is called so, or was to be, already."""
+    names = graph.__dict__.setdefault("_names_in_use", _NamesInUse())
+    return cast("_NamesInUse", names).take(graph, wanted)
+
+
+class _NamesInUse:
+    """The names in a graph and in the graphs inside its nodes; only nodes that were added since are read again."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._read: list[gs.Node] = []
+
+    def take(self, graph: gs.Graph, wanted: str) -> str:
+        """Return a free name like `wanted`, which is in use from now on."""
+        self._update(graph)
+        name, count = wanted, self._counts.get(wanted, 0)
+        while name in self._counts:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._counts[name] = 1
+        self._counts[wanted] = max(count, 1)
+        return name
+
+    def _update(self, graph: gs.Graph) -> None:
+        read = len(self._read)
+        if not read or len(graph.nodes) < read or graph.nodes[read - 1] is not self._read[-1]:
+            self._read.clear()
+            self._enter(tensor.name for tensor in (*graph.inputs, *graph.outputs))
+        for node in graph.nodes[len(self._read) :]:
+            self._read.append(node)
+            self._enter_node(node)
+
+    def _enter_node(self, node: gs.Node) -> None:
+        self._enter((node.name, *(tensor.name for tensor in (*node.inputs, *node.outputs))))
+        for body in node.subgraphs():
+            self._enter(tensor.name for tensor in (*body.inputs, *body.outputs))
+            for inner in body.nodes:
+                self._enter_node(inner)
+
+    def _enter(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._counts.setdefault(name, 1)
 
 
 def append_node(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
+from fastscnn_opt.rewriting.tidying import detach, tensors_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,14 +40,18 @@ class DropOutputs(Pass):
         """
         names = [output.name for output in graph.outputs]
         kept = self._kept(names)
-        for output in list(graph.outputs):
+        outputs = {id(output) for output in graph.outputs}
+        gone: set[int] = set()
+        for output in graph.outputs:
             if output.name in kept:
                 yield Skip(output, "named by keep" if self.keep else "is the first output")
                 continue
-            graph.outputs = [other for other in graph.outputs if other is not output]
-            before = len(graph.nodes)
-            graph.cleanup()
-            yield Change(output, f"output dropped, and {before - len(graph.nodes)} nodes that only it needed")
+            before = len(gone)
+            outputs.discard(id(output))
+            _remove_producers(output, outputs, gone)
+            yield Change(output, f"output dropped, and {len(gone) - before} nodes that only it needed")
+        graph.outputs = [output for output in graph.outputs if id(output) in outputs]
+        graph.nodes = [node for node in graph.nodes if id(node) not in gone]
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Return the outputs that stay, as they were."""
@@ -61,3 +66,16 @@ class DropOutputs(Pass):
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise PassError(f"keep={name} is no output of the graph; {hint}(outputs: {', '.join(names)})")
         return self.keep or tuple(names[:1])
+
+
+def _remove_producers(output: gs.Tensor, outputs: set[int], gone: set[int]) -> None:
+    """Enter into `gone` the nodes that made `output` and that nothing else needs, and detach them from the graph."""
+    pending = [output]
+    while pending:
+        tensor = pending.pop()
+        for node in list(tensor.inputs):
+            if any(made.outputs or id(made) in outputs for made in node.outputs):
+                continue
+            gone.add(id(node))
+            pending.extend(tensors_read(node))
+            detach(node)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import ModelError, PassError, UserError
-from fastscnn_opt.model import check_model, infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
 from fastscnn_opt.rewriting.instruments import Instrument, Timing
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import onnx
-    import onnx_graphsurgeon as gs
+
+    from fastscnn_opt.rewriting.live import LiveGraph
 
 
 @dataclass
@@ -164,13 +164,15 @@ class PassManager:
 
             instruments.insert(1, Verification(reproducers=self._reproducers))
         nodes_before = len(model.graph.node)
+        live: LiveGraph | None = None
         steps = []
         for index, item in enumerate(self.passes):
             report = PassReport(item.name, text_of(item), item.promise())
             for instrument in instruments:
                 instrument.before(item, index, model)
             try:
-                rewritten = run_pass(item, model, report)
+                live = live or _live_graph(model)
+                rewritten = _rewrite(item, live, report)
                 for instrument in instruments:
                     instrument.after(item, index, report, model, rewritten)
             except BaseException as error:
@@ -187,15 +189,22 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
 
     A pass that changes nothing returns `model` itself, so that a second run gives the same bytes.
     """
-    import onnx_graphsurgeon as gs
+    return _rewrite(item, _live_graph(model), report)
+
+
+def _live_graph(model: onnx.ModelProto) -> LiveGraph:
+    from fastscnn_opt.rewriting.live import LiveGraph
+
+    return LiveGraph(model)
+
+
+def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> onnx.ModelProto:
     from onnx_graphsurgeon.logger import G_LOGGER
     from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
     G_LOGGER.severity = G_LOGGER.CRITICAL  # it prints to stdout, which belongs to the result
-    graph = gs.import_onnx(infer_shapes(model))
-    _name_nodes(graph)
     try:
-        for step in item.rewrite(graph):
+        for step in item.rewrite(live.graph):
             report.enter(step)
     except UserError:
         raise
@@ -204,52 +213,10 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
             f"the pass {item.name} failed: {type(error).__name__}: {error} (--debug shows where)"
         ) from error
     if not report.changes:
-        return model
+        live.discard()
+        return live.model
     try:
-        graph.cleanup().toposort()
-        rewritten = _export(graph, model)
-        check_model(rewritten, f"the graph after {report.text}")
-    except (ModelError, OnnxGraphSurgeonException, RuntimeError) as error:
+        live.commit(f"the graph after {report.text}")
+    except (ModelError, PassError, OnnxGraphSurgeonException, RuntimeError) as error:
         raise PassError(f"the pass {item.name} left an invalid graph: {error}") from error
-    return rewritten
-
-
-def _name_nodes(graph: gs.Graph) -> None:
-    """Give every node without a name the unique name ``OpType_index``, so that it can be reported and selected."""
-    taken = {node.name for node in graph.nodes}
-    for index, node in enumerate(graph.nodes):
-        if not node.name:
-            name = f"{node.op}_{index}"
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            node.name = name
-
-
-def _export(graph: gs.Graph, original: onnx.ModelProto) -> onnx.ModelProto:
-    """Export with new shapes, the original's IR version and metadata, and only the operator sets in use."""
-    import onnx_graphsurgeon as gs
-    from onnx.helper import make_opsetid
-
-    model = gs.export_onnx(graph)
-    model.ir_version = original.ir_version
-    model.producer_name, model.producer_version = original.producer_name, original.producer_version
-    model.doc_string = original.doc_string
-    del model.metadata_props[:]
-    model.metadata_props.extend(original.metadata_props)
-    used = {"", "ai.onnx"} | _domains(model.graph) | {node.domain for body in model.functions for node in body.node}
-    # A file may name the default domain twice, under both of its names; compilers refuse that.
-    versions = {"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in model.opset_import}
-    versions[""] = graph.opset
-    del model.opset_import[:]
-    model.opset_import.extend(make_opsetid(domain, version) for domain, version in versions.items() if domain in used)
-    return infer_shapes(model)
-
-
-def _domains(graph: onnx.GraphProto) -> set[str]:
-    found = {node.domain for node in graph.node}
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                found |= _domains(body)
-    return found
+    return live.model

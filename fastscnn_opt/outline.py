@@ -1,0 +1,192 @@
+"""The outline of a model: all of it but the values of large weights, which checking and shape inference do not need.
+
+The ONNX checker and shape inference work on serialised models. What they are given here is small whatever the weights
+weigh, so their cost follows the number of nodes, and models beyond the 2 GB that one protobuf message can hold are no
+exception.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+ADAPTIVE_POOL = "AdaptiveAvgPool2d"
+"""Operator that exporters with a custom symbolic emit and that atc takes, though ONNX does not define it."""
+
+ONNX_DOMAINS = ("", "ai.onnx")
+"""The ways in which a node can say that its operator is one of ONNX itself."""
+
+_VENDOR_DOMAIN = "fastscnn_opt.vendor"
+
+LARGE_ELEMENTS = 256
+"""Initializers with more elements are weights; shapes, sizes, axes and the like, which inference reads, have fewer."""
+
+
+class Outline:
+    """A model without the values of its large initializers, for the ONNX checker and for shape inference.
+
+    Large initializers are inputs of it. Adaptive average pooling, which ONNX does not define, is written as two
+    operators of ONNX that make the same shape, so that one sweep infers the shapes behind every pooling.
+
+    Raises
+    ------
+    ModelError
+        What is left is larger than 2 GB.
+    """
+
+    def __init__(self, model: onnx.ModelProto, where: str) -> None:
+        self._where = where
+        outline = copy_frame(model)
+        outline.graph.CopyFrom(_without_weights(model.graph))
+        self._inner = _spell_out_pooling(outline)
+        _keep_unknown_shapes(model, outline.graph)
+        try:
+            self._content: bytes = outline.SerializeToString()
+        except ValueError as error:
+            raise ModelError(
+                f"{where}: holds more than 2 GB outside the initializers of its main graph, which cannot be checked; "
+                "export it with its weights as initializers"
+            ) from error
+
+    def check(self) -> None:
+        """Hold the model against the ONNX checker. Raises ModelError with its first finding."""
+        import onnx
+
+        try:
+            onnx.checker.check_model(self._content)
+        except (onnx.checker.ValidationError, ValueError) as error:
+            raise ModelError(f"{self._where}: {_finding(str(error))}") from error
+
+    def infer(self) -> onnx.GraphProto:
+        """Return the graph of the outline with the types of all outputs and inner tensors that can be told."""
+        import onnx
+
+        inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(self._content, data_prop=True)
+        if self._inner:
+            kept = [info for info in inferred.graph.value_info if info.name not in self._inner]
+            del inferred.graph.value_info[:]
+            inferred.graph.value_info.extend(kept)
+        return inferred.graph
+
+
+def is_large(tensor: onnx.TensorProto) -> bool:
+    """Tell whether `tensor` is a weight by its size: raw or external data of more than `LARGE_ELEMENTS` elements."""
+    return math.prod(tensor.dims) > LARGE_ELEMENTS and (tensor.HasField("raw_data") or bool(tensor.external_data))
+
+
+def has_subgraphs(node: onnx.NodeProto) -> bool:
+    """Tell whether `node` is control flow: whether an attribute of it holds a graph."""
+    return any(attribute.graphs or attribute.HasField("g") for attribute in node.attribute)
+
+
+def copy_frame(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of everything in `model` but its graph: versions, producer, functions, metadata."""
+    import onnx
+
+    frame = onnx.ModelProto()
+    for field, value in model.ListFields():
+        if isinstance(value, (int, str)):
+            setattr(frame, field.name, value)
+        elif field.name != "graph":
+            getattr(frame, field.name).extend(value)
+    return frame
+
+
+def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:
+    """Return a copy of the graph in which the large initializers are inputs, and the inner shapes are left out."""
+    import onnx
+
+    copy = onnx.GraphProto(name=graph.name)
+    for repeated in ("node", "input", "output", "sparse_initializer"):
+        getattr(copy, repeated).extend(getattr(graph, repeated))
+    inputs = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if not is_large(tensor):
+            copy.initializer.add().CopyFrom(tensor)
+        elif tensor.name not in inputs:
+            info = copy.input.add(name=tensor.name)
+            info.type.tensor_type.elem_type = tensor.data_type
+            for size in tensor.dims:
+                info.type.tensor_type.shape.dim.add(dim_value=size)
+    return copy
+
+
+def _spell_out_pooling(model: onnx.ModelProto) -> set[str]:
+    """Write every adaptive pooling to h x w as two operators of that output shape; return the names between the two.
+
+    GlobalAveragePool keeps N and C and makes 1 x 1; an AveragePool of a 1 x 1 window with h - 1 and w - 1 elements of
+    padding makes h x w of that, in every operator set. A pooling without a usable size goes to a domain that neither
+    checker nor inference looks into.
+    """
+    import onnx
+
+    if not any(node.op_type == ADAPTIVE_POOL for node in model.graph.node):
+        return set()
+    spelled, inner = onnx.GraphProto(), set()
+    for node in model.graph.node:
+        size = _pooled_size(node)
+        if size is None:
+            copy = spelled.node.add()
+            copy.CopyFrom(node)
+            if node.op_type == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
+                copy.domain = _VENDOR_DOMAIN
+            continue
+        source, result = node.input[0], node.output[0]
+        mean = f"{result}/mean"
+        inner.add(mean)
+        padding = [0, 0, size[0] - 1, size[1] - 1]
+        spelled.node.add(op_type="GlobalAveragePool", input=[source], output=[mean])
+        spelled.node.append(onnx.helper.make_node("AveragePool", [mean], [result], kernel_shape=[1, 1], pads=padding))
+    del model.graph.node[:]
+    model.graph.node.extend(spelled.node)
+    model.opset_import.add(domain=_VENDOR_DOMAIN, version=1)
+    return inner
+
+
+def _pooled_size(node: onnx.NodeProto) -> tuple[int, int] | None:
+    """Return the height and width that an adaptive pooling makes; None for another node, or without a usable size."""
+    if node.op_type != ADAPTIVE_POOL or not node.input or len(node.output) != 1:
+        return None
+    size = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "output_size"), [])
+    return (size[0], size[-1]) if len(size) in (1, 2) and min(size) > 0 else None
+
+
+def _keep_unknown_shapes(model: onnx.ModelProto, outline: onnx.GraphProto) -> None:
+    """Keep the shapes that the file carries behind operators that inference knows nothing of.
+
+    All others are dropped: after a rewrite they may no longer be true.
+    """
+    functions = {(body.domain, body.name) for body in model.functions}
+    unknown = {
+        name
+        for node in outline.node
+        if node.domain not in ONNX_DOMAINS and (node.domain, node.op_type) not in functions
+        for name in node.output
+    }
+    if unknown:
+        outline.value_info.extend(info for info in model.graph.value_info if info.name in unknown)
+
+
+def _finding(text: str) -> str:
+    """Make one sentence of a checker message."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = lines[0] if lines else "the ONNX checker refuses it"
+    if "topologically sorted" in text:
+        return f"its nodes are not in topological order, or form a cycle; export it again ({first})"
+    return f"the ONNX checker refuses it: {first}"
+
+
+def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs inside the nodes of `graph`, at every depth."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield body
+                yield from subgraphs(body)

@@ -1,0 +1,234 @@
+"""From the graphsurgeon graph that passes edited back to a model: what they left alone is copied from its source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
+
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.outline import copy_frame, subgraphs
+from fastscnn_opt.rewriting.importing import (
+    NodeSource,
+    Sources,
+    StoredValues,
+    function_content,
+    same_value,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_INPUTS_HOLD_INITIALIZERS = 3
+"""Up to this IR version, every initializer is an input of the graph, too."""
+
+
+def export_model(
+    graph: gs.Graph, sources: Sources, original: onnx.ModelProto
+) -> tuple[onnx.ModelProto, list[tuple[gs.Node, onnx.NodeProto]]]:
+    """Return the model that `graph` says, with the metadata of `original` and only the operator sets in use.
+
+    The nodes that are new, or not what their source says, come beside it with their messages in the model.
+
+    Raises
+    ------
+    PassError
+        Two different initializers have one name.
+    """
+    model = copy_frame(original)
+    exporter = _Exporter(sources, original.ir_version)
+    exporter.graph(graph, model.graph)
+    _export_functions(graph, sources, model)
+    used = {domain for body in (model.graph, *subgraphs(model.graph)) for domain in _domains(body.node)}
+    used |= {domain for function in model.functions for domain in _domains(function.node)} | {"", "ai.onnx"}
+    # A file may name the default domain twice, under both of its names; compilers refuse that.
+    imports = (*(graph.import_domains or ()), *original.opset_import)
+    versions = {"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in imports}
+    versions[""] = graph.opset
+    del model.opset_import[:]
+    for domain in [*versions, *sorted(used - set(versions) - {"ai.onnx"})]:
+        if domain in used:
+            model.opset_import.add(domain=domain, version=versions.get(domain, 1))
+    return model, exporter.changed
+
+
+def _domains(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    return {node.domain for node in nodes}
+
+
+def _export_functions(graph: gs.Graph, sources: Sources, model: onnx.ModelProto) -> None:
+    del model.functions[:]
+    for function in graph.functions:
+        _, proto, content = sources.functions.get(id(function), (None, None, b""))
+        unchanged = proto is not None and function_content(function) == content
+        model.functions.append(proto if unchanged else OnnxExporter.export_function(function))
+
+
+class _Exporter:
+    def __init__(self, sources: Sources, ir_version: int) -> None:
+        self._sources = sources
+        self._ir_version = ir_version
+        self._around: list[gs.Graph] = []
+        self.changed: list[tuple[gs.Node, onnx.NodeProto]] = []
+
+    def graph(self, graph: gs.Graph, target: onnx.GraphProto) -> dict[int, gs.Constant]:
+        """Write `graph` into the empty `target`; return the constants that belong to a graph around it, by identity."""
+        constants: dict[int, gs.Constant] = {}
+        self._around.append(graph)
+        for node in graph.nodes:
+            for tensor in node.inputs:
+                if isinstance(tensor, gs.Constant):
+                    constants[id(tensor)] = tensor
+            constants.update(self._node(node, target.node.add()))
+        constants.update((id(tensor), tensor) for tensor in graph.outputs if isinstance(tensor, gs.Constant))
+        self._around.pop()
+        for field, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+            for tensor in tensors:
+                self._type(tensor, getattr(target, field).add())
+        foreign = {key: tensor for key, tensor in constants.items() if self._belongs_outside(tensor)}
+        own = [tensor for key, tensor in constants.items() if key not in foreign]
+        self._frame(graph, target, own)
+        self._initializers(own, target)
+        if not self._around:
+            self._defaults(target)
+        return foreign
+
+    def _belongs_outside(self, constant: gs.Constant) -> bool:
+        source = self._sources.constants.get(id(constant))
+        return source is not None and any(source.graph is graph for graph in self._around)
+
+    def _node(self, node: gs.Node, target: onnx.NodeProto) -> dict[int, gs.Constant]:
+        """Write `node`; return the constants that the graphs inside it take from outside."""
+        source = self._sources.nodes.get(id(node))
+        if source is not None:
+            target.CopyFrom(source.proto)
+            if source.is_kept():
+                if not source.proto.name:
+                    target.name = node.name
+                return {}
+            del target.attribute[:]
+        self.changed.append((node, target))
+        _update(target, node)
+        return self._attributes(node, source, target)
+
+    def _attributes(self, node: gs.Node, source: NodeSource | None, target: onnx.NodeProto) -> dict[int, gs.Constant]:
+        constants: dict[int, gs.Constant] = {}
+        known = {} if source is None else {attribute.name: attribute for attribute in source.proto.attribute}
+        for name, value in node.attrs.items():
+            if isinstance(value, gs.Graph) or (isinstance(value, list) and value and isinstance(value[0], gs.Graph)):
+                constants.update(self._bodies(name, value, target.attribute.add()))
+            elif source is not None and name in known and same_value(value, source.attributes.get(name)):
+                target.attribute.append(known[name])
+            else:
+                target.attribute.append(_new_attribute(name, value))
+        return constants
+
+    def _bodies(
+        self, name: str, value: gs.Graph | list[gs.Graph], target: onnx.AttributeProto
+    ) -> dict[int, gs.Constant]:
+        constants: dict[int, gs.Constant] = {}
+        target.name = name
+        target.type = onnx.AttributeProto.GRAPHS if isinstance(value, list) else onnx.AttributeProto.GRAPH
+        for body in value if isinstance(value, list) else [value]:
+            constants.update(self.graph(body, target.graphs.add() if isinstance(value, list) else target.g))
+        return constants
+
+    def _type(self, tensor: gs.Tensor, target: onnx.ValueInfoProto) -> None:
+        source = self._sources.types.get(id(tensor))
+        if source is not None and (tensor.dtype, tensor.shape) == (source.dtype, source.shape):
+            target.CopyFrom(source.proto)
+            target.name = tensor.name
+        else:
+            target.CopyFrom(_new_type(tensor, optional=bool(self._around)))
+
+    def _frame(self, graph: gs.Graph, target: onnx.GraphProto, constants: list[gs.Constant]) -> None:
+        """Write what documents the graph, and what its quantisation annotations need beside the nodes."""
+        target.name, target.doc_string = graph.name, graph.doc_string
+        source = self._sources.bodies.get(id(graph))
+        if source is None:
+            return
+        target.metadata_props.extend(source[1].metadata_props)
+        if not source[1].quantization_annotation:
+            return
+        names = {name for node in target.node for name in (*node.input, *node.output)}
+        stored = {kept.constant.name: kept.constant for kept in self._sources.constants.values() if kept.graph is graph}
+        written = {constant.name for constant in constants}
+        for annotation in source[1].quantization_annotation:
+            parameters = {entry.value for entry in annotation.quant_parameter_tensor_names}
+            if annotation.tensor_name in names and parameters <= names | stored.keys():
+                target.quantization_annotation.append(annotation)
+                constants.extend(stored[name] for name in sorted(parameters - written) if name in stored)
+                written |= parameters
+
+    def _initializers(self, constants: list[gs.Constant], target: onnx.GraphProto) -> None:
+        """Write the constants, those of the file in its order."""
+        ranks = self._sources.ranks
+        constants.sort(key=lambda constant: ranks.get(id(constant), len(ranks)))
+        written: dict[str, gs.Constant] = {}
+        for constant in constants:
+            other = written.setdefault(constant.name, constant)
+            if other is constant:
+                self._initializer(constant, target)
+            elif not np.array_equal(other.values, constant.values):
+                raise PassError(f"two different initializers are called {constant.name!r}")
+
+    def _initializer(self, constant: gs.Constant, target: onnx.GraphProto) -> None:
+        values = constant._values  # as stored: reading them would copy the weights
+        if isinstance(values, SparseValues):
+            target.sparse_initializer.append(values.tensor)
+            target.sparse_initializer[-1].values.name = constant.name
+        else:
+            written = target.initializer.add()
+            written.CopyFrom(_tensor(values))
+            written.name = constant.name
+
+    def _defaults(self, target: onnx.GraphProto) -> None:
+        """Make initializers inputs, too: those that were, and before IR version 4 all of them."""
+        written = {tensor.name: tensor for tensor in target.initializer}
+        for constant, info in self._sources.defaults:
+            if constant.name in written:
+                del written[constant.name]
+                target.input.append(info)
+                target.input[-1].name = constant.name
+        if self._ir_version <= _INPUTS_HOLD_INITIALIZERS:
+            for tensor in written.values():
+                target.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+
+
+def _update(target: onnx.NodeProto, node: gs.Node) -> None:
+    """Write operator, name, inputs and outputs."""
+    if (target.op_type, target.domain) != (node.op, node.domain or ""):
+        target.op_type, target.domain, target.overload = node.op, node.domain or "", ""
+    target.name = node.name
+    for field, tensors in ((target.input, node.inputs), (target.output, node.outputs)):
+        del field[:]
+        field.extend(tensor.name for tensor in tensors)
+
+
+def _new_attribute(name: str, value: Any) -> onnx.AttributeProto:
+    if isinstance(value, onnx.AttributeProto):
+        return value
+    if isinstance(value, gs.Tensor):
+        value = _tensor(value._values)  # as stored
+    elif isinstance(value, type):
+        value = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value))
+    return onnx.helper.make_attribute(name, value)
+
+
+def _tensor(values: LazyValues | np.ndarray) -> onnx.TensorProto:
+    """Return the message for the values of a constant, which is not to be changed."""
+    if isinstance(values, StoredValues):
+        return values.source
+    return values.tensor if isinstance(values, LazyValues) else onnx.numpy_helper.from_array(np.asarray(values))
+
+
+def _new_type(tensor: gs.Tensor, *, optional: bool) -> onnx.ValueInfoProto:
+    """Return the declaration of a graph input or output; `optional` allows it to have no type, as in control flow."""
+    if tensor.dtype is None and not optional:
+        raise PassError(f"the graph input or output {tensor.name!r} has no type")
+    info: onnx.ValueInfoProto = OnnxExporter.export_value_info_proto(tensor, do_type_check=False)
+    return info

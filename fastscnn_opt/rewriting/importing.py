@@ -1,0 +1,349 @@
+"""From a model to the graphsurgeon graph that passes edit, with a record of what every part of it was made from.
+
+The graph shares the weights of the model: no value is copied before a pass reads it. What graphsurgeon itself cannot
+hold (documentation, metadata, types and attributes that it does not know) stays in the record and is written back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter, get_numpy_type
+from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+Attribute = onnx.AttributeProto
+
+_READERS: dict[int, Callable[[onnx.AttributeProto], Any]] = {
+    Attribute.FLOAT: lambda attribute: attribute.f,
+    Attribute.INT: lambda attribute: attribute.i,
+    Attribute.STRING: lambda attribute: _text(attribute.s),
+    Attribute.FLOATS: lambda attribute: list(attribute.floats),
+    Attribute.INTS: lambda attribute: list(attribute.ints),
+    Attribute.STRINGS: lambda attribute: [_text(value) for value in attribute.strings],
+    Attribute.TENSOR: lambda attribute: gs.Constant(attribute.t.name, StoredValues(attribute.t)),
+    Attribute.TENSORS: lambda attribute: list(attribute.tensors),
+    Attribute.SPARSE_TENSOR: lambda attribute: attribute.sparse_tensor,
+    Attribute.SPARSE_TENSORS: lambda attribute: list(attribute.sparse_tensors),
+    Attribute.TYPE_PROTO: lambda attribute: attribute.tp,
+    Attribute.TYPE_PROTOS: lambda attribute: list(attribute.type_protos),
+}
+"""How the value of an attribute is read, by its type; graphs need their surroundings and are read elsewhere."""
+
+
+class StoredValues(LazyValues):  # type: ignore[misc]  # graphsurgeon has no types
+    """The values of a tensor of a model, read when a pass asks for them."""
+
+    def __init__(self, source: onnx.TensorProto) -> None:
+        self.source = source
+        self.shape = list(source.dims)
+        self.dtype = _numpy_type(source.data_type)
+
+    @property
+    def tensor(self) -> onnx.TensorProto:
+        """A copy of the tensor: graphsurgeon's own exporter writes the name of the constant into what it gets."""
+        copy = onnx.TensorProto()
+        copy.CopyFrom(self.source)
+        return copy
+
+    @property
+    def nbytes(self) -> int:
+        """The size in bytes."""
+        return math.prod(self.shape) * int(np.dtype(self.dtype).itemsize)
+
+    def load(self) -> np.ndarray:
+        """Return the values."""
+        return np.array(onnx.numpy_helper.to_array(self.source))
+
+
+@dataclass(frozen=True)
+class NodeSource:
+    """What a node was made from: its message, and what it was like.
+
+    Attributes
+    ----------
+    form
+        What `form_of` told of it.
+    has_objects
+        Whether an attribute is a tensor or a graph, which may have changed inside.
+    """
+
+    node: gs.Node
+    proto: onnx.NodeProto
+    form: tuple[Any, ...]
+    attributes: dict[str, Any]
+    has_objects: bool
+
+    def is_kept(self) -> bool:
+        """Tell whether the node is what it was; one with a graph inside never counts as such."""
+        return (
+            form_of(self.node) == self.form
+            and self.node.attrs.keys() == self.attributes.keys()
+            and all(same_value(value, self.attributes[name]) for name, value in self.node.attrs.items())
+        )
+
+
+@dataclass(frozen=True)
+class ConstantSource:
+    """What an initializer was made from: its values as stored, and the graph that it belongs to."""
+
+    constant: gs.Constant
+    values: LazyValues
+    graph: gs.Graph
+
+
+def form_of(node: gs.Node) -> tuple[Any, ...]:
+    """Return operator, domain, name, and the names of inputs and outputs."""
+    return node.op, node.domain, node.name, [tensor.name for tensor in node.inputs], [t.name for t in node.outputs]
+
+
+def same_value(value: Any, before: Any) -> bool:
+    """Tell whether the value of an attribute is what it was; a tensor is when nothing has read its values."""
+    if isinstance(value, gs.Constant):
+        return value is before and isinstance(value._values, StoredValues)  # reading would load them
+    return type(value) is type(before) and not isinstance(value, gs.Graph) and bool(value == before)
+
+
+@dataclass(frozen=True)
+class TypeSource:
+    """What a graph input or output was made from, and its type as it was."""
+
+    tensor: gs.Tensor
+    proto: onnx.ValueInfoProto
+    dtype: Any
+    shape: list[Any] | None
+
+
+@dataclass
+class Sources:
+    """What every part of a graph was made from, by the identity of the part; each record holds its part alive.
+
+    Attributes
+    ----------
+    nodes, types, bodies
+        Sources of nodes, of graph inputs and outputs, and of graphs.
+    constants
+        Sources of initializers, in the order of the file.
+    defaults
+        Initializers of the main graph that are inputs of it, too: values that a caller may replace.
+    functions
+        Local functions, with what graphsurgeon makes of them unchanged.
+    """
+
+    nodes: dict[int, NodeSource] = field(default_factory=dict)
+    types: dict[int, TypeSource] = field(default_factory=dict)
+    bodies: dict[int, tuple[gs.Graph, onnx.GraphProto]] = field(default_factory=dict)
+    constants: dict[int, ConstantSource] = field(default_factory=dict)
+    defaults: list[tuple[gs.Constant, onnx.ValueInfoProto]] = field(default_factory=list)
+    functions: dict[int, tuple[gs.Function, onnx.FunctionProto, bytes]] = field(default_factory=dict)
+
+    def enter_node(self, node: gs.Node, proto: onnx.NodeProto) -> None:
+        """Record that `node` is what `proto` says."""
+        attributes, has_objects = {}, False
+        for name, value in node.attrs.items():
+            listed = isinstance(value, list)
+            attributes[name] = list(value) if listed else value
+            has_objects |= isinstance(value[0] if listed and value else value, (gs.Tensor, gs.Graph))
+        self.nodes[id(node)] = NodeSource(node, proto, form_of(node), attributes, has_objects)
+
+    @cached_property
+    def ranks(self) -> dict[int, int]:
+        """The place of every initializer in the file."""
+        return {key: rank for rank, key in enumerate(self.constants)}
+
+    def enter_type(self, tensor: gs.Tensor, proto: onnx.ValueInfoProto) -> None:
+        """Record that the graph input or output `tensor` is what `proto` says."""
+        shape = None if tensor.shape is None else list(tensor.shape)
+        self.types[id(tensor)] = TypeSource(tensor, proto, tensor.dtype, shape)
+
+
+class TypeReader:
+    """Reads types for graphsurgeon; a type that occurs again is not read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Any, list[Any] | None, str]] = {}
+
+    def enter(self, tensor: gs.Variable, info: onnx.ValueInfoProto | None) -> None:
+        """Give `tensor` the type that `info` tells; no type without it."""
+        tensor.dtype, tensor.shape, tensor.type = self.read(info) if info is not None else (None, None, "tensor_type")
+
+    def read(self, info: onnx.ValueInfoProto) -> tuple[Any, list[Any] | None, str]:
+        """Return element type, shape, and the kind of type in graphsurgeon's words."""
+        key = info.type.SerializeToString()
+        if key not in self._known:
+            self._known[key] = _read_type(info.type)
+        dtype, shape, kind = self._known[key]
+        return dtype, None if shape is None else list(shape), kind
+
+
+def _read_type(proto: onnx.TypeProto) -> tuple[Any, list[Any] | None, str]:
+    kind = proto.WhichOneof("value") or "tensor_type"
+    if kind == "sequence_type":
+        element = proto.sequence_type.elem_type
+        inner = _read_type(element) if element.WhichOneof("value") == "tensor_type" else (None, None, "")
+        return inner[0], inner[1], kind
+    if kind not in ("tensor_type", "sparse_tensor_type"):
+        return None, None, kind
+    tensor = getattr(proto, kind)
+    shape = None
+    if tensor.HasField("shape"):
+        values = {"dim_value": lambda dim: dim.dim_value, "dim_param": lambda dim: dim.dim_param}
+        shape = [values.get(dim.WhichOneof("value") or "", lambda _: None)(dim) for dim in tensor.shape.dim]
+    return (_numpy_type(tensor.elem_type) if tensor.elem_type else None), shape, kind
+
+
+def _numpy_type(elem_type: int) -> Any:
+    """Return the type as numpy has it; the number of the ONNX type where graphsurgeon uses that."""
+    numpy_type = get_numpy_type(elem_type)
+    return elem_type if numpy_type is None else numpy_type
+
+
+def _text(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value  # ONNX wants UTF-8; custom operators keep other bytes in strings, too
+
+
+def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.Graph, Sources]:
+    """Return the graph of `model` with the types of `inferred`, and what its parts were made from.
+
+    A node without a name gets the unique name ``OpType_index``.
+    """
+    import_function: Any = OnnxImporter.import_function  # graphsurgeon has no types
+    importer = _Importer(model)
+    for proto in model.functions:
+        function = import_function(proto, importer.opset, model.opset_import)
+        importer.functions.append(function)
+        importer.sources.functions[id(function)] = (function, proto, function_content(function))
+    types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
+    graph = importer.graph(model.graph, types, ())
+    graph.ir_version = model.ir_version
+    graph.producer_name, graph.producer_version = model.producer_name, model.producer_version
+    return graph, importer.sources
+
+
+def function_content(function: gs.Function) -> bytes:
+    """Return what graphsurgeon writes for a local function; the same for the same function."""
+    content: bytes = OnnxExporter.export_function(function).SerializeToString(deterministic=True)
+    return content
+
+
+class _Importer:
+    def __init__(self, model: onnx.ModelProto) -> None:
+        from fastscnn_opt.model import opset_of
+
+        self.opset = opset_of(model)
+        self.domains = model.opset_import
+        self.functions: list[gs.Function] = []
+        self.sources = Sources()
+        self.types = TypeReader()
+
+    def graph(
+        self,
+        proto: onnx.GraphProto,
+        types: Mapping[str, onnx.ValueInfoProto],
+        outer: tuple[dict[str, gs.Tensor], ...],
+    ) -> gs.Graph:
+        """Import one graph; `outer` are the tensors of the graphs around it, from the inside out."""
+        names: dict[str, gs.Tensor] = {}
+        graph = gs.Graph(
+            name=proto.name,
+            doc_string=proto.doc_string,
+            opset=self.opset,
+            import_domains=self.domains,
+            functions=self.functions,
+        )
+        self.sources.bodies[id(graph)] = (graph, proto)
+        for tensor in proto.initializer:
+            self._enter_constant(gs.Constant(tensor.name, StoredValues(tensor)), graph, names)
+        for sparse in proto.sparse_initializer:
+            self._enter_constant(gs.Constant(sparse.values.name, SparseValues(sparse)), graph, names)
+        for info in proto.input:
+            if info.name in names:
+                self.sources.defaults.append((names[info.name], info))
+                continue
+            names[info.name] = tensor = self._variable(info.name, info)
+            graph.inputs.append(tensor)
+            self.sources.enter_type(tensor, info)
+        scopes = (names, *outer)
+        taken = {node.name for node in proto.node}
+        for index, node in enumerate(proto.node):
+            graph.nodes.append(self._node(node, node.name or _free_name(node, index, taken), types, scopes))
+        for info in proto.output:
+            tensor = _find(info.name, scopes)
+            if tensor is None:
+                names[info.name] = tensor = self._variable(info.name, info)
+            graph.outputs.append(tensor)
+            self.sources.enter_type(tensor, types.get(info.name, info))
+        return graph
+
+    def _enter_constant(self, constant: gs.Constant, graph: gs.Graph, names: dict[str, gs.Tensor]) -> None:
+        names[constant.name] = constant
+        values = constant._values  # as stored
+        self.sources.constants[id(constant)] = ConstantSource(constant, values, graph)
+
+    def _variable(self, name: str, info: onnx.ValueInfoProto | None) -> gs.Variable:
+        if info is None:
+            return gs.Variable(name)
+        dtype, shape, kind = self.types.read(info)
+        return gs.Variable(name, dtype, shape, kind)
+
+    def _node(
+        self,
+        proto: onnx.NodeProto,
+        name: str,
+        types: Mapping[str, onnx.ValueInfoProto],
+        scopes: tuple[dict[str, gs.Tensor], ...],
+    ) -> gs.Node:
+        names = scopes[0]
+
+        def tensor(wanted: str, known: gs.Tensor | None) -> gs.Tensor:
+            if known is None:
+                names[wanted] = known = self._variable(wanted, types.get(wanted))
+            return known
+
+        inputs = [tensor(name, _find(name, scopes)) if name else gs.Variable.empty() for name in proto.input]
+        outputs = [tensor(name, names.get(name)) if name else gs.Variable.empty() for name in proto.output]
+        attributes = {attribute.name: self._attribute(attribute, scopes) for attribute in proto.attribute}
+        node = gs.Node(proto.op_type, name, attributes, inputs, outputs, proto.domain or None)
+        self.sources.enter_node(node, proto)
+        return node
+
+    def _attribute(self, proto: onnx.AttributeProto, scopes: tuple[dict[str, gs.Tensor], ...]) -> Any:
+        if proto.type in _READERS:
+            return _READERS[proto.type](proto)
+        if proto.type == Attribute.GRAPH:
+            return self._body(proto.g, scopes)
+        if proto.type == Attribute.GRAPHS:
+            return [self._body(body, scopes) for body in proto.graphs]
+        return proto
+
+    def _body(self, proto: onnx.GraphProto, scopes: tuple[dict[str, gs.Tensor], ...]) -> gs.Graph:
+        types = {info.name: info for info in (*proto.value_info, *proto.output)}
+        return self.graph(proto, types, scopes)
+
+
+def _free_name(node: onnx.NodeProto, index: int, taken: set[str]) -> str:
+    """Return a name for a node without one, so that it can be reported and selected, and enter it into `taken`."""
+    name = f"{node.op_type}_{index}"
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _find(name: str, scopes: Sequence[Mapping[str, gs.Tensor]]) -> gs.Tensor | None:
+    for names in scopes:
+        if name in names:
+            return names[name]
+    return None

@@ -1,0 +1,86 @@
+"""Puts a graph in order after a pass: what nothing needs goes, and every node comes behind those that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_graphsurgeon as gs
+
+from fastscnn_opt.errors import PassError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def tidy(graph: gs.Graph) -> None:
+    """Remove the nodes that no output of `graph` needs, and sort the others; control flow stays as it is inside.
+
+    Nodes keep their order where it is right already; one that is needed earlier comes right before the first node that
+    needs it.
+
+    Raises
+    ------
+    PassError
+        The nodes form a cycle.
+    """
+    for tensor in graph.inputs:
+        tensor.inputs.clear()
+    suppliers = {id(node): [maker for tensor in tensors_read(node) for maker in tensor.inputs] for node in graph.nodes}
+    needed: set[int] = set()
+    pending = [node for output in graph.outputs for node in output.inputs]
+    while pending:
+        node = pending.pop()
+        if id(node) not in needed and id(node) in suppliers:
+            needed.add(id(node))
+            pending.extend(suppliers[id(node)])
+    kept = []
+    for node in graph.nodes:
+        if id(node) in needed:
+            kept.append(node)
+        else:
+            detach(node)
+    graph.nodes = _sorted(kept, suppliers)
+
+
+def detach(node: gs.Node) -> None:
+    """Take `node`, and the nodes of the graphs inside it, away from their tensors."""
+    for body in node.subgraphs():
+        for inner in body.nodes:
+            detach(inner)
+    node.inputs.clear()
+    node.outputs.clear()
+
+
+def tensors_read(node: gs.Node) -> Iterator[gs.Tensor]:
+    """Yield the tensors that `node` reads, those that the graphs inside it take from outside included."""
+    yield from node.inputs
+    for value in node.attrs.values():
+        for body in value if isinstance(value, list) else (value,):
+            if isinstance(body, gs.Graph):
+                yield from body.outputs
+                for inner in body.nodes:
+                    yield from tensors_read(inner)
+
+
+def _sorted(nodes: list[gs.Node], suppliers: dict[int, list[gs.Node]]) -> list[gs.Node]:
+    done: set[int] = set()
+    members = {id(node) for node in nodes}
+    result = []
+    for node in nodes:
+        if id(node) in done:
+            continue
+        path = [(node, iter(suppliers[id(node)]))]
+        open_nodes = {id(node)}
+        while path:
+            current, makers = path[-1]
+            maker = next((one for one in makers if id(one) not in done and id(one) in members), None)
+            if maker is None:
+                path.pop()
+                done.add(id(current))
+                result.append(current)
+            elif id(maker) in open_nodes:
+                raise PassError(f"the nodes around {maker.name!r} form a cycle")
+            else:
+                open_nodes.add(id(maker))
+                path.append((maker, iter(suppliers[id(maker)])))
+    return result
