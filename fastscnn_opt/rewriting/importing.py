@@ -17,6 +17,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter, get_numpy_type
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
+from onnx_graphsurgeon.util.misc import SynchronizedList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +59,8 @@ class StoredValues(LazyValues):  # type: ignore[misc]  # graphsurgeon has no typ
     @property
     def nbytes(self) -> int:
         """The size in bytes."""
-        return math.prod(self.shape) * int(np.dtype(self.dtype).itemsize)
+        size: int = math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        return size
 
     def load(self) -> np.ndarray:
         """Return the values."""
@@ -174,10 +176,12 @@ class TypeReader:
 
     def enter(self, tensor: gs.Variable, info: onnx.ValueInfoProto | None) -> None:
         """Give `tensor` the type that `info` tells; no type without it."""
-        tensor.dtype, tensor.shape, tensor.type = self.read(info) if info is not None else (None, None, "tensor_type")
+        tensor.dtype, tensor.shape, tensor.type = self.read(info)
 
-    def read(self, info: onnx.ValueInfoProto) -> tuple[Any, list[Any] | None, str]:
-        """Return element type, shape, and the kind of type in graphsurgeon's words."""
+    def read(self, info: onnx.ValueInfoProto | None) -> tuple[Any, list[Any] | None, str]:
+        """Return element type, shape, and the kind of type in graphsurgeon's words; an unknown one without `info`."""
+        if info is None:
+            return None, None, "tensor_type"
         key = info.type.SerializeToString()
         if key not in self._known:
             self._known[key] = _read_type(info.type)
@@ -196,8 +200,8 @@ def _read_type(proto: onnx.TypeProto) -> tuple[Any, list[Any] | None, str]:
     tensor = getattr(proto, kind)
     shape = None
     if tensor.HasField("shape"):
-        values = {"dim_value": lambda dim: dim.dim_value, "dim_param": lambda dim: dim.dim_param}
-        shape = [values.get(dim.WhichOneof("value") or "", lambda _: None)(dim) for dim in tensor.shape.dim]
+        kinds = [(dim, dim.WhichOneof("value")) for dim in tensor.shape.dim]
+        shape = [getattr(dim, which) if which else None for dim, which in kinds]
     return (_numpy_type(tensor.elem_type) if tensor.elem_type else None), shape, kind
 
 
@@ -212,6 +216,26 @@ def _text(value: bytes) -> str | bytes:
         return value.decode()
     except UnicodeDecodeError:
         return value  # ONNX wants UTF-8; custom operators keep other bytes in strings, too
+
+
+# The constructors of graphsurgeon treat every field as if it replaced another one, and are three times as slow for it:
+# on a graph of many nodes they would take most of the time. These two make the same objects.
+
+
+def _new_node(**fields: Any) -> gs.Node:
+    node = gs.Node.__new__(gs.Node)
+    fields["inputs"] = SynchronizedList(node, "outputs", fields["inputs"])
+    fields["outputs"] = SynchronizedList(node, "inputs", fields["outputs"])
+    node.__dict__.update(fields)
+    return node
+
+
+def _new_tensor(kind: type, **fields: Any) -> gs.Tensor:
+    tensor: Any = object.__new__(kind)
+    fields["inputs"] = SynchronizedList(tensor, "outputs", ())
+    fields["outputs"] = SynchronizedList(tensor, "inputs", ())
+    tensor.__dict__.update(fields)
+    return tensor
 
 
 def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.Graph, Sources]:
@@ -265,7 +289,9 @@ class _Importer:
         )
         self.sources.bodies[id(graph)] = (graph, proto)
         for tensor in proto.initializer:
-            self._enter_constant(gs.Constant(tensor.name, StoredValues(tensor)), graph, names)
+            values = StoredValues(tensor)
+            fields = {"name": tensor.name, "_values": values, "data_location": None, "_export_dtype": None}
+            self._enter_constant(_new_tensor(gs.Constant, **fields), graph, names)
         for sparse in proto.sparse_initializer:
             self._enter_constant(gs.Constant(sparse.values.name, SparseValues(sparse)), graph, names)
         for info in proto.input:
@@ -293,10 +319,8 @@ class _Importer:
         self.sources.constants[id(constant)] = ConstantSource(constant, values, graph)
 
     def _variable(self, name: str, info: onnx.ValueInfoProto | None) -> gs.Variable:
-        if info is None:
-            return gs.Variable(name)
         dtype, shape, kind = self.types.read(info)
-        return gs.Variable(name, dtype, shape, kind)
+        return _new_tensor(gs.Variable, name=name, dtype=dtype, shape=shape, type=kind)
 
     def _node(
         self,
@@ -315,7 +339,14 @@ class _Importer:
         inputs = [tensor(name, _find(name, scopes)) if name else gs.Variable.empty() for name in proto.input]
         outputs = [tensor(name, names.get(name)) if name else gs.Variable.empty() for name in proto.output]
         attributes = {attribute.name: self._attribute(attribute, scopes) for attribute in proto.attribute}
-        node = gs.Node(proto.op_type, name, attributes, inputs, outputs, proto.domain or None)
+        node = _new_node(
+            op=proto.op_type,
+            name=name,
+            attrs=attributes,
+            inputs=inputs,
+            outputs=outputs,
+            domain=proto.domain or None,
+        )
         self.sources.enter_node(node, proto)
         return node
 

@@ -5,7 +5,9 @@ It is turned back into a model after each pass at the cost of what the pass chan
 
 from __future__ import annotations
 
+import gc
 import operator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import onnx
@@ -17,6 +19,8 @@ from fastscnn_opt.rewriting.importing import TypeReader, import_model
 from fastscnn_opt.rewriting.tidying import tidy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import onnx_graphsurgeon as gs
 
 
@@ -37,7 +41,8 @@ class LiveGraph:
         self._import(Outline(model, "the model").infer())
 
     def _import(self, inferred: onnx.GraphProto) -> None:
-        self.graph, self._sources = import_model(self.model, inferred)
+        with _collector_paused():
+            self.graph, self._sources = import_model(self.model, inferred)
         self._nodes = list(self.graph.nodes)
         self._own = set(self.graph.__dict__)
 
@@ -49,7 +54,11 @@ class LiveGraph:
         PassError, ModelError, OnnxGraphSurgeonException
             The graph is invalid.
         """
-        tidy(self.graph)
+        with _collector_paused():
+            tidy(self.graph)
+            self._commit(where)
+
+    def _commit(self, where: str) -> None:
         model, changed = export_model(self.graph, self._sources, self.model)
         outline = Outline(model, where)
         outline.check()
@@ -104,3 +113,15 @@ class LiveGraph:
         """Remove what a pass left on the graph object for itself."""
         for name in self.graph.__dict__.keys() - self._own:
             del self.graph.__dict__[name]
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare the garbage collector from looking again and again at the many objects of a graph that is being made."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

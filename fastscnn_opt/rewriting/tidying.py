@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import onnx_graphsurgeon as gs
 
 from fastscnn_opt.errors import PassError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def tidy(graph: gs.Graph) -> None:
@@ -51,36 +46,33 @@ def detach(node: gs.Node) -> None:
     node.outputs.clear()
 
 
-def tensors_read(node: gs.Node) -> Iterator[gs.Tensor]:
-    """Yield the tensors that `node` reads, those that the graphs inside it take from outside included."""
-    yield from node.inputs
+def tensors_read(node: gs.Node) -> list[gs.Tensor]:
+    """Return the tensors that `node` reads, those that the graphs inside it take from outside included."""
+    read = list(node.inputs)
     for value in node.attrs.values():
         for body in value if isinstance(value, list) else (value,):
             if isinstance(body, gs.Graph):
-                yield from body.outputs
+                read += body.outputs
                 for inner in body.nodes:
-                    yield from tensors_read(inner)
+                    read += tensors_read(inner)
+    return read
 
 
 def _sorted(nodes: list[gs.Node], suppliers: dict[int, list[gs.Node]]) -> list[gs.Node]:
-    done: set[int] = set()
-    members = {id(node) for node in nodes}
+    waiting = {id(node) for node in nodes}
     result = []
     for node in nodes:
-        if id(node) in done:
-            continue
-        path = [(node, iter(suppliers[id(node)]))]
-        open_nodes = {id(node)}
+        path = [node] if id(node) in waiting else []
+        entered: set[int] = set()
         while path:
-            current, makers = path[-1]
-            maker = next((one for one in makers if id(one) not in done and id(one) in members), None)
+            current = path[-1]
+            maker = next((one for one in suppliers[id(current)] if id(one) in waiting), None)
             if maker is None:
-                path.pop()
-                done.add(id(current))
-                result.append(current)
-            elif id(maker) in open_nodes:
+                waiting.discard(id(current))
+                result.append(path.pop())
+            elif id(maker) in entered:
                 raise PassError(f"the nodes around {maker.name!r} form a cycle")
             else:
-                open_nodes.add(id(maker))
-                path.append((maker, iter(suppliers[id(maker)])))
+                entered.add(id(current))
+                path.append(maker)
     return result
