@@ -92,7 +92,7 @@ class _Exporter:
         foreign = {key: tensor for key, tensor in constants.items() if self._belongs_outside(tensor)}
         own = [tensor for key, tensor in constants.items() if key not in foreign]
         self._frame(graph, target, own)
-        self._initializers(own, target)
+        self._initializers(own, graph, target)
         if not self._around:
             self._defaults(target)
         return foreign
@@ -123,6 +123,8 @@ class _Exporter:
                 constants.update(self._bodies(name, value, target.attribute.add()))
             elif source is not None and name in known and same_value(value, source.attributes.get(name)):
                 target.attribute.append(known[name])
+            elif isinstance(value, gs.Constant):
+                target.attribute.append(onnx.helper.make_attribute(name, self._stored(value, None)))
             else:
                 target.attribute.append(_new_attribute(name, value))
         return constants
@@ -164,27 +166,37 @@ class _Exporter:
                 constants.extend(stored[name] for name in sorted(parameters - written) if name in stored)
                 written |= parameters
 
-    def _initializers(self, constants: list[gs.Constant], target: onnx.GraphProto) -> None:
+    def _initializers(self, constants: list[gs.Constant], graph: gs.Graph, target: onnx.GraphProto) -> None:
         """Write the constants, those of the file in its order."""
-        ranks = self._sources.ranks
+        ranks = {key: rank for rank, key in enumerate(self._sources.constants)}
         constants.sort(key=lambda constant: ranks.get(id(constant), len(ranks)))
         written: dict[str, gs.Constant] = {}
         for constant in constants:
             other = written.setdefault(constant.name, constant)
             if other is constant:
-                self._initializer(constant, target)
+                self._initializer(constant, graph, target)
             elif not np.array_equal(other.values, constant.values):
                 raise PassError(f"two different initializers are called {constant.name!r}")
 
-    def _initializer(self, constant: gs.Constant, target: onnx.GraphProto) -> None:
+    def _initializer(self, constant: gs.Constant, graph: gs.Graph, target: onnx.GraphProto) -> None:
         values = constant._values  # as stored: reading them would copy the weights
         if isinstance(values, SparseValues):
             target.sparse_initializer.append(values.tensor)
             target.sparse_initializer[-1].values.name = constant.name
         else:
             written = target.initializer.add()
-            written.CopyFrom(_tensor(values))
+            written.CopyFrom(self._stored(constant, graph))
             written.name = constant.name
+
+    def _stored(self, constant: gs.Constant, graph: gs.Graph | None) -> onnx.TensorProto:
+        """Return the message of a constant, which is not to be changed; values that a pass read or made go into one."""
+        values = constant._values  # as stored
+        if not isinstance(values, StoredValues):
+            lazy = isinstance(values, LazyValues)  # what a pass imported itself
+            constant.values = StoredValues(values.tensor if lazy else onnx.numpy_helper.from_array(np.asarray(values)))
+            self._sources.enter_constant(constant, graph)
+        tensor: onnx.TensorProto = constant._values.source  # as stored
+        return tensor
 
     def _defaults(self, target: onnx.GraphProto) -> None:
         """Make initializers inputs, too: those that were, and before IR version 4 all of them."""
@@ -212,18 +224,9 @@ def _update(target: onnx.NodeProto, node: gs.Node) -> None:
 def _new_attribute(name: str, value: Any) -> onnx.AttributeProto:
     if isinstance(value, onnx.AttributeProto):
         return value
-    if isinstance(value, gs.Tensor):
-        value = _tensor(value._values)  # as stored
-    elif isinstance(value, type):
+    if isinstance(value, type):
         value = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value))
     return onnx.helper.make_attribute(name, value)
-
-
-def _tensor(values: LazyValues | np.ndarray) -> onnx.TensorProto:
-    """Return the message for the values of a constant, which is not to be changed."""
-    if isinstance(values, StoredValues):
-        return values.source
-    return values.tensor if isinstance(values, LazyValues) else onnx.numpy_helper.from_array(np.asarray(values))
 
 
 def _new_type(tensor: gs.Tensor, *, optional: bool) -> onnx.ValueInfoProto:

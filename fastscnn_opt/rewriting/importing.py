@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +30,6 @@ _READERS: dict[int, Callable[[onnx.AttributeProto], Any]] = {
     Attribute.FLOATS: lambda attribute: list(attribute.floats),
     Attribute.INTS: lambda attribute: list(attribute.ints),
     Attribute.STRINGS: lambda attribute: [_text(value) for value in attribute.strings],
-    Attribute.TENSOR: lambda attribute: gs.Constant(attribute.t.name, StoredValues(attribute.t)),
     Attribute.TENSORS: lambda attribute: list(attribute.tensors),
     Attribute.SPARSE_TENSOR: lambda attribute: attribute.sparse_tensor,
     Attribute.SPARSE_TENSORS: lambda attribute: list(attribute.sparse_tensors),
@@ -96,11 +94,11 @@ class NodeSource:
 
 @dataclass(frozen=True)
 class ConstantSource:
-    """What an initializer was made from: its values as stored, and the graph that it belongs to."""
+    """The values of an initializer or a tensor attribute as stored, and the graph that an initializer belongs to."""
 
     constant: gs.Constant
     values: LazyValues
-    graph: gs.Graph
+    graph: gs.Graph | None
 
 
 def form_of(node: gs.Node) -> tuple[Any, ...]:
@@ -134,7 +132,7 @@ class Sources:
     nodes, types, bodies
         Sources of nodes, of graph inputs and outputs, and of graphs.
     constants
-        Sources of initializers, in the order of the file.
+        Sources of initializers, in the order of the file, and of tensors that are attributes.
     defaults
         Initializers of the main graph that are inputs of it, too: values that a caller may replace.
     functions
@@ -157,10 +155,15 @@ class Sources:
             has_objects |= isinstance(value[0] if listed and value else value, (gs.Tensor, gs.Graph))
         self.nodes[id(node)] = NodeSource(node, proto, form_of(node), attributes, has_objects)
 
-    @cached_property
-    def ranks(self) -> dict[int, int]:
-        """The place of every initializer in the file."""
-        return {key: rank for rank, key in enumerate(self.constants)}
+    def enter_constant(self, constant: gs.Constant, graph: gs.Graph | None) -> None:
+        """Record that `constant` has the values that it has, unread, and belongs to `graph`."""
+        values = constant._values  # reading them would copy them
+        self.constants[id(constant)] = ConstantSource(constant, values, graph)
+
+    def restore_values(self) -> None:
+        """Give every constant the values that are recorded: a pass has read them, or changed them in secret."""
+        for source in self.constants.values():
+            source.constant.values = source.values
 
     def enter_type(self, tensor: gs.Tensor, proto: onnx.ValueInfoProto) -> None:
         """Record that the graph input or output `tensor` is what `proto` says."""
@@ -353,6 +356,10 @@ class _Importer:
     def _attribute(self, proto: onnx.AttributeProto, scopes: tuple[dict[str, gs.Tensor], ...]) -> Any:
         if proto.type in _READERS:
             return _READERS[proto.type](proto)
+        if proto.type == Attribute.TENSOR:
+            constant = gs.Constant(proto.t.name, StoredValues(proto.t))
+            self.sources.enter_constant(constant, None)
+            return constant
         if proto.type == Attribute.GRAPH:
             return self._body(proto.g, scopes)
         if proto.type == Attribute.GRAPHS:

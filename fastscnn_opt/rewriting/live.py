@@ -75,12 +75,10 @@ class LiveGraph:
 
     def discard(self) -> None:
         """Forget what a pass did to the graph without reporting a change."""
+        self._sources.restore_values()
+        self._drop_additions()
         if not self._is_kept():
             self._import(Outline(self.model, "the model").infer())
-            return
-        for source in self._sources.constants.values():
-            source.constant.values = source.values  # a pass has read them, or changed them in secret
-        self._drop_additions()
 
     def _enter_types(self, inferred: onnx.GraphProto) -> None:
         types = {info.name: info for info in (*inferred.value_info, *inferred.output)}

@@ -140,6 +140,12 @@ def test_what_a_pass_did_without_saying_so_is_forgotten(tiny_model, secret):
     assert run(tiny_model, Do(secret, reported=False), rename_first) == expected
 
 
+def test_what_a_pass_did_before_is_not_forgotten(tiny_model):
+    idle = Do(lambda graph: graph.nodes[0].inputs[1].values.sum(), reported=False)
+    weights = onnx.numpy_helper.to_array(run(tiny_model, set_weight, idle, rename_first).graph.initializer[0])
+    np.testing.assert_array_equal(weights, 0)
+
+
 def test_a_list_that_a_pass_writes_into_counts_as_changed():
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 13]>
