@@ -34,6 +34,7 @@ VERBS = {
     "bench": "Time models side by side, interleaved, with intervals.",
     "score": "Build, compile and score every variant of a variants file.",
     "compare": "Show the variant table of one run, or two runs side by side.",
+    "search": "Explore pipelines and return the best trade-offs between accuracy and speed.",
     "bisect": "Find the first pass that costs too much accuracy, and which of its changes do.",
     "overlay": "Draw what a model, or two side by side, see in photographs.",
     "report": "Show a run as one HTML page: what to ship, the table, plots, classes, pictures.",

@@ -157,8 +157,8 @@ class Scoring:
         self._data = data
         self._say = say
         self._show = show
-        self._limits = _limits(settings, variants)
-        self._preparer = Preparer(run, source, verify=settings.verify, limits=self._limits)
+        self.limits = _limits(settings, variants)
+        self._preparer = Preparer(run, source, verify=settings.verify, limits=self.limits)
 
     def run_all(self) -> None:
         """Build, compile, score and time whatever is not finished, as far as the stage goes."""
@@ -191,7 +191,7 @@ class Scoring:
         choice = self._choose_target(plan)
         try:
             if missing := self._missing(choice):
-                self._record_failure(plan, Status.UNAVAILABLE, missing)
+                self.record_failure(plan, Status.UNAVAILABLE, missing)
                 return None
             if plan.patches and "patches" not in choice.options:
                 raise RunError(
@@ -204,8 +204,16 @@ class Scoring:
                 self._say(f"building {plan.label}")
                 record = self._preparer.prepare(plan, choice)
         except UserError as error:
-            again = reproduction(error, choice, model=None, batch=plan.batch, source=None, limits=self._limits)
-            self._record_failure(plan, *outcome_of(error, plan.label), again)
+            again = reproduction(error, choice, model=None, batch=plan.batch, source=None, limits=self.limits)
+            self.record_failure(plan, *outcome_of(error, plan.label), again)
+            return None
+        return self._preparer.ready(plan, record, self._data)
+
+    def recall(self, plan: RowPlan) -> Prepared | None:
+        """Return a row as an earlier start has built and compiled it, if target, options and tools are the same."""
+        record, choice = self._run.last_compiled(plan), self._choose_target(plan)
+        tools = get_target(choice.name, choice.options).tool_versions()
+        if record is None or (record.options, record.tools) != (dict(choice.options), tools):
             return None
         return self._preparer.ready(plan, record, self._data)
 
@@ -263,7 +271,7 @@ class Scoring:
         with (
             self._show(len(rows) * len(source.open()) if rows else 0, "images") as advance,
             closing(
-                evaluate_all(evaluations, jobs=self._settings.jobs, limits=self._limits, on_image=advance)
+                evaluate_all(evaluations, jobs=self._settings.jobs, limits=self.limits, on_image=advance)
             ) as outcomes,
         ):
             for index, outcome in outcomes:
@@ -278,16 +286,16 @@ class Scoring:
         from_file = Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds)
         effort = self._settings.effort or from_file
         time_rows(
-            self._run, scored, self._variants.baseline, effort, limits=self._limits, say=self._say, show=self._show
+            self._run, scored, self._variants.baseline, effort, limits=self.limits, say=self._say, show=self._show
         )
 
     def _record_outcome(self, row: Prepared, outcome: Evaluated) -> None:
         if isinstance(outcome.figures, UserError):
             again = reproduction(
                 outcome.figures, row.choice, model=row.model, batch=row.plan.batch, source=self._variants.source,
-                limits=self._limits,
+                limits=self.limits,
             )  # fmt: skip
-            self._record_failure(row.plan, *outcome_of(outcome.figures, row.plan.label), again)
+            self.record_failure(row.plan, *outcome_of(outcome.figures, row.plan.label), again)
             return
         figures = dict(outcome.figures)
         peak = figures.pop("peak_rss_bytes")
@@ -319,10 +327,14 @@ class Scoring:
             reason = "not run yet; start `fastscnn-opt score` with --stage run where the device is"
             self.record(row, Status.COMPILED, reason=reason)
 
-    def _record_failure(self, plan: RowPlan, status: Status, reason: str, again: str = "") -> None:
+    def record_failure(self, plan: RowPlan, status: Status, reason: str, again: str = "") -> None:
+        """Record a row that cannot be scored; `again` is the command that shows it again."""
         self._say(f"{plan.label}: {status}: {reason}")
-        keys = Keys(row=key_of(asdict(plan), self._source.key, self._data, self._settings.verify))
-        self._run.append_row(self._record(plan, keys, status, reason=reason, reproduce=again))
+        self._run.append_row(self._record(plan, self.failure_keys(plan), status, reason=reason, reproduce=again))
+
+    def failure_keys(self, plan: RowPlan) -> Keys:
+        """Return the keys of a row that cannot be scored."""
+        return Keys(row=key_of(asdict(plan), self._source.key, self._data, self._settings.verify))
 
     def _record(self, plan: RowPlan, keys: Keys, status: Status, **figures: Any) -> RowRecord:
         identity = {**asdict(plan), "patches": list(plan.patches)}

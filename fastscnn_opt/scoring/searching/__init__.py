@@ -1,0 +1,1 @@
+"""Explores pipelines for accuracy and speed."""

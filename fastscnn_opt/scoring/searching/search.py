@@ -1,0 +1,195 @@
+"""Explores a space of pipelines into a run folder: accuracy, a glance at the speed, then the best side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.model import write_atomically
+from fastscnn_opt.scoring.harness import Scoring, Settings, about_run
+from fastscnn_opt.scoring.records import key_of
+from fastscnn_opt.scoring.run_folder import Run, open_run, read_run
+from fastscnn_opt.scoring.searching.explorers import Ending, Outcome, explorer_for
+from fastscnn_opt.scoring.searching.front import Point, finalists, front
+from fastscnn_opt.scoring.searching.space import pipeline_of
+from fastscnn_opt.scoring.searching.task import FRONT, Task
+from fastscnn_opt.scoring.searching.trials import Screening, Trials
+from fastscnn_opt.scoring.work.preparing import identify_source
+from fastscnn_opt.scoring.work.timing import Effort
+from fastscnn_opt.targets.machine import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fastscnn_opt.scoring.run_folder import OpenRun
+    from fastscnn_opt.scoring.searching.space import Choices, Space
+    from fastscnn_opt.scoring.variants import RowPlan
+
+GLANCE = Effort(rounds=5)
+"""Timing of a pipeline beside the baseline alone, which tells whether it may be among the best."""
+
+_MOST_FINALISTS = 8
+
+_SETUP_S = 4.0
+"""Seconds that it takes to open a finalist and warm it up, about."""
+
+_LARGEST_RESERVE = 1 / 3
+"""Share of the minutes that is kept for the last session at most."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to explore: pipelines tried, those of earlier starts included, and minutes of this start.
+
+    None sets no limit. A pipeline that gives the model of another does not count.
+    """
+
+    evaluations: int | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found: the run, the variants of its front, the fastest first, and how many trials ended how."""
+
+    run: Run
+    front: list[str]
+    endings: dict[str, int]
+
+    @property
+    def best(self) -> Run:
+        """The run with the rows of the baseline and the front alone."""
+        names = dict.fromkeys([self.run.about["baseline"], *self.front])
+        rows = {row["variant"]: row for row in self.run.about["rows"]}
+        return replace(self.run, about={**self.run.about, "rows": [rows[name] for name in names]})
+
+
+def search(
+    task: Task,
+    space: Space,
+    folder: Path,
+    settings: Settings,
+    budget: Budget,
+    screening: Screening,
+    say: Callable[[str], None] = lambda _: None,
+) -> Found:
+    """Explore `space` within `budget` and return the pipelines that no other beats in both accuracy and speed.
+
+    A pipeline that loses too much on the first images is given up; the others are scored on all images, and timed for a
+    moment beside the baseline, one at a time. In the end those that may be best are timed side by side, as long as
+    `settings` says. A search that was interrupted is continued by the same call.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be used, the space is large and optuna missing, or the baseline cannot be scored.
+    UserError
+        The model or the data cannot be read.
+    """
+    explorer = explorer_for(space, budget.evaluations)
+    started = monotonic()
+    source, data = identify_source(task.variants), task.variants.source.fingerprint()
+    tried_before = _tried_before(folder, space)
+    with open_run(folder, about_run(task.variants, source, data)) as run:
+        glancing = Scoring(run, task.variants, replace(settings, effort=GLANCE), source, data, say)
+        trials = Trials(run, glancing, task.variants, screening, say)
+        journal = _Journal(run, task, space, trials.baseline.plan)
+        for tried in tried_before:
+            plan = task.plan(space.name(tried), pipeline_of(tried))
+            if (recalled := trials.recall(plan)) is not None:
+                journal.enter(tried, plan, recalled)
+        if journal.known:
+            say(f"{len(journal.known)} pipelines are known from an earlier start")
+        while (choices := explorer.propose(journal.known)) is not None:
+            if _is_spent(budget, settings, journal, monotonic() - started):
+                break
+            plan, before = task.plan(space.name(choices), pipeline_of(choices)), monotonic()
+            say(f"trying {plan.variant} (number {len(journal.known) + 1} of {space.size})")
+            journal.enter(choices, plan, trials.recall(plan) or trials.run(plan))
+            journal.seconds.append(monotonic() - before)
+        names = [point.name for point in finalists(journal.points, _MOST_FINALISTS)]
+        rows = [row for name, row in trials.rows.items() if name in names and row is not trials.baseline]
+        if rows:
+            Scoring(run, task.variants, settings, source, data, say).time([trials.baseline, *rows])
+        points = [point for row in (trials.baseline, *rows) if (point := trials.point(row)) is not None]
+        return journal.close([point.name for point in front(points)])
+
+
+def _tried_before(folder: Path, space: Space) -> list[Choices]:
+    """Return what an earlier start tried, as long as the space and all versions are the same."""
+    if not (folder / "run.json").is_file():
+        return []
+    about = read_run(folder).about
+    if "search" not in about:
+        raise RunError(f"{folder}: a run of `score`, which a search would change; name a new folder for --run")
+    if about["versions"] != versions() or about["search"]["space"] != space.text:
+        return []
+    choices = (tuple(trial["choices"]) for trial in about["search"]["trials"])
+    return [tried for tried in choices if tried in space]
+
+
+def _is_spent(budget: Budget, settings: Settings, journal: _Journal, elapsed_s: float) -> bool:
+    """Tell whether another trial, and the last session after it, no longer fit into the budget."""
+    if budget.evaluations is not None and journal.tried >= budget.evaluations:
+        return True
+    if budget.minutes is None:
+        return False
+    whole_s = 60 * budget.minutes
+    models = 1 + len(finalists(journal.points, _MOST_FINALISTS))
+    last_s = models * (_SETUP_S + (settings.effort.seconds if settings.effort else 0.0))
+    trial_s = sum(journal.seconds) / len(journal.seconds) if journal.seconds else 0.0
+    return elapsed_s + trial_s + min(last_s, _LARGEST_RESERVE * whole_s) > whole_s
+
+
+@dataclass
+class _Journal:
+    """What is known so far; ``run.json`` says it, too, so that an interruption loses nothing."""
+
+    run: OpenRun
+    task: Task
+    space: Space
+    baseline: RowPlan
+    known: dict[Choices, Outcome] = field(default_factory=dict)
+    plans: dict[Choices, RowPlan] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def tried(self) -> int:
+        """How many pipelines were tried, without those that gave the model of another."""
+        return sum(outcome.ending is not Ending.SAME for outcome in self.known.values())
+
+    @property
+    def points(self) -> list[Point]:
+        """The figures of the baseline and of every pipeline that was scored."""
+        scored = [outcome.point for outcome in self.known.values() if outcome.ending is Ending.SCORED]
+        return [Point.of_baseline(self.baseline.variant), *(point for point in scored if point is not None)]
+
+    def enter(self, choices: Choices, plan: RowPlan, outcome: Outcome) -> None:
+        self.known[choices], self.plans[choices] = outcome, plan
+        self._tell([])
+
+    def close(self, front_names: list[str]) -> Found:
+        self._tell(front_names)
+        endings = Counter(str(outcome.ending) for outcome in self.known.values())
+        return Found(self.run, front_names, {str(ending): endings[str(ending)] for ending in Ending})
+
+    def _tell(self, front_names: list[str]) -> None:
+        """Write the rows, those of the front first, and the trials; a variants file of the front lies beside them."""
+        own = {
+            plan.variant: plan for choices, plan in self.plans.items() if self.known[choices].ending is not Ending.SAME
+        }
+        first = [own.pop(name) for name in front_names if name in own]
+        trials = [{"choices": list(choices), "ending": str(outcome.ending)} for choices, outcome in self.known.items()]
+        rows = [self.baseline, *first, *own.values()]
+        text = self.task.text([self.baseline, *first])
+        if front_names:
+            write_atomically(self.run.folder / FRONT, text.encode())
+        self.run.tell_about(
+            rows=[asdict(row) for row in rows],
+            variants_file={"path": str(self.run.folder / FRONT), "sha256": key_of(text), "text": text},
+            search={"space": self.space.text, "size": self.space.size, "trials": trials, "front": front_names},
+        )

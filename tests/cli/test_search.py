@@ -1,0 +1,119 @@
+"""The verb `search`, from the outside, on passes of which one loses too much and one cannot be run (see `here`)."""
+
+import json
+import textwrap
+
+import pytest
+
+from fastscnn_opt.cli.main import run
+from fastscnn_opt.scoring.variants import read_variants
+
+SPACE = """
+    [[slot]]
+    name = "exact"
+    alternatives = ["", "touch", "subtract"]
+    [[slot]]
+    name = "hopeless"
+    alternatives = ["", "break"]
+"""
+
+
+@pytest.fixture
+def search(here, tmp_path, capsys):
+    """Search in a folder and return what was printed, as JSON and as notes."""
+    (tmp_path / "space.toml").write_text(textwrap.dedent(SPACE))
+
+    def start(*arguments) -> tuple[dict, str]:
+        words = ["search", here / "net.onnx", "--run", tmp_path / "run", "--space", tmp_path / "space.toml"]
+        fixed = [
+            "--data",
+            here / "tree",
+            "--no-verify",
+            "--threads",
+            1,
+            "--seconds",
+            0.1,
+            "--few",
+            1,
+            "--format",
+            "json",
+        ]
+        assert run([*map(str, [*words, *fixed, *arguments])]) == 0
+        captured = capsys.readouterr()
+        return json.loads(captured.out), captured.err
+
+    return start
+
+
+def test_a_small_space_is_searched_whole_in_two_starts(search, tmp_path, capsys):
+    """One test for the whole course of a search, because every trial costs seconds."""
+    first, _ = search("--evaluations", 1)
+    assert first["trials"] == {"scored": 0, "pruned": 0, "failed": 1, "same": 1}, "the plain pipeline is the baseline"
+    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+
+    second, notes = search("--minutes", 5)
+    assert "2 pipelines are known from an earlier start" in notes
+    assert (second["trials"], second["space"]) == ({"scored": 1, "pruned": 1, "failed": 3, "same": 1}, 6)
+    assert (tmp_path / "run" / "records.jsonl").read_bytes().startswith(before)
+    assert set(second["front"]) <= {"baseline", "touch"}
+    assert second["front"]
+    assert [row["variant"] for row in second["rows"]] == list(dict.fromkeys(["baseline", *second["front"]]))
+
+    assert run(["compare", str(tmp_path / "run"), "--format", "json"]) == 0
+    rows = {row["variant"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    statuses = {name: row["status"] for name, row in rows.items()}
+    assert statuses == {
+        "baseline": "ok", "touch": "ok", "subtract": "pruned", "break": "failed", "touch + break": "failed",
+        "subtract + break": "failed",
+    }  # fmt: skip
+    assert "on the first 1 images, and 3 are allowed" in rows["subtract"]["reason"]
+    assert "Unheard" in rows["break"]["reason"]
+    assert rows["touch"]["ratio_low"] <= rows["touch"]["ratio"] <= rows["touch"]["ratio_high"]
+
+    written = {file.name: file.read_bytes() for file in (tmp_path / "run").glob("*.jsonl")}
+    third, _ = search("--minutes", 5)
+    assert third == second
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").glob("*.jsonl")} == written
+
+    variants = read_variants(tmp_path / "run" / "front.toml")
+    assert [row.variant for row in variants.rows] == [row["variant"] for row in second["rows"]]
+
+
+def failed(capsys, *arguments, code=1) -> str:
+    assert run(["search", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err.splitlines()[-1]
+
+
+def test_a_baseline_that_cannot_be_scored_ends_the_search(here, tmp_path, capsys):
+    (tmp_path / "space.toml").write_text('baseline = "break"\n[[slot]]\nname = "a"\nalternatives = [""]\n')
+    words = failed(
+        capsys,
+        here / "net.onnx",
+        "--data",
+        here / "tree",
+        "--run",
+        tmp_path / "run",
+        "--space",
+        tmp_path / "space.toml",
+    )
+    assert words.startswith("error: the baseline 'break' cannot be scored")
+
+
+def test_mistakes_leave_no_folder_behind(here, tmp_path, capsys):
+    net, run_folder, images = here / "net.onnx", ("--run", tmp_path / "run"), ("--synthetic", 1)
+    assert "nit.onnx" in failed(capsys, here / "nit.onnx", *run_folder, *images, "--evaluations", 200)
+    (tmp_path / "space.toml").write_text(textwrap.dedent(SPACE).replace("touch", "tuch"))
+    words = failed(capsys, net, *run_folder, *images, "--space", tmp_path / "space.toml")
+    assert "^" in words
+    failed(capsys, net, *run_folder, code=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_run_of_another_verb_is_left_alone(here, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"schema": 1}')
+    words = failed(capsys, here / "net.onnx", "--run", tmp_path / "run", "--synthetic", 1, "--evaluations", 1000)
+    assert "a run of `score`" in words
+    assert (tmp_path / "run" / "run.json").read_text() == '{"schema": 1}'
