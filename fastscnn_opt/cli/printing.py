@@ -67,7 +67,7 @@ def is_quiet() -> bool:
 def note(text: str) -> None:
     """Print a line for the person at the terminal on stderr, unless the user wants none."""
     if not is_quiet():
-        typer.echo(text, err=True)
+        print(text, file=sys.stderr)  # noqa: T201  # echo would write past a bar, which print puts the line above
 
 
 def print_json(result: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from rich.box import SIMPLE_HEAD
@@ -25,6 +26,8 @@ _FOLDED_WIDTHS = (16, 10)
 
 _FILE_WIDTH = 240
 """Columns of a table in a pipe or a file, which have no width: rows stay whole, so that `grep` and `diff` see them."""
+
+_DRAWN_EVERY_S = 0.1
 
 
 def print_fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
@@ -114,14 +117,22 @@ def _clock(seconds: float | None) -> str:
 
 
 class Bar:
-    """A bar on stderr while a block runs; called with steps, it advances, and it may be told another total."""
+    """A bar on stderr while a block runs; called with steps, it advances, and it may be told another total.
+
+    It is drawn when it advances, at most ten times a second: a bar that is drawn all the time would disturb what is
+    being timed. One without a total, which does not advance, shows a clock.
+    """
 
     def __init__(self, total: int | None, what: str) -> None:
         console = Console(file=sys.stderr)
         bar = BarColumn(bar_width=max(8, min(40, console.width - 54)))
-        text = TextColumn("{task.description}", markup=False)
-        self._progress = Progress(text, bar, _Pace(), console=console, transient=True, speed_estimate_period=120)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False), bar, _Pace(),
+            console=console, transient=True, speed_estimate_period=120, auto_refresh=total is None,
+            refresh_per_second=2,
+        )  # fmt: skip
         self._task = self._progress.add_task(printable(what), total=total)
+        self._drawn = 0.0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -135,3 +146,6 @@ class Bar:
         if total is not None:
             self._progress.update(self._task, total=total)
         self._progress.advance(self._task, steps)
+        if monotonic() - self._drawn > _DRAWN_EVERY_S:
+            self._progress.refresh()
+            self._drawn = monotonic()

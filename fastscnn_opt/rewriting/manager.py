@@ -10,7 +10,7 @@ from fastscnn_opt.errors import ModelError, PassError, UserError
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
 from fastscnn_opt.rewriting.instruments import Instrument, Timing
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of
-from fastscnn_opt.rewriting.summary import describe
+from fastscnn_opt.rewriting.summary import as_html, describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,9 +105,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Show the result as a table in a notebook."""
-        from fastscnn_opt.rewriting.summary import html_table
-
-        return html_table(self)
+        return as_html(self)
 
 
 class PassManager:

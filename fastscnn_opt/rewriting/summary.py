@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import printable
+from fastscnn_opt.notebook import html_table
 from fastscnn_opt.rewriting.contract import Contract
 
 if TYPE_CHECKING:
@@ -67,17 +67,18 @@ def _grouped(verb: str, entries: Iterable[tuple[str, str]], everything: bool) ->
     return lines
 
 
-def html_table(result: Result) -> str:
-    """Return the passes of a result as an HTML table: promise, verification, and how much each one changed and left."""
-    head = "".join(f"<th>{heading}</th>" for heading in ("pass", "contract", "changes", "left", "what", "seconds"))
-    rows = []
-    for step in result.steps:
-        what = "<br>".join(escape(line.strip()) for line in _step_lines(step, "changed", "left", everything=False))
-        tick = " \N{CHECK MARK}" if step.verified else ""
-        cells = (
-            escape(printable(step.text)), f"{step.contract}{tick}", len(step.changes), len(step.skips), what,
+def as_html(result: Result) -> str:
+    """Return a result as an HTML table, a row for each pass: promise, verification, and what it changed and left."""
+    headings = [("pass", False), ("contract", False), ("changes", True), ("left", True), ("what", False), ("s", True)]
+    rows = [
+        [
+            printable(step.text),
+            str(step.contract) + (" \N{CHECK MARK}" if step.verified else ""),
+            str(len(step.changes)),
+            str(len(step.skips)),
+            "\n".join(line.strip() for line in _step_lines(step, "changed", "left", everything=False)),
             f"{step.seconds:.2f}",
-        )  # fmt: skip
-        rows.append("<tr>" + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>")
-    caption = f"<caption>{result.nodes_before} &rarr; {result.nodes_after} nodes</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        ]
+        for step in result.steps
+    ]
+    return html_table(headings, rows, f"{result.nodes_before} \N{RIGHTWARDS ARROW} {result.nodes_after} nodes")

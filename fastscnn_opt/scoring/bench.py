@@ -52,10 +52,11 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, but for w
             _compile(model, artefact, target, batch, limits)
             contestants.append(Contestant(str(model), target, artefact, batch))
         say(f"timing {len(models)} models side by side")
-        with show(None, "rounds") as advance:
+        effort = effort or Effort()
+        with show(effort.expected_rounds(0, 0, len(models)), "rounds") as advance:
             results = time_side_by_side(
                 contestants,
-                effort or Effort(),
+                effort,
                 limits=limits,
                 on_round=lambda _, expected: advance(1, expected),
             )

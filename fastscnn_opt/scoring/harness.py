@@ -261,6 +261,8 @@ class Scoring:
 
     def evaluate(self, rows: list[Prepared]) -> None:
         """Measure the accuracy of `rows`, several at a time, and record each as soon as it is known."""
+        if not rows:
+            return
         source = self._variants.source
         evaluations = [
             Evaluation(
@@ -269,7 +271,7 @@ class Scoring:
             for row in rows
         ]
         with (
-            self._show(len(rows) * len(source.open()) if rows else 0, "images") as advance,
+            self._show(len(rows) * len(source.open()), "images") as advance,
             closing(
                 evaluate_all(evaluations, jobs=self._settings.jobs, limits=self.limits, on_image=advance)
             ) as outcomes,

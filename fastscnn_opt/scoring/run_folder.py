@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastscnn_opt.errors import RunError
+from fastscnn_opt.errors import RunError, printable
 from fastscnn_opt.locking import locked
 from fastscnn_opt.model import write_atomically
 from fastscnn_opt.scoring.engine import UNFINISHED
@@ -58,6 +58,16 @@ class Run:
         from fastscnn_opt.scoring.variants import RowPlan
 
         return [RowPlan(**{**row, "patches": tuple(row["patches"])}) for row in self.about["rows"]]
+
+    def _repr_html_(self) -> str:
+        """Show the variant table in a notebook."""
+        from fastscnn_opt.notebook import html_table
+        from fastscnn_opt.scoring.tables import ONE_RUN, cells, rows_of
+
+        title = f"{self.folder}: {self.about['data']['is']}"
+        return html_table(
+            ONE_RUN, [[printable(cell) for cell in cells(row)] for row in rows_of(self)], printable(title)
+        )
 
     def last(self, identity: tuple[str, str, int]) -> RowRecord | None:
         """Return what was recorded last about a row."""

@@ -218,3 +218,16 @@ def test_a_row_that_only_one_of_two_runs_has_is_absent_in_the_other(finished):
     assert rows[1]["other"] is None
     assert (rows[2]["status"], rows[2]["reason"], rows[2]["mIoU"]) == ("absent", "not in run", None)
     assert all(len(two_run_cells(row)) == len(TWO_RUNS) for row in rows)
+
+
+def test_a_notebook_shows_the_table_with_names_escaped():
+    evil = replace(FAST, variant="<img src=x onerror=alert(1)>\x1b")
+    run = run_of([BASE, evil], [record(BASE, 0.6)])
+    run.about["data"]["is"] = "<b>data</b>"
+    html = run._repr_html_()
+    assert html.count("<tr>") == 3
+    assert "<img" not in html
+    assert "<b>" not in html
+    assert "\x1b" not in html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert ">60.00</td>" in html

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastscnn_opt.errors import printable
+from fastscnn_opt.notebook import html_table
 
 
 @dataclass(frozen=True)
@@ -129,17 +130,8 @@ class ModelDiff:
 
     def _repr_html_(self) -> str:
         """Show the differences as a table in a notebook."""
-        from html import escape
-
-        if not self:
-            return "<p>no difference</p>"
-        rows = "".join(
-            f"<tr><td>{line.mark}</td><td>{escape(line.body)}</td></tr>"
-            if line.mark
-            else f'<tr><th colspan="2" style="text-align:left">{escape(line.body)}</th></tr>'
-            for line in self.lines()
-        )
-        return f"<table>{rows}</table>"
+        rows = [[line.mark, line.body] for line in self.lines()]
+        return html_table([("", False), ("difference", False)], rows)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def time_rows(
         todo = [item for item in here if not is_timed(run, item, base, effort)]
         for group in _groups(todo, base):
             say(f"timing {len(group)} rows side by side: " + ", ".join(item.row.plan.label for item in group))
-            with show(None, "rounds") as advance:
+            with show(effort.expected_rounds(0, 0, len(group)), "rounds") as advance:
                 session = _time_group(group, base, effort, limits, advance)
             run.append_session(session)
 
