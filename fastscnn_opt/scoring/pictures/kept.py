@@ -1,7 +1,7 @@
 """Label maps that a model gave for the images of a dataset, kept small in one file, to be looked at later.
 
 The file is a ZIP archive: ``about.json`` with the names and the size of the images and the step between the pixels that
-were kept, and one grey PNG of classes per image, by its number, because a name may hold anything.
+were kept, and one palette PNG of classes per image, by its number, because a name may hold anything.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _LONGEST_SIDE = 1024
 """Pixels of the longer side of what is kept, at most; enough for a page, and a tenth of the disk space."""
 
 _ABOUT = "about.json"
+_GREY = [level for level in range(256) for _ in "RGB"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,9 @@ def _entry(index: int) -> str:
 
 
 def _png(labels: NDArray[np.integer]) -> bytes:
+    """Return a label map as a PNG; one with a palette is not filtered, which takes a tenth of the time."""
+    picture = Image.fromarray(labels.astype(np.uint8))
+    picture.putpalette(bytes(_GREY))
     content = io.BytesIO()
-    Image.fromarray(labels.astype(np.uint8)).save(content, format="PNG", compress_level=6)
+    picture.save(content, format="PNG", compress_level=3)
     return content.getvalue()

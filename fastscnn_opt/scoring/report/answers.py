@@ -63,7 +63,7 @@ def _nothing_to_ship(content: Content) -> Answer:
 
 
 def _reasons(content: Content) -> str:
-    return " ".join(f"“{entry.label}”: {entry.row['reason']}." for entry in content.entries if entry.row["reason"])
+    return " ".join(f"“{entry.short}”: {entry.row['reason']}." for entry in content.entries if entry.row["reason"])
 
 
 def _ship(content: Content, chosen: list[Entry]) -> Answer:
@@ -72,9 +72,9 @@ def _ship(content: Content, chosen: list[Entry]) -> Answer:
     if content.limit is None:
         rule += " (an assumption: the variants file sets no max_drop)"
     more = [f"{rule}.", *([tie] if (tie := _ties(content, first)) else [])]
-    more += [f"On {entry.row['target']}: “{entry.label}”, {_speed(entry)}." for entry in others]
+    more += [f"On {entry.row['target']}: “{entry.short}”, {_speed(entry)}." for entry in others]
     where = f" on {first.row['target']}" if len({entry.row["target"] for entry in content.entries}) > 1 else ""
-    return Answer(_SHIP, f"“{first.label}”{where}: {_speed(first)}.", " ".join(more))
+    return Answer(_SHIP, f"“{first.short}”{where}: {_speed(first)}.", " ".join(more))
 
 
 def _speed(entry: Entry) -> str:
@@ -133,14 +133,14 @@ def _class(content: Content, first: Entry) -> Answer:
         before, after = (100 * float(row.iou[worst] or 0) for row in (base or first, first))
         short = f"“{worst}” loses {losses[worst]:.2f} points of IoU ({before:.2f} to {after:.2f} %)."
     else:
-        short = f"None in “{first.label}”: no class loses anything that shows in two digits."
+        short = f"None in “{first.short}”: no class loses anything that shows in two digits."
     others = [
         (max(found.values()), max(found, key=lambda name: found[name]), entry)
         for entry in content.entries
         if entry is not first and (found := content.losses(entry))
     ]
     points, name, entry = max(others, key=lambda other: other[0], default=(0.0, "", first))
-    more = f"Over all rows: “{name}” in “{entry.label}”, {points:.2f} points." if points >= NOTICEABLE else ""
+    more = f"Over all rows: “{name}” in “{entry.short}”, {points:.2f} points." if points >= NOTICEABLE else ""
     return Answer(question, short, more)
 
 
@@ -157,13 +157,13 @@ def _blame(content: Content, first: Entry | None) -> Answer:
     if worst.points < NOTICEABLE:
         return Answer(question, "None: no pass that was added costs accuracy that shows in two digits.")
     used = first is not None and first.pipeline[: len(worst.entry.pipeline)] == worst.entry.pipeline
-    within = f"“{first.label}” uses it." if used and first else ""
+    within = f"“{first.short}” uses it." if used and first else ""
     if first and not used:
         own = [cost for cost in costs if cost.points >= NOTICEABLE and _is_part(cost, first)]
-        within = "; ".join(f"In “{first.label}”, {cost.text} costs {cost.points:.2f} points" for cost in own)
-        within = f"{within}." if within else f"“{first.label}” has no pass that costs accuracy."
-    short = f"{worst.text}: it costs {worst.points:.2f} points of mIoU in “{worst.entry.label}”"
-    return Answer(question, f"{short}, on top of “{worst.before.label}”.", within)
+        within = "; ".join(f"In “{first.short}”, {cost.text} costs {cost.points:.2f} points" for cost in own)
+        within = f"{within}." if within else f"“{first.short}” has no pass that costs accuracy."
+    short = f"{worst.text}: it costs {worst.points:.2f} points of mIoU in “{worst.entry.short}”"
+    return Answer(question, f"{short}, on top of “{worst.before.short}”.", within)
 
 
 def _is_part(cost: PassCost, entry: Entry) -> bool:

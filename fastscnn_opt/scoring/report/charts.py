@@ -25,10 +25,16 @@ COLOURS = ("#3b8ed0", "#e0892b", "#2e9e6b", "#c564a8", "#8f7ae5", "#a58b2f", "#d
 
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
 _FONT_SIZE = 12
+_MOST_NAMED = 12
 _MOST_DOTS = 50
 """Single latencies of a row that are drawn; more would only make the page larger."""
 
 Spec = dict[str, Any]
+
+
+def has_room_for_names(content: Content) -> bool:
+    """Tell whether the points of the wide `tradeoff` are few enough to be labelled with their names."""
+    return len(content.complete) <= _MOST_NAMED
 
 
 def tradeoff(content: Content, width: int, height: int, *, numbers: bool = False) -> Spec | None:
@@ -49,7 +55,7 @@ def tradeoff(content: Content, width: int, height: int, *, numbers: bool = False
     frame = Frame.around(points, width, height, also=_gate(content))
     texts = [str(point["number"]) if numbers else point["name"] for point in points]
     places = [(point["fps"], point["miou"]) for point in points]
-    labels = place(frame, places, texts, _FONT_SIZE, lines=_lines(points))
+    labels = place(frame, places, texts, _FONT_SIZE, lines=[*_lines(points), *_gate_box(content, frame)])
     x = alt.X("fps:Q", title="images per second", scale=alt.Scale(domain=frame.x, nice=False, zero=False))
     y = alt.Y("miou:Q", title="mIoU %", scale=alt.Scale(domain=frame.y, nice=False, zero=False))
     colour = alt.Color(
@@ -146,13 +152,27 @@ def _gate(content: Content) -> float | None:
     return None if content.limit is None or len(levels) != 1 else 100 * levels.pop() - content.limit
 
 
+def _gate_text(content: Content) -> str:
+    return f"accuracy gate: {content.limit:g} points below the baseline"
+
+
+def _gate_box(content: Content, frame: Frame) -> list[tuple[float, float, float, float]]:
+    """Return the place of the gate's text, and its line."""
+    level = _gate(content)
+    if level is None:
+        return []
+    right, down = frame.pixel(frame.x[0], level)
+    end = frame.value(right + 7 * len(_gate_text(content)), down - 18)
+    return [(frame.x[0], level, *end), (frame.x[0], level, frame.x[1], level)]
+
+
 def _gate_layers(content: Content, frame: Frame) -> list[alt.Chart]:
     import altair as alt
 
     level = _gate(content)
     if level is None:
         return []
-    text = f"accuracy gate: {content.limit:g} points below the baseline"
+    text = _gate_text(content)
     data = alt.InlineData(values=[{"miou": level, "fps": frame.x[0], "text": text}])
     chart = alt.Chart(data).encode(y=alt.Y("miou:Q"))
     words = chart.mark_text(align="left", baseline="bottom", dx=6, dy=-3, fontSize=11, fontStyle="italic")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.scoring.report.content import NOTICEABLE
-from fastscnn_opt.scoring.tables import label_of, side_by_side
+from fastscnn_opt.scoring.report.content import NOTICEABLE, label_in
+from fastscnn_opt.scoring.tables import side_by_side
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.report.content import Content, Entry
@@ -25,7 +25,7 @@ def compare(first: Content, second: Content) -> dict[str, Any]:
     other way round; otherwise it is mixed, or the same.
     """
     table = side_by_side(first.run, second.run)["rows"]
-    rows = [_row(row, label_of(row, table), first, second) for row in table]
+    rows = [_row(row, label_in(row, table), first, second) for row in table]
     return {"first": str(first.run.folder), "note": _note(first, second, rows), "rows": rows}
 
 
@@ -57,6 +57,8 @@ def _verdict(row: dict[str, Any], points: float | None, times: float | None) -> 
         return "gone", ""
     if (row["status"] == "ok") != (other["status"] == "ok"):
         return ("works now", "good") if other["status"] == "ok" else (f"{other['status']} now", "bad")
+    if other["status"] != "ok":
+        return f"still {other['status']}", ""
     changes = []
     if points is not None and abs(points) >= _POINTS:
         changes.append(("more accurate", "good") if points > 0 else ("less accurate", "bad"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastscnn_opt import errors
 from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.scoring.tables import contract_of, label_of, record_of, rows_of, timing_of
+from fastscnn_opt.scoring.tables import contract_of, record_of, rows_of, timing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 NOTICEABLE = 0.005
 """Points of IoU below which a change reads as 0.00; it is not told, and decides nothing."""
 
+_LONGEST = 60
+"""Characters of a label in a sentence; the table has names in full."""
+
 ASSUMED_MAX_DROP = 0.5
 """Points of mIoU that the summary takes as affordable where neither the variants file nor the user says."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the variant table: its number there, counted from 1, its name, its figures, and what was recorded."""
+    """A row of the variant table: its number there, counted from 1, its figures, and what was recorded.
+
+    `label` is its variant, with target and batch size where these tell rows of the run apart.
+    """
 
     number: int
     label: str
@@ -39,6 +45,11 @@ class Entry:
     record: RowRecord | None
     timing: RowTiming | None
     compiled: CompiledRecord | None
+
+    @property
+    def short(self) -> str:
+        """The label, cut where it is too long for a sentence."""
+        return self.label if len(self.label) <= _LONGEST else f"{self.label[: _LONGEST - 1]}…"
 
     @property
     def contract(self) -> str:
@@ -142,11 +153,20 @@ def gather(run: Run, max_drop: float | None = None) -> Content:
         compiled = next((found for found in reversed(run.compiled) if found.identity == plan.identity), None)
         entries.append(
             Entry(
-                number, label_of(row, rows), row, plan.variant == run.about["baseline"],
+                number, label_in(row, rows), row, plan.variant == run.about["baseline"],
                 record, timing_of(run, record), compiled,
             )
         )  # fmt: skip
     return Content(run, tuple(entries), run.about["max_drop"])
+
+
+def label_in(row: Row, rows: Sequence[Row]) -> str:
+    """Return the variant of a row, with target and batch size where its variant and the run have several."""
+    if sum(other["variant"] == row["variant"] for other in rows) == 1:
+        return str(row["variant"])
+    parts = {"target": str(row["target"]), "batch": f"batch {row['batch']}"}
+    telling = [text for key, text in parts.items() if len({other[key] for other in rows}) > 1]
+    return f"{row['variant']} ({', '.join(telling)})"
 
 
 def front_of(entries: Iterable[Entry]) -> list[Entry]:
@@ -174,4 +194,4 @@ def printable(content: Any) -> Any:
 
 def names_of(entries: Sequence[Entry]) -> str:
     """Return the names of rows as part of a sentence."""
-    return ", ".join(f"“{entry.label}”" for entry in entries)
+    return ", ".join(f"“{entry.short}”" for entry in entries)

@@ -79,7 +79,7 @@ def _subtitle(content: Content) -> str:
 def _charts(content: Content) -> dict[str, dict[str, charts.Spec]]:
     """Return each plot for a wide and for a narrow page; those without data are left out."""
     wide = {
-        "tradeoff": charts.tradeoff(content, _WIDE, 420),
+        "tradeoff": charts.tradeoff(content, _WIDE, 420, numbers=not charts.has_room_for_names(content)),
         "latencies": charts.latencies(content, _WIDE - 200),
         "stages": charts.stages(content, _WIDE - 200),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError
-from fastscnn_opt.scoring.report.charts import tradeoff
+from fastscnn_opt.scoring.report.charts import has_room_for_names, tradeoff
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.report.content import Content
@@ -21,7 +21,7 @@ def plot_file(content: Content, suffix: str) -> bytes:
     """Return the plot on white as the content of a file, .svg or .png. Raises RunError if no row is complete."""
     import vl_convert
 
-    spec = tradeoff(content, _WIDTH, _HEIGHT)
+    spec = tradeoff(content, _WIDTH, _HEIGHT, numbers=not has_room_for_names(content))
     if spec is None:
         raise RunError(f"{content.run.folder}: no row has both its accuracy and its speed, so there is nothing to plot")
     spec["config"]["background"] = "white"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Section = dict[str, Any]
 
+_MOST_NAMED = 9
+"""Columns of the heat map that have names; more are numbered, as on a phone."""
+
 COLUMNS = (
     ("no.", True), ("row", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
     ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("images/s", True), ("ratio [95 %]", True),
@@ -46,7 +49,7 @@ def _cells(entry: Entry) -> list[tuple[str, str]]:
     ratio = ""
     if row["ratio"] is not None:
         ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
-    texts = [(text, text) for text in (entry.label, row["target"])]
+    texts = [(text, text) for text in (row["variant"], row["target"])]
     figures = [
         _figure(row["pixAcc"], 2, 100), _figure(row["mIoU"], 2, 100), _figure(row["mIoU_drop"], 2),
         _figure(row["median_ms"], 2), _figure(row["p99_ms"], 2), _figure(row["fps"], 2),
@@ -94,11 +97,12 @@ def heat(content: Content) -> Section:
     scored = [entry for entry in content.entries if entry.iou]
     base = next((entry for entry in content.baselines if entry.iou), None)
     if base is None:
-        return {"columns": [], "rows": []}
+        return {"columns": [], "rows": [], "numbered": False}
     others = [entry for entry in scored if entry is not base]
     losses = {entry.number: content.losses(entry) for entry in others}
     return {
-        "columns": [{"number": entry.number, "label": entry.label} for entry in others],
+        "columns": [{"number": entry.number, "label": entry.short} for entry in others],
+        "numbered": len(others) > _MOST_NAMED,
         "rows": [
             {
                 "name": name,
@@ -132,8 +136,8 @@ def costs(content: Content) -> list[Section]:
     return [
         {
             "text": cost.text,
-            "entry": cost.entry.label,
-            "before": cost.before.label,
+            "entry": cost.entry.short,
+            "before": cost.before.short,
             "points": f"{cost.points:.2f}" if abs(cost.points) >= NOTICEABLE else "0.00",
             "times": "" if cost.times is None else f"{cost.times:.2f}",
         }
@@ -199,6 +203,7 @@ def details(content: Content, chosen: Sequence[Entry]) -> list[Section]:
             "passes": entry.row["passes"],
             "patches": entry.row["patches"],
             "commands": commands_for(content.run, entry),
+            "reproduce": entry.record.reproduce if entry.record else "",
             "steps": [_step(step) for step in (entry.record.steps if entry.record else [])],
             "facts": _facts(content, entry),
         }

@@ -60,7 +60,7 @@ def test_each_target_has_a_recommendation(build):
     content = builder.content()
     assert [entry.number for entry in recommended(content)] == [1, 3]
     short, more = told(content)["Which variant to ship?"]
-    assert short == "“base, onnxruntime, batch 1” on onnxruntime: 10.0 images per second, the baseline itself."
+    assert short == "“base (onnxruntime)” on onnxruntime: 10.0 images per second, the baseline itself."
     assert "On chip: “fast”, 5.00 times as fast" in more
 
 

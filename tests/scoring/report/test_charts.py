@@ -34,6 +34,13 @@ def test_labels_are_names_or_numbers(typical):
         assert set(labels) == expected
 
 
+def test_many_points_are_numbered(build):
+    builder = build()
+    for index in range(13):
+        builder.row(f"row {index}", 0.6, 10 + index)
+        assert charts.has_room_for_names(builder.content()) == (index < 12)
+
+
 def test_the_gate_is_drawn_where_it_is(typical):
     gates = [
         rows for rows in values(charts.tradeoff(typical.content(), 800, 400)) if "gate:" in rows[0].get("text", "")

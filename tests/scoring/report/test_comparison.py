@@ -43,6 +43,11 @@ def test_rows_come_go_break_and_heal(build):
     assert [row["reason"] for row in rows if row["label"] == "breaks"] == ["boom"]
 
 
+def test_a_row_that_still_fails_is_not_the_same(build):
+    contents = [build(name).row("base", status="failed", reason="no").content() for name in ("one", "two")]
+    assert verdicts(*contents) == {"base": ("still failed", "")}
+
+
 def test_the_class_that_lost_most_is_named(build):
     first = build("one").row("base", 0.6, 10).content()
     second = build("two").row("base", 0.6, 10, iou={"pole": 0.25, "car": 0.4, "road": 0.9}).content()

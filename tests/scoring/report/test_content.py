@@ -21,6 +21,18 @@ def test_rows_keep_their_order_and_are_numbered(typical):
     assert numbers(content.complete) == [1, 2, 3]
 
 
+def test_rows_of_one_variant_are_told_apart_by_what_differs(build):
+    builder = build().row("base", 0.6).row("base", 0.6, batch=2).row("alone", 0.6)
+    assert [entry.label for entry in builder.content().entries] == ["base (batch 1)", "base (batch 2)", "alone"]
+    builder.row("base", 0.6, target="chip")
+    assert builder.content().entries[3].label == "base (chip, batch 1)"
+
+
+def test_a_long_label_is_cut_for_a_sentence(build):
+    (entry,) = build().row("x" * 200, 0.6).content().entries
+    assert (entry.label, entry.short) == ("x" * 200, "x" * 59 + "…")
+
+
 def test_the_front_holds_what_nothing_beats_in_both(typical):
     assert typical.content().front == {2, 3}
 
