@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import tempfile
 from contextlib import suppress
@@ -19,6 +20,7 @@ import numpy as np
 
 from fastscnn_opt import outline
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.flaws import first_flaw
 from fastscnn_opt.outline import Outline, has_subgraphs
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ ADAPTIVE_POOL = outline.ADAPTIVE_POOL
 
 OLDEST_OPSET = 9
 """Resize and its predecessors settle only from opset 9 on; older files are rare and need a new export."""
+
+_MOST_ELEMENTS = 1 << 29
+"""Elements of an input beyond which it is a mistake in the file rather than a batch of images: 2 GB of float32."""
 
 
 def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
@@ -60,6 +65,8 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ModelError(
             f"{file}: its external data cannot be read ({reason}); keep the data files beside the model"
         ) from error
+    if flaw := first_flaw(model):
+        raise ModelError(f"{file}: {flaw}; export or copy it again")
     check_model(model, str(file))
     return model
 
@@ -213,7 +220,7 @@ def sample_inputs(model: onnx.ModelProto, seed: int = 0) -> dict[str, NDArray[np
     Raises
     ------
     ModelError
-        An input is not a tensor, or has no elements.
+        An input is not a tensor, has no elements, or more than could be an image.
     """
     import onnx
 
@@ -231,6 +238,11 @@ def sample_inputs(model: onnx.ModelProto, seed: int = 0) -> dict[str, NDArray[np
             raise ModelError(
                 f"dimension {shape.index(0)} of input {value.name!r} is 0, so no sample input can be made for it; "
                 "export the model with a fixed size"
+            )
+        if math.prod(shape) > _MOST_ELEMENTS:
+            raise ModelError(
+                f"input {value.name!r} has {math.prod(shape)} elements ({' x '.join(map(str, shape))}), more than any "
+                "image; export the model with the size it is meant for"
             )
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         feeds[value.name] = _sample(rng, shape, dtype)

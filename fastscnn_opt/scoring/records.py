@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
 
 from fastscnn_opt.errors import CheckFailedError, UserError
 from fastscnn_opt.targets.child import ChildCrashedError, ChildHungError
@@ -31,12 +33,17 @@ class Status(StrEnum):
     """Asked for, but not scored yet."""
 
 
+_WHOLE = ConfigDict(extra="forbid")
+"""When a record is read: what a later release has added is an error."""
+
+
 class Identified:
     """A row of a run, told from the others by its variant, target and batch size."""
 
     variant: str
     target: str
     batch: int
+    __pydantic_config__: ClassVar = _WHOLE
 
     @property
     def identity(self) -> tuple[str, str, int]:
@@ -61,6 +68,7 @@ class Keys:
     row: str
     accuracy: str = ""
     speed: str = ""
+    __pydantic_config__: ClassVar = _WHOLE
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,7 @@ class SessionRecord:
     rounds: int
     baseline_key: str | None
     rows: list[RowTiming]
+    __pydantic_config__: ClassVar = _WHOLE
 
 
 def key_of(*parts: object) -> str:

@@ -21,23 +21,47 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
 from fastscnn_opt.errors import RunError, printable
 from fastscnn_opt.locking import locked
 from fastscnn_opt.model import write_atomically
 from fastscnn_opt.scoring.engine import UNFINISHED
-from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord
+from fastscnn_opt.scoring.variants import RowPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from fastscnn_opt.scoring.variants import RowPlan
 
 SCHEMA = 1
 """Version of the run folder's files; another version is refused rather than misread."""
 
 _FOLDERS = ("models", "logs", "predictions")
 _OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", *_FOLDERS, "demo.toml", "demo.onnx"}
+
+_ANYTHING = TypeAdapter(dict[str, Any])
+
+
+class _Model(BaseModel):
+    key: str
+    file: str
+
+
+class _Data(BaseModel):
+    key: str
+    description: str = Field(alias="is")
+
+
+class _About(BaseModel):
+    """What ``run.json`` must say for the tables; it says more."""
+
+    baseline: str
+    max_drop: float | None
+    rows: list[RowPlan]
+    model: _Model
+    data: _Data
+
 
 Record = TypeVar("Record", RowRecord, CompiledRecord, SessionRecord)
 
@@ -55,8 +79,6 @@ class Run:
     @property
     def plan(self) -> list[RowPlan]:
         """The rows that the variants file asks for, in its order."""
-        from fastscnn_opt.scoring.variants import RowPlan
-
         return [RowPlan(**{**row, "patches": tuple(row["patches"])}) for row in self.about["rows"]]
 
     def _repr_html_(self) -> str:
@@ -208,14 +230,16 @@ def refuse_other_content(folder: Path) -> None:
 def _read_about(folder: Path) -> dict[str, Any]:
     file = folder / "run.json"
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{file}: damaged ({error}); score into another folder") from error
-    schema = about.get("schema") if isinstance(about, dict) else None
-    if schema != SCHEMA:
-        raise RunError(f"{file}: of schema {schema}, and this release reads {SCHEMA}; score into another folder")
-    content: dict[str, Any] = about
-    return content
+        about: dict[str, Any] = _ANYTHING.validate_json(file.read_bytes())
+        if about.get("schema") != SCHEMA:
+            was = about.get("schema")
+            raise RunError(f"{file}: of schema {was}, and this release reads {SCHEMA}; score into another folder")
+        _About.model_validate(about)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        where = ".".join(map(str, finding["loc"])) or "the file"
+        raise RunError(f"{file}: damaged ({where}: {finding['msg']}); score into another folder") from error
+    return about
 
 
 def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]:
@@ -229,11 +253,12 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]
             lines.append(tail)
         if repair:
             _mend(file, tail, whole=whole)
+    reader = TypeAdapter(kind)
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_decode(kind, json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
+            records.append(reader.validate_json(line))
+        except ValueError as error:
             raise RunError(
                 f"{file}: line {number} is no record of this release; remove the line, or score into another folder"
             ) from error
@@ -251,16 +276,6 @@ def _mend(file: Path, tail: bytes, *, whole: bool) -> None:
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
-
-
-def _decode(kind: type[Record], content: dict[str, Any]) -> Record:
-    """Build a record from JSON; fields that a later release added are an error, too."""
-    if kind is RowRecord:
-        content = {**content, "keys": Keys(**content["keys"]), "status": Status(content["status"])}
-    elif kind is SessionRecord:
-        rows = [RowTiming(**{**row, "status": Status(row["status"])}) for row in content["rows"]]
-        content = {**content, "rows": rows}
-    return kind(**content)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.targets.ort import OnnxRuntime
@@ -27,6 +28,23 @@ WARM_UP_RUNS = 3
 
 _KERNEL = "_kernel_time"
 """What follows the name of a node in the name of the event that spans its computation."""
+
+
+class _Arguments(BaseModel):
+    node_index: int | str = ""
+    op_name: str = ""
+    output_type_shape: list[Annotated[dict[str, list[int]], Field(min_length=1, max_length=1)]] = []
+
+
+class _Event(BaseModel):
+    cat: str = ""
+    name: str = ""
+    ts: Annotated[int, Field(ge=0)] = 0
+    dur: Annotated[int, Field(ge=0)] = 0
+    args: _Arguments = _Arguments()
+
+
+_EVENTS = TypeAdapter(list[_Event])
 
 
 @dataclass(frozen=True)
@@ -118,8 +136,22 @@ def profile_model(
         on_run(1)
     trace = session.end_trace()
     session.close()
-    events = json.loads(trace.read_text(encoding="utf-8"))
-    return sum_up(events, WARM_UP_RUNS, runs, model)
+    return sum_up(read_trace(trace), WARM_UP_RUNS, runs, model)
+
+
+def read_trace(file: Path) -> list[dict[str, Any]]:
+    """Return the events of a trace in the Chrome trace event format.
+
+    Raises
+    ------
+    TargetError
+        The file is no such trace.
+    """
+    try:
+        return [event.model_dump() for event in _EVENTS.validate_json(file.read_bytes())]
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
+        raise TargetError(f"{file}: not a trace of onnxruntime ({where}: {error.errors()[0]['msg']})") from error
 
 
 def sum_up(events: Sequence[Mapping[str, Any]], warm_up: int, runs: int, model: Path) -> OrtProfile:

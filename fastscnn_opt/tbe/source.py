@@ -7,6 +7,10 @@ a 10,000-line file takes seconds.
 
 from __future__ import annotations
 
+import ast
+import io
+import tokenize
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,6 +82,7 @@ class Source:
 
     def __init__(self, raw: bytes, name: str) -> None:
         self.name = name
+        _refuse_depth(raw, name)
         try:
             self._module = cst.parse_module(raw)
             self._text = raw.decode(self._module.encoding)
@@ -165,6 +170,27 @@ class Source:
         lines = "".join(f"\n{candidate.describe(wanted)}" for candidate in near[:MAX_LISTED])
         more = f"\n  and {len(near) - MAX_LISTED} more" if len(near) > MAX_LISTED else ""
         return f"{self.name}: {what}; the nearest are:{lines}{more}"
+
+
+def _refuse_depth(raw: bytes, name: str) -> None:
+    """Let Python's own parser read the source first: where it is nested too deeply, that of libcst ends the process."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        text = raw.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        raise PatchError(f"{name}: the text cannot be decoded: {error}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what the vendor writes, such as an invalid escape
+            ast.parse(text)
+    except SyntaxError as error:
+        raise PatchError(
+            f"{name}, line {error.lineno}: not valid Python, so no statement can be found in it"
+        ) from error
+    except ValueError as error:
+        raise PatchError(f"{name}: not valid Python: {error}") from error
+    except (RecursionError, MemoryError) as error:
+        raise PatchError(f"{name}: its expressions are nested too deeply to be read") from error
 
 
 @contextmanager

@@ -103,6 +103,10 @@ ROW = RowRecord(
     model="models/b.onnx", artefact="models/b.onnxruntime.onnx", details={"predictions": "predictions/p.zip"},
 )  # fmt: skip
 PLAN = {"variant": "v", "passes": "", "patches": [], "target": "onnxruntime", "batch": 1}
+ABOUT = {
+    "rows": [PLAN], "baseline": "v", "max_drop": None, "model": {"key": "source", "file": "net.onnx"},
+    "data": {"key": "data", "is": "1 scene"},
+}  # fmt: skip
 FILES = (
     "models/a.onnx", "models/a.onnxruntime.onnx", "models/b.onnx", "models/b.onnxruntime.onnx",
     "models/b.onnxruntime.onnx.json", "models/step-1.json", "predictions/o.zip", "predictions/p.zip",
@@ -112,7 +116,7 @@ FILES = (
 @pytest.fixture
 def folder(tmp_path):
     """A run folder in which a row was built twice, so that the files of its first form are superfluous."""
-    about = {"rows": [PLAN], "model": {"key": "source"}, "data": {"key": "data"}}
+    about = ABOUT
     with open_run(tmp_path / "run", about) as opened:
         opened.append_row(replace(ROW, model="models/a.onnx", artefact="models/a.onnxruntime.onnx", details=None))
         opened.append_row(ROW)
@@ -146,7 +150,7 @@ def test_pruning_a_run_removes_what_no_row_needs(capsys, folder):
 
 
 def test_a_run_that_is_being_written_is_not_pruned(capsys, folder):
-    about = {"rows": [PLAN], "model": {"key": "source"}, "data": {"key": "data"}}
+    about = ABOUT
     with open_run(folder, about):
         assert run(["cache", "prune", str(folder)]) == 1
     assert "is scoring into this run" in capsys.readouterr().err

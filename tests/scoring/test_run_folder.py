@@ -16,7 +16,10 @@ from fastscnn_opt.targets.child import ChildCrashedError, ChildHungError
 ROW = RowRecord("fast", "simplify", [], "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
 TIMING = RowTiming("fast", "onnxruntime", 1, "s", Status.OK, median_ms=2.0, samples_ms=[[2.0]])
 SESSION = SessionRecord("now", {"rounds": 1, "seconds": 15.0}, "alone", 1, "s", [TIMING])
-ABOUT = {"rows": [], "baseline": "fast"}
+ABOUT = {
+    "rows": [], "baseline": "fast", "max_drop": None, "model": {"key": "m", "file": "net.onnx"},
+    "data": {"key": "d", "is": "2 scenes"},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -107,10 +110,11 @@ def test_a_failed_write_leaves_the_file_as_it_was(folder, monkeypatch):
 
 
 HOLD = """
+import json
 import sys
 from pathlib import Path
 from fastscnn_opt.scoring.run_folder import open_run
-with open_run(Path(sys.argv[1]), {"rows": []}):
+with open_run(Path(sys.argv[1]), json.loads(sys.argv[2])):
     print("entered", flush=True)
     sys.stdin.read()
 """
@@ -118,7 +122,7 @@ with open_run(Path(sys.argv[1]), {"rows": []}):
 
 def test_two_processes_cannot_write_to_one_run(tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-c", HOLD, str(folder)]
+    command = [sys.executable, "-c", HOLD, str(folder), json.dumps(ABOUT)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"entered\n"
         who = rf"run: process {other.pid} on .*, since .* UTC, is scoring into this run; wait for it"

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
+from tokenize import TokenError
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -169,7 +170,7 @@ def _read_values(path: Path, content: Content) -> NDArray[np.generic]:
 def _open_npy(path: Path) -> NDArray[np.generic]:
     try:
         array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, OverflowError, TypeError) as error:
         raise DataError(
             f"{path}: not an array file of numpy, or a truncated one; run the tool on this image again"
         ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -34,6 +35,9 @@ _LONGEST_SIDE = 1024
 
 _ABOUT = "about.json"
 _GREY = [level for level in range(256) for _ in "RGB"]
+
+_LARGEST_PART = 2 * _LONGEST_SIDE**2
+"""Bytes of an entry, at most; a grey PNG of that many pixels is smaller."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class KeptPredictions:
             about = json.loads(self._read(_ABOUT))
             height, width = map(int, about["size"])
             return KeptImages(tuple(map(str, about["names"])), (height, width), int(about["step"]))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise self._damaged(error) from error
 
     def load(self, index: int) -> NDArray[np.uint8]:
@@ -81,10 +85,21 @@ class KeptPredictions:
 
     def _read(self, entry: str) -> bytes:
         try:
-            with zipfile.ZipFile(self._file) as archive:
-                return archive.read(entry)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            with zipfile.ZipFile(self._file) as archive, archive.open(entry) as part:
+                content = part.read(_LARGEST_PART + 1)
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             raise self._damaged(error) from error
+        if len(content) > _LARGEST_PART:
+            raise self._damaged(f"{entry} is larger than {_LARGEST_PART} bytes")
+        return content
 
     def _damaged(self, what: object) -> RunError:
         return RunError(f"{self._file}: the kept label maps cannot be read ({what}); remove the file")

@@ -100,7 +100,7 @@ def read_summary(path: Path) -> Summary:
         return Summary(compute, float(content["throughput"]), *copies)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give the summary that ais_bench writes") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: is not a summary of ais_bench ({type(error).__name__}: {error})") from error
 
 

@@ -1,0 +1,109 @@
+"""What the ONNX checker lets pass and what would fail later, far from its cause: tensors that are not what they say."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import onnx
+
+_BITS_OF_SMALL = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
+"""Types of which several elements share a byte."""
+
+
+def first_flaw(model: onnx.ModelProto) -> str | None:
+    """Return the first tensor, type or text in `model` that cannot be what the file says, as a sentence; None if none.
+
+    Element types must exist, dimensions must not be negative, a tensor must hold as many values as its dimensions say,
+    and texts must be UTF-8. Values that are kept in other files are not looked at.
+    """
+    graphs = [model.graph]
+    while graphs:
+        graph = graphs.pop()
+        inner: list[onnx.GraphProto] = []
+        for flaw in (*_type_flaws(graph), *_tensor_flaws(graph.initializer), *_node_flaws(graph.node, inner)):
+            return flaw
+        graphs += inner
+    inner = []
+    for function in model.functions:
+        for flaw in _node_flaws(function.node, inner):
+            return flaw
+    return None
+
+
+def _type_flaws(graph: onnx.GraphProto) -> Iterator[str]:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        tensor = value.type.tensor_type
+        if value.type.HasField("tensor_type") and not _is_type(tensor.elem_type):
+            yield f"{value.name!r} is of the element type {tensor.elem_type}, which ONNX does not have"
+        for axis, dim in enumerate(tensor.shape.dim):
+            if dim.dim_value < 0:
+                yield f"dimension {axis} of {value.name!r} is {dim.dim_value}; a dimension cannot be negative"
+
+
+def _node_flaws(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto]) -> Iterator[str]:
+    """Yield the flaws of nodes, and add the graphs inside them to `inner`."""
+    for node in nodes:
+        for attribute in node.attribute:
+            where = f"attribute {attribute.name!r} of node {node.name or ', '.join(node.output)!r}"
+            if not all(map(_is_text, (attribute.s, *attribute.strings))):
+                yield f"{where} is a text that is not UTF-8"
+            tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+            yield from (f"{where}: {flaw}" for flaw in _tensor_flaws(tensors))
+            inner += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+def _tensor_flaws(tensors: Iterable[onnx.TensorProto]) -> Iterator[str]:
+    for tensor in tensors:
+        if flaw := _tensor_flaw(tensor):
+            yield f"the tensor {tensor.name!r} {flaw}"
+
+
+def _tensor_flaw(tensor: onnx.TensorProto) -> str:
+    import onnx
+
+    if not _is_type(tensor.data_type):
+        return f"is of the element type {tensor.data_type}, which ONNX does not have"
+    if any(length < 0 for length in tensor.dims):
+        return f"has the dimensions {list(tensor.dims)}; a dimension cannot be negative"
+    if tensor.HasField("segment"):
+        return "is only a segment of one, which nothing here can put together"
+    if tensor.data_location == onnx.TensorProto.EXTERNAL and not tensor.HasField("raw_data"):
+        return ""
+    held, wanted = _held_and_wanted(tensor)
+    if held != wanted:
+        return f"holds {held} bytes or values, but {wanted} follow from its dimensions {list(tensor.dims)}"
+    return ""
+
+
+def _held_and_wanted(tensor: onnx.TensorProto) -> tuple[int, int]:
+    """Return how many bytes, or values where they are not kept as bytes, a tensor holds and should hold."""
+    import onnx
+
+    elements = math.prod(tensor.dims)
+    name = onnx.TensorProto.DataType.Name(tensor.data_type)
+    bits = _BITS_OF_SMALL.get(name)
+    if tensor.HasField("raw_data"):
+        bits = bits or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        return len(tensor.raw_data), -(-elements * bits // 8)
+    values: Any = getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))
+    if name.startswith("COMPLEX"):
+        return len(values), 2 * elements
+    return len(values), -(-elements * (bits or 8) // 8)
+
+
+def _is_type(number: int) -> bool:
+    import onnx
+
+    return number != onnx.TensorProto.UNDEFINED and number in onnx.TensorProto.DataType.values()
+
+
+def _is_text(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
