@@ -73,13 +73,13 @@ def _tensor_flaw(tensor: onnx.TensorProto) -> str:
         return "is only a segment of one, which nothing here can put together"
     if tensor.data_location == onnx.TensorProto.EXTERNAL and not tensor.HasField("raw_data"):
         return ""
-    held, wanted = _held_and_wanted(tensor)
+    held, wanted, unit = _held_and_wanted(tensor)
     if held != wanted:
-        return f"holds {held} bytes or values, but {wanted} follow from its dimensions {list(tensor.dims)}"
+        return f"holds {held} {unit}, but {wanted} follow from its dimensions {list(tensor.dims)}"
     return ""
 
 
-def _held_and_wanted(tensor: onnx.TensorProto) -> tuple[int, int]:
+def _held_and_wanted(tensor: onnx.TensorProto) -> tuple[int, int, str]:
     """Return how many bytes, or values where they are not kept as bytes, a tensor holds and should hold."""
     import onnx
 
@@ -88,11 +88,11 @@ def _held_and_wanted(tensor: onnx.TensorProto) -> tuple[int, int]:
     bits = _BITS_OF_SMALL.get(name)
     if tensor.HasField("raw_data"):
         bits = bits or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        return len(tensor.raw_data), -(-elements * bits // 8)
+        return len(tensor.raw_data), -(-elements * bits // 8), "bytes"
     values: Any = getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))
     if name.startswith("COMPLEX"):
-        return len(values), 2 * elements
-    return len(values), -(-elements * (bits or 8) // 8)
+        return len(values), 2 * elements, "values"
+    return len(values), -(-elements * (bits or 8) // 8), "values"
 
 
 def _is_type(number: int) -> bool:
