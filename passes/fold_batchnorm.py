@@ -1,0 +1,115 @@
+"""Batch normalisation folded into the convolution in front of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+
+from ._graph import DEFAULT_DOMAINS, constant_value, unique_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
+
+_LINEAR = ("Conv", "ConvTranspose", "Gemm")
+
+
+@dataclass(frozen=True)
+class FoldBatchnorm(Pass):
+    """Fold batch normalisation into the Conv, ConvTranspose or Gemm in front of it.
+
+    1. (w x + b - mean) scale / sqrt(variance + epsilon) + shift is one convolution with other weights and another bias.
+       They are computed in float64 and rounded once.
+    2. Left alone and reported with the reason are a normalisation in training mode, one behind another operator, one
+       whose input something else reads, too, and one with parameters or weights that are no constants.
+    3. Weights that several nodes share are copied for each that is folded.
+
+    Every node is looked at once, so that graphs of any size take proportional time. `simplify` folds Conv and
+    ConvTranspose, too, and its time grows faster than the graph.
+    """
+
+    name: ClassVar[str] = "fold-batchnorm"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Fold every BatchNormalization that can be."""
+        interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
+        for norm in list(graph.nodes):
+            if norm.op != "BatchNormalization" or norm.domain not in DEFAULT_DOMAINS:
+                continue
+            why = _why_not(norm, interface)
+            if why:
+                yield Skip(norm, why)
+            else:
+                node = norm.inputs[0].inputs[0]
+                _fold(graph, norm, node)
+                yield Change(norm, f"folded into {node.name}")
+
+
+def _why_not(norm: gs.Node, interface: set[int]) -> str:
+    """Return why a normalisation has to stay, "" if it can be folded."""
+    source = norm.inputs[0]
+    node = source.inputs[0] if source.inputs else None
+    if norm.attrs.get("training_mode") or any(tensor.outputs for tensor in norm.outputs[1:]):
+        return "it is in training mode"
+    if node is None or node.op not in _LINEAR or node.domain not in DEFAULT_DOMAINS:
+        return f"its input comes from {f'{node.name}, a {node.op}' if node else 'outside'}, which takes no factors"
+    if len(source.outputs) > 1 or id(source) in interface:
+        return f"what {node.name} gives is used without the normalisation, too"
+    parameters = [*norm.inputs[1:], *node.inputs[1:]]
+    for tensor in parameters:
+        if constant_value(tensor) is None or id(tensor) in interface:
+            return f"{tensor.name} is no constant"
+    return ""
+
+
+def _fold(graph: gs.Graph, norm: gs.Node, node: gs.Node) -> None:
+    """Give `node` the weights and the bias that include `norm`, and let it make what `norm` made."""
+    gamma, beta, mean, variance = (_wide(tensor) for tensor in norm.inputs[1:])
+    factors = gamma / np.sqrt(variance + norm.attrs.get("epsilon", 1e-5))
+    bias = _wide(node.inputs[2]) if len(node.inputs) > 2 else np.zeros_like(factors)
+    if node.op == "Gemm":
+        bias = bias * node.attrs.pop("beta", 1.0)
+    _put(graph, node, 1, _scaled(node, factors))
+    _put(graph, node, 2, (bias - mean) * factors + beta)
+    node.outputs = [norm.outputs[0]]
+    norm.outputs.clear()
+
+
+def _scaled(node: gs.Node, factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights of `node`, those of output channel i multiplied by factor i."""
+    weights = _wide(node.inputs[1])
+    if node.op == "ConvTranspose":  # I, O / groups, ...: the input channels of a group lie together
+        groups = node.attrs.get("group", 1)
+        grouped = weights.reshape(groups, -1, *weights.shape[1:])
+        ones = [1] * (weights.ndim - 2)
+        return (grouped * factors.reshape(groups, 1, -1, *ones)).reshape(weights.shape)
+    if node.op == "Gemm" and not node.attrs.get("transB", 0):
+        return weights * factors
+    return weights * factors.reshape(-1, *[1] * (weights.ndim - 1))
+
+
+def _put(graph: gs.Graph, node: gs.Node, index: int, values: NDArray[np.float64]) -> None:
+    """Make `values`, in the type of the weights, the constant input `index` of a node."""
+    import onnx_graphsurgeon as gs
+
+    rounded = values.astype(node.inputs[1].dtype)
+    given = node.inputs[index] if index < len(node.inputs) else None
+    if isinstance(given, gs.Constant) and len(given.outputs) == 1:
+        given.values = rounded
+        return
+    constant = gs.Constant(unique_name(graph, f"{node.name}_{'bias' if index == 2 else 'weight'}"), rounded)
+    if given is None:
+        node.inputs.append(constant)
+    else:
+        node.inputs[index] = constant
+
+
+def _wide(tensor: gs.Tensor) -> NDArray[np.float64]:
+    return np.asarray(constant_value(tensor), dtype=np.float64)

@@ -1,0 +1,150 @@
+"""Removal of nodes that give what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import numpy as np
+
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+
+from ._graph import DEFAULT_DOMAINS, constant_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_graphsurgeon as gs
+
+
+@dataclass(frozen=True)
+class RemoveNoops(Pass):
+    """Remove nodes that give what they take, such as Identity, Dropout at inference, and Pad by nothing.
+
+    1. Always removed are Identity, and Concat, Sum, Mean, Max and Min of one input.
+    2. Removed where they change nothing: Cast and CastLike to the type that is there already, Transpose that keeps the
+       order of the axes, Pad by zero elements, Reshape, Flatten, Expand and Tile to the shape that is there already,
+       Slice of everything, Resize by the factor 1.
+    3. Dropout is removed unless it is in training mode or something reads its mask; then it is reported.
+    4. A graph output keeps its name: the node in front gives it. Where nothing is in front but a graph input, a
+       constant or another graph output, the node stays and is reported.
+
+    Every node is looked at once, so that graphs of any size take proportional time; `simplify` does more, and its time
+    grows faster than the graph.
+    """
+
+    name: ClassVar[str] = "remove-noops"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Remove every such node."""
+        interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
+        for node in list(graph.nodes):
+            rule = _RULES.get(node.op) if node.domain in DEFAULT_DOMAINS else None
+            verdict = rule(node) if rule else None
+            if isinstance(verdict, Skip):
+                yield verdict
+            elif verdict and any(mask.outputs or id(mask) in interface for mask in node.outputs[1:]):
+                yield Skip(node, "something reads its mask")
+            elif verdict and _bypass(node, interface):
+                yield Change(node, f"{node.op} removed, which {verdict}")
+            elif verdict:
+                yield Skip(node, f"{verdict}, but the tensors on both of its sides have to keep their names")
+
+
+def _bypass(node: gs.Node, interface: set[int]) -> bool:
+    """Let the readers of what `node` gives read what it takes; tell whether the names of the interface allow it."""
+    source, result = node.inputs[0], node.outputs[0]
+    if id(result) not in interface:
+        node.outputs.clear()
+        _read_instead(result, source)
+        return True
+    if id(source) in interface or len(source.inputs) != 1:
+        return False
+    node.inputs.clear()
+    node.outputs.clear()
+    _read_instead(source, result)
+    producer = source.inputs[0]
+    producer.outputs[producer.outputs.index(source)] = result
+    return True
+
+
+def _read_instead(tensor: gs.Tensor, other: gs.Tensor) -> None:
+    """Let every reader of `tensor` read `other`."""
+    for reader in list(tensor.outputs):
+        reader.inputs[reader.inputs.index(tensor)] = other
+
+
+Rule: TypeAlias = Callable[["gs.Node"], "str | Skip | None"]
+"""Says why a node changes nothing; None if it changes something; a `Skip` if that is worth telling."""
+
+
+def _only_input(node: gs.Node) -> str | None:
+    return "has one input" if len(node.inputs) == 1 else None
+
+
+def _dropout(node: gs.Node) -> str | Skip | None:
+    """Opset 12 took the ratio and the mode from the attributes to the inputs; without a mode it is inference."""
+    if len(node.inputs) > 2 and not node.inputs[2].is_empty():
+        training = constant_value(node.inputs[2])
+        if training is None or training.any():
+            return Skip(node, "is in training mode, or may be")
+    return "does nothing at inference"
+
+
+def _same_type(node: gs.Node) -> str | None:
+    types = (node.inputs[0].dtype, node.outputs[0].dtype)
+    if None in types or types[0] != types[1]:
+        return None
+    return "keeps the type"
+
+
+def _transpose(node: gs.Node) -> str | None:
+    order = node.attrs.get("perm")
+    return "keeps the order of the axes" if order is not None and list(order) == sorted(order) else None
+
+
+def _pad(node: gs.Node) -> str | None:
+    pads = node.attrs.get("pads")
+    if pads is None and len(node.inputs) > 1:
+        pads = constant_value(node.inputs[1])
+    return "pads nothing" if pads is not None and not np.any(pads) else None
+
+
+def _same_shape(node: gs.Node) -> str | None:
+    before, after = node.inputs[0].shape, node.outputs[0].shape
+    if before is None or after is None or None in (*before, *after) or list(before) != list(after):
+        return None
+    return "keeps the shape"
+
+
+def _slice(node: gs.Node) -> str | None:
+    """A slice of the shape of its input is all of it, in order unless a step is negative."""
+    steps = constant_value(node.inputs[4]) if len(node.inputs) > 4 else np.array([1])
+    return _same_shape(node) if steps is not None and (steps > 0).all() else None
+
+
+def _resize(node: gs.Node) -> str | None:
+    """With the factor 1 these coordinates are those of the pixels themselves, whatever the mode."""
+    if node.attrs.get("coordinate_transformation_mode", "half_pixel") not in _PLAIN_COORDINATES:
+        return None
+    scales = constant_value(node.inputs[1 if len(node.inputs) == 2 else 2])
+    if scales is not None and scales.size and not (scales == 1).all():
+        return None
+    return _same_shape(node) and "resizes by the factor 1"
+
+
+_PLAIN_COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
+
+_RULES: dict[str, Rule] = {
+    "Identity": lambda _: "gives its input",
+    **dict.fromkeys(("Concat", "Max", "Mean", "Min", "Sum"), _only_input),
+    "Dropout": _dropout,
+    **dict.fromkeys(("Cast", "CastLike"), _same_type),
+    "Transpose": _transpose,
+    "Pad": _pad,
+    **dict.fromkeys(("Expand", "Flatten", "Reshape", "Tile"), _same_shape),
+    "Slice": _slice,
+    "Resize": _resize,
+}

@@ -1,0 +1,177 @@
+"""fold-batchnorm: the folded node against PyTorch, and what cannot be folded."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch.nn import functional
+
+from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.rewriting.manager import PassManager
+
+NORM = "y = BatchNormalization<epsilon=0.01>(c, gamma, beta, mean, variance)"
+
+
+@pytest.fixture
+def with_weights(parse):
+    """Parse a graph and give it random weights, and statistics of 4 channels."""
+
+    def build(text: str, opset: int = 13, **shapes: tuple[int, ...]) -> onnx.ModelProto:
+        model = parse(text, opset)
+        rng = np.random.default_rng(2)
+        for name, shape in {**shapes, "gamma": (4,), "beta": (4,), "mean": (4,), "variance": (4,)}.items():
+            values = rng.uniform(0.5, 2, shape) if name == "variance" else rng.standard_normal(shape)
+            model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
+        return model
+
+    return build
+
+
+def weights_of(model: onnx.ModelProto) -> dict[str, torch.Tensor]:
+    return {init.name: torch.tensor(numpy_helper.to_array(init)) for init in model.graph.initializer}
+
+
+def norm(x: torch.Tensor, weights: dict[str, torch.Tensor]) -> np.ndarray:
+    statistics = (weights[name] for name in ("mean", "variance", "gamma", "beta"))
+    return functional.batch_norm(x, *statistics, eps=0.01).numpy()
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def reason(model: onnx.ModelProto) -> str:
+    (step,) = PassManager("fold-batchnorm", verify=False).run(model).steps
+    assert step.changes == []
+    (skip,) = step.skips
+    return skip.why
+
+
+CONV = f"g (float[1,3,8,8] x) => (float[1,4,8,8] y) {{ [conv] c = Conv<pads=[1,1,1,1]>(x, w) [norm] {NORM} }}"
+
+
+@pytest.mark.parametrize("opset", [9, 13, 20])
+def test_a_convolution_takes_the_normalisation(with_weights, rewrite, run, image, opset):
+    model = with_weights(CONV, opset, w=(4, 3, 3, 3))
+    result = rewrite(model, "fold-batchnorm")
+    assert operators(result.model) == ["Conv"]
+    assert [(change.node, change.what) for change in result.steps[0].changes] == [("norm", "folded into conv")]
+    assert (result.steps[0].contract, result.steps[0].verified) == (Contract.EXACT, True)
+    x = image(1, 3, 8, 8)
+    weights = weights_of(model)
+    expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], padding=1), weights)
+    np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
+
+
+def test_a_bias_is_normalised_too(with_weights, rewrite, run, image):
+    model = with_weights(CONV.replace("(x, w)", "(x, w, b)"), w=(4, 3, 3, 3), b=(4,))
+    result = rewrite(model, "fold-batchnorm").model
+    x = image(1, 3, 8, 8)
+    weights = weights_of(model)
+    expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], weights["b"], padding=1), weights)
+    np.testing.assert_allclose(run(result, x)[0], expected, atol=1e-5)
+    assert [init.name for init in result.graph.initializer] == ["w", "b"]
+
+
+def test_a_depthwise_convolution_takes_it(with_weights, rewrite, run, image):
+    text = CONV.replace("[1,3,8,8]", "[1,4,8,8]").replace("Conv<", "Conv<group=4, ")
+    model = with_weights(text, w=(4, 1, 3, 3))
+    x = image(1, 4, 8, 8)
+    weights = weights_of(model)
+    expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], padding=1, groups=4), weights)
+    np.testing.assert_allclose(run(rewrite(model, "fold-batchnorm").model, x)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("groups", "shape"), [(1, (6, 4, 2, 2)), (2, (6, 2, 2, 2))])
+def test_a_transposed_convolution_takes_it(with_weights, rewrite, run, image, groups, shape):
+    text = f"""g (float[1,6,4,4] x) => (float[1,4,8,8] y) {{
+        c = ConvTranspose<strides=[2,2], group={groups}>(x, w) {NORM}
+    }}"""
+    model = with_weights(text, w=shape)
+    x = image(1, 6, 4, 4)
+    weights = weights_of(model)
+    expected = norm(functional.conv_transpose2d(torch.from_numpy(x), weights["w"], stride=2, groups=groups), weights)
+    np.testing.assert_allclose(run(rewrite(model, "fold-batchnorm").model, x)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shape"), [("", (3, 4)), ("<transB=1>", (4, 3)), ("<alpha=0.5, beta=2.0>", (3, 4))]
+)
+def test_a_dense_layer_takes_it(with_weights, rewrite, run, image, attributes, shape):
+    text = f"g (float[2,3] x) => (float[2,4] y) {{ c = Gemm{attributes}(x, w, b) {NORM} }}"
+    model = with_weights(text, w=shape, b=(4,))
+    x = image(2, 3)
+    weights = weights_of(model)
+    dense = weights["w"].T if "transB" in attributes else weights["w"]
+    alpha, beta = (0.5, 2.0) if "alpha" in attributes else (1.0, 1.0)
+    expected = norm(alpha * (torch.from_numpy(x) @ dense) + beta * weights["b"], weights)
+    result = rewrite(model, "fold-batchnorm").model
+    assert operators(result) == ["Gemm"]
+    np.testing.assert_allclose(run(result, x)[0], expected, atol=1e-5)
+
+
+def test_shared_weights_are_copied(with_weights, rewrite, run, image):
+    text = f"""g (float[1,3,8,8] x) => (float[1,4,8,8] y, float[1,4,8,8] z) {{
+        [conv] c = Conv<pads=[1,1,1,1]>(x, w) {NORM}
+        [plain] z = Conv<pads=[1,1,1,1]>(x, w)
+    }}"""
+    model = with_weights(text, w=(4, 3, 3, 3))
+    result = rewrite(model, "fold-batchnorm").model
+    x = image(1, 3, 8, 8)
+    expected = functional.conv2d(torch.from_numpy(x), weights_of(model)["w"], padding=1).numpy()
+    np.testing.assert_allclose(run(result, x)[1], expected, atol=1e-5)
+    assert operators(result) == ["Conv", "Conv"]
+
+
+def test_half_precision_stays_half_precision(with_weights, rewrite):
+    model = with_weights(CONV.replace("float[", "float16["), w=(4, 3, 3, 3))
+    for init in model.graph.initializer:
+        init.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(init).astype(np.float16), init.name))
+    result = rewrite(model, "fold-batchnorm").model
+    assert {init.data_type for init in result.graph.initializer} == {onnx.TensorProto.FLOAT16}
+
+
+def test_weights_of_a_constant_node_are_folded(with_weights, rewrite):
+    text = f"""g (float[1,1,2,2] x) => (float[1,4,2,2] y) {{
+        w = Constant<value = float[4,1,1,1] {{1, 2, 3, 4}}>() c = Conv(x, w) {NORM}
+    }}"""
+    assert operators(rewrite(with_weights(text), "fold-batchnorm").model) == ["Conv"]
+
+
+def test_convolutions_in_a_row_are_all_folded(with_weights, rewrite):
+    text = f"""g (float[1,4,8,8] x) => (float[1,4,8,8] z) {{
+        c = Conv(x, w) {NORM} d = Conv(y, v) z = BatchNormalization(d, gamma, beta, mean, variance)
+    }}"""
+    model = with_weights(text, w=(4, 4, 1, 1), v=(4, 4, 1, 1))
+    assert operators(rewrite(model, "fold-batchnorm").model) == ["Conv", "Conv"]
+
+
+def test_what_else_reads_the_convolution_keeps_it(with_weights):
+    text = CONV.replace("(float[1,4,8,8] y)", "(float[1,4,8,8] y, float[1,4,8,8] z)").replace(" }", " z = Relu(c) }")
+    assert reason(with_weights(text, w=(4, 3, 3, 3))) == "what conv gives is used without the normalisation, too"
+
+
+def test_a_convolution_that_is_an_output_keeps_it(with_weights):
+    text = CONV.replace("(float[1,4,8,8] y)", "(float[1,4,8,8] y, float[1,4,8,8] c)")
+    assert reason(with_weights(text, w=(4, 3, 3, 3))) == "what conv gives is used without the normalisation, too"
+
+
+def test_a_normalisation_behind_another_operator_stays(with_weights):
+    text = f"g (float[1,4,8,8] x) => (float[1,4,8,8] y) {{ [relu] c = Relu(x) {NORM} }}"
+    assert reason(with_weights(text)) == "its input comes from relu, a Relu, which takes no factors"
+
+
+def test_a_normalisation_of_the_input_stays(with_weights):
+    text = f"g (float[1,4,8,8] c) => (float[1,4,8,8] y) {{ {NORM} }}"
+    assert "which takes no factors" in reason(with_weights(text))
+
+
+def test_training_mode_stays(with_weights):
+    text = CONV.replace("y = BatchNormalization<", "y, m, v = BatchNormalization<training_mode=1, ")
+    assert reason(with_weights(text, 15, w=(4, 3, 3, 3))) == "it is in training mode"
+
+
+def test_weights_that_are_an_input_stay(with_weights):
+    text = CONV.replace("(float[1,3,8,8] x)", "(float[1,3,8,8] x, float[4,3,3,3] w)")
+    assert reason(with_weights(text)) == "w is no constant"
