@@ -38,6 +38,30 @@ def test_shape_arithmetic_is_folded_and_counted(parse, rewrite, run, image):
     np.testing.assert_allclose(run(result.model, x)[0], expected.numpy(), atol=1e-5)
 
 
+def test_the_needless_nodes_of_older_exports_go(parse, rewrite, run, image):
+    """Such as a Pad by computed zeros before a pooling, Dropout at inference, and an Identity before an output."""
+    model = parse("""
+        g (float[1,3,8,8] x) => (float[1,3,4,4] y)
+        <int64[1] eight = {8}, int64[4] size = {1, 3, 4, 4}>
+        {
+            zeros = ConstantOfShape(eight)
+            pads = Cast<to=7>(zeros)
+            r = Relu(x)
+            p = Pad(r, pads)
+            a = AveragePool<kernel_shape=[2,2], strides=[2,2]>(p)
+            d = Dropout(a)
+            t = Transpose<perm=[0,1,2,3]>(d)
+            s = Reshape(t, size)
+            y = Identity(s)
+        }
+    """)
+    result = rewrite(model, "simplify").model
+    assert operators(result) == ["Relu", "AveragePool"]
+    x = image(1, 3, 8, 8)
+    expected = torch.nn.functional.avg_pool2d(torch.from_numpy(x).relu(), 2)
+    np.testing.assert_allclose(run(result, x)[0], expected.numpy(), atol=1e-6)
+
+
 def test_optimize_fuses_batch_normalisation(segmenter, rewrite):
     result = rewrite(segmenter, "simplify")
     assert "BatchNormalization" not in operators(result.model)

@@ -14,15 +14,17 @@ PASSES = {
     "argmax-output": "argmax-output",
     "drop-outputs": "drop-outputs{keep=output1}",
     "fast-argmax": "fast-argmax{labels=true}",
+    "fold-batchnorm": "fold-batchnorm",
     "fp16": "fp16{keep_io=inputs}",
     "fp16-output": "fp16-output",
     "large-avgpool": "large-avgpool{area=0}",
+    "remove-noops": "remove-noops",
     "resize-nearest": "resize-nearest{only=head}",
     "simplify": "simplify",
     "static-batch": "static-batch{n=2}",
     "uint8-input": "uint8-input{layout=nchw}",
 }
-IN_ORDER = ["static-batch", "fast-argmax", "uint8-input", "fp16"]
+IN_ORDER = ["static-batch", "fast-argmax", "uint8-input", "fp16-output", "fp16"]
 """The nodes of fast-argmax are made for one batch, and in float32; uint8-input wants float32 weights."""
 
 
