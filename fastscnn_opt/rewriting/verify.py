@@ -102,6 +102,7 @@ class GraphRunner:
         executable, self.logits = _expose_logits(runnable(model))
         options = ort.SessionOptions()
         options.log_severity_level = 4
+        options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes
         try:
             self.session = ort.InferenceSession(
                 executable.SerializeToString(), options, providers=["CPUExecutionProvider"]
