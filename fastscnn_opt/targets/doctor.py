@@ -7,8 +7,8 @@ from typing import Any
 from fastscnn_opt.targets.machine import PACKAGES, machine, versions
 from fastscnn_opt.targets.registry import get_target, target_names
 
-EXTRAS = {"torch": "export"}
-"""Packages that only some verbs need, and the extra that brings them."""
+EXTRAS = {"openvino": ("openvino", "the target openvino"), "torch": ("export", "`export`")}
+"""Packages that not everybody needs: the extra that brings each of them, and what needs it."""
 
 
 def examine() -> dict[str, Any]:
@@ -33,7 +33,8 @@ def examine() -> dict[str, Any]:
 
 def _cure(name: str) -> str:
     if name in EXTRAS:
-        return f"only `export` needs it: pip install 'fastscnn-opt[{EXTRAS[name]}]'"
+        extra, user = EXTRAS[name]
+        return f"only {user} needs it: pip install 'fastscnn-opt[{extra}]'"
     return f"pip install {name}"
 
 

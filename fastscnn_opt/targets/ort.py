@@ -15,6 +15,7 @@ from fastscnn_opt.errors import TargetError
 from fastscnn_opt.targets.base import FREE, Availability, Session, TensorSpec
 from fastscnn_opt.targets.machine import cpu_model, usable_cores
 from fastscnn_opt.targets.options import check_options
+from fastscnn_opt.targets.unlowered import unlowered_pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -109,7 +110,7 @@ class OnnxRuntime:
 def _load(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     import onnxruntime as ort
 
-    with _engine_errors(file, _unsupported_operator):
+    with _engine_errors(file, lambda refused: unlowered_pooling(refused, OnnxRuntime.name)):
         return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
@@ -124,20 +125,6 @@ def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _:
     except failures as error:
         words = str(error).strip().splitlines()
         raise TargetError(f"{file}: {explain(file) or (words[0] if words else type(error).__name__)}") from error
-
-
-def _unsupported_operator(file: Path) -> str | None:
-    """Name the node with an operator that only the vendor compiler knows. Raises ModelError if `file` is no model."""
-    from fastscnn_opt.model import ADAPTIVE_POOL, load_model
-
-    for node in load_model(file).graph.node:
-        if node.op_type == ADAPTIVE_POOL:
-            named = node.name or node.output[0]
-            return (
-                f"node {named!r} is an {ADAPTIVE_POOL}, which onnxruntime does not have; "
-                "lower it with `--passes adaptive-avgpool`"
-            )
-    return None
 
 
 class _Session:

@@ -24,47 +24,16 @@ BUILT_IN = {
     "ascend310b": "fastscnn_opt.targets.ascend.target:Ascend310B",
     "ascend310p": "fastscnn_opt.targets.ascend.target:Ascend310P",
     "ascend910": "fastscnn_opt.targets.ascend.target:Ascend910",
+    "openvino": "fastscnn_opt.targets.openvino:OpenVino",
+    "openvino-bf16": "fastscnn_opt.targets.openvino:OpenVinoBf16",
     "tensorrt": "fastscnn_opt.targets.tensorrt:TensorRt",
 }
 """Where the class of each target lives."""
 
-ELSEWHERE = {
-    "openvino": "apply the passes here and run the saved model with OpenVINO's own benchmark_app",
-}
-"""Names that a variants file may use though this release does not drive them, and what a user can do instead."""
-
-
-@dataclass(frozen=True)
-class _Elsewhere:
-    """A target known by name only: its rows are unavailable, so that one variants file serves several machines."""
-
-    known_as: str
-
-    name: ClassVar[str] = "elsewhere"
-    artefact_suffix: ClassVar[str] = ""
-
-    def availability(self) -> Availability:
-        missing = f"this release of fastscnn-opt does not drive {self.known_as}"
-        return Availability(available=False, missing=missing, cure=ELSEWHERE[self.known_as])
-
-    def tool_versions(self) -> dict[str, str]:
-        return {}
-
-    def compile(self, model: Path, artefact: Path, log: Path) -> None:
-        del model, artefact, log
-        self._refuse()
-
-    def open(self, artefact: Path) -> Session:
-        del artefact
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise TargetError(self.availability().reason)
-
 
 def target_names() -> tuple[str, ...]:
     """Return every name that `get_target` takes."""
-    return tuple(sorted({*_classes(), *ELSEWHERE}))
+    return tuple(sorted(_classes()))
 
 
 def get_target(name: str, options: Mapping[str, object] | None = None) -> Target:
@@ -80,9 +49,7 @@ def get_target(name: str, options: Mapping[str, object] | None = None) -> Target
     known = _classes()
     given = dict(options or {})
     if name not in known:
-        if name not in ELSEWHERE:
-            raise TargetError(unknown("target", name, target_names()))
-        return _Elsewhere(name)
+        raise TargetError(unknown("target", name, target_names()))
     cls = _load(name, known[name])
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # targets are dataclasses
     for option in given:

@@ -64,7 +64,7 @@ def test_a_table_has_a_line_for_each_model(capsys, models):
     [
         (["--baseline", "secnd"], "is none of the models; did you mean"),
         (["--target", "onxruntime"], "unknown target 'onxruntime'; did you mean 'onnxruntime'?"),
-        (["--target", "openvino"], "target openvino is not available: "),
+        (["--target", "ascend310"], "target ascend310 is not available: "),
     ],
 )
 def test_a_wrong_choice_is_one_sentence(capsys, models, arguments, words):

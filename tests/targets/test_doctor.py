@@ -22,3 +22,4 @@ def test_a_missing_package_comes_with_its_cure(monkeypatch):
     cures = {item["name"]: item["cure"] for item in doctor.examine()["packages"]}
     assert cures["numpy"] == "pip install numpy"
     assert "fastscnn-opt[export]" in cures["torch"]
+    assert cures["openvino"] == "only the target openvino needs it: pip install 'fastscnn-opt[openvino]'"

@@ -6,7 +6,7 @@ import pytest
 
 from fastscnn_opt.errors import RegistryError, TargetError
 from fastscnn_opt.targets.ort import OnnxRuntime
-from fastscnn_opt.targets.registry import BUILT_IN, ELSEWHERE, get_target, option_names, target_names
+from fastscnn_opt.targets.registry import BUILT_IN, get_target, option_names, target_names
 
 PLUGIN = """
     from dataclasses import dataclass
@@ -56,16 +56,6 @@ def test_an_unknown_target_without_a_near_one_is_told_with_all():
 def test_an_unknown_option_is_told_with_the_nearest():
     with pytest.raises(TargetError, match=r"^target onnxruntime: unknown option 'thread'; did you mean 'threads'\?$"):
         get_target("onnxruntime", {"thread": 1})
-
-
-@pytest.mark.parametrize("name", sorted(ELSEWHERE))
-def test_a_target_that_is_driven_elsewhere_is_unavailable_and_refuses_work(name, tmp_path):
-    target = get_target(name)
-    availability = target.availability()
-    assert not availability.available
-    assert name in availability.reason
-    with pytest.raises(TargetError, match=name):
-        target.compile(tmp_path, tmp_path, tmp_path)
 
 
 def test_an_installed_distribution_adds_a_target(install):

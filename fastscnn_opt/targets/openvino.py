@@ -1,0 +1,231 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.base import FREE, Availability, Session, TensorSpec
+from fastscnn_opt.targets.machine import cpu_model, usable_cores
+from fastscnn_opt.targets.options import check_options
+from fastscnn_opt.targets.unlowered import unlowered_pooling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import openvino as ov
+    from numpy.typing import NDArray
+
+_CURE = "pip install 'fastscnn-opt[openvino]'"
+
+_DEVICE = "CPU"
+
+_DTYPES = {
+    "boolean": "bool", "f16": "float16", "f32": "float32", "f64": "float64",
+    "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64",
+    "u8": "uint8", "u16": "uint16", "u32": "uint32", "u64": "uint64",
+}  # fmt: skip
+"""Element types as OpenVINO names them, and their numpy names."""
+
+
+class Precision(StrEnum):
+    """The type that the engine computes float layers in; integer layers of a quantised model stay integer."""
+
+    F32 = "f32"
+    BF16 = "bf16"
+    F16 = "f16"
+
+    @property
+    def capability(self) -> str:
+        """The word for it in the engine's property ``OPTIMIZATION_CAPABILITIES``."""
+        return {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}[self.value]
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    """OpenVINO on the CPU.
+
+    Compiling converts the ONNX file to OpenVINO's own form, a file ``.xml`` with the weights beside it, without change
+    of any type. What depends on the processor is done when the artefact is opened.
+
+    Attributes
+    ----------
+    threads
+        Threads of one inference; None takes every core this process may use.
+    precision
+        The type in which float layers are computed. OpenVINO itself takes bf16 where the processor has it; here it is
+        f32 unless asked for. A precision that the processor lacks makes the target unavailable: OpenVINO would take
+        another one without a word.
+    """
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    precision: Precision = Precision.F32
+
+    name: ClassVar[str] = "openvino"
+    artefact_suffix: ClassVar[str] = ".xml"
+
+    def __post_init__(self) -> None:
+        check_options(self, self.name)
+
+    def availability(self) -> Availability:
+        """Tell whether the Python package can be imported and the processor has the precision."""
+        try:
+            import openvino as ov
+        except ImportError as error:
+            return Availability(available=False, missing=f"openvino cannot be imported ({error})", cure=_CURE)
+        capabilities = ov.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        if self.precision.capability not in capabilities:
+            able = [str(precision) for precision in Precision if precision.capability in capabilities]
+            missing = f"this processor does not compute in {self.precision}"
+            return Availability(available=False, missing=missing, cure=f"set precision to {' or '.join(able)}")
+        return Availability(available=True, version=ov.__version__.partition("-")[0])
+
+    def tool_versions(self) -> dict[str, str]:
+        """Return the version of OpenVINO, the processor and the precision."""
+        return {"openvino": self.availability().version, "cpu": cpu_model(), "precision": str(self.precision)}
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        """Convert `model` to `artefact` and its weights to ``<artefact>.bin``. Raises TargetError or ModelError."""
+        del log  # the engine writes to stderr, which the caller keeps
+        import openvino as ov
+
+        converted = _read(model)
+        with tempfile.TemporaryDirectory(dir=artefact.absolute().parent, prefix=f".{artefact.name}-") as folder:
+            written = Path(folder) / "model.xml"  # the engine itself puts the weights beside it as model.bin
+            ov.save_model(converted, written, compress_to_fp16=False)
+            written.with_suffix(".bin").replace(_weights(artefact))
+            written.replace(artefact)
+
+    def open(self, artefact: Path) -> Session:
+        """Open an artefact, or an ONNX file as it is. Raises TargetError or ModelError."""
+        import openvino as ov
+
+        if reason := self.availability().reason:
+            raise TargetError(f"{artefact}: {reason}")
+        settings = {
+            "INFERENCE_PRECISION_HINT": str(self.precision),
+            "INFERENCE_NUM_THREADS": self.threads or usable_cores(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # several processes, each pinned to the first cores, would share these
+        }
+        model = _read(artefact)
+        with _engine_errors(artefact):
+            return _Session(ov.Core().compile_model(model, _DEVICE, settings), artefact)
+
+
+@dataclass(frozen=True)
+class OpenVinoBf16(OpenVino):
+    """OpenVINO on the CPU, with float layers in bfloat16, under a name of its own: one table can hold both."""
+
+    precision: Precision = Precision.BF16
+
+    name: ClassVar[str] = "openvino-bf16"
+
+
+def _weights(artefact: Path) -> Path:
+    return artefact.with_name(f"{artefact.name}.bin")
+
+
+def _read(file: Path) -> ov.Model:
+    import openvino as ov
+
+    if file.suffix == OpenVino.artefact_suffix:
+        for part in (file, _weights(file)):
+            if not part.is_file():
+                raise TargetError(f"{part}: the file is missing; compile the model again")
+        with _engine_errors(file):
+            return ov.Core().read_model(file, _weights(file))
+    with _engine_errors(file, lambda refused: unlowered_pooling(refused, OpenVino.name)):
+        return ov.Core().read_model(file)
+
+
+@contextmanager
+def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _: None) -> Iterator[None]:
+    """Turn an exception of the engine into a TargetError, in the words of `explain` where it has any."""
+    try:
+        yield
+    except RuntimeError as error:  # the engine's only class
+        raise TargetError(f"{file}: {explain(file) or _finding(str(error))}") from error
+
+
+def _finding(text: str) -> str:
+    """Return the first line that says what is wrong; those before it name places in the engine's own sources."""
+    lines = [line.strip().removeprefix("-- ") for line in text.splitlines() if line.strip()]
+    headings = ("Exception from ", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary")
+    found = (line for line in lines if not line.startswith(headings))
+    return next(found, lines[0] if lines else "the engine gives no reason")
+
+
+class _Session:
+    """A compiled model behind the `Session` protocol."""
+
+    def __init__(self, model: ov.CompiledModel, file: Path) -> None:
+        self._request: ov.InferRequest | None = model.create_infer_request()
+        self._file = file
+        self.inputs = tuple(_spec(port, file) for port in model.inputs)
+        self.outputs = tuple(_spec(port, file) for port in model.outputs)
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        self._bind(feeds)
+        engine = self._engine
+        with _engine_errors(self._file):
+            engine.infer(share_outputs=True)
+        return {spec.name: engine.get_output_tensor(index).data.copy() for index, spec in enumerate(self.outputs)}
+
+    def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
+        """Bind the inputs once, and leave the outputs where the engine has them: no copy is timed."""
+        self._bind(feeds)
+        engine = self._engine
+
+        def time(iterations: int) -> list[float]:
+            latencies_ms = []
+            with _engine_errors(self._file):
+                for _ in range(iterations):
+                    start = perf_counter_ns()
+                    engine.infer(share_outputs=True)
+                    latencies_ms.append((perf_counter_ns() - start) / 1e6)
+            return latencies_ms
+
+        return time
+
+    def close(self) -> None:
+        self._request = None
+
+    @property
+    def _engine(self) -> ov.InferRequest:
+        if self._request is None:
+            raise TargetError(f"{self._file}: the session is closed")
+        return self._request
+
+    def _bind(self, feeds: Mapping[str, NDArray[np.generic]]) -> None:
+        """Hand the engine a copy of every input; it would convert values of another type without a word."""
+        import openvino as ov
+
+        engine = self._engine
+        if feeds.keys() != {spec.name for spec in self.inputs}:
+            wanted = ", ".join(spec.name for spec in self.inputs)
+            raise TargetError(f"{self._file}: the model takes the inputs {wanted}, not {', '.join(feeds) or 'none'}")
+        for spec in self.inputs:
+            value = feeds[spec.name]
+            if value.dtype != spec.dtype:
+                raise TargetError(f"{self._file}: input {spec.name!r} is {spec.dtype}, not {value.dtype}")
+            with _engine_errors(self._file):
+                engine.set_tensor(spec.name, ov.Tensor(np.ascontiguousarray(value)))
+
+
+def _spec(port: ov.Output, file: Path) -> TensorSpec:
+    kind, name = port.get_element_type().get_type_name(), port.get_any_name()
+    if kind not in _DTYPES:
+        raise TargetError(f"{file}: {name!r} is of type {kind}, which numpy does not have")
+    shape = tuple(dim.get_length() if dim.is_static else FREE for dim in port.get_partial_shape())
+    return TensorSpec(name, shape, _DTYPES[kind])
