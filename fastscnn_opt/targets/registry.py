@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RegistryError, TargetError, unknown
-from fastscnn_opt.targets.base import Availability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from fastscnn_opt.targets.base import Session, Target
+    from fastscnn_opt.targets.base import Target
 
 GROUP = "fastscnn_opt.targets"
 """Entry point group through which an installed distribution adds targets."""
