@@ -87,8 +87,18 @@ def coordinates(emit: Emitter, places: gs.Variable) -> list[gs.Variable]:
     return [emit.node("Gather", places, emit.constant(axis, np.int64), axis=0) for axis in range(3)]
 
 
-def read_corners(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> Corners:
-    """Look at the corners of the cells at `places` (int64 3 x K); `vectors` are the logits N, height, width, C."""
+def to_vectors(emit: Emitter, logits: gs.Variable) -> gs.Variable:
+    """Return `logits` (N, C, height, width) with the classes last."""
+    return emit.node("Transpose", logits, perm=[0, 2, 3, 1])
+
+
+def read_corners(emit: Emitter, logits: gs.Variable, places: gs.Variable, grid: Grid) -> Corners:
+    """Look at the corners of the cells at `places` (int64 3 x K) of the `logits` (N, C, height, width).
+
+    The vectors are made anew, since this is written into branches of an If: onnxruntime 1.32 ends with a failed
+    assertion (in its QDQPropagationTransformer) on a branch that uses the result of a Transpose of quantised values.
+    """
+    vectors = to_vectors(emit, logits)
     table = emit.node("Reshape", vectors, emit.constant([-1, grid.classes], np.int64))
     corners = [emit.node("Gather", table, index, axis=0) for index in _corner_indices(emit, places, grid)]
     bests = [emit.node("ArgMax", corner, axis=1, keepdims=1, dtype=np.int64) for corner in corners]
