@@ -9,8 +9,8 @@ import numpy as np
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
+from ._emitter import Emitter
 from ._fast_argmax.cells import FLOAT, INT64, UINT8, Grid
-from ._fast_argmax.emitter import Emitter
 from ._fast_argmax.sampling import TRANSFORMATIONS, group_by_cell, sample_positions
 from ._fast_argmax.tail import write_tail
 from ._graph import DEFAULT_DOMAINS, constant_value

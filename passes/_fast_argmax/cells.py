@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-    from .emitter import Emitter
+    from .._emitter import Emitter
     from .sampling import AxisSampling
 
 FLOAT, UINT8, INT64 = 1, 2, 7

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
-    from .emitter import Emitter
+    from .._emitter import Emitter
 
 HARD_CELL_COST = 5
 """What a cell with more than two classes left costs, in units of a cell with two (measured in onnxruntime)."""

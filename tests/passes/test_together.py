@@ -21,6 +21,7 @@ PASSES = {
     "remove-noops": "remove-noops",
     "resize-nearest": "resize-nearest{only=head}",
     "simplify": "simplify",
+    "space-to-depth": "space-to-depth",
     "static-batch": "static-batch{n=2}",
     "uint8-input": "uint8-input{layout=nchw}",
 }

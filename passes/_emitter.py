@@ -49,6 +49,13 @@ class Emitter:
         self.graph.nodes.append(gs.Node(op, name=name, inputs=list(inputs), outputs=[output], attrs=attributes))
         return output
 
+    def tensor(self, dtype: DTypeLike) -> gs.Variable:
+        """Return a new tensor that a node is to make."""
+        import onnx_graphsurgeon as gs
+
+        self._count += 1
+        return gs.Variable(f"{self._prefix}/tensor_{self._count}", dtype=np.dtype(dtype))
+
     def constant(self, values: Any, dtype: DTypeLike) -> gs.Constant:
         """Return a constant; equal ones are made once."""
         import onnx_graphsurgeon as gs

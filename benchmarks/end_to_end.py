@@ -1,0 +1,238 @@
+"""A frame from decoded image to label map: the plain way against our variants, stage by stage, with accuracies.
+
+    python benchmarks/end_to_end.py MODEL DATASET [--rounds 24] [--threads 2] [--only NAME ...]
+
+MODEL is what `fastscnn-opt export` writes, or a checkpoint. The plain way normalises with numpy, runs the float32 model
+to logits of full size, and takes their argmax with numpy; its one-line normalisation computes in float64, as numpy does
+unless told otherwise, so there is a row with float32 arithmetic, too. Every variant is a pipeline of this project and
+takes the image as it is decoded.
+
+Each way runs in a process of its own. They take turns, image by image, while all others are stopped. A turn is one
+untimed frame and one timed. Images for calibration come from the split `train` of DATASET; accuracy is measured on the
+split `val`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import signal
+import tempfile
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.data.cityscapes import open_cityscapes
+from fastscnn_opt.data.png import read_image
+from fastscnn_opt.data.preprocess import MEAN, STD
+from fastscnn_opt.model import load_model, save_model
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.scoring.latency import ratio_to_baseline
+from fastscnn_opt.scoring.metric import ConfusionMatrix
+from fastscnn_opt.targets.machine import machine, versions
+from fastscnn_opt.targets.registry import get_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from multiprocessing.connection import Connection
+
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.data.cityscapes import CityscapesDataset
+
+STAGES = ("decode", "preprocess", "infer", "post")
+PLAIN = "adaptive-avgpool,drop-outputs"
+EXACT = f"{PLAIN},fast-argmax{{labels=true}},uint8-input"
+STATIC = f"{PLAIN},argmax-output,uint8-input"
+"""For an engine that wants every shape to be known beforehand."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a frame is computed: `kind` says how the image is fed and the output read, `passes` make the model."""
+
+    name: str
+    kind: str
+    passes: str
+    target: str = "onnxruntime"
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+def ways(data: Path, calibration: int) -> list[Way]:
+    """Return every way, the plain one first."""
+    int8 = f"data={data} split=train images={calibration}"
+    return [
+        Way("plain", "float64", PLAIN),
+        Way("plain, float32 arithmetic", "float32", PLAIN),
+        Way("exact", "raw", EXACT),
+        Way("int8", "raw", f"{EXACT},int8{{{int8}}}"),
+        Way("int8, max_drop=0.2", "raw", f"{EXACT},int8{{{int8} max_drop=0.2}}"),
+        Way("openvino f32", "raw", STATIC, "openvino"),
+        Way(
+            "openvino int8",
+            "raw",
+            f"adaptive-avgpool,drop-outputs,argmax-output,uint8-input,int8{{{int8}}}",
+            "openvino",
+        ),
+    ]
+
+
+def frame(kind: str, session: Any, path: Path) -> tuple[list[float], NDArray[Any], NDArray[Any]]:
+    """Return the milliseconds of each stage, the output of the model, and the label map."""
+    times = [perf_counter()]
+    image = read_image(path)
+    times.append(perf_counter())
+    if kind == "raw":
+        feed = image[None]
+    else:
+        mean, std = (np.array(values, dtype=kind) for values in (MEAN, STD))
+        pixels = image.astype(kind) if kind == "float32" else image
+        normal = (pixels / 255 - mean) / std
+        feed = np.ascontiguousarray(normal.transpose(2, 0, 1)[None], dtype=np.float32)
+    times.append(perf_counter())
+    output = session.run({session.inputs[0].name: feed})[session.outputs[0].name]
+    times.append(perf_counter())
+    labels = output[0] if kind == "raw" else output[0].argmax(axis=0).astype(np.uint8)
+    times.append(perf_counter())
+    return [1000 * (end - start) for start, end in pairwise(times)], output, labels
+
+
+def work(way: Way, artefact: Path, threads: int, pipe: Connection) -> None:
+    """Run frames in a process of its own: one untimed and one timed per request."""
+    session = get_target(way.target, {"threads": threads, **dict(way.options)}).open(artefact)
+    while (request := pipe.recv()) is not None:
+        path, kept = request
+        frame(way.kind, session, path)
+        stages, output, labels = frame(way.kind, session, path)
+        if kept is not None:
+            np.save(kept, output if way.kind == "float64" else labels)
+        pipe.send(stages)
+    session.close()
+
+
+class Runner:
+    """The process of one way; it stands still unless it is its turn."""
+
+    def __init__(self, way: Way, model: Path, folder: Path, threads: int) -> None:
+        self.way = way
+        target = get_target(way.target, {"threads": threads, **dict(way.options)})
+        artefact = folder / f"{way.name}{target.artefact_suffix}"
+        target.compile(model, artefact, folder / "compile.log")
+        self._pipe, other = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=work, args=(way, artefact, threads, other), daemon=True)
+        self._process.start()
+
+    def turn(self, path: Path, kept: Path | None = None) -> list[float]:
+        """Run a frame and return the milliseconds of its stages; `kept` is where its result goes."""
+        os.kill(self._process.pid or 0, signal.SIGCONT)
+        self._pipe.send((path, kept))
+        stages: list[float] = self._pipe.recv()
+        os.kill(self._process.pid or 0, signal.SIGSTOP)
+        return stages
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+
+
+def build(source: Path, way: Way, folder: Path) -> Path:
+    """Run the pipeline of `way` on the model or the checkpoint `source`."""
+    if source.suffix == ".onnx":
+        model = load_model(source)
+    else:
+        from fastscnn_opt.network.export import export_checkpoint
+
+        model = export_checkpoint(source)
+    file = folder / f"{way.name}.model.onnx"
+    save_model(PassManager(way.passes, verify=False).run(model).model, file)
+    return file
+
+
+def accuracy(runners: Sequence[Runner], dataset: CityscapesDataset, folder: Path) -> list[dict[str, float]]:
+    """Return for each way pixAcc, mIoU, and how its labels differ from those of the first, the plain way."""
+    matrices = [ConfusionMatrix() for _ in runners]
+    moved, gaps = [0] * len(runners), [0.0] * len(runners)
+    for index, pair in enumerate(dataset.pairs):
+        label = dataset.load(index).label
+        plain = None
+        for number, runner in enumerate(runners):
+            runner.turn(pair.image, folder / "result.npy")
+            result = np.load(folder / "result.npy")
+            if plain is None:
+                plain = result[0]
+                result = plain.argmax(axis=0).astype(np.uint8)
+                reference = result
+            matrices[number].update(label, result)
+            places = np.nonzero(result != reference)
+            moved[number] += len(places[0])
+            if len(places[0]):
+                best = plain[(reference[places], *places)]
+                gaps[number] = max(gaps[number], float((best - plain[(result[places], *places)]).max()))
+    return [
+        {"pixAcc": matrix.pix_acc, "mIoU_all": matrix.miou_all, "moved": count, "gap": gap}
+        for matrix, count, gap in zip(matrices, moved, gaps, strict=True)
+    ]
+
+
+def time_in_turns(runners: Sequence[Runner], dataset: CityscapesDataset, rounds: int) -> NDArray[np.float64]:
+    """Return milliseconds, ways x rounds x stages; each round is another image."""
+    samples = []
+    for number in range(rounds):
+        path = dataset.pairs[number % len(dataset)].image
+        samples.append([runner.turn(path) for runner in runners])
+    return np.array(samples).transpose(1, 0, 2)
+
+
+def print_table(runners: Sequence[Runner], times: NDArray[np.float64], figures: Sequence[dict[str, float]]) -> None:
+    """Print a row for each way, as Markdown."""
+    frames = times[:, :, 1:].sum(axis=2)
+    columns = ["way", *STAGES, "frame ms", "against plain [95 %]", "pixAcc", "mIoU_all", "drop", "moved"]
+    print("| " + " | ".join(columns) + " |\n| --- " + "| ---: " * (len(columns) - 1) + "|")
+    for runner, stages, own, scores in zip(runners, times, frames, figures, strict=True):
+        ratio = ratio_to_baseline(frames[0][:, None], own[:, None], baseline_batch=1, batch=1)
+        parts = " | ".join(f"{value:.1f}" for value in np.median(stages, axis=0))
+        drop = 100 * (figures[0]["mIoU_all"] - scores["mIoU_all"])
+        moved = f"{int(scores['moved'])} (by at most {scores['gap']:.1g})" if scores["moved"] else "0"
+        cells = [
+            runner.way.name, parts, f"{np.median(own):.1f}", f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]",
+            f"{scores['pixAcc']:.4f}", f"{scores['mIoU_all']:.4f}", f"{drop:.2f}", moved,
+        ]  # fmt: skip
+        print("| " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    """Build, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="an exported model, or a checkpoint")
+    parser.add_argument("data", type=Path, help="root of a Cityscapes tree with the splits train and val")
+    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--images", type=int, default=8, help="images of val for the accuracy")
+    parser.add_argument("--calibration", type=int, default=6, help="images of train for int8")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", action="append", help="a way to run beside the plain one; all by default")
+    given = parser.parse_args()
+    dataset = open_cityscapes(given.data, "val", given.images)
+    every = ways(given.data, given.calibration)
+    chosen = [way for way in every if way.kind == "float64" or not given.only or way.name in given.only]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runners = [Runner(way, build(given.model, way, folder), folder, given.threads) for way in chosen]
+        try:
+            figures = accuracy(runners, dataset, folder)
+            times = time_in_turns(runners, dataset, given.rounds)
+        finally:
+            for runner in runners:
+                runner.close()
+    print(f"{machine()}\n{versions(('fastscnn-opt', 'onnx', 'onnxruntime', 'numpy'))}, {given.threads} threads\n")
+    print_table(runners, times, figures)
+
+
+if __name__ == "__main__":
+    main()
