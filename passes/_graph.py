@@ -110,3 +110,9 @@ def detach_output(graph: gs.Graph, output: gs.Variable, suffix: str) -> gs.Varia
     for node in list(output.outputs):
         node.inputs = [inner if tensor is output else tensor for tensor in node.inputs]
     return inner
+
+
+def graft(graph: gs.Graph, source: gs.Graph) -> None:
+    """Give `graph` the content of `source`."""
+    graph.nodes, graph.inputs, graph.outputs = source.nodes, source.inputs, source.outputs
+    graph.opset, graph.import_domains, graph.functions = source.opset, source.import_domains, source.functions

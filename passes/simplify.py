@@ -10,7 +10,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model import ADAPTIVE_POOL
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS
+from ._graph import DEFAULT_DOMAINS, graft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,10 @@ class Simplify(Pass):
                 node.domain = _KEPT_DOMAIN
         before = gs.export_onnx(graph)
         simplified = self._fixed_point(before)
-        _graft(graph, gs.import_onnx(simplified))
+        graft(graph, gs.import_onnx(simplified))
+        for node in graph.nodes:
+            if node.domain == _KEPT_DOMAIN:
+                node.domain = None
         counts = _difference(_inventory(before), _inventory(simplified))
         yield Change("graph", counts) if counts else Skip("graph", "nothing to simplify")
         for node in graph.nodes:
@@ -98,12 +101,3 @@ def _inventory(model: onnx.ModelProto) -> Counter[str]:
 def _difference(before: Counter[str], after: Counter[str]) -> str:
     kinds = sorted(kind for kind in before.keys() | after.keys() if before[kind] != after[kind])
     return ", ".join(f"{kind} {before[kind]} -> {after[kind]}" for kind in kinds)
-
-
-def _graft(graph: gs.Graph, source: gs.Graph) -> None:
-    """Give `graph` the content of `source`."""
-    for node in source.nodes:
-        if node.domain == _KEPT_DOMAIN:
-            node.domain = None
-    graph.nodes, graph.inputs, graph.outputs = source.nodes, source.inputs, source.outputs
-    graph.opset, graph.import_domains, graph.functions = source.opset, source.import_domains, source.functions

@@ -1,0 +1,112 @@
+"""Which nodes of a graph compute in int8: its layers, and what lies between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._graph import DEFAULT_DOMAINS, constant_value
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    import onnx_graphsurgeon as gs
+
+LAYERS = ("Conv", "Gemm")
+"""Operators with weights that onnxruntime computes in int8."""
+
+FOLLOWERS = (
+    "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Mul", "Relu",
+    "Reshape", "Resize", "Sigmoid", "Squeeze", "Unsqueeze",
+)  # fmt: skip
+"""Operators without weights that stay in int8 between two layers that do."""
+
+ACTIVATIONS = ("Relu", "Clip")
+"""Operators that the clipping of the layer before them replaces."""
+
+QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul")
+"""Operators that tell a quantised graph."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The layers of a graph in its order, why other nodes with weights are none, and what lies between the layers.
+
+    Everything behind the last layer, such as the Resize of logits and the ArgMax, belongs to the tail and not here.
+    """
+
+    layers: list[gs.Node]
+    others: dict[str, str]
+    between: list[gs.Node]
+
+    def nodes(self, layers: Collection[str]) -> list[str]:
+        """Return the names of the nodes that compute in int8 when the layers of these names do.
+
+        A node without weights does so if all that it reads comes from nodes that do; so what surrounds a layer in
+        float stays in float.
+        """
+        chosen = [layer for layer in self.layers if layer.name in layers]
+        made = {id(tensor) for layer in chosen for tensor in layer.outputs}
+        names = [layer.name for layer in chosen]
+        for node in self.between:
+            if all(id(tensor) in made for tensor in _data_inputs(node)):
+                made.update(id(tensor) for tensor in node.outputs)
+                names.append(node.name)
+        return names
+
+    @property
+    def ends(self) -> list[str]:
+        """Names of the tensors at which the body ends: what the layers make that no further layer comes from."""
+        last = {id(tensor): tensor.name for node in (*self.layers, *self.between) for tensor in node.outputs}
+        for node in (*self.layers, *self.between):
+            for tensor in node.inputs:
+                last.pop(id(tensor), None)
+        return list(last.values())
+
+
+def find_body(graph: gs.Graph) -> Body:
+    """Sort the nodes of `graph`, which is in topological order, into layers, others with weights, and between."""
+    candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in DEFAULT_DOMAINS]
+    others = {node.name: reason for node in candidates if (reason := _reason(node))}
+    layers = [node for node in candidates if node.name not in others]
+    leading = _leading_to(layers)
+    behind = {id(tensor) for layer in layers for tensor in layer.outputs}
+    between = [
+        node
+        for node in graph.nodes
+        if node.op in FOLLOWERS
+        and node.domain in DEFAULT_DOMAINS
+        and (id(node) in leading or (node.op in ACTIVATIONS and any(id(tensor) in behind for tensor in node.inputs)))
+    ]
+    return Body(layers, others, between)
+
+
+def _reason(node: gs.Node) -> str:
+    """Say why a node is no layer; the empty text if it is one."""
+    for tensor, what in zip(node.inputs[1:], ("weights", "bias"), strict=False):
+        value = constant_value(tensor)
+        if value is None:
+            return f"its {what} are computed in the graph, so it stays in float"
+        if value.dtype != np.float32:
+            return f"its {what} are {value.dtype}, and only float32 is quantised"
+    return ""
+
+
+def _leading_to(layers: Iterable[gs.Node]) -> set[int]:
+    """Return the ids of all nodes from which a layer can be reached."""
+    found: set[int] = set()
+    pending = [producer for layer in layers for tensor in layer.inputs for producer in tensor.inputs]
+    while pending:
+        node = pending.pop()
+        if id(node) not in found:
+            found.add(id(node))
+            pending.extend(producer for tensor in node.inputs for producer in tensor.inputs)
+    return found
+
+
+def _data_inputs(node: gs.Node) -> list[gs.Tensor]:
+    """Return the inputs that hold activations: not the constants, sizes or scales."""
+    given = node.inputs if node.op in ("Add", "Concat", "Mul") else node.inputs[:1]
+    return [tensor for tensor in given if not tensor.is_empty()]

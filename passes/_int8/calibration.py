@@ -1,0 +1,143 @@
+"""Over which ranges the activations of a network vary on sample images."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt import cache
+from fastscnn_opt.model import fingerprint
+from fastscnn_opt.rewriting.runnable import runnable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from .task import Task
+
+Ranges = dict[str, tuple[float, float]]
+"""Lowest and highest value of a tensor that has a place in uint8, by the name of the tensor."""
+
+_PERCENTILE = 99.999
+"""Share of the values, in percent, that keeps its place. Of the usual 99.9, 99.99 and 99.999 the one under which the
+logits of a trained FastSCNN moved least."""
+
+_log = logging.getLogger(__name__)
+
+
+class Method(StrEnum):
+    """How the range of a tensor follows from its values."""
+
+    MINMAX = "minmax"
+    PERCENTILE = "percentile"
+    ENTROPY = "entropy"
+
+
+def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -> dict[str, NDArray[np.float64]]:
+    """Return the largest value of every channel (axis 1) of some tensors over all images; what is known is kept."""
+    import onnxruntime
+
+    def compute() -> dict[str, list[float]]:
+        import onnx
+
+        part = _cut(model, tensors)
+        pooled = [f"{name}/largest" for name in tensors]
+        del part.graph.output[:]
+        for name, largest in zip(tensors, pooled, strict=True):
+            part.graph.node.append(onnx.helper.make_node("GlobalMaxPool", [name], [largest]))
+            part.graph.output.append(onnx.helper.make_tensor_value_info(largest, onnx.TensorProto.FLOAT, None))
+        session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
+        runs = [session.run(pooled, feeds) for feeds in task.feeds()]
+        return {
+            name: np.max([run[index].max(axis=0) for run in runs], axis=0).ravel().tolist()
+            for index, name in enumerate(tensors)
+        }
+
+    found = _kept("channel-maxima", compute, fingerprint(model), task.fingerprint(), *tensors, onnxruntime.__version__)
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, task: Task) -> Ranges:
+    """Return the range of every float tensor of `model` up to the tensors `ends`, by onnxruntime's calibrators."""
+    import onnxruntime
+
+    def compute() -> Ranges:
+        from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+
+        methods = {
+            Method.MINMAX: (CalibrationMethod.MinMax, {}),
+            Method.PERCENTILE: (CalibrationMethod.Percentile, {"percentile": _PERCENTILE, "symmetric": False}),
+            Method.ENTROPY: (CalibrationMethod.Entropy, {}),
+        }
+        kind, options = methods[method]
+        with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder, _silent():
+            file = Path(folder) / "model.onnx"
+            file.write_bytes(_cut(model, ends).SerializeToString())
+            calibrator = create_calibrator(
+                file,
+                augmented_model_path=str(Path(folder) / "augmented.onnx"),
+                calibrate_method=kind,
+                extra_options=options,
+            )
+            for feeds in task.feeds():  # one at a time: a histogram wants every tensor of an image in memory
+                calibrator.collect_data(_Reader(iter([feeds])))
+            data = calibrator.compute_data()
+        return {name: (data[name].lowest.item(), data[name].highest.item()) for name in sorted(data.keys())}
+
+    versions = (onnxruntime.__version__, str(_PERCENTILE))
+    found = _kept("calibration", compute, fingerprint(model), task.fingerprint(), method, *ends, *versions)
+    return {name: (low, high) for name, (low, high) in found.items()}
+
+
+def _kept(kind: str, compute: Callable[[], Any], *parts: str) -> Any:
+    """Return what the cache has under `parts`, or compute and keep it."""
+    key = cache.key_of(*parts)
+    if (content := cache.get(kind, key)) is not None:
+        return json.loads(content)
+    result = compute()
+    cache.put(kind, key, json.dumps(result).encode())
+    return result
+
+
+def _cut(model: onnx.ModelProto, ends: Sequence[str]) -> onnx.ModelProto:
+    """Return the part of `model` that makes the tensors `ends`, in operators that onnxruntime has."""
+    import onnx_graphsurgeon as gs
+
+    graph = gs.import_onnx(runnable(model))
+    tensors = graph.tensors()
+    graph.outputs = [tensors[name] for name in ends]
+    graph.cleanup().toposort()
+    part: onnx.ModelProto = gs.export_onnx(graph)
+    part.ir_version = model.ir_version
+    return part
+
+
+class _Reader:
+    """Hands feeds to a calibrator one by one, as its `CalibrationDataReader` does."""
+
+    def __init__(self, feeds: Iterator[dict[str, NDArray[np.generic]]]) -> None:
+        self._feeds = feeds
+
+    def get_next(self) -> dict[str, NDArray[np.generic]] | None:
+        """Return the next feeds, or None at the end."""
+        return next(self._feeds, None)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what the calibrators print away from standard output, which belongs to the result."""
+    words = io.StringIO()
+    with contextlib.redirect_stdout(words):
+        yield
+    for line in words.getvalue().splitlines():
+        _log.debug("%s", line)

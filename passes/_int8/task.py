@@ -1,0 +1,125 @@
+"""The images that a model is calibrated on, and how well it does on them.
+
+This is the one module of the passes that sees targets and scoring.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt import cache
+from fastscnn_opt.errors import DataError, ModelError, PassError
+from fastscnn_opt.model import fingerprint
+from fastscnn_opt.rewriting.runnable import runnable
+from fastscnn_opt.scoring.accuracy import evaluate, image_input, model_size
+from fastscnn_opt.targets.base import FREE, TensorSpec
+from fastscnn_opt.targets.ort import OnnxRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import onnx
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.data.dataset import DataSource, Sample
+
+ClassIoU = dict[str, float | None]
+"""Intersection over union by class, as a fraction; None for a class that neither labels nor predictions have."""
+
+
+class Task:
+    """Labelled images for a model with these graph `inputs`, decoded once and kept.
+
+    Raises
+    ------
+    ModelError
+        The model does not take images, or not of the size of these.
+    DataError
+        There are no such images.
+    """
+
+    def __init__(self, source: DataSource, inputs: list[gs.Tensor]) -> None:
+        specs = tuple(_spec(tensor) for tensor in inputs)
+        self._dataset = source.open(model_size(specs))
+        self._input = image_input(specs, self._dataset.size)
+
+    def fingerprint(self) -> str:
+        """Return hexadecimal text that changes with the images and labels."""
+        return self._fingerprint
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each image."""
+        return self._dataset.names
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self._dataset.size
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def load(self, index: int) -> Sample:
+        """Return one image with its label map."""
+        return self._samples[index]
+
+    def samples(self, workers: int | None = None) -> Generator[Sample, None, None]:
+        """Yield every image in order."""
+        del workers
+        yield from self._samples
+
+    @cached_property
+    def _samples(self) -> list[Sample]:
+        return list(self._dataset.samples())
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self._dataset.fingerprint()
+
+    def feeds(self) -> Generator[dict[str, NDArray[np.generic]], None, None]:
+        """Yield what the model is fed, a batch at a time; the last is filled up with copies of its last image."""
+        source, last = self._input, len(self) - 1
+        for start in range(0, len(self), source.batch):
+            feed = np.zeros(source.shape, dtype=source.dtype)
+            for place in range(source.batch):
+                source.fill(feed, place, self.load(min(start + place, last)).image)
+            yield {source.name: feed}
+
+    def class_iou(self, model: onnx.ModelProto) -> ClassIoU:
+        """Return the IoU of every class that `model` reaches on the images; what was computed once is kept.
+
+        Raises PassError if it is no network for the classes of the labels, DataError if no pixel is labelled.
+        """
+        import onnxruntime
+
+        key = cache.key_of(fingerprint(model), self.fingerprint(), onnxruntime.__version__)
+        if (kept := cache.get("class-iou", key)) is not None:
+            figures: ClassIoU = json.loads(kept)
+            return figures
+        with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
+            file = Path(folder) / "candidate.onnx"
+            file.write_bytes(runnable(model).SerializeToString())
+            session = OnnxRuntime().open(file)
+            try:
+                figures = evaluate(session, self).confusion.iou
+            except (ModelError, DataError) as error:
+                raise PassError(
+                    f"max_drop needs a network that labels street scenes with the 19 Cityscapes classes: {error}"
+                ) from error
+            finally:
+                session.close()
+        cache.put("class-iou", key, json.dumps(figures).encode())
+        return figures
+
+
+def _spec(tensor: gs.Tensor) -> TensorSpec:
+    shape = tuple(dim if isinstance(dim, int) else FREE for dim in tensor.shape or ())
+    return TensorSpec(tensor.name, shape, np.dtype(tensor.dtype).name)

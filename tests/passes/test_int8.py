@@ -1,0 +1,308 @@
+"""Quantisation: which nodes, over which ranges, how exactly, and which stay in float."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from fastscnn_opt.data.scenes import render_scene
+from fastscnn_opt.errors import DataError, ModelError, PassError, PipelineError
+from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.rewriting.manager import PassManager
+
+SIZE = (64, 128)
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+SHAPES = {
+    "w_stem": (8, 3, 3, 3), "b_stem": (8,), "w_deep": (8, 1, 3, 3), "b_deep": (8,), "w_point": (8, 8, 1, 1),
+    "b_point": (8,), "w_out": (19, 8, 1, 1), "b_out": (19,),
+}  # fmt: skip
+LAYERS = ["stem", "deep", "point", "out"]
+
+
+@pytest.fixture
+def network(parse) -> onnx.ModelProto:
+    """A depthwise separable network for images of `SIZE` with a residual sum, and a Resize of its logits."""
+    model = parse("""
+        g (float[1,3,64,128] image) => (float[1,19,64,128] logits) <float[4] up = {1, 1, 2, 2}> {
+            [stem] a = Conv<strides=[2,2], pads=[1,1,1,1]>(image, w_stem, b_stem)
+            [stem_relu] b = Relu(a)
+            [deep] c = Conv<group=8, pads=[1,1,1,1]>(b, w_deep, b_deep)
+            [deep_relu] d = Relu(c)
+            [point] e = Conv(d, w_point, b_point)
+            [sum] f = Add(b, e)
+            [out] g0 = Conv(f, w_out, b_out)
+            [enlarge] logits = Resize<mode="linear">(g0, , up)
+        }
+    """)
+    rng = np.random.default_rng(11)
+    for name, shape in SHAPES.items():
+        weight = rng.standard_normal(shape).astype(np.float32) / np.sqrt(np.prod(shape[1:]))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight.astype(np.float32), name))
+    return model
+
+
+def scenes(count: int = 8, seed: int = 0) -> list[np.ndarray]:
+    """Return normalised scenes as the network takes them, by the formula."""
+    images = [render_scene(seed + index, height=SIZE[0], width=SIZE[1])[0] for index in range(count)]
+    return [((image / 255 - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32) for image in images]
+
+
+def initializer(model: onnx.ModelProto, name: str) -> np.ndarray:
+    (found,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    return onnx.numpy_helper.to_array(found)
+
+
+def node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    (found,) = (node for node in model.graph.node if node.name == name)
+    return found
+
+
+def maker(model: onnx.ModelProto, tensor: str) -> onnx.NodeProto:
+    (found,) = (node for node in model.graph.node if tensor in node.output)
+    return found
+
+
+def tap(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
+    """Return a copy of `model` whose only output is an inner tensor."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    copy.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+    return copy
+
+
+def quantisation(model: onnx.ModelProto, layer: str, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return scale and zero point with which a node reads one of its inputs."""
+    dequantise = maker(model, node(model, layer).input[index])
+    assert dequantise.op_type == "DequantizeLinear"
+    return initializer(model, dequantise.input[1]), initializer(model, dequantise.input[2])
+
+
+def test_it_is_lossy_and_reports_the_layers(network, rewrite):
+    step = rewrite(network, "int8{images=2}").steps[0]
+    assert (step.contract, step.verified) == (Contract.LOSSY, None)
+    assert [(change.node, change.what) for change in step.changes] == [(name, "computes in int8") for name in LAYERS]
+
+
+def test_scales_follow_from_the_smallest_and_largest_value(network, rewrite, run):
+    model = rewrite(network, "int8{images=3 equalise=false}").model
+    for layer, tensor in (("stem", "image"), ("deep", "b"), ("point", "d"), ("out", "f")):
+        values = scenes(3) if tensor == "image" else [run(tap(network, tensor), image)[0] for image in scenes(3)]
+        low, high = min(0, np.min(values)), max(0, np.max(values))
+        scale, zero = quantisation(model, layer)
+        assert scale == pytest.approx((high - low) / 255, rel=1e-5)
+        assert zero == round(-low / scale)
+        assert zero.dtype == np.uint8
+
+
+def test_weights_have_a_symmetric_scale_per_output_channel(network, rewrite):
+    model = rewrite(network, "int8{images=1 equalise=false}").model
+    scale, zero = quantisation(model, "point", 1)
+    weight = initializer(network, "w_point")
+    np.testing.assert_allclose(scale, np.abs(weight).max(axis=(1, 2, 3)) / 127, rtol=1e-5)
+    assert zero.dtype == np.int8
+    assert not zero.any()
+    stored = initializer(model, maker(model, node(model, "point").input[1]).input[0])
+    np.testing.assert_array_equal(stored, np.round(weight / scale[:, None, None, None]).astype(np.int8))
+
+
+def test_the_result_is_close_to_float_on_an_image_that_was_not_used(network, rewrite, run):
+    (image,) = scenes(1, seed=100)
+    expected, actual = (run(model, image)[0] for model in (network, rewrite(network, "int8{images=4}").model))
+    assert np.abs(actual - expected).max() < 0.1 * np.abs(expected).max()
+    assert (actual.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.95
+
+
+def test_a_relu_becomes_the_clipping_of_its_layer(network, rewrite):
+    model = rewrite(network, "int8{images=1}").model
+    assert "Relu" not in {node.op_type for node in model.graph.node}
+    assert quantisation(model, "deep")[1] == 0
+
+
+def test_the_sum_between_layers_works_on_int8_and_the_tail_does_not(network, rewrite):
+    model = rewrite(network, "int8{images=1}").model
+    assert all(maker(model, tensor).op_type == "DequantizeLinear" for tensor in node(model, "sum").input)
+    readers = {node.op_type for node in model.graph.node if "logits" in node.input}
+    assert readers == set()
+    assert maker(model, "logits").op_type == "Resize"
+
+
+def test_equalised_channels_leave_the_function_as_it_is(network, run):
+    import onnx_graphsurgeon as gs
+    from fastscnn_opt.passes._int8.body import find_body
+    from fastscnn_opt.passes._int8.equalising import find_links
+
+    graph = gs.import_onnx(onnx.shape_inference.infer_shapes(network))
+    links = {link.tensor: link for link in find_links(find_body(graph).layers, graph.outputs)}
+    assert {name: link.depthwise for name, link in links.items()} == {"d": False}  # b goes into a sum, too
+    (image,) = scenes(1)
+    expected = run(network, image)[0]
+    links["d"].scale(run(tap(network, "d"), image)[0].max(axis=(0, 2, 3)).astype(np.float64))
+    scaled = gs.export_onnx(graph)
+    np.testing.assert_allclose(run(scaled, image)[0], expected, atol=1e-4)
+    assert not np.allclose(run(tap(scaled, "d"), image)[0], run(tap(network, "d"), image)[0])
+
+
+def test_depthwise_readers_get_equal_ranges(parse, run):
+    import onnx_graphsurgeon as gs
+    from fastscnn_opt.passes._int8.body import find_body
+    from fastscnn_opt.passes._int8.equalising import find_links
+
+    model = parse("""
+        g (float[1,3,8,8] x) => (float[1,3,8,8] y) {
+            a = Conv(x, w1)
+            b = Relu(a)
+            y = Conv<group=3>(b, w2)
+        }
+    """)
+    rng = np.random.default_rng(2)
+    for name, shape in (("w1", (3, 3, 1, 1)), ("w2", (3, 1, 1, 1))):
+        weight = (rng.uniform(0.5, 1, shape) * np.array([0.1, 1, 5]).reshape(3, 1, 1, 1)).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    image = rng.uniform(0, 1, (1, 3, 8, 8)).astype(np.float32)
+    graph = gs.import_onnx(onnx.shape_inference.infer_shapes(model))
+    (link,) = find_links(find_body(graph).layers, graph.outputs)
+    link.scale(run(tap(model, "b"), image)[0].max(axis=(0, 2, 3)).astype(np.float64))
+    scaled = gs.export_onnx(graph)
+    largest = run(tap(scaled, "b"), image)[0].max(axis=(0, 2, 3))
+    np.testing.assert_allclose(largest, largest[0], rtol=1e-5)
+    np.testing.assert_allclose(run(scaled, image)[0], run(model, image)[0], rtol=1e-5)
+
+
+def test_bytes_are_read_without_error_and_without_a_node(parse, rewrite):
+    model = parse("""
+        g (uint8[1,64,128,3] image) => (float[1,8,62,126] y) {
+            a = Transpose<perm=[0,3,1,2]>(image)
+            [cast] b = Cast<to=1>(a)
+            [first] c = Conv(b, w)
+            [second] y = Conv(c, v)
+        }
+    """)
+    for name, shape in (("w", (8, 3, 3, 3)), ("v", (8, 8, 1, 1))):
+        model.graph.initializer.append(
+            onnx.numpy_helper.from_array(np.random.default_rng(1).standard_normal(shape).astype(np.float32), name)
+        )
+    result = rewrite(model, "int8{images=1}").model
+    assert quantisation(result, "first") == (1.0, 0)
+    assert maker(result, maker(result, node(result, "first").input[0]).input[0]).op_type == "Transpose"
+    assert not {"Cast"} & {node.op_type for node in result.graph.node}
+    assert result.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+
+
+def test_keep_leaves_a_layer_and_what_follows_it_in_float(network, rewrite):
+    result = rewrite(network, "int8{images=1 keep=stem}")
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("stem", "named by keep")]
+    assert node(result.model, "stem").input[0] == "image"
+    assert maker(result.model, node(result.model, "stem_relu").input[0]).name == "stem"
+
+
+@pytest.mark.parametrize("method", ["percentile", "entropy"])
+def test_other_methods_leave_out_rare_values(network, rewrite, capsys, method):
+    widest, narrower = (
+        quantisation(rewrite(network, f"int8{{images=2 equalise=false method={name}}}").model, "out")[0]
+        for name in ("minmax", method)
+    )
+    assert 0.2 * widest < narrower < widest
+    assert capsys.readouterr().out == ""
+
+
+def test_a_graph_without_layers_is_left_alone(parse, rewrite):
+    model = parse("g (float[1,3,8,8] x) => (float[1,3,8,8] y) { y = Relu(x) }")
+    step = rewrite(model, "int8").steps[0]
+    assert [(skip.node, skip.why) for skip in step.skips] == [
+        ("graph", "has no Conv or Gemm with constant float32 weights")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("float[4,3,1,1] w", "its weights are computed in the graph, so it stays in float"),
+        ("float16[4,3,1,1] w", "its weights are computed in the graph, so it stays in float"),
+    ],
+)
+def test_computed_weights_are_no_layer(parse, rewrite, text, reason):
+    model = parse(f"g (float[1,3,8,8] x, {text}) => (float[1,4,8,8] y) {{ v = Cast<to=1>(w) [conv] y = Conv(x, v) }}")
+    assert ("conv", reason) in [(skip.node, skip.why) for skip in rewrite(model, "int8").steps[0].skips]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ("keep=stern", PassError, r"keep=stern matches no layer; did you mean 'stem'"),
+        ("data=/nowhere", DataError, r"/nowhere: no such folder"),
+        ("images=0", PipelineError, "images=0 leaves nothing to calibrate on"),
+        ("max_drop=0", PipelineError, "max_drop=0 leaves no room"),
+        ("method=minimax", PipelineError, "did you mean 'minmax'"),
+    ],
+)
+def test_mistakes_are_told(network, options, error, message):
+    with pytest.raises(error, match=message):
+        PassManager(f"int8{{{options}}}").run(network)
+
+
+def test_an_older_opset_is_an_error(parse):
+    model = parse(
+        "g (float[1,3,8,8] x) => (float[1,1,8,8] y) <float[1,3,1,1] w = {1,1,1}> { y = Conv(x, w) }",
+        11,
+    )
+    with pytest.raises(PassError, match="opset 11, and scales per channel need 13"):
+        PassManager("int8").run(model)
+
+
+def test_what_takes_no_images_is_an_error(parse):
+    model = parse("g (float[1,1,8,8] x) => (float[1,1,8,8] y) <float[1,1,1,1] w = {1}> { y = Conv(x, w) }")
+    with pytest.raises(ModelError, match="images need 3 channels"):
+        PassManager("int8").run(model)
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    """A Cityscapes tree of two labelled scenes in the split `train`."""
+    for number in range(2):
+        image, label = render_scene(number, height=SIZE[0], width=SIZE[1])
+        for kind, suffix, pixels in (
+            ("leftImg8bit", "leftImg8bit", image), ("gtFine", "gtFine_labelTrainIds", label),
+        ):  # fmt: skip
+            folder = tmp_path / "city" / kind / "train" / "town"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"town_{number:06d}_000000_{suffix}.png")
+    return tmp_path / "city"
+
+
+def test_images_of_a_dataset_calibrate_as_the_same_scenes_do(network, rewrite, dataset):
+    of_files = rewrite(network, f"int8{{data={dataset} images=2}}").model
+    assert of_files.SerializeToString() == rewrite(network, "int8{images=2}").model.SerializeToString()
+
+
+def test_a_wrong_split_is_an_error_with_the_nearest(network, dataset):
+    with pytest.raises(DataError, match="did you mean 'train'"):
+        PassManager(f"int8{{data={dataset} split=trian}}").run(network)
+
+
+def test_images_of_another_size_are_an_error(parse, dataset):
+    model = parse("g (float[1,3,8,8] x) => (float[1,1,8,8] y) <float[1,3,1,1] w = {1,1,1}> { y = Conv(x, w) }")
+    with pytest.raises(ModelError, match="but the images are 64 x 128"):
+        PassManager(f"int8{{data={dataset}}}").run(model)
+
+
+def test_what_was_measured_is_not_measured_again(network, rewrite, monkeypatch):
+    from onnxruntime.quantization import calibrate
+
+    first = rewrite(network, "int8{images=2}").model.SerializeToString()
+    monkeypatch.delattr(calibrate, "create_calibrator")
+    assert rewrite(network, "int8{images=2}").model.SerializeToString() == first
+
+
+def test_other_processes_write_the_same_bytes(network, tmp_path):
+    onnx.save(network, tmp_path / "network.onnx")
+    for run in range(2):
+        command = ["apply", "network.onnx", "--passes", "int8{images=2}", "-o", f"{run}.onnx", "--no-verify"]
+        environment = {**os.environ, "PYTHONHASHSEED": str(run), "FASTSCNN_OPT_CACHE": str(tmp_path / f"cache{run}")}
+        subprocess.run([sys.executable, "-m", "fastscnn_opt", *command], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
