@@ -132,13 +132,13 @@ class Int8(Pass):
         ranges = calibrate(model, body.ends, self.method, task) | byte_ranges(graph)
 
         def build(layers: Collection[str]) -> onnx.ModelProto:
-            return _export(quantise(model, body.nodes(layers), ranges))
+            return _export(quantise(model, body.nodes(layers), ranges, body.inside))
 
         choice = None
         if self.max_drop is not None:
             choice = choose(allowed, build, original, task, self.max_drop)
             allowed = [name for name in allowed if name not in choice.kept]
-        graft(graph, quantise(model, body.nodes(allowed), ranges))
+        graft(graph, quantise(model, body.nodes(allowed), ranges, body.inside))
         yield from _report(body, allowed, choice)
 
     def _open_task(self, graph: gs.Graph) -> Task:

@@ -32,14 +32,25 @@ QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLi
 
 @dataclass(frozen=True)
 class Body:
-    """The layers of a graph in its order, why other nodes with weights are none, and what lies between the layers.
+    """What a graph consists of.
 
-    Everything behind the last layer, such as the Resize of logits and the ArgMax, belongs to the tail and not here.
+    Attributes
+    ----------
+    layers
+        The nodes with weights that can compute in int8, in the order of the graph.
+    others
+        Why other nodes of the same operators cannot, by name.
+    between
+        Nodes without weights that compute in int8 when their neighbours do.
+    inside
+        Names of all nodes up to the last layers; what is not there is the tail, such as the Resize of logits and an
+        ArgMax.
     """
 
     layers: list[gs.Node]
     others: dict[str, str]
     between: list[gs.Node]
+    inside: frozenset[str]
 
     def nodes(self, layers: Collection[str]) -> list[str]:
         """Return the names of the nodes that compute in int8 when the layers of these names do.
@@ -80,7 +91,8 @@ def find_body(graph: gs.Graph) -> Body:
         and node.domain in DEFAULT_DOMAINS
         and (id(node) in leading or (node.op in ACTIVATIONS and any(id(tensor) in behind for tensor in node.inputs)))
     ]
-    return Body(layers, others, between)
+    inside = leading | {id(node) for node in (*layers, *between)}
+    return Body(layers, others, between, frozenset(node.name for node in graph.nodes if id(node) in inside))
 
 
 def _reason(node: gs.Node) -> str:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .body import FOLLOWERS, LAYERS
+from .body import FOLLOWERS, LAYERS, QUANTISED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import onnx
     import onnx_graphsurgeon as gs
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from .calibration import Ranges
 
 
-def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges) -> gs.Graph:
+def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body: Collection[str]) -> gs.Graph:
     """Return `model` with the `nodes` between QuantizeLinear and DequantizeLinear: uint8 activations, int8 weights.
 
     Weights are symmetric with a scale per output channel, biases int32; the clipping of a layer's output replaces a
     Relu or Clip behind it. What is cast from uint8 is read as it is, with scale 1 and zero point 0. Equal scales and
-    zero points are stored once. `model` itself stays as it is.
+    zero points are stored once. `body` names the nodes of `model` up to the last layers. `model` itself
+    stays as it is.
     """
     import onnx
     import onnx_graphsurgeon as gs
@@ -51,6 +52,9 @@ def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges) -> gs
     )
     quantizer.quantize_model()
     graph = gs.import_onnx(quantizer.model.model)
+    for node in list(graph.nodes):
+        if node.op == "DequantizeLinear":
+            _stop_behind(graph, node, body)
     shared: dict[tuple[str, tuple[int, ...], bytes], gs.Constant] = {}
     for node in graph.nodes:
         if node.op == "DequantizeLinear":
@@ -61,6 +65,29 @@ def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges) -> gs
                 node.inputs[index] = shared.setdefault(content, tensor)
     graph.cleanup().toposort()
     return graph
+
+
+def _stop_behind(graph: gs.Graph, dequantise: gs.Node, body: Collection[str]) -> None:
+    """Put a Clip to the range that uint8 spans, which changes nothing, between a DequantizeLinear and the tail.
+
+    onnxruntime moves a DequantizeLinear across Transpose, Reshape and the like, and aborts the process where the body
+    of an If reads what they make (seen with 1.32). A Clip it does not cross.
+    """
+    import onnx_graphsurgeon as gs
+
+    inner = dequantise.outputs[0]
+    readers = [node for node in inner.outputs if node.name not in body and node.op not in QUANTISED]
+    if not readers:
+        return
+    scale, zero = (np.float32(tensor.values) for tensor in dequantise.inputs[1:])
+    limits = [
+        gs.Constant(f"{inner.name}_{name}", np.array((value - zero) * scale, dtype=np.float32))
+        for name, value in (("lowest", 0), ("highest", 255))
+    ]
+    clipped = gs.Variable(f"{inner.name}_clipped", dtype=np.float32, shape=inner.shape)
+    graph.nodes.append(gs.Node("Clip", f"{inner.name}_clip", inputs=[inner, *limits], outputs=[clipped]))
+    for reader in readers:
+        reader.inputs = [clipped if tensor is inner else tensor for tensor in reader.inputs]
 
 
 def byte_ranges(graph: gs.Graph) -> Ranges:
