@@ -50,7 +50,7 @@ def command(
             check_place(place)
     runs = [gather(read_run(folder), max_drop) for folder in (first, second) if folder is not None]
     if plot is not None:
-        from fastscnn_opt.scoring.report.plot import plot_file
+        from fastscnn_opt.scoring.report.tradeoff import plot_file
 
         write_atomically(plot, plot_file(runs[-1], plot.suffix.lower()))
         note(f"wrote {plot}")

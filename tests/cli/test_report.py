@@ -60,7 +60,7 @@ def test_the_plot_alone(folder, tmp_path):
 
 def test_two_runs(folder, tmp_path):
     assert run(["report", str(folder), str(folder), "-o", str(tmp_path / "two.html")]) == 0
-    assert "0 rows got better, 0 got worse, of 2." in (tmp_path / "two.html").read_text(encoding="utf-8")
+    assert "Of 2 rows, none got better and none got worse." in (tmp_path / "two.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def _find(content: Content, row: dict[str, Any]) -> Entry | None:
 
 def _note(first: Content, second: Content, rows: list[dict[str, Any]]) -> str:
     better, worse = (sum(row["tone"] == tone for row in rows) for tone in ("good", "bad"))
-    words = [f"{better} rows got better, {worse} got worse, of {len(rows)}."]
+    words = [f"Of {len(rows)} rows, {better or 'none'} got better and {worse or 'none'} got worse."]
     if first.run.about["data"]["key"] != second.run.about["data"]["key"]:
         words.append("The runs are on different images, so a change of accuracy may come from these.")
     if first.run.about.get("machine") != second.run.about.get("machine"):

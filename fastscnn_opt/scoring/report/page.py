@@ -12,6 +12,7 @@ from fastscnn_opt.scoring.report.answers import answers, recommended
 from fastscnn_opt.scoring.report.comparison import compare
 from fastscnn_opt.scoring.report.content import printable
 from fastscnn_opt.scoring.report.gallery import Gallery, make_gallery
+from fastscnn_opt.scoring.report.tradeoff import has_room_for_names, tradeoff
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.report.content import Content
@@ -79,12 +80,12 @@ def _subtitle(content: Content) -> str:
 def _charts(content: Content) -> dict[str, dict[str, charts.Spec]]:
     """Return each plot for a wide and for a narrow page; those without data are left out."""
     wide = {
-        "tradeoff": charts.tradeoff(content, _WIDE, 420, numbers=not charts.has_room_for_names(content)),
+        "tradeoff": tradeoff(content, _WIDE, 420, numbers=not has_room_for_names(content)),
         "latencies": charts.latencies(content, _WIDE - 200),
         "stages": charts.stages(content, _WIDE - 200),
     }
     narrow = {
-        "tradeoff": charts.tradeoff(content, _NARROW, 300, numbers=True),
+        "tradeoff": tradeoff(content, _NARROW, 300, numbers=True),
         "latencies": charts.latencies(content, _NARROW - 90),
         "stages": charts.stages(content, _NARROW - 90),
     }

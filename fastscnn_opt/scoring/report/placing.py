@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_MARGIN = 0.06
-"""Share of the range of values that is left free at each side of a plot."""
+_MARGIN, _ABOVE = 0.06, 0.16
+"""Shares of the range of values that are left free at each side of a plot, and above: the best points lie there."""
 
 _WIDEST = 26
 """Characters of a label; a longer one is cut, and the table has it in full."""
@@ -40,8 +40,8 @@ class Frame:
     ) -> Frame:
         """Return the frame of points with ``low``, ``high`` and ``miou``, and of a level `also` that must be seen."""
         levels = [point["miou"] for point in points] + ([] if also is None else [also])
-        x = _range([value for point in points for value in (point["low"], point["high"])])
-        return cls(x, _range(levels), width, height)
+        x = _range([value for point in points for value in (point["low"], point["high"])], _MARGIN)
+        return cls(x, _range(levels, _ABOVE), width, height)
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
         """Return where a point lies, from the left and from the top."""
@@ -56,12 +56,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class Label:
-    """A text at values of x and y; `align` says which end of it is there."""
+    """A text at values of x and y; `align` says which end of it is there.
+
+    `of_x` and `of_y` are those of its point, to which a line should lead if the label `is_away` from it.
+    """
 
     x: float
     y: float
     text: str
     align: str
+    of_x: float
+    of_y: float
+    is_away: bool
 
     def to_json(self) -> dict[str, Any]:
         """Return the label as a row of data."""
@@ -87,13 +93,15 @@ def place(
         (left, bottom), (right, top) = frame.pixel(min(x1, x2), min(y1, y2)), frame.pixel(max(x1, x2), max(y1, y2))
         taken.append((left - 1, top - 1, right + 1, bottom + 1))
     labels = []
-    for (x, y), full in zip(pixels, texts, strict=True):
+    for point, (x, y), full in zip(points, pixels, texts, strict=True):
         text = full if len(full) <= _WIDEST else f"{full[: _WIDEST - 1]}…"
         width, height = len(text) * font_size * _CHARACTER, font_size * 1.2
         for box, anchor, align in _places(x, y, width, height):
             if _is_inside(box, frame) and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                labels.append(Label(*frame.value(anchor, (box[1] + box[3]) / 2), text, align))
+                middle = (box[1] + box[3]) / 2
+                is_away = abs(middle - y) > 1.5 * height
+                labels.append(Label(*frame.value(anchor, middle), text, align, *point, is_away))
                 break
     return labels
 
@@ -120,7 +128,7 @@ def _is_inside(box: Box, frame: Frame) -> bool:
     return box[0] >= 0 and box[1] >= 0 and box[2] <= frame.width and box[3] <= frame.height
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def _range(values: Sequence[float], above: float) -> tuple[float, float]:
     low, high = min(values), max(values)
-    margin = _MARGIN * (high - low) or max(abs(high), 1.0) * _MARGIN
-    return low - margin, high + margin
+    span = (high - low) or max(abs(high), 1.0)
+    return low - _MARGIN * span, high + above * span

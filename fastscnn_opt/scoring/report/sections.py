@@ -62,7 +62,8 @@ def _cells(entry: Entry) -> list[tuple[str, str]]:
 
 def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, str]:
     """Return a figure as text and as the value it is sorted by; both are empty if it is not known."""
-    return ("", "") if value is None else (f"{value * scale:.{digits}f}", repr(float(value)))
+    # A zero added to a negative zero is a positive one: what rounds to nothing has no sign.
+    return ("", "") if value is None else (f"{round(value * scale, digits) + 0.0:.{digits}f}", repr(float(value)))
 
 
 def _marks(content: Content, entry: Entry, chosen: Sequence[Entry]) -> list[Section]:
@@ -83,7 +84,7 @@ def gate_text(content: Content) -> str:
     if content.limit is None:
         return f"Drops are in points of mIoU {against}; no accuracy gate is set (max_drop)."
     beyond = sum(entry.row["gate"] == "failed" for entry in content.entries)
-    return f"Accuracy gate: at most {content.limit:g} points of mIoU {against}; {beyond} rows are beyond it."
+    return f"Accuracy gate: at most {content.limit:g} points of mIoU {against}; beyond it: {beyond or 'no row'}."
 
 
 def decode_text(content: Content) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastscnn_opt.scoring.report import charts
-from fastscnn_opt.scoring.report.plot import plot_file
+from fastscnn_opt.scoring.report.tradeoff import has_room_for_names, plot_file, tradeoff
 
 
 def values(spec) -> list[list[dict]]:
@@ -18,7 +18,7 @@ def values(spec) -> list[list[dict]]:
 
 
 def test_every_complete_row_is_a_point(typical):
-    found = max((rows for rows in values(charts.tradeoff(typical.content(), 800, 400)) if "ratio" in rows[0]), key=len)
+    found = max((rows for rows in values(tradeoff(typical.content(), 800, 400)) if "ratio" in rows[0]), key=len)
     assert [(point["number"], point["fps"], point["miou"], point["front"], point["gate"]) for point in found] == [
         (1, 10, 60, False, "passed"),
         (2, 15, 60, True, "passed"),
@@ -28,7 +28,7 @@ def test_every_complete_row_is_a_point(typical):
 
 
 def test_labels_are_names_or_numbers(typical):
-    wide, narrow = (charts.tradeoff(typical.content(), 800, 400, numbers=numbers) for numbers in (False, True))
+    wide, narrow = (tradeoff(typical.content(), 800, 400, numbers=numbers) for numbers in (False, True))
     for spec, expected in ((wide, {"base", "tidy", "coarse"}), (narrow, {"1", "2", "3"})):
         labels = [row["text"] for rows in values(spec) for row in rows if "align" in row]
         assert set(labels) == expected
@@ -38,21 +38,19 @@ def test_many_points_are_numbered(build):
     builder = build()
     for index in range(13):
         builder.row(f"row {index}", 0.6, 10 + index)
-        assert charts.has_room_for_names(builder.content()) == (index < 12)
+        assert has_room_for_names(builder.content()) == (index < 12)
 
 
 def test_the_gate_is_drawn_where_it_is(typical):
-    gates = [
-        rows for rows in values(charts.tradeoff(typical.content(), 800, 400)) if "gate:" in rows[0].get("text", "")
-    ]
+    gates = [rows for rows in values(tradeoff(typical.content(), 800, 400)) if "gate:" in rows[0].get("text", "")]
     assert [row["miou"] for rows in gates for row in rows] == pytest.approx([59, 59])
 
 
 def test_targets_and_batch_sizes_get_a_legend_where_they_differ(build, typical):
-    one = json.dumps(charts.tradeoff(typical.content(), 800, 400))
+    one = json.dumps(tradeoff(typical.content(), 800, 400))
     assert '"legend": {"orient"' not in one
     builder = build("two").row("base", 0.6, 10).row("base", 0.6, 12, batch=2).row("base", 0.6, 5, target="chip")
-    spec = charts.tradeoff(builder.content(), 800, 400)
+    spec = tradeoff(builder.content(), 800, 400)
     (layer,) = [layer for layer in spec["layer"] if layer["mark"]["type"] == "point"]
     assert layer["encoding"]["color"]["scale"]["domain"] == ["onnxruntime", "chip"]
     assert layer["encoding"]["shape"]["scale"]["domain"] == ["1", "2"]
@@ -79,12 +77,12 @@ def test_a_row_has_four_stages_and_the_timed_inference(typical):
 
 def test_without_figures_there_is_no_plot(build):
     content = build().row("base", status="failed", reason="no").content()
-    assert charts.tradeoff(content, 800, 400) is None
+    assert tradeoff(content, 800, 400) is None
     assert charts.latencies(content, 800) is None
     assert charts.stages(content, 800) is None
 
 
-@pytest.mark.parametrize("draw", [partial(charts.tradeoff, height=400), charts.latencies, charts.stages])
+@pytest.mark.parametrize("draw", [partial(tradeoff, height=400), charts.latencies, charts.stages])
 def test_names_are_data_and_never_part_of_an_expression(build, draw):
     name = "x' + alert(1) + '"
     spec = draw(build(baseline=name).row(name, 0.6, 10).row("base", 0.6, 20).content(), width=800)

@@ -25,6 +25,14 @@ def test_a_label_does_not_cross_a_line():
     assert label.y != 50
 
 
+def test_a_label_that_had_to_go_away_from_its_point_knows_it():
+    wall = [(0, y, 100, y) for y in range(47, 54)]
+    (near,) = place(FRAME, [(50, 50)], ["name"], 12)
+    (away,) = place(FRAME, [(50, 50)], ["name"], 12, lines=wall)
+    assert (near.is_away, away.is_away) == (False, True)
+    assert (away.of_x, away.of_y) == (50, 50)
+
+
 def test_a_label_without_room_is_left_out():
     assert place(Frame((0, 1), (0, 1), 20, 10), [(0.5, 0.5)], ["name"], 12) == []
 
