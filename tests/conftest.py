@@ -14,6 +14,9 @@ import pytest
 import typer
 
 REPOSITORY = Path(__file__).parent.parent
+collect_ignore = ["plugin_example"]
+"""Tests of another package, which run once it is installed."""
+
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 

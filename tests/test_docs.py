@@ -1,12 +1,14 @@
 """What the guides show works: their commands, patches and variants files are valid."""
 
+import importlib.util
+import json
 import re
 
 import pytest
 
 from fastscnn_opt.model import save_model
 from fastscnn_opt.scoring.reference import read_reference
-from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.scoring.variants import DataTable, ModelTable, ScoreTable, VariantTable, read_variants
 from fastscnn_opt.targets.ascend.lint.rules import RULES
 from fastscnn_opt.tbe.patchfile import parse
 
@@ -56,10 +58,49 @@ def test_the_guide_names_rules_that_exist(guide):
     assert set(re.findall(r"\bA\d{3}\b", guide.text)) <= {rule.code for rule in RULES}
 
 
-@pytest.mark.parametrize("path", ["docs/ascend.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("path", ["README.md", "docs/ascend.md", "benchmarks/README.md"])
 def test_links_to_files_lead_somewhere(path, page):
     folder = (page.ROOT / path).parent
     assert [link for link in re.findall(r"\]\(([^)#:]+)\)", page(path).text) if not (folder / link).exists()] == []
+
+
+@pytest.fixture
+def generate(page):
+    """The module that adds pages to the documentation when it is built."""
+    pytest.importorskip("mkdocs")
+    spec = importlib.util.spec_from_file_location("generate", page.ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_a_pass_has_its_manual_its_promise_and_its_options(generate):
+    text = generate.pass_page("resize-nearest")
+    assert "Turn bilinear Resize into nearest neighbour." in text
+    assert "Contract: **lossy**: another function" in text
+    assert r"| `rounding` | half-up\|half-down\|floor\|ceil | `half-up` |" in text
+
+
+def test_every_pass_has_a_page_and_is_in_the_list(generate):
+    listed = generate.pass_list()
+    assert [name for name in generate.pass_names() if f"| [{name}]({name}.md) |" not in listed] == []
+    assert {"adaptive-avgpool", "simplify"} <= set(generate.pass_names())
+
+
+def test_the_reference_of_the_variants_file_has_every_key(generate):
+    text = generate.variants_page()
+    tables = (ModelTable, DataTable, ScoreTable, VariantTable)
+    assert [key for table in tables for key in table.model_fields if f"\n| `{key}` | " not in text] == []
+    assert "| `name` | a text | required | Name of the variant, used once. |" in text
+
+
+def test_measured_figures_are_those_of_the_file(generate, monkeypatch, tmp_path):
+    row = {"variant": "fp16", "mIoU_drop": 0.25, "ratio": 1.5, "ratio_low": 1.25, "ratio_high": 1.75}
+    (tmp_path / "figures.json").write_text(json.dumps({"about": "On a machine.", "rows": [row]}))
+    monkeypatch.setattr(generate, "FIGURES", tmp_path / "figures.json")
+    assert "On a machine. Against the same network" in generate.pass_page("fp16")
+    assert "| 0.25 | 1.50 [1.25, 1.75] |" in generate.pass_page("fp16")
+    assert "Measured" not in generate.pass_page("simplify")
 
 
 def test_the_published_table_is_the_reference(page):

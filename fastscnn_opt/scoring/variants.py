@@ -31,56 +31,77 @@ def _checked_memory(text: str) -> str:
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    """A table of the file; the texts below its keys become their descriptions in the schema and the documentation."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ModelTable(_Table):
     """``[model]``: an ONNX file, or a checkpoint that is exported first. Paths are relative to the variants file."""
 
     path: Name | None = None
+    """An ONNX file. Give this or `checkpoint`."""
     checkpoint: Name | None = None
+    """A FastSCNN checkpoint, which is exported first."""
     outputs: Literal["main", "all"] = "main"
+    """Of a checkpoint: the main output only, or those of the auxiliary heads, too."""
     height: Count = 1024
+    """Of a checkpoint: height of the input, a multiple of 32."""
     width: Count = 2048
+    """Of a checkpoint: width of the input, a multiple of 32."""
 
 
 class DataTable(_Table):
     """``[data]``: the root of a Cityscapes tree and a split, or a number of synthetic scenes."""
 
     root: Name | None = None
+    """Root of a Cityscapes tree, relative to the variants file. Give this or `synthetic`."""
     split: Name = "val"
+    """Split of the tree."""
     synthetic: Count | None = None
+    """Number of synthetic street scenes."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the first scene."""
     limit: Count | None = None
+    """Images to use, the first in the order of their names; all without it."""
 
 
 class ScoreTable(_Table):
-    """``[score]``: what every variant is compared with, and the targets and batch sizes of those that name none.
-
-    `max_drop` is in points of mIoU; `threads` are those of one operator, for targets that have them; `rounds` or
-    `seconds` (per model) say how long to time. `time_limit` is in seconds without a sign of life, `memory_limit` a
-    text such as ``4 GiB``: beyond these a child process is ended, and its row with it.
-    """
+    """``[score]``: what every variant is compared with, and the targets and batch sizes of those that name none."""
 
     baseline: Name | None = None
+    """The variant that the others are compared with; the first without it."""
     targets: Annotated[list[Name], Field(min_length=1)] = ["onnxruntime"]
+    """Targets of the variants that name none."""
     batch: Annotated[list[Count], Field(min_length=1)] = [1]
+    """Batch sizes of the variants that name none."""
     max_drop: Annotated[float, Field(ge=0)] | None = None
+    """Points of mIoU that a row may lose against the baseline; a row beyond it is marked and fails the command."""
     threads: Count | None = None
+    """Threads of one operator, for targets that have them; every usable core without it."""
     rounds: Annotated[int, Field(ge=5)] | None = None
+    """Rounds of timing. Give this, or `seconds`, or neither."""
     seconds: Annotated[float, Field(gt=0)] | None = None
+    """Seconds of timing per variant; 15 where neither is given, at most 200 rounds."""
     time_limit: Annotated[float, Field(ge=1)] | None = None
+    """Seconds without a sign of life after which a child process is ended, and its row with it; 600 without it."""
     memory_limit: Annotated[str, AfterValidator(_checked_memory)] | None = None
+    """Physical memory that a child process may hold, such as `4 GiB`; beyond it, it is ended; no limit without it."""
 
 
 class VariantTable(_Table):
     """``[[variant]]``: a name and the pipeline that makes it."""
 
     name: Name
+    """Name of the variant, used once."""
     passes: str = ""
+    """The pipeline as text, or `@FILE`; the empty pipeline leaves the model as it is."""
     patches: list[Name] = []
+    """White-list patches to apply while this variant is compiled: names, or paths of `.toml` files."""
     targets: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Targets of this variant; those of `[score]` without it."""
     batch: Annotated[list[Count], Field(min_length=1)] | None = None
+    """Batch sizes of this variant; those of `[score]` without it."""
 
 
 class VariantsFile(_Table):

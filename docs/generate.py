@@ -1,0 +1,169 @@
+"""What mkdocs adds to the pages of this folder: one page per pass, the variants file, and files of the repository."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File
+
+from fastscnn_opt.cli.explain import PROMISES
+from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
+from fastscnn_opt.scoring.variants import VariantsFile
+
+DOCS = Path(__file__).parent
+FIGURES = DOCS / "figures.json"
+"""What `fastscnn-opt compare RUN --format json` printed of a run of benchmarks/passes.toml, and where it ran."""
+
+_TABLES = {"model": "[model]", "data": "[data]", "score": "[score]", "variant": "[[variant]]"}
+
+_PASSES = """\
+# Passes
+
+A pass is one named rewrite. Several make a pipeline: `drop-outputs,resize-nearest{only=head}`.
+`fastscnn-opt explain PASS MODEL` says what a pass would do to a model, and why it leaves the rest. Passes of your own:
+[Writing a pass](../writing-a-pass.md). A pass with other options may promise less; its page says when.
+
+| pass | contract | |
+| --- | --- | --- |
+"""
+
+
+def on_config(config: Any) -> Any:
+    """Put the page of every pass into the navigation."""
+    pages = ["passes/index.md", *(f"passes/{name}.md" for name in pass_names())]
+    config["nav"] = [{"Passes": pages} if "Passes" in entry else entry for entry in config["nav"]]
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the generated pages."""
+    pages = {f"passes/{name}.md": pass_page(name) for name in pass_names()}
+    for path, content in {**pages, "passes/index.md": pass_list(), "variants-file.md": variants_page()}.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put in the files that a page includes, and leave of every fence the language alone."""
+
+    def include(match: re.Match[str]) -> str:
+        text = (DOCS / match.group(1)).read_text("utf-8")
+        return text.partition("\n")[2]  # the page has a heading of its own
+
+    markdown = re.sub(r"^<!-- include: (\S+) -->$", include, markdown, flags=re.MULTILINE)
+    return re.sub(r"^```(\w+) \w+$", r"```\1", markdown, flags=re.MULTILINE)
+
+
+def pass_names() -> list[str]:
+    """Return the passes of this package; plug-ins that happen to be installed have pages of their own elsewhere."""
+    return [name for name, point in entry_points().items() if point.value.startswith("fastscnn_opt.")]
+
+
+def pass_list() -> str:
+    """Return the page that lists the passes."""
+    rows = []
+    for name in pass_names():
+        summary = (inspect.getdoc(pass_class(name)) or "").splitlines()[0]
+        rows.append(f"| [{name}]({name}.md) | {pass_class(name).contract} | {_cell(summary)} |")
+    promises = [promise.partition(": ") for promise in PROMISES.values()]
+    return "\n".join([*_PASSES.splitlines(), *rows, "", *(f"- **{name}**: {text}" for name, _, text in promises), ""])
+
+
+def pass_page(name: str) -> str:
+    """Return the page of a pass: its manual, its promise, its options, and what it cost and gained where measured."""
+    cls = pass_class(name)
+    lines = [
+        f"# {name}",
+        "",
+        inspect.getdoc(cls) or "",
+        "",
+        f"Contract: **{cls.contract}**{PROMISES[cls.contract][len(cls.contract) :]}.",
+    ]
+    options = options_of(cls)
+    if options:
+        lines += ["", "## Options", "", "| option | takes | default |", "| --- | --- | --- |"]
+        for option in options:
+            default = "required" if option.default is None else f"`{option.default}`" if option.default else ""
+            lines.append(f"| `{option.name}` | {_cell(option.type)} | {_cell(default)} |")
+    return "\n".join([*lines, *_figures(name)])
+
+
+def _figures(name: str) -> list[str]:
+    """Return what a pass cost and gained on the bundled network, if that was measured."""
+    measured = json.loads(FIGURES.read_text("utf-8")) if FIGURES.is_file() else {"rows": []}
+    row = next((row for row in measured["rows"] if row["variant"] == name and row["ratio"] is not None), None)
+    if row is None:
+        return []
+    return [
+        "",
+        "## Measured",
+        "",
+        f"{measured['about']} Against the same network without the pass:",
+        "",
+        "| mIoU, points lost | speed, times that of the baseline [95 %] |",
+        "| ---: | ---: |",
+        f"| {row['mIoU_drop']:.2f} | {row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}] |",
+        "",
+        "On another target or machine the speed may be another: measure it there with `bench` or `score`.",
+    ]
+
+
+def variants_page() -> str:
+    """Return the reference of the variants file, from its schema."""
+    schema = VariantsFile.model_json_schema()
+    lines = [
+        "# Variants file",
+        "",
+        "A TOML file that says which variants of which model are scored, on which data and targets. Unknown keys are",
+        "errors, and so is every mistake that can be found before anything runs. An example is in",
+        "[Getting started](index.md#many-variants-at-once).",
+    ]
+    for key, heading in _TABLES.items():
+        table = schema["$defs"][_reference(schema["properties"][key])]
+        lines += ["", f"## {heading}", "", _sentence(table["description"]), ""]
+        lines += ["| key | takes | default | |", "| --- | --- | --- | --- |"]
+        for name, field in table["properties"].items():
+            default = "required" if name in table.get("required", []) else _default(field.get("default"))
+            lines.append(f"| `{name}` | {_cell(_takes(field))} | {_cell(default)} | {_cell(field['description'])} |")
+    target = _sentence(schema["properties"]["target"]["description"])
+    return "\n".join([*lines, "", "## [target.NAME]", "", f"{target} `doctor` lists the targets."])
+
+
+def _sentence(description: str) -> str:
+    """Return what a description says behind the name of its table, as a sentence."""
+    text = description.split(": ", 1)[1]
+    return text[0].upper() + text[1:]
+
+
+def _reference(field: dict[str, Any]) -> str:
+    return str((field.get("items") or field)["$ref"]).rpartition("/")[2]
+
+
+def _takes(field: dict[str, Any]) -> str:
+    """Say what a key takes, from its JSON schema."""
+    field = next((choice for choice in field.get("anyOf", []) if choice.get("type") != "null"), field)
+    if "enum" in field:
+        return " or ".join(f'`"{value}"`' for value in field["enum"])
+    if field["type"] == "array":
+        return f"a list, each {_takes(field['items'])}"
+    least = next(
+        (
+            f", {word} {field[key]:g}"
+            for key, word in (("minimum", "at least"), ("exclusiveMinimum", "above"))
+            if key in field
+        ),
+        "",
+    )
+    return {"string": "a text", "integer": "a whole number", "number": "a number"}[field["type"]] + least
+
+
+def _default(value: Any) -> str:
+    return "" if value in (None, "", []) else f"`{json.dumps(value)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
