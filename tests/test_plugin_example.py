@@ -59,8 +59,7 @@ def test_every_verb_knows_the_pass_once_it_is_installed(tool, tmp_path):
 def test_its_own_test_passes(installed):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / FILES[2])]
     result = subprocess.run(command, env=installed, cwd=EXAMPLE, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout
-    assert "1 passed" in result.stdout
+    assert result.returncode == 0, result.stdout  # 5 would say that nothing ran
 
 
 def test_the_page_shows_the_files_as_they_are(page):
