@@ -75,6 +75,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return `text` without characters that control a terminal, but with its lines and tabs."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
 _CURES = {
     errno.ENOSPC: "free some space there, or choose another disk",
     errno.EDQUOT: "free some space there, or choose another disk",

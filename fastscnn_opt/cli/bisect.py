@@ -11,7 +11,7 @@ import typer
 
 from fastscnn_opt.cli.completion import pass_names
 from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
-from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table
+from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.target_options import (
     MemoryLimitOption,
     SettingsOption,
@@ -154,7 +154,7 @@ def _measure(
 def _print(found: Bisection) -> None:
     from fastscnn_opt.scoring.bisecting.telling import advice, sentence
 
-    typer.echo(sentence(found))
+    say(sentence(found))
     figure = Column(found.measure.heading, figures=True)
     rows = [
         [str(number), text, _figure(found.losses.get(number)), _verdict(found, number)]
@@ -173,9 +173,9 @@ def _print(found: Bisection) -> None:
             TableFormat.TABLE,
         )
     if found.avoiding is not None:
-        typer.echo(advice(found))
+        say(advice(found))
         if not found.avoiding.why_not:
-            typer.echo(f"  {found.avoiding.passes or '(no pass)'}")
+            say(f"  {found.avoiding.passes or '(no pass)'}")
 
 
 def _figure(loss: Loss | None) -> str:

@@ -19,6 +19,7 @@ from fastscnn_opt.cli.printing import (
     note,
     print_json,
     print_table,
+    say,
 )
 from fastscnn_opt.cli.target_options import memory_size
 
@@ -121,7 +122,7 @@ def prune(
         print_json({"removed": removed, "bytes": total, "dry_run": dry_run})
         return
     for row in removed:
-        typer.echo(row.get("file") or f"{row['kind']}/{row['key']}")
+        say(row.get("file") or f"{row['kind']}/{row['key']}")
     note(f"{'would remove' if dry_run else 'removed'} {len(removed)} files, {total / 1e6:.1f} MB")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
-from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, print_json, print_table, progress
+from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, print_json, print_table, progress, say
 from fastscnn_opt.cli.target_options import (
     MemoryLimitOption,
     SettingsOption,
@@ -134,7 +134,7 @@ def _score_dumps(
 def _print_figures(result: dict[str, Any], what: str) -> None:
     present = [value for value in result["iou"].values() if value is not None]
     rows = [[name, "absent" if value is None else _percent(value)] for name, value in result["iou"].items()]
-    typer.echo(what)
+    say(what)
     print_table([Column("class"), Column("IoU %", figures=True)], rows, TableFormat.TABLE)
     typer.echo(f"pixAcc    {_percent(result['pixAcc'])} % of {result['pixels']} pixels in {result['images']} images")
     typer.echo(f"mIoU      {_percent(result['mIoU'])} % over the {len(present)} classes that are present")

@@ -15,6 +15,7 @@ from fastscnn_opt.cli.printing import (
     note,
     print_json,
     print_table,
+    say,
 )
 from fastscnn_opt.errors import CheckFailedError, TargetError
 
@@ -98,9 +99,7 @@ def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
     else:
         for finding in findings:
             problem = finding.problem
-            typer.echo(
-                f"{finding.code} {finding.severity} {problem.node}: {problem.message}\n     cure: {problem.cure}"
-            )
+            say(f"{finding.code} {finding.severity} {problem.node}: {problem.message}\n     cure: {problem.cure}")
         typer.echo(f"errors: {errors}, warnings: {len(findings) - errors} on {_TARGET}")
         if result["pipeline"]:
             note(f"passes mend some of it: --passes {result['pipeline']!r}")

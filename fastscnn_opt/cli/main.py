@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastscnn_opt.cli import NOTES
-from fastscnn_opt.errors import UserError, describe_os_error
+from fastscnn_opt.errors import UserError, describe_os_error, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,12 +132,12 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {printable_lines(str(error))}", err=True)
         return error.exit_code
     except OSError as error:
         if debug:
             raise
-        typer.echo(f"error: {describe_os_error(error)}", err=True)
+        typer.echo(f"error: {printable_lines(describe_os_error(error))}", err=True)
         return 1
     except Exception as error:  # the last resort: a bug of ours is reported, and --debug shows its traceback
         if debug:

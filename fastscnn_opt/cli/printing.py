@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import logging
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastscnn_opt.cli import NOTES
-from fastscnn_opt.errors import printable
+from fastscnn_opt.errors import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +68,12 @@ def is_quiet() -> bool:
 def note(text: str) -> None:
     """Print a line for the person at the terminal on stderr, unless the user wants none."""
     if not is_quiet():
-        print(text, file=sys.stderr)  # noqa: T201  # echo would write past a bar, which print puts the line above
+        print(printable_lines(text), file=sys.stderr)  # noqa: T201  # echo would write past a bar, which print puts the line above
+
+
+def say(text: str, *, nl: bool = True) -> None:
+    """Print text for people on stdout; names in it cannot control the terminal."""
+    typer.echo(printable_lines(text), nl=nl)
 
 
 def print_json(result: object) -> None:
@@ -92,8 +98,14 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
 
 def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
     del title
-    lines = [[column.heading for column in columns], ["---:" if column.figures else "---" for column in columns], *rows]
-    return "\n".join("| " + " | ".join(printable(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    head = [[column.heading for column in columns], ["---:" if column.figures else "---" for column in columns]]
+    body = [[_literal(cell, column) for cell, column in zip(row, columns, strict=True)] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [*head, *body])
+
+
+def _literal(cell: str, column: Column) -> str:
+    """Keep Markdown from reading a name as a tag, a link, code or the end of a cell; figures may stand in brackets."""
+    return re.sub(r"([|])" if column.figures else r"([\\`*<>\[\]|])", r"\\\1", printable(cell))
 
 
 def _csv(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
@@ -107,13 +119,15 @@ def _csv(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -
 
 def _not_a_formula(cell: str, column: Column) -> str:
     """Keep a spreadsheet from running a name as a formula; figures may start with a sign."""
-    return "'" + cell if not column.figures and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    is_formula = not column.figures and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return "'" * is_formula + printable_lines(cell)
 
 
 def _html(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
     from fastscnn_opt.notebook import html_table
 
-    return html_table([(column.heading, column.figures) for column in columns], rows, title)
+    safe = [[printable_lines(cell) for cell in row] for row in rows]
+    return html_table([(column.heading, column.figures) for column in columns], safe, printable(title))
 
 
 @contextmanager

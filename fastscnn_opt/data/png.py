@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGBA"}
+_MOST_PIXELS = 1 << 26
+"""Pixels beyond which a header is taken for damaged or hostile, before any memory is asked for: 32 times Cityscapes."""
+
 _UNKNOWN = 254
 """Stands for an id that no class has, between the mapping of a label map and its check."""
 
@@ -43,7 +46,7 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     DataError
-        The file cannot be read or is not a PNG.
+        The file cannot be read, is not a PNG, or claims to be larger than any camera's image.
     """
     try:
         with path.open("rb") as file:
@@ -53,6 +56,10 @@ def read_header(path: Path) -> Header:
     if len(start) < 26 or start[:8] != _SIGNATURE or start[12:16] != b"IHDR":
         raise DataError(f"{path}: not a PNG file, or only a part of one; copy it again")
     width, height, bits, colour = struct.unpack(">IIBB", start[16:])
+    if not 0 < height * width <= _MOST_PIXELS:
+        raise DataError(
+            f"{path}: by its header {width} x {height} (width x height), which is no image of a camera; copy it again"
+        )
     return Header(height, width, bits, _COLOURS.get(colour, "unknown"))
 
 

@@ -40,6 +40,10 @@ SCHEMA = 1
 _FOLDERS = ("models", "logs", "predictions")
 _OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", *_FOLDERS, "demo.toml", "demo.onnx"}
 
+_STEP = {"contract", "verified"}
+_FIGURES = {"pixAcc", "mIoU", "mIoU_all"}
+"""What the tables show of each step of a row, and of its accuracy."""
+
 _ANYTHING = TypeAdapter(dict[str, Any])
 
 
@@ -257,12 +261,23 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(reader.validate_json(line))
+            records.append(_whole(reader.validate_json(line)))
         except ValueError as error:
             raise RunError(
                 f"{file}: line {number} is no record of this release; remove the line, or score into another folder"
             ) from error
     return records
+
+
+def _whole(record: Record) -> Record:
+    """Return `record` if it has the figures that the tables show. Raises ValueError."""
+    if isinstance(record, RowRecord):
+        lacking = {key for step in record.steps for key in _STEP - set(step)}
+        if record.accuracy is not None:
+            lacking |= _FIGURES - set(record.accuracy)
+        if lacking:
+            raise ValueError(f"lacks {min(lacking)}")
+    return record
 
 
 def _mend(file: Path, tail: bytes, *, whole: bool) -> None:

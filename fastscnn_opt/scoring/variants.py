@@ -192,6 +192,8 @@ def parse_variants(text: str, where: str) -> VariantsFile:
     """Hold `text` against the schema; `where` names the file in errors. Raises RunError."""
     try:
         content = tomllib.loads(text)
+    except RecursionError as error:
+        raise RunError(f"{where}: its values are nested too deeply to be read") from error
     except tomllib.TOMLDecodeError as error:
         raise RunError(f"{where}: not a TOML file: {error}") from error
     try:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -98,8 +100,3 @@ def last_words(output: str) -> str:
     """Return the last lines of what a process printed, as the end of a sentence about it; empty if there are none."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return f"; its last words: {printable(' | '.join(lines[-_LAST_LINES:]))}" if lines else ""
-
-
-def printable(text: str) -> str:
-    """Keep colours and cursor movements of a tool out of an error message."""
-    return "".join(character for character in text if character.isprintable())

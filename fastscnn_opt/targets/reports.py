@@ -26,6 +26,9 @@ class ReportTool(StrEnum):
     TRTEXEC = "trtexec"
 
 
+_LARGEST_REPORT = 1 << 28
+"""Bytes of a report, at most; a log with every request of a long run has a few million."""
+
 _MARKS = {
     ReportTool.PERF_VISION: "[e2e]",
     ReportTool.PURE_INFERENCE: "ave_throughputRate",
@@ -72,6 +75,8 @@ def read_report(path: Path, *, batch: int | None = None, soc_version: str = "Asc
         The file cannot be read, is of none of these tools, or is damaged.
     """
     try:
+        if path.stat().st_size > _LARGEST_REPORT:
+            raise DataError(f"{path}: {path.stat().st_size} bytes, which is no report; check its name")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"

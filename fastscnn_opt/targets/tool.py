@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes import end_tree, end_with_parent, last_words, printable, signal_name
+from fastscnn_opt.errors import TargetError, printable
+from fastscnn_opt.targets.processes import end_tree, end_with_parent, last_words, signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -215,6 +215,8 @@ def parse(text: str, source: str) -> Patch:
     """
     try:
         return Patch.model_validate(tomllib.loads(text))
+    except RecursionError as error:
+        raise PatchError(f"{source}: its values are nested too deeply to be read") from error
     except tomllib.TOMLDecodeError as error:
         raise PatchError(f"{source}: not valid TOML: {error}") from error
     except ValidationError as error:

@@ -1,9 +1,14 @@
 """Tables on a terminal: what does not fit is folded or left to the terminal, and never cut."""
 
+import csv
+import io
 import re
 import sys
 
-from fastscnn_opt.cli.printing import Column, TableFormat, print_table
+import pytest
+
+from fastscnn_opt.cli.main import run
+from fastscnn_opt.cli.printing import Column, TableFormat, note, print_table, say
 
 COLUMNS = [Column("variant"), *(Column(f"figure {number}", figures=True) for number in range(9))]
 ROW = ["nearest on the head", *(f"{number}23.45" for number in range(9))]
@@ -25,3 +30,47 @@ def test_a_narrow_terminal_cuts_no_figure(capsys, monkeypatch):
 def test_long_text_is_folded_on_a_narrow_terminal(capsys, monkeypatch):
     lines = print_on_narrow_terminal([Column("name"), Column("cure")], ["a", "many words " * 10], capsys, monkeypatch)
     assert max(map(len, lines)) <= 40
+
+
+HOSTILE = "a\x1b]0;gotcha\x07\x1b[31m|`x`<script>\n[b](c)*\u202e"
+TEXT = [Column("name"), Column("ms", figures=True)]
+
+
+def printed(name, form, capsys) -> str:
+    print_table(TEXT, [[name, "1.00 [0.90, 1.10]"]], form)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", [form for form in TableFormat if form is not TableFormat.JSON])
+def test_no_name_controls_the_terminal(form, capsys):
+    out = printed(HOSTILE, form, capsys)
+    assert not {character for character in out if not character.isprintable()} - {"\n"}
+
+
+@pytest.mark.parametrize("print_text", [say, note])
+def test_lines_and_tabs_of_a_text_stay(print_text, capsys):
+    print_text("a\n\tb\x1b[31m\rc")
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == "a\n\tb\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}c\n"
+
+
+def test_an_error_that_quotes_a_name_does_not_control_the_terminal(capsys, tmp_path):
+    assert run(["eval", str(tmp_path / "\x1b[2Jnet.onnx"), "--synthetic", "1"]) == 1
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_name_is_no_markup_in_markdown(capsys):
+    row = printed(HOSTILE, TableFormat.MD, capsys).splitlines()[2]
+    cell = row.removeprefix("| ").partition(" | 1.00 [0.90, 1.10] |")[0]
+    assert "\\|\\`x\\`\\<script\\>" in cell
+    assert "\\[b\\](c)\\*" in cell
+
+
+def test_a_name_is_no_tag_in_html(capsys):
+    assert "<script>" not in printed(HOSTILE, TableFormat.HTML, capsys)
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1"])
+def test_a_name_is_no_formula_in_a_spreadsheet(name, capsys):
+    [_, [cell, _]] = csv.reader(io.StringIO(printed(name, TableFormat.CSV, capsys)))
+    assert cell.startswith("'")

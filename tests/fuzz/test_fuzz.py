@@ -184,3 +184,60 @@ def test_a_compressed_bomb_among_kept_predictions_is_refused(tmp_path):
     assert (tmp_path / "p.zip").stat().st_size < 1 << 20
     with pytest.raises(RunError, match="larger than"):
         KeptPredictions(tmp_path / "p.zip").load(0)
+
+
+def test_values_nested_too_deeply_are_refused():
+    from fastscnn_opt.scoring.variants import parse_variants
+    from fastscnn_opt.tbe.patchfile import parse
+
+    text = "a = " + "[" * 3000 + "]" * 3000
+    with pytest.raises(PatchError, match="nested too deeply"):
+        parse(text, "p.toml")
+    with pytest.raises(RunError, match="nested too deeply"):
+        parse_variants(text, "v.toml")
+
+
+def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path):
+    import zlib
+
+    from fastscnn_opt.data.png import read_image
+
+    head = b"IHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
+    chunk = b"\x00\x00\x00\x0d" + head + zlib.crc32(head).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    with pytest.raises(DataError, match=r"by its header 60000 x 60000"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("size", [1 << 33])
+def test_an_endless_file_is_refused_before_it_is_read(tmp_path, size):
+    from fastscnn_opt.scoring.dumps.content import content_of
+    from fastscnn_opt.scoring.dumps.files import DumpChoice, find_dumps
+    from fastscnn_opt.targets.reports import read_report
+
+    with (tmp_path / "image_1.txt").open("wb") as file:
+        file.truncate(size)  # takes no space on the disk
+    with pytest.raises(DataError, match="which is no report"):
+        read_report(tmp_path / "image_1.txt")
+    with pytest.raises(DataError, match="which is no dump"):
+        content_of(find_dumps(DumpChoice(tmp_path), ["image"]), 24, None)
+
+
+@pytest.mark.parametrize("change", [{"steps": [{"contract": "exact"}]}, {"accuracy": {"mIoU": 0.5}}, {"unknown": 1}])
+def test_a_record_without_its_figures_is_refused(tmp_path, change):
+    import json
+    from dataclasses import asdict
+
+    from fastscnn_opt.scoring.records import Keys, RowRecord, Status
+    from fastscnn_opt.scoring.run_folder import open_run, read_run
+
+    about = {
+        "rows": [], "baseline": "v", "max_drop": None, "model": {"key": "m", "file": "n.onnx"},
+        "data": {"key": "d", "is": "1 scene"},
+    }  # fmt: skip
+    with open_run(tmp_path / "run", about) as run:
+        run.append_row(RowRecord("v", "", [], "onnxruntime", 1, "m", "d", Keys("r"), Status.OK))
+    record = asdict(read_run(tmp_path / "run").records[0]) | change
+    (tmp_path / "run" / "records.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(RunError, match="line 1 is no record"):
+        read_run(tmp_path / "run")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CLASSES = len(CLASSES)
+_LARGEST_TEXT = 1 << 32
+"""Bytes of a text dump, at most: more than a batch of four images of 1024 x 2048 needs with 25 characters a value."""
 
 
 class ElementType(StrEnum):
@@ -179,6 +181,8 @@ def _open_npy(path: Path) -> NDArray[np.generic]:
 
 def _read_text(path: Path) -> NDArray[np.float32]:
     """Read numbers separated by white space, up to the first thing that is none where numpy is older than 2.3."""
+    if path.stat().st_size > _LARGEST_TEXT:
+        raise DataError(f"{path}: {path.stat().st_size} bytes of text, which is no dump of images; check the file")
     try:
         return np.fromfile(path, dtype=np.float32, sep=" ")
     except ValueError as error:
