@@ -40,9 +40,10 @@ class AdaptiveAvgPool(Pass):
 
     1. Matched are ``AdaptiveAvgPool2d`` of any domain with the attribute ``output_size``, and the ATen node that
        PyTorch exports for it. The height and width of the input must be known.
-    2. Matched, too, is what today's PyTorch exporter writes where the bins do not divide the size: GatherND, Where, up
-       to hundreds of Gather and Add, and a Div. Such a part is replaced only after it was run in float64 on random
-       input and gave the adaptive averages; otherwise it is left alone and reported with the reason.
+    2. Matched, too, is what today's PyTorch exporter writes where the bins do not divide the size: a GatherND, then a
+       ReduceMean, or a Where, up to hundreds of Gather and Add, and a Div. Such a part is replaced only after it was
+       run in float64 on random input and gave the adaptive averages; otherwise it is left alone and reported with the
+       reason.
     3. ``lower=matmul`` (default) multiplies by two constant matrices, one along the height and one along the width. A
        row of them averages the window from floor(i n / k) to ceil((i + 1) n / k) of bin i of k over n elements, which
        is the definition of the pooling, so the result is exact for any size. Nodes of the same size share the

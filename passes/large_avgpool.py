@@ -57,7 +57,8 @@ class LargeAvgPool(Pass):
             if isinstance(axes, str) or why:
                 yield Skip(node, why)
                 continue
-            node.outputs[0].shape = [*node.inputs[0].shape[:2], *(axis.windows for axis in axes)]
+            result = node.outputs[0]
+            result.shape = [*(result.shape or node.inputs[0].shape)[:2], *(axis.windows for axis in axes)]
             what = products.replace(node, *(axis.averages() for axis in axes))
             yield Change(node, f"{node.op} of kernel {_times(axes, 'kernel')}: {what}")
 

@@ -2,7 +2,8 @@
 
 PyTorch's exporter takes an AdaptiveAvgPool2d whose bins do not divide the size apart: a GatherND collects every window,
 padded to the longest, a Where zeroes the padding, a ladder of Gather and Add sums a window element by element, and a
-Div divides by the number of elements. For bins of 12 x 23 elements that makes some 600 nodes.
+Div divides by the number of elements. For bins of 12 x 23 elements that makes some 600 nodes. Where all windows have
+the same length, a ReduceMean stands for all behind the GatherND.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
 _AFFINE = {
     *("Add", "CastLike", "Concat", "Div", "Gather", "Identity", "Mul", "ReduceSum", "Reshape", "Slice", "Squeeze"),
-    *("Sum", "Transpose", "Unsqueeze", "Where"),
+    *("ReduceMean", "Sum", "Transpose", "Unsqueeze", "Where"),
 }
 """Operators of a ladder. Each is affine in the pooled tensor when its other inputs are constants."""
+
+_LAST = ("Div", "Mul", "ReduceMean")
+"""What a ladder ends with: the division by the number of elements of each window."""
 
 _TOLERANCE = 2.0**-22
 """How far, relative to the largest input, a ladder evaluated in float64 may be from the pooling: a few times what
@@ -82,10 +86,10 @@ def _examine(transpose: gs.Node, gather: gs.Node, outputs: set[int], opset: int)
     indices = constant_value(gather.inputs[1])
     if indices is None:
         return "its indices are computed in the graph; fold them with simplify before it, or export with a fixed size"
-    if indices.ndim != 5 or indices.shape[-1] != 2:
+    if indices.ndim != 5 or indices.shape[-1] != 2 or not indices.size:
         return f"its indices of shape {list(indices.shape)} name no windows of rows and columns"
     size = (transpose.inputs[0].shape or [None, None])[-2:]
-    if not all(isinstance(length, int) for length in size):
+    if not all(isinstance(length, int) and length for length in size):
         return "the height and width of its input are not known; export the model with a fixed input size"
     bins = (indices.shape[0], indices.shape[2])
     for length, count, starts in zip(size, bins, (indices[:, 0, 0, 0, 0], indices[0, 0, :, 0, 1]), strict=True):
@@ -116,7 +120,7 @@ def _follow(gather: gs.Node, outputs: set[int]) -> list[gs.Node] | str:
         reads -= len(inner)
         visited.append(node)
         result = node.outputs[0]
-        if not reads and node.op in ("Div", "Mul") and len(inner) == 1 and len(result.shape or ()) == 4:
+        if not reads and node.op in _LAST and len(inner) == 1 and len(result.shape or ()) == 4:
             return visited
         if id(result) in outputs:
             return f"{result.name} is an output of the graph, before a division ends the averages"
@@ -139,8 +143,8 @@ def _objection(ladder: Ladder, opset: int) -> str:
     Both sides are affine functions of the input, and affine functions that agree at a point drawn from a continuous
     distribution are the same, but for a chance of zero. No magnitude is below 1, so one wrong coefficient shows whole.
     """
-    batch, channels, height, width = ladder.source.shape
-    shape = (batch if isinstance(batch, int) else 2, channels if isinstance(channels, int) else 3, height, width)
+    *planes, height, width = ladder.source.shape
+    shape = (*(count if isinstance(count, int) and count else 2 for count in planes), height, width)
     rng = np.random.default_rng(0)
     image = rng.uniform(1, 2, shape) * rng.choice([-1.0, 1.0], shape)
     rows, columns = adaptive_averages(height, ladder.bins[0]), adaptive_averages(width, ladder.bins[1])

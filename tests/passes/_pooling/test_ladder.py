@@ -53,6 +53,16 @@ def written_out(size: Pair, bins: Pair, *, batch: int | str = 2, dtype: type = n
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
+def averaged(size: Pair, bins: Pair, axes: list[int]) -> onnx.ModelProto:
+    """Write it the way PyTorch's exporter does where all windows have the same length; its axes are -3 and -1."""
+    model = written_out(size, bins)
+    del model.graph.node[3:]
+    model.graph.node.append(helper.make_node("ReduceMean", ["back", "axes"], ["y"], name="mean", keepdims=0))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(axes), "axes"))
+    model.graph.node[2].output[0] = "back"
+    return model
+
+
 def constant(model: onnx.ModelProto, name: str) -> np.ndarray:
     """Return a copy of an initializer."""
     return next(numpy_helper.to_array(init) for init in model.graph.initializer if init.name == name).copy()
@@ -100,7 +110,7 @@ def test_products_of_any_size_pool_like_pytorch(size, bins):
 
 
 @pytest.mark.parametrize(
-    ("size", "bins"), [((8, 12), (3, 3)), ((8, 12), (2, 5)), ((5, 5), (7, 7)), ((8, 12), (3, None))]
+    ("size", "bins"), [((8, 12), (3, 3)), ((10, 13), (3, 3)), ((8, 12), (2, 5)), ((5, 5), (7, 7)), ((8, 12), (3, None))]
 )
 def test_what_pytorch_exports_today_is_recognised(rewrite, run, image, torch_export, size, bins):
     model = torch_export(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(bins)), (2, 3, *size))
@@ -110,6 +120,16 @@ def test_what_pytorch_exports_today_is_recognised(rewrite, run, image, torch_exp
     x = image(2, 3, *size)
     expected = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(x).relu(), bins)
     np.testing.assert_allclose(run(result.model, x)[0], expected.numpy(), atol=1e-6)
+
+
+def test_windows_of_one_length_may_be_averaged_by_a_reducemean(rewrite):
+    assert operators(rewrite(averaged((10, 13), (3, 3), [-3, -1]), "adaptive-avgpool").model) == ["MatMul"]
+
+
+def test_a_reducemean_over_other_axes_is_found_by_the_proof():
+    assert (
+        reason(averaged((10, 13), (3, 3), [-4, -1])) == "it gives the shape [2, 3, 4, 3], adaptive pooling [2, 3, 3, 3]"
+    )
 
 
 def test_what_pytorch_exports_without_folding_is_recognised_after_simplify(rewrite, torch_export):
