@@ -12,9 +12,9 @@ import hashlib
 import math
 import os
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -22,12 +22,18 @@ from fastscnn_opt import outline
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.flaws import first_flaw
 from fastscnn_opt.outline import Outline, has_subgraphs
+from fastscnn_opt.weights import attach, bytes_of, has_weights_outside, is_outside, stored_bytes, write_outside
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import onnx
     from numpy.typing import NDArray
 
 ADAPTIVE_POOL = outline.ADAPTIVE_POOL
+
+MOST_INLINE_BYTES = 2**31 - 2**24
+"""Weights that one file can hold beside the rest of a model: a protobuf message ends at 2 GB."""
 
 OLDEST_OPSET = 9
 """Resize and its predecessors settle only from opset 9 on; older files are rare and need a new export."""
@@ -37,13 +43,13 @@ _MOST_ELEMENTS = 1 << 29
 
 
 def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """Read and check an ONNX file, its external data included.
+    """Read and check an ONNX file; large weights with external data stay in their files until something reads them.
 
     Raises
     ------
     ModelError
         The file is missing, truncated, not ONNX, invalid, cyclic or unsorted, of an unsupported opset, or lacks its
-        external data.
+        external data, or has it outside its folder.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -58,13 +64,7 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ModelError(f"{file}: not an ONNX model, or a truncated one; export or copy it again") from error
     if not model.graph.node and not model.graph.output:
         raise ModelError(f"{file}: holds no graph, so it is not an ONNX model or is an empty one; export it again")
-    try:
-        onnx.load_external_data_for_model(model, str(file.parent))
-    except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"{file}: its external data cannot be read ({reason}); keep the data files beside the model"
-        ) from error
+    attach(model, file)
     if flaw := first_flaw(model):
         raise ModelError(f"{file}: {flaw}; export or copy it again")
     check_model(model, str(file))
@@ -132,19 +132,28 @@ def enter_types(model: onnx.ModelProto, inferred: onnx.GraphProto) -> None:
 def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     """Check `model` and write it to `path` in one move: an interruption leaves the old file, or none, never a part.
 
+    A model that has its weights in files, or that is too large for one file, gets them in ``PATH.data`` beside it; they
+    go there from file to file.
+
     Raises
     ------
     ModelError
-        The model is invalid, or larger than the 2 GB that one file can hold.
+        The model is invalid, or holds more than 2 GB beside its weights.
     OSError
         The folder is missing or read-only, or the disk is full.
     """
-    check_model(model, str(path))
-    try:
-        content = serialize(model)
-    except ValueError as error:
-        raise ModelError(f"{path}: the model is larger than 2 GB, which one ONNX file cannot hold") from error
-    write_atomically(Path(path), content)
+    file = Path(path)
+    check_model(model, str(file))
+    if not has_weights_outside(model) and sum(map(stored_bytes, model.graph.initializer)) < MOST_INLINE_BYTES:
+        write_atomically(file, serialize(model))
+        return
+    file = file.resolve() if file.is_symlink() else file
+    data = file.with_name(f"{file.name}.data")
+    with replacing(file) as model_file, replacing(data) as data_file:
+        try:
+            model_file.write(serialize(write_outside(model, data_file, data.name)))
+        except ValueError as error:
+            raise ModelError(f"{file}: the model holds more than 2 GB beside its weights; export it again") from error
 
 
 def check_place(path: Path) -> None:
@@ -169,16 +178,26 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises OSError, which names `path` and never the temporary file, when the system refuses.
     """
     path = path.resolve() if path.is_symlink() else path
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
+    if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(content)
         return
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` that takes its place when the block ends, and goes when it fails.
+
+    Raises OSError, which names `path` and never the temporary file, when the system refuses.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)
@@ -195,8 +214,21 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
-    """Return the SHA-256 of the model's bytes as hexadecimal text."""
-    return hashlib.sha256(serialize(model)).hexdigest()
+    """Return the SHA-256 of the model's bytes, and of its weights in files, as hexadecimal text."""
+    if not has_weights_outside(model):
+        return hashlib.sha256(serialize(model)).hexdigest()
+    import onnx
+
+    placeless = onnx.ModelProto()
+    placeless.CopyFrom(model)
+    digest = hashlib.sha256()
+    for tensor in placeless.graph.initializer:
+        if is_outside(tensor):
+            for piece in bytes_of(tensor):
+                digest.update(piece)
+            del tensor.external_data[:]
+    digest.update(serialize(placeless))
+    return digest.hexdigest()
 
 
 def opset_of(model: onnx.ModelProto) -> int:

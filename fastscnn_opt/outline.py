@@ -8,7 +8,7 @@ exception.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx
+
+Message = TypeVar("Message", "onnx.ModelProto", "onnx.GraphProto", "onnx.TensorProto")
 
 ADAPTIVE_POOL = "AdaptiveAvgPool2d"
 """Operator that exporters with a custom symbolic emit and that atc takes, though ONNX does not define it."""
@@ -43,7 +45,7 @@ class Outline:
 
     def __init__(self, model: onnx.ModelProto, where: str) -> None:
         self._where = where
-        outline = copy_frame(model)
+        outline = copy_without(model, "graph")
         outline.graph.CopyFrom(_without_weights(model.graph))
         self._inner = _spell_out_pooling(outline)
         _keep_unknown_shapes(model, outline.graph)
@@ -78,7 +80,8 @@ class Outline:
 
 def is_large(tensor: onnx.TensorProto) -> bool:
     """Tell whether `tensor` is a weight by its size: raw or external data of more than `LARGE_ELEMENTS` elements."""
-    return math.prod(tensor.dims) > LARGE_ELEMENTS and (tensor.HasField("raw_data") or bool(tensor.external_data))
+    stored_whole = tensor.HasField("raw_data") or bool(tensor.external_data)
+    return stored_whole and math.prod(tensor.dims) > LARGE_ELEMENTS
 
 
 def has_subgraphs(node: onnx.NodeProto) -> bool:
@@ -86,17 +89,17 @@ def has_subgraphs(node: onnx.NodeProto) -> bool:
     return any(attribute.graphs or attribute.HasField("g") for attribute in node.attribute)
 
 
-def copy_frame(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of everything in `model` but its graph: versions, producer, functions, metadata."""
-    import onnx
-
-    frame = onnx.ModelProto()
-    for field, value in model.ListFields():
+def copy_without(message: Message, left_out: str) -> Message:
+    """Return a copy of a message of scalars and lists without its field `left_out`."""
+    copy = type(message)()
+    for field, value in message.ListFields():
+        if field.name == left_out:
+            continue
         if isinstance(value, (int, str)):
-            setattr(frame, field.name, value)
-        elif field.name != "graph":
-            getattr(frame, field.name).extend(value)
-    return frame
+            setattr(copy, field.name, value)
+        else:
+            getattr(copy, field.name).extend(value)
+    return copy
 
 
 def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:

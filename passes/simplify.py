@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model import ADAPTIVE_POOL
+from fastscnn_opt.model import ADAPTIVE_POOL, MOST_INLINE_BYTES
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.weights import bring_in, is_outside, stored_bytes
 
 from ._graph import DEFAULT_DOMAINS, graft
 
@@ -49,7 +50,7 @@ class Simplify(Pass):
         Raises
         ------
         PassError
-            onnx-simplifier fails on the graph, or its own check does.
+            onnx-simplifier fails on the graph, or its own check does, or the weights are larger than it can take.
         """
         import onnx_graphsurgeon as gs
 
@@ -57,6 +58,7 @@ class Simplify(Pass):
             if node.op == ADAPTIVE_POOL and node.domain in DEFAULT_DOMAINS:
                 node.domain = _KEPT_DOMAIN
         before = gs.export_onnx(graph)
+        _bring_in_weights(before)
         simplified = self._fixed_point(before)
         graft(graph, gs.import_onnx(simplified))
         for node in graph.nodes:
@@ -89,6 +91,14 @@ class Simplify(Pass):
                 "onnx-simplifier's own check of its result failed; leave out simplify, or try optimize=false"
             )
         return simplified
+
+
+def _bring_in_weights(model: onnx.ModelProto) -> None:
+    """Read weights that are in files: onnx-simplifier takes models of one piece. Raises PassError beyond 2 GB."""
+    if sum(map(stored_bytes, model.graph.initializer)) >= MOST_INLINE_BYTES:
+        raise PassError("the weights are larger than the 2 GB that onnx-simplifier can take; leave out simplify")
+    for tensor in filter(is_outside, model.graph.initializer):
+        bring_in(tensor)
 
 
 def _inventory(model: onnx.ModelProto) -> Counter[str]:

@@ -11,7 +11,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.outline import copy_frame, subgraphs
+from fastscnn_opt.outline import LARGE_ELEMENTS, copy_without, subgraphs
 from fastscnn_opt.rewriting.importing import (
     NodeSource,
     Sources,
@@ -19,9 +19,12 @@ from fastscnn_opt.rewriting.importing import (
     function_content,
     same_value,
 )
+from fastscnn_opt.weights import has_weights_outside, is_outside, is_same, put_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 _INPUTS_HOLD_INITIALIZERS = 3
 """Up to this IR version, every initializer is an input of the graph, too."""
@@ -39,8 +42,8 @@ def export_model(
     PassError
         Two different initializers have one name.
     """
-    model = copy_frame(original)
-    exporter = _Exporter(sources, original.ir_version)
+    model = copy_without(original, "graph")
+    exporter = _Exporter(sources, original.ir_version, outside=has_weights_outside(original))
     exporter.graph(graph, model.graph)
     _export_functions(graph, sources, model)
     used = {domain for body in (model.graph, *subgraphs(model.graph)) for domain in _domains(body.node)}
@@ -69,8 +72,9 @@ def _export_functions(graph: gs.Graph, sources: Sources, model: onnx.ModelProto)
 
 
 class _Exporter:
-    def __init__(self, sources: Sources, ir_version: int) -> None:
+    def __init__(self, sources: Sources, ir_version: int, *, outside: bool) -> None:
         self._sources = sources
+        self._outside = outside
         self._ir_version = ir_version
         self._around: list[gs.Graph] = []
         self.changed: list[tuple[gs.Node, onnx.NodeProto]] = []
@@ -190,13 +194,25 @@ class _Exporter:
 
     def _stored(self, constant: gs.Constant, graph: gs.Graph | None) -> onnx.TensorProto:
         """Return the message of a constant, which is not to be changed; values that a pass read or made go into one."""
-        values = constant._values  # as stored
+        values = constant._values  # as stored: reading them would copy them
         if not isinstance(values, StoredValues):
             lazy = isinstance(values, LazyValues)  # what a pass imported itself
-            constant.values = StoredValues(values.tensor if lazy else onnx.numpy_helper.from_array(np.asarray(values)))
+            tensor = values.tensor if lazy else self._message(np.asarray(values), constant)
+            constant.values = StoredValues(tensor)
             self._sources.enter_constant(constant, graph)
-        tensor: onnx.TensorProto = constant._values.source  # as stored
-        return tensor
+        source: onnx.TensorProto = constant._values.source
+        return source
+
+    def _message(self, values: NDArray[Any], constant: gs.Constant) -> onnx.TensorProto:
+        """Return a tensor of these values: the old one if they are its, else one in a file where other weights are."""
+        source = self._sources.constants.get(id(constant))
+        before = source.values.source if source and isinstance(source.values, StoredValues) else None
+        if before is not None and is_outside(before) and is_same(values, before):
+            return before
+        if self._outside and values.size > LARGE_ELEMENTS:
+            return put_out(values, constant.name)
+        message: onnx.TensorProto = onnx.numpy_helper.from_array(values)
+        return message
 
     def _defaults(self, target: onnx.GraphProto) -> None:
         """Make initializers inputs, too: those that were, and before IR version 4 all of them."""

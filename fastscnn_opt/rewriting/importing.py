@@ -18,6 +18,8 @@ from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter, get_numpy_ty
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnx_graphsurgeon.util.misc import SynchronizedList
 
+from fastscnn_opt.weights import values_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -61,8 +63,9 @@ class StoredValues(LazyValues):  # type: ignore[misc]  # graphsurgeon has no typ
         return size
 
     def load(self) -> np.ndarray:
-        """Return the values."""
-        return np.array(onnx.numpy_helper.to_array(self.source))
+        """Return the values; those in a file are read piece by piece when they are used."""
+        values = values_of(self.source)
+        return values if values.flags.writeable else values.copy()
 
 
 @dataclass(frozen=True)

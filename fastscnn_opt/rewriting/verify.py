@@ -15,6 +15,7 @@ from fastscnn_opt.model import fingerprint, sample_inputs, save_model
 from fastscnn_opt.rewriting.contract import HALF_NETWORK_TOLERANCE, Contract, Feeds, Labels, Pass, Tensor
 from fastscnn_opt.rewriting.instruments import Instrument
 from fastscnn_opt.rewriting.runnable import runnable
+from fastscnn_opt.weights import has_weights_outside, rooted
 
 if TYPE_CHECKING:
     import onnx
@@ -103,6 +104,10 @@ class GraphRunner:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes
+        if has_weights_outside(executable):
+            executable, folder = rooted(executable)
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+            options.add_session_config_entry("session.disable_prepacking", "1")  # which would copy all weights
         try:
             self.session = ort.InferenceSession(
                 executable.SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -79,6 +79,10 @@ class OnnxRuntime:
         del log  # the engine writes to stderr, which the caller keeps
         options = self._options()
         options.optimized_model_filepath = str(artefact)
+        if _is_too_large_for_one_file(model):
+            prefix = "session.optimized_model_external_initializers"
+            options.add_session_config_entry(f"{prefix}_file_name", f"{artefact.name}.data")
+            options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
         _load(model, options)
         if not artefact.is_file():
             raise TargetError(f"{model}: onnxruntime reported success but wrote no optimised model to {artefact}")
@@ -112,6 +116,14 @@ def _load(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
 
     with _engine_errors(file, lambda refused: unlowered_pooling(refused, OnnxRuntime.name)):
         return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def _is_too_large_for_one_file(file: Path) -> bool:
+    """Tell whether the weights of a model are larger than one ONNX file can hold. Raises ModelError."""
+    from fastscnn_opt.model import MOST_INLINE_BYTES, load_model
+    from fastscnn_opt.weights import stored_bytes
+
+    return sum(map(stored_bytes, load_model(file).graph.initializer)) >= MOST_INLINE_BYTES
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastscnn_opt.weights import values_of
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
@@ -55,9 +57,7 @@ class Weight:
 
     def array(self) -> NDArray[Any]:
         """Return the elements of a dense tensor."""
-        from onnx import numpy_helper
-
-        return np.asarray(numpy_helper.to_array(self.proto))
+        return values_of(self.proto)
 
     def largest_difference(self, other: Weight) -> float | None:
         """Return the largest absolute difference of two tensors of one shape; None where it is not a finite number."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.model import graph_inputs, infer_shapes, opset_of
+from fastscnn_opt.weights import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,9 +125,7 @@ class Graph:
     def constant(self, tensor: str) -> NDArray[Any] | None:
         """Return the value of a tensor that is constant or foldable; None for any other."""
         if tensor in self._initializers:
-            import onnx
-
-            return np.asarray(onnx.numpy_helper.to_array(self._initializers[tensor]))
+            return values_of(self._initializers[tensor])
         if not self.is_foldable(tensor):
             return None
         return self._evaluate(self._producers[tensor], tensor)

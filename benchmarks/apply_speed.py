@@ -1,0 +1,161 @@
+"""How fast `apply` is beside onnxsim, onnxslim and onnxoptimizer, and how its time grows with the number of nodes.
+
+    python benchmarks/apply_speed.py [MODEL.onnx] [--rounds 9] [--sizes 100 1000 5000 20000 50000]
+
+What is timed is every exact pass that is registered and needs no option, one after another and without verification,
+on a model that is in memory; simplify is left out, since it runs onnxsim itself. The peers do what they do by default.
+All take turns on the same model, so a slow minute of the machine hits all of them. Needs the extra `benchmark`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnxoptimizer
+import onnxsim
+import onnxslim
+from onnx import TensorProto, helper, numpy_helper
+
+from fastscnn_opt.model import load_model
+from fastscnn_opt.network.demo import demo_model
+from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.registry import entry_points, pass_class
+from fastscnn_opt.scoring.latency import ratio_to_baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+FIRST = ("adaptive-avgpool", "large-avgpool", "drop-outputs")
+LAST = ("argmax-output", "fast-argmax", "uint8-input")
+LEFT_OUT = ("simplify",)
+
+POOL_EVERY = 32
+"""Nodes of a chain from one adaptive pooling to the next."""
+
+
+def exact_pipeline() -> str:
+    """Return all exact passes that run without an option: clean-up, what changes the inside, then the interface."""
+    names = []
+    for name in entry_points():
+        try:
+            exact = pass_class(name)().promise() is Contract.EXACT
+        except TypeError:  # an option without a default
+            continue
+        if exact and name not in LEFT_OUT:
+            names.append(name)
+    rank = {name: place - 100 for place, name in enumerate(FIRST)} | {name: place for place, name in enumerate(LAST, 1)}
+    return ",".join(sorted(names, key=lambda name: (rank.get(name, 0), name)))
+
+
+def chain(count: int) -> onnx.ModelProto:
+    """Return about `count` nodes one after another: Conv, Relu and Add, now and then a pooling and its Resize."""
+    rng = np.random.default_rng(0)
+    nodes, weights, source = [], [numpy_helper.from_array(np.array([1, 4, 16, 16]), "size")], "image"
+    for block in range(count // 3 or 1):
+        weights.append(numpy_helper.from_array(rng.normal(0, 0.3, (4, 4, 1, 1)).astype(np.float32), f"w{block}"))
+        nodes.append(helper.make_node("Conv", [source, f"w{block}"], [f"c{block}"], f"conv{block}"))
+        nodes.append(helper.make_node("Relu", [f"c{block}"], [f"r{block}"], f"relu{block}"))
+        nodes.append(helper.make_node("Add", [f"r{block}", source], [f"a{block}"], f"add{block}"))
+        source = f"a{block}"
+        if block % (POOL_EVERY // 3) == 0:
+            pooled = {"domain": "custom", "output_size": [3, 3]}
+            nodes.append(helper.make_node("AdaptiveAvgPool2d", [source], [f"p{block}"], f"pool{block}", **pooled))
+            resize = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+            nodes.append(
+                helper.make_node("Resize", [f"p{block}", "", "", "size"], [f"u{block}"], f"up{block}", **resize)
+            )
+            source = f"u{block}"
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4, 16, 16])
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 16, 16]) for name in (source, "a0")]
+    graph = helper.make_graph(nodes, "chain", [image], outputs, weights)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("custom", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def tools(pipeline: str) -> dict[str, Callable[[onnx.ModelProto], object]]:
+    """Return what is compared by name, this project first."""
+    manager = PassManager(pipeline, verify=False)
+    return {
+        "fastscnn-opt": manager.run,
+        "onnxsim": onnxsim.simplify,
+        "onnxslim": lambda model: onnxslim.slim(copy_of(model)),
+        "onnxoptimizer": onnxoptimizer.optimize,
+    }
+
+
+def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy: onnxslim changes what it is given."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def times_ms(
+    runs: dict[str, Callable[[onnx.ModelProto], object]], model: onnx.ModelProto, rounds: int
+) -> dict[str, NDArray[np.float64]]:
+    """Let every tool run once to warm up, and then in turns; return milliseconds, rounds x 1."""
+    taken: dict[str, list[list[float]]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            start = perf_counter()
+            run(model)
+            if number:
+                taken[name].append([(perf_counter() - start) * 1000])
+    return {name: np.array(values) for name, values in taken.items()}
+
+
+def compare(title: str, model: onnx.ModelProto, pipeline: str, rounds: int) -> None:
+    """Print the median time of every tool, and how many times as long as `apply` it takes."""
+    taken = times_ms(tools(pipeline), model, rounds)
+    own = taken["fastscnn-opt"]
+    print(
+        f"\n{title}: {len(model.graph.node)} nodes, {rounds} rounds\n"
+        "| tool | ms | times as long |\n| --- | ---: | ---: |"
+    )
+    for name, values in taken.items():
+        ratio = ratio_to_baseline(values, own, baseline_batch=1, batch=1)
+        print(f"| {name} | {np.median(values):.1f} | {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) |")
+
+
+def grow(sizes: list[int], pipeline: str, rounds: int) -> None:
+    """Print the time by number of nodes, and the exponent that fits it from 1000 nodes on."""
+    runs = {name: run for name, run in tools(pipeline).items() if name in ("fastscnn-opt", "onnxsim")}
+    print("\n| nodes | fastscnn-opt ms | us per node | onnxsim ms |\n| ---: | ---: | ---: | ---: |")
+    medians = []
+    for size in sizes:
+        model = chain(size)
+        taken = {name: float(np.median(values)) for name, values in times_ms(runs, model, rounds).items()}
+        nodes = len(model.graph.node)
+        medians.append((nodes, taken["fastscnn-opt"]))
+        own, other = taken.values()
+        print(f"| {nodes} | {own:.0f} | {1000 * own / nodes:.0f} | {other:.0f} |", flush=True)
+    fitted = [pair for pair in medians if pair[0] >= 1000]
+    if len(fitted) > 1:
+        exponent = np.polyfit(*np.log(np.array(fitted).T), 1)[0]
+        print(f"time grows with the number of nodes to the power of {exponent:.2f} (1 is linear)")
+
+
+def main() -> None:
+    """Print both comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, nargs="?", help="an ONNX model; the demo network without it")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1000, 5000, 20000, 50000])
+    given = parser.parse_args()
+    pipeline = exact_pipeline()
+    print(f"pipeline: {pipeline}")
+    compare("network", load_model(given.model) if given.model else demo_model(), pipeline, given.rounds)
+    if given.sizes:
+        grow(given.sizes, pipeline, max(1, given.rounds // 3))
+
+
+if __name__ == "__main__":
+    main()
