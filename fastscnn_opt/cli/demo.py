@@ -35,5 +35,5 @@ def command(
     settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
     finished = score_demo(run, settings, scenes=scenes, say=note, show=progress)
     print_run(finished, form)
-    note(f"the table again: fastscnn-opt compare {run}")
+    note(f"the table again: fastscnn-opt compare {run}; as a page: fastscnn-opt report {run} -o report.html")
     raise_for(finished)

@@ -73,7 +73,7 @@ class KeptPredictions:
         try:
             with Image.open(io.BytesIO(self._read(_entry(index))), formats=["PNG"]) as image:
                 labels = np.asarray(image)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise self._damaged(error) from error
         height, width = self.images.size
         step = self.images.step

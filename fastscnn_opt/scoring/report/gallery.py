@@ -12,7 +12,7 @@ from PIL import Image
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.dataset import DataSource, Sample
-from fastscnn_opt.errors import DataError, RunError
+from fastscnn_opt.errors import DataError, RunError, describe_os_error
 from fastscnn_opt.scoring.pictures.drawing import in_palette
 from fastscnn_opt.scoring.pictures.kept import KeptPredictions
 
@@ -75,6 +75,13 @@ class Gallery:
 
 def make_gallery(content: Content, most: int = MOST_PICTURES) -> Gallery:
     """Return the pictures of a run, at most `most` of them; what cannot be shown is said in the notes."""
+    try:
+        return _gallery(content, most)
+    except RunError as error:
+        return Gallery(notes=(str(error),))
+
+
+def _gallery(content: Content, most: int) -> Gallery:
     kept, notes = _kept(content)
     files = {number: name for name, (_, numbers) in kept.items() for number in numbers}
     base = next((files[entry.number] for entry in content.baselines if entry.number in files), None)
@@ -150,8 +157,9 @@ def _samples(
         dataset = DataSource(**source).open(scene_size=kept.images.size)
         same = dataset.names[: len(kept.images.names)] == kept.images.names and dataset.size == kept.images.size
         samples = [_reduced(dataset.load(index), kept.images.step) for index in chosen] if same else []
-    except DataError as error:
-        return [None] * len(chosen), (f"photographs and labels are left out: {error}",)
+    except (DataError, OSError) as error:
+        why = describe_os_error(error) if isinstance(error, OSError) else str(error)
+        return [None] * len(chosen), (f"photographs and labels are left out: {why}",)
     if not same:
         return [None] * len(chosen), ("photographs and labels are left out: the data are other images now",)
     return list(samples), ()

@@ -87,6 +87,15 @@ def test_a_lost_file_is_told(typical):
     assert any("3.zip: the kept label maps cannot be read" in note for note in gallery.notes)
 
 
+def test_damaged_pictures_do_not_cost_the_page(typical):
+    folder = typical.write()
+    whole = (folder / "predictions" / "3.zip").read_bytes()
+    (folder / "predictions" / "3.zip").write_bytes(whole.replace(b"IDAT", b"IDOT"))
+    gallery = make_gallery(typical.content())
+    assert gallery.pictures == ()
+    assert "3.zip: the kept label maps cannot be read" in gallery.notes[0]
+
+
 def test_label_maps_of_another_size_are_left_out(build, kept_maps):
     other = [labels[:16] for labels in kept_maps]
     content = build().row("base", 0.6, 10, maps=kept_maps).row("odd", 0.6, 20, maps=other).content()
