@@ -131,7 +131,8 @@ class Divisible:
         for way in (_by_only, _by_keep, _by_hiding):
             self._restrict = way
             try:
-                if fingerprint(self.run(list(self.nodes))) == whole:
+                unchanged = self.restricted(self.nodes) == self.item
+                if unchanged or fingerprint(self.run(list(self.nodes))) == whole:
                     self.run([next(iter(self.nodes))])
                     return way
             except PassError as error:

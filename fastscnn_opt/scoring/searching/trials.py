@@ -82,7 +82,8 @@ class Trials:
         if row is None:
             return Outcome(Ending.FAILED)
         if row.model_sha256 in self._models:
-            self._say(f"{plan.label}: the same model as that of another pipeline")
+            other = next(name for name, known in self.rows.items() if known.model_sha256 == row.model_sha256)
+            self._say(f"{plan.label}: the same model as that of {other!r}")
             return replace(self._models[row.model_sha256], ending=Ending.SAME)
         return self._note(row, self._measured(row))
 
