@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
+from math import inf
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.scoring.searching.front import SAME_DROP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +85,7 @@ class Exhaustive:
 
 
 class Guided:
-    """Tries every alternative alone, then combines what helped, led by optuna's multi-objective TPE sampler.
+    """Tries every alternative alone, then the fastest of each slot together, then what optuna's TPE sampler proposes.
 
     An alternative that alone changes nothing, fails or loses too much is not tried in combination. A proposal depends
     on nothing but what is known, so a search that was interrupted goes on as it would have.
@@ -93,7 +95,7 @@ class Guided:
         self._space = space
 
     def propose(self, known: Known) -> Choices | None:
-        """Return an untried single alternative, else an untried combination that the sampler proposes."""
+        """Return an untried single alternative, else an untried combination."""
         singles = list(self._space.singles())
         if untried := [choices for choices in singles if choices not in known]:
             return untried[0]
@@ -101,7 +103,23 @@ class Guided:
         for choices in singles[1:]:
             if known[choices].ending is not Ending.SCORED:
                 space = space.without(choices)
+        for allowed in (SAME_DROP, inf):
+            if (together := _fastest_together(space, known, allowed)) not in known:
+                return together
         return _proposal(space, known) or next((choices for choices in space.all() if choices not in known), None)
+
+
+def _fastest_together(space: Space, known: Known, allowed: float) -> Choices:
+    """Return in each slot the alternative that alone was the fastest of those that lost no more than `allowed`."""
+    fastest: dict[int, tuple[float, str]] = {}
+    for choices in space.singles():
+        point = known[choices].point
+        if point is None or (point.drop > allowed and choices != space.plain):
+            continue
+        for place, (text, plain) in enumerate(zip(choices, space.plain, strict=True)):
+            if text != plain or choices == space.plain:
+                fastest[place] = max(fastest.get(place, (0.0, plain)), (point.ratio, text))
+    return tuple(fastest.get(place, (0.0, plain))[1] for place, plain in enumerate(space.plain))
 
 
 def _proposal(space: Space, known: Known) -> Choices | None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 GLANCE = Effort(rounds=5)
 """Timing of a pipeline beside the baseline alone, which tells whether it may be among the best."""
 
-_MOST_FINALISTS = 8
+_MOST_FINALISTS = 6
 
 _SETUP_S = 4.0
 """Seconds that it takes to open a finalist and warm it up, about."""

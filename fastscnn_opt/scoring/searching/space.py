@@ -62,9 +62,9 @@ class Space:
         return product(*(slot.alternatives for slot in self.slots))
 
     def singles(self) -> Iterator[Choices]:
-        """Return the plain choices, and those with one other alternative."""
+        """Return the plain choices, and those with one other alternative, the last slot's first."""
         yield self.plain
-        for place, slot in enumerate(self.slots):
+        for place, slot in reversed(list(enumerate(self.slots))):
             for text in slot.alternatives[1:]:
                 yield (*self.plain[:place], text, *self.plain[place + 1 :])
 
