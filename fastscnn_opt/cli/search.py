@@ -19,6 +19,7 @@ from fastscnn_opt.cli.target_options import (
 )
 
 if TYPE_CHECKING:
+    from fastscnn_opt.data.dataset import DataSource
     from fastscnn_opt.scoring.searching.search import Found
 
 _MINUTES = 10.0
@@ -81,13 +82,20 @@ def command(
     from fastscnn_opt.scoring.work.timing import Effort
 
     source, choice = data_source(data, split, synthetic, seed, limit), target_choice(target, settings, threads)
-    chosen = read_space(space) if space else default_space()
+    chosen = read_space(space) if space else default_space(_calibration(source))
     task = Task.of(model, source, choice, baseline=chosen.baseline, batch=batch, max_drop=max_drop)
     budget = Budget(evaluations, minutes if minutes or evaluations else _MINUTES)
     how = Settings(
         verify=not no_verify, effort=Effort(seconds=seconds), threads=threads, limit_s=limit_s, memory_bytes=memory
     )
     _print(search(task, chosen, run, how, budget, Screening(few, max_drop), note), form)
+
+
+def _calibration(source: DataSource) -> Path | None:
+    """Return the tree that is scored if another split of it is there to calibrate on."""
+    if source.root is None or source.split == "train" or not (Path(source.root) / "leftImg8bit" / "train").is_dir():
+        return None
+    return Path(source.root).absolute()
 
 
 def _print(found: Found, form: TableFormat) -> None:

@@ -112,8 +112,10 @@ def test_mistakes_leave_no_folder_behind(here, tmp_path, capsys):
 
 
 def test_the_run_of_another_verb_is_left_alone(here, tmp_path, capsys):
+    about = {"schema": 1, "baseline": "a", "max_drop": None, "rows": [], "model": {"file": "", "key": ""}}
+    content = json.dumps({**about, "data": {"is": "", "key": ""}})
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text('{"schema": 1}')
+    (tmp_path / "run" / "run.json").write_text(content)
     words = failed(capsys, here / "net.onnx", "--run", tmp_path / "run", "--synthetic", 1, "--evaluations", 1000)
     assert "a run of `score`" in words
-    assert (tmp_path / "run" / "run.json").read_text() == '{"schema": 1}'
+    assert (tmp_path / "run" / "run.json").read_text() == content

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.model import write_atomically
 from fastscnn_opt.scoring.harness import Scoring, Settings, about_run
@@ -126,10 +128,20 @@ def _tried_before(folder: Path, space: Space) -> list[Choices]:
     about = read_run(folder).about
     if "search" not in about:
         raise RunError(f"{folder}: a run of `score`, which a search would change; name a new folder for --run")
-    if about["versions"] != versions() or about["search"]["space"] != space.text:
+    if about.get("versions") != versions():
         return []
-    choices = (tuple(trial["choices"]) for trial in about["search"]["trials"])
-    return [tried for tried in choices if tried in space]
+    try:
+        trials = TypeAdapter(list[_Trial]).validate_python(about["search"]["trials"])
+    except (TypeError, KeyError, ValidationError) as error:
+        raise RunError(f"{folder / 'run.json'}: damaged (what the search tried); search into another folder") from error
+    return [trial.choices for trial in trials if trial.choices in space]
+
+
+class _Trial(BaseModel):
+    """What ``run.json`` says of one trial."""
+
+    choices: tuple[str, ...]
+    ending: Ending
 
 
 def _is_spent(budget: Budget, settings: Settings, journal: _Journal, elapsed_s: float) -> bool:

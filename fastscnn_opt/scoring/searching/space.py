@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fastscnn_opt.errors import PipelineError, RunError, unknown
-from fastscnn_opt.rewriting.pipeline import parse
+from fastscnn_opt.rewriting.pipeline import Atom, Option, format_pipeline, parse
 from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, options_of, pass_class
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ _DEFAULT = "default.toml"
 
 _PLUGINS_BEFORE = "labels"
 """Slot of the default space in front of which passes that it does not name get theirs."""
+
+_QUANTISING = "int8"
+"""The pass that is calibrated on images, which its option ``data`` names."""
 
 _BATCH = "static-batch"
 """The pass that a search has no use for: the batch size is given."""
@@ -132,8 +135,11 @@ def read_space(file: Path) -> Space:
     return space
 
 
-def default_space() -> Space:
-    """Return the space of what is installed: that of ``default.toml``, and a slot for every pass of other packages."""
+def default_space(calibration: Path | None = None) -> Space:
+    """Return the space of what is installed: that of ``default.toml``, and a slot for every pass of other packages.
+
+    `calibration` is the root of a Cityscapes tree whose split ``train`` passes that quantise may look at.
+    """
     text = files(__package__).joinpath(_DEFAULT).read_text(encoding="utf-8")
     space = _parse(text, _DEFAULT)
     installed = entry_points()
@@ -143,9 +149,20 @@ def default_space() -> Space:
     for slot in space.slots:
         if slot.name == _PLUGINS_BEFORE:
             slots += others
-        kept = tuple(text for text in slot.alternatives if all(item.name in installed for item in parse(text)))
-        slots += [replace(slot, alternatives=kept)] if kept else []
+        kept = [text for text in slot.alternatives if all(item.name in installed for item in parse(text))]
+        slots += [replace(slot, alternatives=tuple(_calibrated(text, calibration) for text in kept))] if kept else []
     return replace(space, slots=tuple(slots))
+
+
+def _calibrated(text: str, root: Path | None) -> str:
+    """Let the quantising passes of a pipeline be calibrated on the tree at `root`."""
+    if root is None:
+        return text
+    data = Option("data", (Atom(str(root)),))
+    items = parse(text)
+    return format_pipeline(
+        tuple(replace(item, options=(data, *item.options)) if item.name == _QUANTISING else item for item in items)
+    )
 
 
 def _needs_nothing(name: str) -> bool:

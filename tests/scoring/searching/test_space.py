@@ -5,6 +5,7 @@ import textwrap
 import pytest
 
 from fastscnn_opt.errors import PipelineError, RunError
+from fastscnn_opt.rewriting.pipeline import parse
 from fastscnn_opt.rewriting.registry import build_pipeline, entry_points
 from fastscnn_opt.scoring.searching.space import Slot, Space, default_space, pipeline_of, read_space
 
@@ -66,10 +67,15 @@ def test_the_default_space_holds_only_valid_pipelines_of_installed_passes():
         build_pipeline(pipeline_of(choices))
     build_pipeline(space.baseline)
     assert space.size > 1
-    named = {text.partition("{")[0] for slot in space.slots for text in slot.alternatives}
-    assert named - {""} <= set(entry_points())
+    named = {item.name for slot in space.slots for text in slot.alternatives for item in parse(text)}
+    assert named == set(entry_points()) - {"static-batch"}
     assert {"simplify", "resize-nearest", "argmax-output"} <= named
-    assert "static-batch" not in named
+
+
+def test_quantisation_is_calibrated_on_the_images_that_are_there(tmp_path):
+    (texts,) = ([*slot.alternatives] for slot in default_space(tmp_path).slots if slot.name == "precision")
+    (quantising,) = (item for text in texts for item in build_pipeline(text) if item.name == "int8")
+    assert (quantising.data, quantising.split) == (str(tmp_path), "train")
 
 
 def test_a_pass_of_another_package_gets_a_slot(monkeypatch, tmp_path):
