@@ -18,7 +18,7 @@ from fastscnn_opt.scoring.run_folder import OpenRun, Run, open_run, read_run
 from fastscnn_opt.scoring.work.evaluating import Evaluated, Evaluation, evaluate_all
 from fastscnn_opt.scoring.work.preparing import Prepared, Preparer, Source, identify_source
 from fastscnn_opt.scoring.work.reproducing import reproduction
-from fastscnn_opt.scoring.work.speed import Scored, time_rows
+from fastscnn_opt.scoring.work.speed import Baseline, Scored, time_rows
 from fastscnn_opt.scoring.work.timing import Effort
 from fastscnn_opt.targets.base import CrossCompiler
 from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits, parse_memory
@@ -119,6 +119,7 @@ def about_run(variants: Variants, source: Source, data: str) -> dict[str, Any]:
         "model": {"file": str(source.file), "key": source.key},
         "data": {"is": variants.source.describe(), "key": data, "source": _absolute(variants.source)},
         "baseline": variants.baseline,
+        "baseline_target": variants.tables.score.baseline_target,
         "max_drop": variants.tables.score.max_drop,
         "rows": [asdict(row) for row in variants.rows],
     }
@@ -288,7 +289,13 @@ class Scoring:
         from_file = Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds)
         effort = self._settings.effort or from_file
         time_rows(
-            self._run, scored, self._variants.baseline, effort, limits=self.limits, say=self._say, show=self._show
+            self._run,
+            scored,
+            Baseline(self._variants.baseline, table.baseline_target),
+            effort,
+            limits=self.limits,
+            say=self._say,
+            show=self._show,
         )
 
     def _record_outcome(self, row: Prepared, outcome: Evaluated) -> None:

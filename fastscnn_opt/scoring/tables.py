@@ -41,7 +41,8 @@ def rows_of(run: Run) -> list[Row]:
     rows = []
     for plan in plans:
         record = records[plan.identity]
-        reference = _reference(plan, plans, records, run.about["baseline"])
+        target = run.about.get("baseline_target") or plan.target
+        reference = _reference(target, plans, records, run.about["baseline"])
         rows.append(_row(plan, record, timing_of(run, record), reference, run.about["max_drop"]))
     return rows
 
@@ -70,11 +71,11 @@ def timing_of(run: Run, record: RowRecord | None) -> RowTiming | None:
 
 
 def _reference(
-    plan: RowPlan, plans: Sequence[RowPlan], records: Mapping[tuple[str, str, int], RowRecord | None], baseline: str
+    target: str, plans: Sequence[RowPlan], records: Mapping[tuple[str, str, int], RowRecord | None], baseline: str
 ) -> float | None:
-    """Return the mIoU of the baseline: on the row's own target where it was scored there, else on its first target."""
+    """Return the mIoU of the baseline: on `target` where it was scored there, else on its first target."""
     candidates = [other for other in plans if other.variant == baseline]
-    candidates.sort(key=lambda other: other.target != plan.target)
+    candidates.sort(key=lambda other: other.target != target)
     for other in candidates:
         record = records[other.identity]
         if record is not None and record.accuracy is not None:

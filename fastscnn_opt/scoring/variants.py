@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fastscnn_opt.data.dataset import DataSource
-from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
+from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError, unknown
 from fastscnn_opt.scoring.records import Identified
 from fastscnn_opt.targets.limits import parse_memory
 
@@ -71,6 +71,10 @@ class ScoreTable(_Table):
 
     baseline: Name | None = None
     """The variant that the others are compared with; the first without it."""
+    baseline_target: Name | None = None
+    """The target whose baseline row serves the rows of all targets, which are then timed together, so that one table
+    compares engines; without it every target has a baseline row of its own.
+    """
     targets: Annotated[list[Name], Field(min_length=1)] = ["onnxruntime"]
     """Targets of the variants that name none."""
     batch: Annotated[list[Count], Field(min_length=1)] = [1]
@@ -185,7 +189,9 @@ def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool
     patches = {variant.name: _patches(variant, file) for variant in tables.variant}
     rows = tuple(_plan(tables, pipelines, patches))
     _check_targets({row.target for row in rows} | set(tables.target), tables, str(file))
-    return Variants(file, text, tables, source, rows)
+    variants = Variants(file, text, tables, source, rows)
+    _check_baseline_target(variants)
+    return variants
 
 
 def parse_variants(text: str, where: str) -> VariantsFile:
@@ -247,6 +253,14 @@ def _check_names(tables: VariantsFile, where: str) -> None:
         raise RunError(f"{where}: [score]: the baseline {baseline!r} is no variant; {hint}")
     if tables.score.rounds is not None and tables.score.seconds is not None:
         raise RunError(f"{where}: [score]: give rounds or seconds, not both")
+
+
+def _check_baseline_target(variants: Variants) -> None:
+    wanted = variants.tables.score.baseline_target
+    known = [row.target for row in variants.rows if row.variant == variants.baseline]
+    if wanted is not None and wanted not in known:
+        wrong = unknown(f"target of the baseline {variants.baseline!r}", wanted, dict.fromkeys(known))
+        raise RunError(f"{variants.file}: [score]: baseline_target: {wrong}")
 
 
 def _check_model(table: ModelTable, file: Path, *, needs_model: bool) -> None:

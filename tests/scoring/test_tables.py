@@ -154,6 +154,13 @@ def test_a_target_with_a_baseline_of_its_own_is_compared_with_that():
     assert rows[2]["mIoU_drop"] == pytest.approx(1.0)
 
 
+def test_one_target_s_baseline_can_serve_all():
+    chip_base = replace(BASE, target="ascend310")
+    run = run_of([BASE, chip_base], [record(BASE, 0.6), record(chip_base, 0.58)])
+    run.about["baseline_target"] = "onnxruntime"
+    assert [row["mIoU_drop"] for row in rows_of(run)] == pytest.approx([0, 2.0])
+
+
 def test_without_a_scored_baseline_nothing_is_compared():
     failed = record(BASE, None, status=Status.FAILED, reason="no luck")
     run = run_of([BASE, FAST], [failed, record(FAST, 0.6)], max_drop=0.5)

@@ -75,6 +75,12 @@ def test_the_first_variant_is_the_baseline_unless_the_file_says_otherwise(write)
     assert read_variants(write(GOOD.replace('baseline = "as it is"\n', ""))).baseline == "as it is"
 
 
+def test_a_baseline_target_that_the_baseline_does_not_run_on_is_an_error(write):
+    text = GOOD.replace("[score]", '[score]\nbaseline_target = "onxruntime"')
+    with pytest.raises(RunError, match=r"baseline_target: .* did you mean 'onnxruntime'\?"):
+        read_variants(write(text))
+
+
 def test_scenes_can_replace_the_data(write):
     variants = read_variants(write(GOOD.replace("synthetic = 4", 'root = "cities"')), synthetic=2)
     assert variants.source == DataSource(synthetic=2)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.scoring.progress import Advance
     from fastscnn_opt.scoring.run_folder import OpenRun
+    from fastscnn_opt.scoring.variants import RowPlan
     from fastscnn_opt.scoring.work.preparing import Prepared
     from fastscnn_opt.targets.limits import Limits
 
@@ -35,10 +36,22 @@ class Scored:
     peak_rss_bytes: int
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """The variant that rows are compared with: on their own target, or on `target` for those of all targets."""
+
+    variant: str
+    target: str | None = None
+
+    def is_row(self, plan: RowPlan) -> bool:
+        """Tell whether a row is one of the baseline's."""
+        return plan.variant == self.variant and self.target in (None, plan.target)
+
+
 def time_rows(
     run: OpenRun,
     rows: Sequence[Scored],
-    baseline: str,
+    baseline: Baseline,
     effort: Effort,
     *,
     limits: Limits,
@@ -47,12 +60,14 @@ def time_rows(
 ) -> None:
     """Time every row that has no figures yet, target by target, together with the baseline of its target.
 
+    Where the baseline is of one target alone, the rows of all targets are timed together with it.
     A row keeps its figures while it, its baseline and `effort` are the same. A row's ratio always comes from one
     session with its baseline. Rows that together need more memory than there is are timed in several sessions.
     """
-    for target in dict.fromkeys(item.row.plan.target for item in rows):
-        here = [item for item in rows if item.row.plan.target == target]
-        base = next((item for item in here if item.row.plan.variant == baseline), None)
+    targets = [None] if baseline.target else dict.fromkeys(item.row.plan.target for item in rows)
+    for target in targets:
+        here = [item for item in rows if target in (None, item.row.plan.target)]
+        base = next((item for item in here if baseline.is_row(item.row.plan)), None)
         todo = [item for item in here if not is_timed(run, item, base, effort)]
         for group in _groups(todo, base):
             say(f"timing {len(group)} rows side by side: " + ", ".join(item.row.plan.label for item in group))

@@ -11,7 +11,7 @@ from fastscnn_opt.scoring.run_folder import open_run
 from fastscnn_opt.scoring.variants import RowPlan
 from fastscnn_opt.scoring.work import speed
 from fastscnn_opt.scoring.work.preparing import Prepared
-from fastscnn_opt.scoring.work.speed import Scored, is_timed, time_rows
+from fastscnn_opt.scoring.work.speed import Baseline, Scored, is_timed, time_rows
 from fastscnn_opt.scoring.work.timing import Effort
 from fastscnn_opt.targets.limits import DEFAULT_LIMITS
 
@@ -50,8 +50,8 @@ def groups(monkeypatch):
     return found
 
 
-def time_all(run, items, effort=EFFORT, baseline="base"):
-    time_rows(run, items, baseline, effort, limits=DEFAULT_LIMITS, say=lambda _: None)
+def time_all(run, items, effort=EFFORT, baseline="base", baseline_target=None):
+    time_rows(run, items, Baseline(baseline, baseline_target), effort, limits=DEFAULT_LIMITS, say=lambda _: None)
 
 
 def test_all_rows_are_timed_together_and_then_never_again(run, groups):
@@ -91,6 +91,15 @@ def test_another_baseline_or_another_effort_times_all_again(run, groups):
 def test_each_target_has_its_own_session(run, groups):
     time_all(run, [scored("base"), scored("a"), scored("a", "ascend310")])
     assert groups == [["base", "a"], ["a"]]
+
+
+def test_one_target_s_baseline_can_lead_the_rows_of_all(run, groups):
+    items = [scored("base", "openvino"), scored("a", "openvino"), scored("base"), scored("a")]
+    time_all(run, items, baseline_target="onnxruntime")
+    time_all(run, items, baseline_target="onnxruntime")
+    assert groups == [["base", "base", "a", "a"]]
+    (session,) = run.sessions
+    assert session.rows[0].target == "onnxruntime"
 
 
 def test_without_a_baseline_rows_are_timed_all_the_same(run, groups):
