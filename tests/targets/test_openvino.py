@@ -17,20 +17,6 @@ from fastscnn_opt.targets.registry import get_target
 ov = pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'fastscnn-opt[openvino]'")
 
 
-def parse(text: str) -> onnx.ModelProto:
-    return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 13]> {text}')
-
-
-@pytest.fixture
-def save(tmp_path):
-    def write(text: str):
-        path = tmp_path / "model.onnx"
-        path.write_bytes(parse(text).SerializeToString())
-        return path
-
-    return write
-
-
 @pytest.fixture
 def compiled(tmp_path):
     """Compile a model file; return the artefact."""
@@ -122,7 +108,7 @@ def test_a_quantised_model_runs(save, compiled):
 
 
 @pytest.mark.parametrize("domain", ["", "vendor"])
-def test_an_unlowered_adaptive_pooling_is_named_with_the_cure(tmp_path, domain):
+def test_an_unlowered_adaptive_pooling_is_named_with_the_cure(tmp_path, parse, domain):
     model = parse(
         "vendor (float[1,3,8,8] image) => (float[1,3,2,2] out)"
         "{ [pool_7] out = AdaptiveAvgPool2d<output_size = [2, 2]>(image) }"

@@ -9,21 +9,6 @@ from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.targets.base import FREE, TensorSpec
 from fastscnn_opt.targets.ort import OnnxRuntime
 
-
-def parse(text: str) -> onnx.ModelProto:
-    return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 13]> {text}')
-
-
-@pytest.fixture
-def save(tmp_path):
-    def write(text: str):
-        path = tmp_path / "model.onnx"
-        path.write_bytes(parse(text).SerializeToString())
-        return path
-
-    return write
-
-
 SUM = """two (float[N,3] image, uint8[2] more) => (float[N,3] twice, uint8[2] same)
     { twice = Add(image, image) same = Identity(more) }"""
 
@@ -66,7 +51,7 @@ def test_the_timer_returns_one_latency_per_run(save):
 
 
 @pytest.mark.parametrize("domain", ["", "vendor."])
-def test_an_unlowered_adaptive_pooling_is_named_with_the_cure(tmp_path, domain):
+def test_an_unlowered_adaptive_pooling_is_named_with_the_cure(tmp_path, parse, domain):
     model = parse(
         "vendor (float[1,3,8,8] image) => (float[1,3,2,2] out)"
         "{ [pool_7] out = AdaptiveAvgPool2d<output_size = [2, 2]>(image) }"
