@@ -1,0 +1,179 @@
+"""Every command and Python block of the README and the guides is run, in the order of the page, on a small network.
+
+Blocks of the kind `hardware` need a vendor's tool or a card, those of the kind `plugin` are run by the test of the
+plug-in. Every other block that is not plain text is run, or it is an error.
+"""
+
+import re
+import shlex
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+
+from fastscnn_opt.cli.main import run
+from fastscnn_opt.data.writing import write_cityscapes
+from fastscnn_opt.model import save_model
+from fastscnn_opt.network.layout import Layout, expected_entries
+
+HEIGHT, WIDTH = 192, 384
+SMALL = ["--height", str(HEIGHT), "--width", str(WIDTH)]
+PAGES = ("README.md", "docs/index.md", "docs/variant-table.md", "docs/ascend.md", "benchmarks/README.md")
+KINDS = {"sh", "sh hardware", "sh plugin", "text", "toml", "toml variants", "toml patch", "toml plugin", "python",
+         "python plugin"}  # fmt: skip
+ELSEWHERE = {verb: f"tests/cli/test_{verb}.py" for verb in ("bench", "bisect", "demo", "search")}
+"""Verbs that take long even in small, and the tests that run them; here their options are checked alone."""
+
+PERF_VISION = """\
+[e2e] throughputRate: 170.628, latency: 293035
+[data read] throughputRate: 181.571, moduleLatency: 5.50749
+[preprocess] throughputRate: 180.466, moduleLatency: 5.5412
+[infer] throughputRate: 171.595, Interface throughputRate: 247.898, moduleLatency: 5.12562
+[post] throughputRate: 171.595, moduleLatency: 5.82768
+"""
+OP_SUMMARY = """\
+Model ID,Task ID,Stream ID,Op Name,OP Type,Task Type,Task Start Time,Task Duration(us),Task Wait Time(us),Block Dim,\
+Input Shapes,Input Data Types,Input Formats,Output Shapes,Output Data Types,Output Formats
+1,0,7,trans,TransData,AI_CORE,5.42E+14,272430.0,0,2,"1,2,64,128,16",DT_FLOAT,NC1HWC0,"1,19,64,128",DT_FLOAT,NCHW
+"""
+
+
+def blocks(text):
+    """Return the kind and the content of every fenced block, in order."""
+    return re.findall(r"^```([^\n]+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def small_network():
+    """A network of the form of the bundled one: logits of 19 classes from a convolution, made small and large again."""
+    weights = np.random.default_rng(5).standard_normal((19, 3, 1, 1)).astype(np.float32)
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 13]>
+        small (float[1,3,{HEIGHT},{WIDTH}] image) => (float[1,19,{HEIGHT},{WIDTH}] output1)
+        <float[4] half = {{1, 1, 0.5, 0.5}}, float[4] twice = {{1, 1, 2, 2}}>
+        {{
+            [conv] a = Conv(image, w)
+            [shrink] s = Resize<mode="linear", coordinate_transformation_mode="align_corners">(a, , half)
+            [enlarge] output1 = Resize<mode="linear", coordinate_transformation_mode="align_corners">(s, , twice)
+        }}
+    """)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    return model
+
+
+@pytest.fixture
+def workspace(small_network, tmp_path, monkeypatch):
+    """A folder with what the pages take for granted: a model, a checkpoint, images, and what tools of a card left."""
+    torch = pytest.importorskip("torch", reason="checkpoints need torch")
+    monkeypatch.setattr("fastscnn_opt.network.demo.demo_model", lambda: small_network)
+    folder = tmp_path / "work"
+    (folder / "result").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    for name in ("fast_scnn.onnx", "model.onnx"):
+        save_model(small_network, folder / name)
+    entries = expected_entries(Layout.SEGMENTRON, Layout.SEGMENTRON.auxiliary_heads)
+    torch.save({key: torch.from_numpy(weights(key, shape)) for key, shape in entries.items()}, "best_model.pth")
+    write_cityscapes(folder / "datasets" / "cityscapes", "val", range(2), height=HEIGHT, width=WIDTH)
+    (folder / "result" / "perf_vision_batchsize_1_device_0.txt").write_text(PERF_VISION)
+    (folder / "op_summary_0_1_1.csv").write_text(OP_SUMMARY)
+    return folder
+
+
+def weights(key, shape):
+    """Return weights that keep activations near one, and batch normalisation that changes nothing."""
+    if key.endswith("num_batches_tracked"):
+        return np.array(1)
+    if len(shape) == 4:
+        return np.random.default_rng(7).normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)
+    return np.full(shape, 1 if key.endswith(("weight", "running_var")) else 0, np.float32)
+
+
+def write_dumps(folder, prepared):
+    """Write what the benchmark tool leaves of a network that is always right, as float16 logits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (prepared / "gtFine").iterdir():
+        labels = np.fromfile(path, "<f4").clip(0).astype(int)
+        logits = np.eye(19, dtype=np.float16)[labels].T
+        logits.tofile(folder / path.name.replace("_gtFine_labelIds.bin", "_leftImg8bit_1.bin"))
+
+
+def prepare_for(words, folder):
+    """Provide what a command reads and no command of the page before it made."""
+    if "--dumps" in words:
+        write_dumps(folder / words[words.index("--dumps") + 1], folder / "prep")
+    for word in words[1:] if words[0] == "compare" else []:
+        if word.startswith("runs/") and not (folder / word).exists():
+            shutil.copytree(scored(folder), folder / word)
+
+
+def scored(folder):
+    """Return the run folder that the page made; without one, score two variants."""
+    if not (folder / "runs" / "first").exists():
+        (folder / "two.toml").write_text(
+            '[model]\npath = "model.onnx"\n[data]\nsynthetic = 1\n[[variant]]\nname = "as it is"\n'
+        )
+        assert run(["score", "two.toml", "--run", "runs/first", "--rounds", "5"]) == 0
+    return folder / "runs" / "first"
+
+
+def in_small(words):
+    """Return a command with the options that make it quick."""
+    verb = words[0]
+    if (verb == "export" and "--demo" not in words) or (verb == "prepare" and "--synthetic" in words):
+        return [*words, *SMALL]
+    if verb == "scenes":
+        return [*words, *SMALL]
+    return [*words, "--rounds", "5"] if verb == "score" else words
+
+
+def run_line(line, folder, page, assert_command_is_valid):
+    words = shlex.split(line, comments=True)
+    if not words:
+        return
+    if words[0] != "fastscnn-opt":
+        check_other(words, page)
+        return
+    words = words[1:]
+    if words[0] in ELSEWHERE:
+        assert_command_is_valid(words)
+        assert (page.ROOT / ELSEWHERE[words[0]]).is_file()
+        return
+    prepare_for(words, folder)
+    code = run(in_small(words))
+    assert code in ((0, 3) if words[0] == "lint" else (0,)), f"{line} ended with {code}"
+
+
+def check_other(words, page):
+    """Check a command of another tool: setting up, which was done before these tests, or a script that takes long."""
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (page.ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[:2] == ["pip", "install"]:
+        extra = re.fullmatch(r"\.(?:\[(\w+)\])?", words[2])
+        assert extra
+        if extra[1]:
+            assert f"\n{extra[1]} = [" in (page.ROOT / "pyproject.toml").read_text()
+    else:
+        assert words[0] == "python", f"nobody checks {' '.join(words)}"
+        assert (page.ROOT / words[1]).is_file()
+
+
+def test_every_block_of_every_page_is_of_a_kind_that_is_checked(page):
+    paths = [*PAGES, *(f"docs/{path.name}" for path in (page.ROOT / "docs").glob("*.md"))]
+    assert {kind for path in paths for kind, _ in blocks(page(path).text)} <= KINDS
+    unlisted = [path for path in paths if path not in PAGES and path != "docs/writing-a-pass.md"]
+    assert [path for path in unlisted if blocks(page(path).text)] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_a_page_shows_works(path, page, workspace, assert_command_is_valid):
+    for kind, content in blocks(page(path).text):
+        if kind == "sh":
+            for line in content.splitlines():
+                run_line(line, workspace, page, assert_command_is_valid)
+        elif kind == "python":
+            if "runs/first" in content:
+                scored(workspace)
+            exec(compile(content, path, "exec"), {"__name__": path})
+        elif kind in ("toml", "toml variants"):
+            (workspace / "variants.toml").write_text(re.sub(r"^batch = .*", "batch = [1]", content, flags=re.MULTILINE))
