@@ -24,12 +24,12 @@ def first_flaw(model: onnx.ModelProto) -> str | None:
     while graphs:
         graph = graphs.pop()
         inner: list[onnx.GraphProto] = []
-        for flaw in (*_type_flaws(graph), *_tensor_flaws(graph.initializer), *_node_flaws(graph.node, inner)):
+        flaws = (*_type_flaws(graph), *_tensor_flaws(graph.initializer), *_node_flaws(graph.node, inner, inside=False))
+        for flaw in flaws:
             return flaw
         graphs += inner
-    inner = []
     for function in model.functions:
-        for flaw in _node_flaws(function.node, inner):
+        for flaw in _node_flaws(function.node, [], inside=True):
             return flaw
     return None
 
@@ -44,11 +44,13 @@ def _type_flaws(graph: onnx.GraphProto) -> Iterator[str]:
                 yield f"dimension {axis} of {value.name!r} is {dim.dim_value}; a dimension cannot be negative"
 
 
-def _node_flaws(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto]) -> Iterator[str]:
-    """Yield the flaws of nodes, and add the graphs inside them to `inner`."""
+def _node_flaws(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto], *, inside: bool) -> Iterator[str]:
+    """Yield the flaws of nodes, `inside` a function or not, and add the graphs inside them to `inner`."""
     for node in nodes:
         for attribute in node.attribute:
             where = f"attribute {attribute.name!r} of node {node.name or ', '.join(node.output)!r}"
+            if attribute.ref_attr_name and not inside:
+                yield f"{where} refers to one of a function, and the node is in none"
             if not all(map(_is_text, (attribute.s, *attribute.strings))):
                 yield f"{where} is a text that is not UTF-8"
             tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]

@@ -39,8 +39,8 @@ class _Arguments(BaseModel):
 class _Event(BaseModel):
     cat: str = ""
     name: str = ""
-    ts: Annotated[int, Field(ge=0)] = 0
-    dur: Annotated[int, Field(ge=0)] = 0
+    ts: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
+    dur: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
     args: _Arguments = _Arguments()
 
 

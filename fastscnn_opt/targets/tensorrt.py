@@ -68,13 +68,20 @@ def parse_report(log: str) -> Report:
     for name, percent, value, old_percent in re.findall(
         r"(\w+)(?:\((\d+)%\))? ?[:=] ?([\d.e+-]+) ms(?: at (\d+)%)?", sections[-1] if sections else ""
     ):
-        figures[name + (percent or old_percent)] = float(value)
+        figures[name + (percent or old_percent)] = _number(value)
     queries = re.findall(r"^[Tt]hroughput: ([\d.e+-]+) qps", lines, re.MULTILINE)
     missing = [name for name in _TIMES if name not in figures]
     if missing:
         raise TargetError(f"trtexec: reported no GPU compute time ({missing[0]} is missing); look into its log")
     minimum, maximum, mean, median, p99 = (figures[name] for name in _TIMES)
-    return Report(minimum, maximum, mean, median, p99, float(queries[-1]) if queries else None)
+    return Report(minimum, maximum, mean, median, p99, _number(queries[-1]) if queries else None)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise TargetError(f"trtexec: reported {text!r}, which is not a number; look into its log") from error
 
 
 def build_command(

@@ -162,6 +162,18 @@ def _read_variants(path: Path) -> None:
             (path.parent / name).unlink()
 
 
+def _spaces() -> list[bytes]:
+    from importlib.resources import files
+
+    return [files("fastscnn_opt.scoring.searching").joinpath("default.toml").read_bytes()]
+
+
+def _read_space(path: Path) -> None:
+    from fastscnn_opt.scoring.searching.space import read_space
+
+    read_space(path)
+
+
 _SUMMARY = (
     "Model ID,Task ID,Stream ID,Op Name,OP Type,Task Type,Task Start Time,Task Duration(us),Task Wait Time(us),"
     "Block Dim,Input Shapes,Input Data Types,Input Formats,Output Shapes,Output Data Types,Output Formats\n"
@@ -491,6 +503,7 @@ READERS = {
         Reader("model fields", "net.onnx", _models, _read_model, mutate_model),
         Reader("pipeline", "net.passes", _pipelines, _read_pipeline),
         Reader("variants", "variants.toml", _variants, _read_variants),
+        Reader("space", "space.toml", _spaces, _read_space),
         Reader("profile", "op_summary_0.csv", _tables, _read_tables),
         Reader("report", "report.txt", _reports, _read_report),
         Reader("trace", "trace.json", _traces, _read_trace),

@@ -63,6 +63,10 @@ def set_text(model):
     model.graph.node[0].attribute[0].s = b"\xff\xfe"
 
 
+def set_reference(model):
+    model.graph.node[0].attribute[0].ref_attr_name = "mode"
+
+
 def set_raw(model):
     model.graph.initializer[0].ClearField("float_data")
     model.graph.initializer[0].raw_data = b"123"
@@ -77,6 +81,7 @@ def set_raw(model):
         (set_data_type, "the tensor 'w' is of the element type -1"),
         (set_segment, "the tensor 'w' is only a segment"),
         (set_text, "attribute 'auto_pad' of node 'conv' is a text that is not UTF-8"),
+        (set_reference, "attribute 'auto_pad' of node 'conv' refers to one of a function"),
         (set_raw, "the tensor 'w' holds 3 bytes, but 36 follow"),
     ],
 )
@@ -186,7 +191,8 @@ def test_a_compressed_bomb_among_kept_predictions_is_refused(tmp_path):
         KeptPredictions(tmp_path / "p.zip").load(0)
 
 
-def test_values_nested_too_deeply_are_refused():
+def test_values_nested_too_deeply_are_refused(tmp_path):
+    from fastscnn_opt.scoring.searching.space import read_space
     from fastscnn_opt.scoring.variants import parse_variants
     from fastscnn_opt.tbe.patchfile import parse
 
@@ -195,6 +201,9 @@ def test_values_nested_too_deeply_are_refused():
         parse(text, "p.toml")
     with pytest.raises(RunError, match="nested too deeply"):
         parse_variants(text, "v.toml")
+    (tmp_path / "space.toml").write_text(text)
+    with pytest.raises(RunError, match="nested too deeply"):
+        read_space(tmp_path / "space.toml")
 
 
 def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path):
@@ -241,3 +250,22 @@ def test_a_record_without_its_figures_is_refused(tmp_path, change):
     (tmp_path / "run" / "records.jsonl").write_text(json.dumps(record) + "\n")
     with pytest.raises(RunError, match="line 1 is no record"):
         read_run(tmp_path / "run")
+
+
+def test_a_report_with_a_broken_number_is_refused(tmp_path):
+    from fastscnn_opt.targets.reports import read_report
+
+    times = "min = 6.1 ms, max = 6.3 ms, mean = 1+15 ms, median = 6.2 ms, percentile(99%) = 6.3 ms"
+    (tmp_path / "t.log").write_text(f"[I] GPU Compute Time: {times}")
+    with pytest.raises(DataError, match=r"'1\+15', which is not a number"):
+        read_report(tmp_path / "t.log")
+
+
+@pytest.mark.parametrize("damage", ["[]]", "{}", "[" * 3000, '[{"ts": -1}]', '[{"dur": ' + "9" * 400 + "}]"])
+def test_a_damaged_trace_is_refused(tmp_path, damage):
+    from fastscnn_opt.errors import TargetError
+    from fastscnn_opt.targets.ort_profile import read_trace
+
+    (tmp_path / "trace.json").write_text(damage)
+    with pytest.raises(TargetError, match=r"trace\.json: not a trace of onnxruntime"):
+        read_trace(tmp_path / "trace.json")

@@ -172,6 +172,8 @@ def _needs_nothing(name: str) -> bool:
 def _parse(text: str, where: str) -> Space:
     try:
         tables = _SpaceFile.model_validate(tomllib.loads(text))
+    except RecursionError as error:
+        raise RunError(f"{where}: its values are nested too deeply to be read") from error
     except tomllib.TOMLDecodeError as error:
         raise RunError(f"{where}: not a TOML file: {error}") from error
     except ValidationError as error:
