@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .body import FOLLOWERS, LAYERS, QUANTISED
+from .ending import end_in_float
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -52,7 +53,11 @@ def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body:
     )
     quantizer.quantize_model()
     graph = gs.import_onnx(quantizer.model.model)
-    for node in list(graph.nodes):
+    nodes_of_quantizer = list(graph.nodes)
+    for node in nodes_of_quantizer:
+        if node.op == "Conv":
+            end_in_float(graph, node, body)
+    for node in nodes_of_quantizer:
         if node.op == "DequantizeLinear":
             _stop_behind(graph, node, body)
     shared: dict[tuple[str, tuple[int, ...], bytes], gs.Constant] = {}
