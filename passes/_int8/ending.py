@@ -34,6 +34,7 @@ def end_in_float(graph: gs.Graph, conv: gs.Node, body: Collection[str]) -> None:
     columns = [emit.constant(value, value.dtype) for value in (weight[:, :, 0, 0].T, scale, zero)]
     axis = {"axis": 1} if scale.ndim else {}
     result = emit.node("MatMul", pixels, emit.node("DequantizeLinear", *columns, dtype=np.float32, **axis))
+    result.inputs[0].name, conv.name = conv.name, f"{conv.name} as it was"
     logits = conv.outputs[0]
     conv.outputs.clear()
     if len(conv.inputs) > 2:

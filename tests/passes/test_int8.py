@@ -132,6 +132,24 @@ def test_the_sum_between_layers_works_on_int8_and_the_tail_does_not(network, rew
     assert maker(model, "logits").op_type == "Resize"
 
 
+def test_the_last_layer_multiplies_bytes_and_hands_its_sums_to_the_tail_in_float(network, rewrite, run):
+    model = rewrite(network, "int8{images=1}").model
+    image = scenes(1)[0]
+    read = run(tap(model, node(model, "out").input[0]), image)[0]
+    weight = run(tap(model, node(model, "out").input[1]), image)[0]
+    wanted = np.einsum("nhwc,cf->nfhw", read.astype(np.float64), weight) + initializer(network, "b_out")[:, None, None]
+    assert node(model, "out").op_type == "MatMul"
+    np.testing.assert_allclose(run(tap(model, "g0"), image)[0], wanted, atol=1e-3)
+
+
+def test_labels_from_an_if_are_those_of_the_same_quantised_logits(network, rewrite, run):
+    image = scenes(1)[0]
+    logits = run(rewrite(network, "int8{images=1}").model, image)[0]
+    labels = run(rewrite(network, "fast-argmax{labels=true},int8{images=1}").model, image)[0]
+    chosen = np.take_along_axis(logits, labels[:, None].astype(np.int64), axis=1)[:, 0]
+    assert (logits.max(axis=1) - chosen).max() <= 1e-4 * np.abs(logits).max()
+
+
 def test_equalised_channels_leave_the_function_as_it_is(network, run):
     import onnx_graphsurgeon as gs
     from fastscnn_opt.passes._int8.body import find_body
