@@ -77,11 +77,13 @@ def choose(
         alone[layer] = loss(reference, task.class_iou(build([layer])))
         _log.info("layer %d of %d alone in int8: %s, %s", number, len(layers), layer, alone[layer])
     ranking = sorted(layers, key=lambda layer: -alone[layer].change)
-    for count in range(len(ranking) + 1):
+    for count in range(len(ranking)):
         whole = loss(reference, task.class_iou(build(ranking[count:])))
         _log.info("%d layers in float: %s", count, whole)
         if max(whole.change, whole.drop) <= max_drop / MARGIN:
             break
+    else:
+        count, whole = len(ranking), Loss(0.0, 0.0)
     return Choice({layer: alone[layer] for layer in ranking}, tuple(ranking[:count]), whole)
 
 

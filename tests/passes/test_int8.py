@@ -324,3 +324,124 @@ def test_other_processes_write_the_same_bytes(network, tmp_path):
         environment = {**os.environ, "PYTHONHASHSEED": str(run), "FASTSCNN_OPT_CACHE": str(tmp_path / f"cache{run}")}
         subprocess.run([sys.executable, "-m", "fastscnn_opt", *command], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
+
+
+def class_iou(labels: list[np.ndarray], predictions: list[np.ndarray]) -> np.ndarray:
+    """Return the IoU of each of 19 classes over all images, NaN where a class is absent, straight from the formula."""
+    valid = [label != 255 for label in labels]
+    label = np.concatenate([label[mask] for label, mask in zip(labels, valid, strict=True)])
+    prediction = np.concatenate([each[mask] for each, mask in zip(predictions, valid, strict=True)])
+    both = np.array([((label == index) & (prediction == index)).sum() for index in range(19)])
+    either = np.array([((label == index) | (prediction == index)).sum() for index in range(19)])
+    return np.where(either > 0, both / np.maximum(either, 1), np.nan)
+
+
+def test_the_figure_of_a_layer_is_the_change_that_it_makes_alone(network, run):
+    step = PassManager("int8{images=2 max_drop=100}", verify=False).run(network).steps[0]
+    (told,) = (change.what for change in step.changes if change.node == "out")
+    alone = PassManager("int8{images=2 keep=stem|deep|point}", verify=False).run(network).model
+    labels = [render_scene(seed, height=SIZE[0], width=SIZE[1])[1] for seed in range(2)]
+    before, after = (
+        class_iou(labels, [run(model, image)[0][0].argmax(axis=0) for image in scenes(2)]) for model in (network, alone)
+    )
+    change = 100 * np.nanmean(np.abs(after - before))
+    assert change > 0
+    assert f"changes the IoU of a class by {change:.3f} points" in told
+
+
+def test_a_budget_that_nothing_fits_leaves_the_graph_as_it_was_and_tells_the_ranking(network):
+    result = PassManager("int8{images=1 max_drop=1e-9}", verify=False).run(network)
+    assert result.model.SerializeToString() == network.SerializeToString()
+    *layers, graph = result.steps[0].skips
+    assert sorted(skip.node for skip in layers) == sorted(LAYERS)
+    assert [skip.why.split(":")[0] for skip in layers] == [f"kept in float, rank {rank}" for rank in (1, 2, 3, 4)]
+    figures = [float(skip.why.split(" by ")[1].split()[0]) for skip in layers]
+    assert figures == sorted(figures, reverse=True)
+    assert (graph.node, graph.why) == ("graph", "no layer fits max_drop in int8")
+
+
+def test_what_was_scored_is_not_scored_again(network, monkeypatch):
+    from fastscnn_opt.passes._int8 import task
+
+    text = "int8{images=1 max_drop=1}"
+    first = PassManager(text, verify=False).run(network)
+    monkeypatch.delattr(task, "evaluate")
+    again = PassManager(text, verify=False).run(network)
+    assert again.model.SerializeToString() == first.model.SerializeToString()
+    assert list(map(repr, again.steps[0].changes)) == list(map(repr, first.steps[0].changes))
+
+
+def with_weights(model: onnx.ModelProto, **shapes: tuple[int, ...]) -> onnx.ModelProto:
+    rng = np.random.default_rng(5)
+    for name, shape in shapes.items():
+        weight = (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    return model
+
+
+@pytest.fixture
+def classifier(parse) -> onnx.ModelProto:
+    """A network that gives an image ten scores."""
+    model = parse("""
+        g (float[1,3,64,128] image) => (float[1,10] scores) {
+            [stem] a = Conv<strides=[2,2]>(image, w1)
+            b = Relu(a)
+            c = MaxPool<kernel_shape=[2,2], strides=[2,2]>(b)
+            [deep] d = Conv(c, w2)
+            e = GlobalAveragePool(d)
+            f = Flatten(e)
+            [full] scores = Gemm<transB=1>(f, w3, b3)
+        }
+    """)
+    return with_weights(model, w1=(8, 3, 3, 3), w2=(16, 8, 3, 3), w3=(10, 16), b3=(10,))
+
+
+def test_a_classifier_is_quantised_to_its_scores(classifier, rewrite, run):
+    result = rewrite(classifier, "int8{images=4}")
+    assert [change.node for change in result.steps[0].changes] == ["stem", "deep", "full"]
+    (image,) = scenes(1, seed=50)
+    expected, actual = (run(model, image)[0] for model in (classifier, result.model))
+    assert np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_max_drop_needs_the_classes_of_street_scenes(classifier):
+    with pytest.raises(PassError, match="max_drop needs a network that labels street scenes with the 19"):
+        PassManager("int8{images=1 max_drop=1}").run(classifier)
+
+
+def test_a_u_net_keeps_its_transposed_convolution_in_float(parse, rewrite, run):
+    model = parse("""
+        g (float[1,3,64,128] image) => (float[1,5,64,128] logits) {
+            [enter] a = Conv<pads=[1,1,1,1]>(image, w1)
+            b = Relu(a)
+            c = MaxPool<kernel_shape=[2,2], strides=[2,2]>(b)
+            [deep] d = Conv<pads=[1,1,1,1]>(c, w2)
+            e = LeakyRelu<alpha=0.1>(d)
+            [up] f = ConvTranspose<strides=[2,2], kernel_shape=[2,2]>(e, w3)
+            h = Concat<axis=1>(b, f)
+            [leave] logits = Conv(h, w4)
+        }
+    """)
+    model = with_weights(model, w1=(8, 3, 3, 3), w2=(8, 8, 3, 3), w3=(8, 8, 2, 2), w4=(5, 16, 1, 1))
+    result = rewrite(model, "int8{images=4}")
+    assert [change.node for change in result.steps[0].changes] == ["enter", "deep", "leave"]
+    (image,) = scenes(1, seed=50)
+    expected, actual = (run(each, image)[0] for each in (model, result.model))
+    assert np.abs(actual - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_a_subgraph_behind_the_logits_does_not_end_the_process(parse, rewrite):
+    model = with_weights(
+        parse("""
+            g (float[1,3,64,128] image) => (float[a,b,c,d] y) <int64 none = {0}> {
+                [conv] l = Conv(image, w)
+                t = Transpose<perm=[0,2,3,1]>(l)
+                size = Size(t)
+                some = Greater(size, none)
+                y = If(some) <then_branch = p () => (float[a,b,c,d] q) { q = Exp(t) },
+                              else_branch = r () => (float[a,b,c,d] s) { s = Neg(t) }>
+            }
+        """),
+        w=(4, 3, 1, 1),
+    )
+    assert [change.node for change in rewrite(model, "int8{images=1}").steps[0].changes] == ["conv"]

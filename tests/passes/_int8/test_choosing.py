@@ -1,0 +1,54 @@
+"""Which layers stay in float, told from made-up accuracies."""
+
+import pytest
+from fastscnn_opt.passes._int8.choosing import choose, loss
+
+
+class MadeUp:
+    """A task on which each layer in int8 takes its part off the IoU of one class and adds another to the other's."""
+
+    def __init__(self, parts: dict[str, tuple[float, float]]) -> None:
+        self.parts = parts
+
+    def class_iou(self, layers):
+        lost, gained = (sum(self.parts[layer][side] for layer in layers) for side in (0, 1))
+        return {"road": 0.9 - lost, "bus": 0.5 + gained, "train": None}
+
+
+PARTS = {"a": (0.001, 0.0), "b": (0.02, 0.01), "c": (0.0, 0.005), "d": (0.0002, 0.0)}
+
+
+def decide(max_drop: float, parts=PARTS):
+    return choose(list(parts), tuple, (), MadeUp(parts), max_drop)
+
+
+def test_a_gain_of_one_class_does_not_pay_for_the_loss_of_another():
+    found = loss({"road": 0.9, "bus": 0.5, "train": None}, {"road": 0.88, "bus": 0.52, "train": None})
+    assert (found.drop, found.change) == (pytest.approx(0), pytest.approx(2))
+
+
+def test_a_class_that_only_one_of_the_two_sees_counts_as_zero_for_the_other():
+    assert loss({"road": 0.5, "bus": None}, {"road": 0.5, "bus": 0.01}).change == pytest.approx(0.5)
+
+
+def test_layers_are_ranked_by_the_size_of_the_change():
+    choice = decide(1.0)
+    assert list(choice.alone) == ["b", "c", "a", "d"]
+    assert choice.alone["b"].change == pytest.approx(1.5)
+    assert choice.alone["b"].drop == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("max_drop", "kept"),
+    [
+        (10.0, ()),
+        (0.8, ("b",)),  # left: (0.12 + 0.5) / 2 = 0.31 points, at most 0.4
+        (0.5, ("b", "c")),  # left: 0.12 / 2 = 0.06, at most 0.25
+        (0.1, ("b", "c", "a")),
+        (0.01, ("b", "c", "a", "d")),
+    ],
+)
+def test_the_fewest_from_the_top_stay_in_float_such_that_half_the_budget_holds(max_drop, kept):
+    choice = decide(max_drop)
+    assert choice.kept == kept
+    assert choice.whole.change <= max_drop / 2
