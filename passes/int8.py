@@ -49,9 +49,9 @@ class Int8(Pass):
        node. So run `uint8-input` before this pass.
     5. Layers whose name matches a glob of ``keep=a|b`` stay in float.
     6. ``max_drop=0.2`` limits the loss of mIoU, in points (percent). Every layer is quantised alone to rank the layers
-       by the mean change of a class's IoU on the images, and the fewest from the top of the ranking stay in float such
-       that this change, with all others in int8, is at most half of ``max_drop``: the other half is for images that
-       were not used. It needs labels, and a network for the 19 classes of Cityscapes.
+       by the mean change of a class's IoU on the images, gain or loss, and the fewest from the top of the ranking stay
+       in float such that this change, with all others in int8, is at most two thirds of ``max_drop``: the rest is for
+       images that were not used. It needs labels, and a network for the 19 classes of Cityscapes.
     7. A graph that is quantised already is left alone. Below opset 13 there are no scales per channel, so convert or
        export the model with 13 or newer.
 

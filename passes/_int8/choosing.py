@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from .task import ClassIoU, Task
 
-MARGIN = 2.0
-"""What the budget is divided by on the images of the ranking. On images that were used for nothing, the same change of
-a FastSCNN showed up to about twice as large."""
+MARGIN = 1.5
+"""What the budget is divided by on the images of the ranking. In trials with a trained FastSCNN, with the layers from
+any rank on in int8, mIoU on other images stayed within the budget wherever this held, and not always where less did."""
 
 _log = logging.getLogger(__name__)
 

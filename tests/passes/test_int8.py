@@ -1,5 +1,6 @@
 """Quantisation: which nodes, over which ranges, how exactly, and which stay in float."""
 
+import json
 import os
 import subprocess
 import sys
@@ -445,3 +446,22 @@ def test_a_subgraph_behind_the_logits_does_not_end_the_process(parse, rewrite):
         w=(4, 3, 1, 1),
     )
     assert [change.node for change in rewrite(model, "int8{images=1}").steps[0].changes] == ["conv"]
+
+
+def test_real_weights_lose_at_most_half_a_point_on_real_images(real_data, tmp_path, capsys):
+    pytest.importorskip("torch", reason="reading a checkpoint needs torch")
+    from fastscnn_opt.cli.main import run as command
+
+    data, exported = str(real_data / "cityscapes"), str(tmp_path / "exported.onnx")
+    checkpoint = str(real_data / "weights" / "fast_scnn_tramac_layout.pth")
+    assert command(["export", checkpoint, "-o", exported]) == 0
+    exact = "adaptive-avgpool,drop-outputs,uint8-input,fast-argmax{labels=true}"
+    figures = []
+    for number, passes in enumerate((exact, f"{exact},int8{{data={data} images=6}}")):
+        rewritten = str(tmp_path / f"{number}.onnx")
+        assert command(["apply", exported, "--passes", passes, "-o", rewritten, "--no-verify"]) == 0
+        capsys.readouterr()
+        assert command(["eval", rewritten, "--data", data, "--format", "json"]) == 0
+        figures.append(json.loads(capsys.readouterr().out))
+    assert figures[0]["mIoU_all"] - figures[1]["mIoU_all"] <= 0.005
+    assert figures[0]["pixAcc"] - figures[1]["pixAcc"] <= 0.001
