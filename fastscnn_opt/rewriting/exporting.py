@@ -183,9 +183,10 @@ class _Exporter:
                 raise PassError(f"two different initializers are called {constant.name!r}")
 
     def _initializer(self, constant: gs.Constant, graph: gs.Graph, target: onnx.GraphProto) -> None:
-        values = constant._values  # as stored: reading them would copy the weights
-        if isinstance(values, SparseValues):
-            target.sparse_initializer.append(values.tensor)
+        source = self._sources.constants.get(id(constant))
+        sparse = source.values if source and isinstance(source.values, SparseValues) else constant._values
+        if isinstance(sparse, SparseValues) and _is_sparse_still(constant, sparse):
+            target.sparse_initializer.append(sparse.tensor)
             target.sparse_initializer[-1].values.name = constant.name
         else:
             written = target.initializer.add()
@@ -225,6 +226,13 @@ class _Exporter:
         if self._ir_version <= _INPUTS_HOLD_INITIALIZERS:
             for tensor in written.values():
                 target.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+
+
+def _is_sparse_still(constant: gs.Constant, sparse: SparseValues) -> bool:
+    """Tell whether a constant has its sparse values, which a pass may have read as a dense array."""
+    if constant._values is sparse:
+        return True
+    return bool(constant.dtype == sparse.dtype and np.array_equal(constant.values, sparse.load()))
 
 
 def _update(target: onnx.NodeProto, node: gs.Node) -> None:

@@ -23,6 +23,8 @@ from fastscnn_opt.weights import values_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 Attribute = onnx.AttributeProto
 
 _READERS: dict[int, Callable[[onnx.AttributeProto], Any]] = {
@@ -66,6 +68,15 @@ class StoredValues(LazyValues):  # type: ignore[misc]  # graphsurgeon has no typ
         """Return the values; those in a file are read piece by piece when they are used."""
         values = values_of(self.source)
         return values if values.flags.writeable else values.copy()
+
+
+class StoredSparseValues(SparseValues):  # type: ignore[misc]  # graphsurgeon has no types
+    """The values of a sparse tensor of a model; graphsurgeon makes float64 of every type."""
+
+    def load(self) -> NDArray[Any]:
+        """Return the values as a dense array."""
+        values: NDArray[Any] = super().load().astype(self.dtype)
+        return values
 
 
 @dataclass(frozen=True)
@@ -197,12 +208,8 @@ class TypeReader:
 
 def _read_type(proto: onnx.TypeProto) -> tuple[Any, list[Any] | None, str]:
     kind = proto.WhichOneof("value") or "tensor_type"
-    if kind == "sequence_type":
-        element = proto.sequence_type.elem_type
-        inner = _read_type(element) if element.WhichOneof("value") == "tensor_type" else (None, None, "")
-        return inner[0], inner[1], kind
     if kind not in ("tensor_type", "sparse_tensor_type"):
-        return None, None, kind
+        return None, None, kind  # a sequence of float tensors is none, and must not pass for one
     tensor = getattr(proto, kind)
     shape = None
     if tensor.HasField("shape"):
@@ -299,7 +306,7 @@ class _Importer:
             fields = {"name": tensor.name, "_values": values, "data_location": None, "_export_dtype": None}
             self._enter_constant(_new_tensor(gs.Constant, **fields), graph, names)
         for sparse in proto.sparse_initializer:
-            self._enter_constant(gs.Constant(sparse.values.name, SparseValues(sparse)), graph, names)
+            self._enter_constant(gs.Constant(sparse.values.name, StoredSparseValues(sparse)), graph, names)
         for info in proto.input:
             if info.name in names:
                 self.sources.defaults.append((names[info.name], info))
