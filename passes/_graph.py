@@ -105,10 +105,11 @@ def detach_output(graph: gs.Graph, output: gs.Variable, suffix: str) -> gs.Varia
     import onnx_graphsurgeon as gs
 
     inner = gs.Variable(unique_name(graph, f"{output.name}_{suffix}"), dtype=output.dtype, shape=output.shape)
-    for node in list(output.inputs):
-        node.outputs = [inner if tensor is output else tensor for tensor in node.outputs]
-    for node in list(output.outputs):
-        node.inputs = [inner if tensor is output else tensor for tensor in node.inputs]
+    ends = [node.outputs for node in output.inputs] + [node.inputs for node in output.outputs]
+    for tensors in ends:
+        for place, tensor in enumerate(tensors):
+            if tensor is output:  # the others stay: graphsurgeon searches all readers of what it takes away
+                tensors[place] = inner
     return inner
 
 

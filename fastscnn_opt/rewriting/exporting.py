@@ -12,13 +12,8 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.outline import LARGE_ELEMENTS, copy_without, subgraphs
-from fastscnn_opt.rewriting.importing import (
-    NodeSource,
-    Sources,
-    StoredValues,
-    function_content,
-    same_value,
-)
+from fastscnn_opt.rewriting.importing import function_content
+from fastscnn_opt.rewriting.sources import NodeSource, Sources, StoredValues, same_value
 from fastscnn_opt.weights import has_weights_outside, is_outside, is_same, put_out
 
 if TYPE_CHECKING:
@@ -175,23 +170,27 @@ class _Exporter:
         ranks = {key: rank for rank, key in enumerate(self._sources.constants)}
         constants.sort(key=lambda constant: ranks.get(id(constant), len(ranks)))
         written: dict[str, gs.Constant] = {}
+        messages = []
         for constant in constants:
             other = written.setdefault(constant.name, constant)
-            if other is constant:
-                self._initializer(constant, graph, target)
-            elif not np.array_equal(other.values, constant.values):
-                raise PassError(f"two different initializers are called {constant.name!r}")
+            if other is not constant:
+                if not np.array_equal(other.values, constant.values):
+                    raise PassError(f"two different initializers are called {constant.name!r}")
+            elif (sparse := self._sparse(constant)) is not None:
+                target.sparse_initializer.append(sparse.tensor)
+                target.sparse_initializer[-1].values.name = constant.name
+            else:
+                messages.append(_named(self._stored(constant, graph), constant.name))
+        target.initializer.extend(messages)
 
-    def _initializer(self, constant: gs.Constant, graph: gs.Graph, target: onnx.GraphProto) -> None:
+    def _sparse(self, constant: gs.Constant) -> SparseValues | None:
+        """Return the sparse values of a constant that still has them, though a pass may have read them as an array."""
         source = self._sources.constants.get(id(constant))
-        sparse = source.values if source and isinstance(source.values, SparseValues) else constant._values
-        if isinstance(sparse, SparseValues) and _is_sparse_still(constant, sparse):
-            target.sparse_initializer.append(sparse.tensor)
-            target.sparse_initializer[-1].values.name = constant.name
-        else:
-            written = target.initializer.add()
-            written.CopyFrom(self._stored(constant, graph))
-            written.name = constant.name
+        sparse = source.values if source is not None else constant._values
+        if not isinstance(sparse, SparseValues) or constant._values is sparse:
+            return sparse if isinstance(sparse, SparseValues) else None
+        is_kept = constant.dtype == sparse.dtype and np.array_equal(constant.values, sparse.load())
+        return sparse if is_kept else None
 
     def _stored(self, constant: gs.Constant, graph: gs.Graph | None) -> onnx.TensorProto:
         """Return the message of a constant, which is not to be changed; values that a pass read or made go into one."""
@@ -228,11 +227,13 @@ class _Exporter:
                 target.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
 
 
-def _is_sparse_still(constant: gs.Constant, sparse: SparseValues) -> bool:
-    """Tell whether a constant has its sparse values, which a pass may have read as a dense array."""
-    if constant._values is sparse:
-        return True
-    return bool(constant.dtype == sparse.dtype and np.array_equal(constant.values, sparse.load()))
+def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    if tensor.name == name:
+        return tensor
+    copy = onnx.TensorProto()
+    copy.CopyFrom(tensor)
+    copy.name = name
+    return copy
 
 
 def _update(target: onnx.NodeProto, node: gs.Node) -> None:
