@@ -47,12 +47,12 @@ def search(here, tmp_path, capsys):
 
 def test_a_small_space_is_searched_whole_in_two_starts(search, tmp_path, capsys):
     """One test for the whole course of a search, because every trial costs seconds."""
-    first, _ = search("--evaluations", 1)
-    assert first["trials"] == {"scored": 0, "pruned": 0, "failed": 1, "same": 1}, "the plain pipeline is the baseline"
+    first, _ = search("--evaluations", 2)
+    assert first["trials"] == {"scored": 1, "pruned": 0, "failed": 1, "same": 1}, "the plain pipeline is the baseline"
     before = (tmp_path / "run" / "records.jsonl").read_bytes()
 
     second, notes = search("--minutes", 5)
-    assert "2 pipelines are known from an earlier start" in notes
+    assert "3 pipelines are known from an earlier start" in notes
     assert (second["trials"], second["space"]) == ({"scored": 1, "pruned": 1, "failed": 3, "same": 1}, 6)
     assert (tmp_path / "run" / "records.jsonl").read_bytes().startswith(before)
     assert set(second["front"]) <= {"baseline", "touch"}
@@ -99,6 +99,12 @@ def test_a_baseline_that_cannot_be_scored_ends_the_search(here, tmp_path, capsys
         tmp_path / "space.toml",
     )
     assert words.startswith("error: the baseline 'break' cannot be scored")
+
+
+def test_a_search_that_finds_nothing_says_so(here, tmp_path, capsys):
+    (tmp_path / "space.toml").write_text('[[slot]]\nname = "a"\nalternatives = ["", "static-batch{n=1}"]\n')
+    arguments = ["--data", here / "tree", "--run", tmp_path / "run", "--space", tmp_path / "space.toml"]
+    assert "none of 2 pipelines makes another model" in failed(capsys, here / "net.onnx", *arguments)
 
 
 def test_mistakes_leave_no_folder_behind(here, tmp_path, capsys):

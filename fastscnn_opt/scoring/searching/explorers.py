@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
-from math import inf
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from fastscnn_opt.errors import RunError
@@ -87,8 +86,9 @@ class Exhaustive:
 class Guided:
     """Tries every alternative alone, then the fastest of each slot together, then what optuna's TPE sampler proposes.
 
-    An alternative that alone changes nothing, fails or loses too much is not tried in combination. A proposal depends
-    on nothing but what is known, so a search that was interrupted goes on as it would have.
+    The fastest are put together once for each loss that an alternative has alone, of those that lose no more. An
+    alternative that alone changes nothing, fails or loses too much is not tried in combination. A proposal depends on
+    nothing but what is known, so a search that was interrupted goes on as it would have.
     """
 
     def __init__(self, space: Space) -> None:
@@ -103,7 +103,8 @@ class Guided:
         for choices in singles[1:]:
             if known[choices].ending is not Ending.SCORED:
                 space = space.without(choices)
-        for allowed in (SAME_DROP, inf):
+        losses = {point.drop for choices in singles if (point := known[choices].point) is not None}
+        for allowed in sorted({max(SAME_DROP, loss) for loss in losses}):
             if (together := _fastest_together(space, known, allowed)) not in known:
                 return together
         return _proposal(space, known) or next((choices for choices in space.all() if choices not in known), None)

@@ -88,7 +88,8 @@ def search(
     Raises
     ------
     RunError
-        The folder cannot be used, the space is large and optuna missing, or the baseline cannot be scored.
+        The folder cannot be used, the space is large and optuna missing, or neither the baseline nor anything else can
+        be scored.
     UserError
         The model or the data cannot be read.
     """
@@ -113,6 +114,11 @@ def search(
             say(f"trying {plan.variant} (number {len(journal.known) + 1} of {space.size})")
             journal.enter(choices, plan, trials.recall(plan) or trials.run(plan))
             journal.seconds.append(monotonic() - before)
+        if len(journal.points) == 1:
+            raise RunError(
+                f"none of {len(journal.known)} pipelines makes another model that runs and loses at most "
+                f"{screening.max_drop:g} points of mIoU; why: fastscnn-opt compare {folder}"
+            )
         names = [point.name for point in finalists(journal.points, _MOST_FINALISTS)]
         rows = [row for name, row in trials.rows.items() if name in names and row is not trials.baseline]
         if rows:

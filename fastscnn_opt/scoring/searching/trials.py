@@ -72,9 +72,8 @@ class Trials:
             return replace(self._models[row.model_sha256], ending=Ending.SAME)
         if last is not None and last.keys == self._pruned_keys(row):
             return self._note(row, Outcome(Ending.PRUNED))
-        if self._scoring.finished(row) and self._timing(row) is not None:
-            return self._note(row, self._scored(row))
-        return None
+        known = self._scoring.finished(row) is not None and self._timing(row) is not None
+        return self._note(row, self._scored(row)) if known and self._lost(row) <= self._screening.max_drop else None
 
     def run(self, plan: RowPlan) -> Outcome:
         """Try a pipeline and record what comes of it; one that gives the model of another is no row of its own."""
