@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
 
+_AXES_ARE_AN_INPUT = 18
+"""First opset in which ReduceMax and ReduceMin take their axes as an input."""
+
+
 class Emitter:
     """Appends nodes of the default domain to a graph and names them ``prefix/Op_number``.
 
@@ -70,6 +74,12 @@ class Emitter:
         """Append a Slice and return its output."""
         bounds = (self.constant(bound, np.int64) for bound in (starts, ends, axes))
         return self.node("Slice", values, *bounds)
+
+    def reduced(self, op: str, values: gs.Tensor, axes: Sequence[int]) -> gs.Variable:
+        """Append a ReduceMax or ReduceMin that drops `axes`, and return its output."""
+        if self.graph.opset < _AXES_ARE_AN_INPUT:
+            return self.node(op, values, axes=list(axes), keepdims=0)
+        return self.node(op, values, self.constant(axes, np.int64), keepdims=0)
 
     def flat(self, values: gs.Variable) -> gs.Variable:
         """Append a Reshape to one dimension and return its output."""

@@ -36,17 +36,17 @@ class Grid:
 
 @dataclass(frozen=True)
 class Corners:
-    """What stands at the four corners of K cells: top left, top right, bottom left, bottom right.
+    """What stands at the four corners of K cells; the first two axes are top and bottom, and left and right.
 
-    `vectors` are the logits, float K x C each. `first` and `second` are the lowest and the highest of the four best
-    classes, float K x 1; `gaps` are the differences of their logits, float K x 1 each. `hard`, bool K, says whether
-    more than these two are left.
+    `vectors` are the logits, float 2 x 2 x K x C. `first` and `second` are the lowest and the highest of the four best
+    classes, int64 K; `gaps` are the differences of their logits, float 2 x 2 x K. `hard`, bool K, says whether more
+    than these two are left.
     """
 
-    vectors: list[gs.Variable]
+    vectors: gs.Variable
     first: gs.Variable
     second: gs.Variable
-    gaps: list[gs.Variable]
+    gaps: gs.Variable
     hard: gs.Variable
 
 
@@ -98,47 +98,45 @@ def read_corners(emit: Emitter, logits: gs.Variable, places: gs.Variable, grid: 
     The vectors are made anew, since this is written into branches of an If: onnxruntime 1.32 ends with a failed
     assertion (in its QDQPropagationTransformer) on a branch that uses the result of a Transpose of quantised values.
     """
-    vectors = to_vectors(emit, logits)
-    table = emit.node("Reshape", vectors, emit.constant([-1, grid.classes], np.int64))
-    corners = [emit.node("Gather", table, index, axis=0) for index in _corner_indices(emit, places, grid)]
-    bests = [emit.node("ArgMax", corner, axis=1, keepdims=1, dtype=np.int64) for corner in corners]
-    bests = [emit.node("Cast", best, to=FLOAT, dtype=np.float32) for best in bests]
-    first, second = emit.node("Min", *bests), emit.node("Max", *bests)
-    scores = [_scores(emit, corners, label) for label in (first, second)]
-    gaps = [emit.node("Sub", one, two) for one, two in zip(*scores, strict=True)]
-    return Corners(corners, first, second, gaps, _is_hard(emit, corners, scores, grid.classes))
+    table = emit.node("Reshape", to_vectors(emit, logits), emit.constant([-1, grid.classes], np.int64))
+    index = _corner_indices(emit, places, grid)
+    vectors = emit.node("Gather", table, index, axis=0)
+    best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
+    best = emit.node("Cast", best, to=FLOAT, dtype=np.float32)
+    first, second = (
+        emit.node("Cast", emit.reduced(op, best, [0, 1]), to=INT64, dtype=np.int64) for op in ("ReduceMin", "ReduceMax")
+    )
+    start, values = emit.node("Mul", index, emit.constant(grid.classes, np.int64)), emit.flat(table)
+    scores = [emit.node("Gather", values, emit.node("Add", start, label), axis=0) for label in (first, second)]
+    gaps = emit.node("Sub", *scores)
+    return Corners(vectors, first, second, gaps, _is_hard(emit, vectors, scores, grid.classes))
 
 
-def _corner_indices(emit: Emitter, places: gs.Variable, grid: Grid) -> list[gs.Variable]:
-    """Return the index of each corner in the logit vectors of all images, int64 K."""
+def _corner_indices(emit: Emitter, places: gs.Variable, grid: Grid) -> gs.Variable:
+    """Return the index of each corner in the logit vectors of all images, int64 2 x 2 x K."""
     image, row, column = coordinates(emit, places)
-    first_of_image = emit.node("Mul", image, emit.constant(grid.height * grid.width, np.int64))
-    indices = []
-    for rows in (grid.rows.low, grid.rows.high):
-        in_image = emit.node("Gather", emit.constant(rows * grid.width, np.int64), row, axis=0)
-        start = emit.node("Add", first_of_image, in_image)
-        for columns in (grid.columns.low, grid.columns.high):
-            in_row = emit.node("Gather", emit.constant(columns, np.int64), column, axis=0)
-            indices.append(emit.node("Add", start, in_row))
-    return indices
+    tables = np.stack([grid.rows.low, grid.rows.high]) * grid.width, np.stack([grid.columns.low, grid.columns.high])
+    rows, columns = (
+        emit.node(
+            "Reshape", emit.node("Gather", emit.constant(table, np.int64), cell, axis=1), emit.constant(shape, np.int64)
+        )
+        for table, cell, shape in zip(tables, (row, column), ([2, 1, -1], [1, 2, -1]), strict=True)
+    )
+    start = emit.node("Mul", image, emit.constant(grid.height * grid.width, np.int64))
+    return emit.node("Add", emit.node("Add", start, rows), columns)
 
 
-def _scores(emit: Emitter, corners: list[gs.Variable], label: gs.Variable) -> list[gs.Variable]:
-    """Return the logit of the class `label` (float K x 1) at each corner, K x 1."""
-    index = emit.node("Cast", label, to=INT64, dtype=np.int64)
-    return [emit.node("GatherElements", corner, index, axis=1) for corner in corners]
-
-
-def _is_hard(emit: Emitter, corners: list[gs.Variable], scores: list[list[gs.Variable]], classes: int) -> gs.Variable:
+def _is_hard(emit: Emitter, vectors: gs.Variable, scores: list[gs.Variable], classes: int) -> gs.Variable:
     """Return whether more than two classes are left, bool K.
 
     A class that is left is exceeded neither by the first nor by the second class at all four corners. These two never
     exceed each other so, since each is the best at one corner; and the best class of any corner is left.
     """
-    leads = []
-    for of_label in scores:
-        differences = [emit.node("Sub", corner, score) for corner, score in zip(corners, of_label, strict=True)]
-        leads.append(emit.node("Max", *differences))
+    each = emit.constant([2, 2, -1, 1], np.int64)
+    leads = [
+        emit.reduced("ReduceMax", emit.node("Sub", vectors, emit.node("Reshape", score, each)), [0, 1])
+        for score in scores
+    ]
     beaten = emit.node("Less", emit.node("Min", *leads), emit.constant(0, np.float32), dtype=np.bool_)
     left = emit.node("Cast", emit.node("Not", beaten), to=FLOAT, dtype=np.float32)
     count = emit.node("MatMul", left, emit.constant(np.ones((classes, 1)), np.float32))

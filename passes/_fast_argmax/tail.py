@@ -114,37 +114,38 @@ class _Sparse:
     def _of_two(self, numbers: gs.Variable) -> gs.Variable:
         """Return the labels of all slots of the cells `numbers`, in each of which two classes are left."""
         emit, corners = self._emit, self._corners
-        gap = self._interpolated([self._of(numbers, gap, 1, 1) for gap in corners.gaps], numbers, ())
+        gap = self._interpolated(corners.gaps, numbers, ())
         second_wins = emit.node("Less", gap, emit.constant(0, np.float32), dtype=np.bool_)
-        names = [self._of(numbers, label, 1, 1) for label in (corners.second, corners.first)]
-        names = [emit.node("Cast", name, to=UINT8, dtype=np.uint8) for name in names]
-        labels = emit.node("Where", second_wins, *names, dtype=np.uint8)
-        return emit.flat(labels)
+        names = [emit.node("Cast", label, to=UINT8, dtype=np.uint8) for label in (corners.second, corners.first)]
+        each = emit.constant([-1, 1, 1], np.int64)
+        names = [emit.node("Reshape", self._of(numbers, name), each) for name in names]
+        return emit.flat(emit.node("Where", second_wins, *names, dtype=np.uint8))
 
     def _of_all(self, numbers: gs.Variable) -> gs.Variable:
         """Return the labels of all slots of the cells `numbers`, all classes interpolated."""
         emit = self._emit
-        vectors = [self._of(numbers, vector, 1, 1, self._grid.classes) for vector in self._corners.vectors]
-        best = emit.node("ArgMax", self._interpolated(vectors, numbers, (1,)), axis=3, keepdims=0, dtype=np.int64)
-        labels = emit.node("Cast", best, to=UINT8, dtype=np.uint8)
-        return emit.flat(labels)
+        logits = self._interpolated(self._corners.vectors, numbers, (self._grid.classes,))
+        best = emit.node("ArgMax", logits, axis=3, keepdims=0, dtype=np.int64)
+        return emit.flat(emit.node("Cast", best, to=UINT8, dtype=np.uint8))
 
-    def _interpolated(self, corners: list[gs.Variable], numbers: gs.Variable, more: tuple[int, ...]) -> gs.Variable:
-        """Interpolate between four tensors of shape K, 1, 1, ... at all slots; `more` ones end the weights' shape."""
-        rows, columns = self._grid.rows.weight, self._grid.columns.weight
-        across = self._looked_up(columns.reshape(len(columns), 1, -1, *more), self._column, numbers)
-        down = self._looked_up(rows.reshape(len(rows), -1, 1, *more), self._row, numbers)
-        top, bottom = (self._between(corners[side], corners[side + 1], across) for side in (0, 2))
-        return self._between(top, bottom, down)
+    def _interpolated(self, corners: gs.Variable, numbers: gs.Variable, last: tuple[int, ...]) -> gs.Variable:
+        """Interpolate 2 x 2 x K values, of shape `last` each, at all slots of the cells `numbers`."""
+        emit, (rows, columns) = self._emit, (self._grid.rows.weight, self._grid.columns.weight)
+        ones = [1] * len(last)
+        across = self._looked_up(columns.reshape(len(columns), 1, -1, *ones), self._column, numbers)
+        down = self._looked_up(rows.reshape(len(rows), -1, 1, *ones), self._row, numbers)
+        chosen = emit.node("Gather", corners, numbers, axis=2)
+        values = emit.node("Reshape", chosen, emit.constant([2, 2, -1, 1, 1, *last], np.int64))
+        return self._between(self._between(values, 1, across), 0, down)
 
-    def _between(self, start: gs.Variable, end: gs.Variable, weight: gs.Variable) -> gs.Variable:
+    def _between(self, ends: gs.Variable, axis: int, weight: gs.Variable) -> gs.Variable:
+        """Interpolate between the two `ends` along `axis`, which goes."""
         emit = self._emit
+        start, end = (emit.node("Gather", ends, emit.constant(index, np.int64), axis=axis) for index in (0, 1))
         return emit.node("Add", start, emit.node("Mul", weight, emit.node("Sub", end, start)))
 
-    def _of(self, numbers: gs.Variable, values: gs.Variable, *shape: int) -> gs.Variable:
-        """Return the `values` of the cells `numbers`, each reshaped to `shape`."""
-        chosen = self._emit.node("Gather", values, numbers, axis=0)
-        return self._emit.node("Reshape", chosen, self._emit.constant([-1, *shape], np.int64)) if shape else chosen
+    def _of(self, numbers: gs.Variable, values: gs.Variable) -> gs.Variable:
+        return self._emit.node("Gather", values, numbers, axis=0)
 
     def _looked_up(self, table: NDArray[np.generic], cell: gs.Variable, numbers: gs.Variable) -> gs.Variable:
         """Return the entries of `table` for the row or column `cell` of the cells `numbers`."""
