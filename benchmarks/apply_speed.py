@@ -2,14 +2,18 @@
 
     python benchmarks/apply_speed.py [MODEL.onnx] [--rounds 9] [--sizes 100 1000 5000 20000 50000]
 
-What is timed is every exact pass that is registered and needs no option, one after another and without verification,
-on a model that is in memory; simplify is left out, since it runs onnxsim itself. The peers do what they do by default.
-All take turns on the same model, so a slow minute of the machine hits all of them. Needs the extra `benchmark`.
+What is timed is every exact pass that is registered and needs no option, one after another and without verification: on
+a model that is in memory, and then as commands that read and write a file. simplify is left out, since it runs onnxsim
+itself. The peers do what they do by default. All take turns on the same model, so a slow minute of the machine hits
+all of them. Needs the extra `benchmark`.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import tempfile
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -19,9 +23,11 @@ import onnx
 import onnxoptimizer
 import onnxsim
 import onnxslim
+from cold_start import find
 from onnx import TensorProto, helper, numpy_helper
+from side_by_side import print_turns, take_turns
 
-from fastscnn_opt.model import load_model
+from fastscnn_opt.model import load_model, save_model
 from fastscnn_opt.network.demo import demo_model
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
@@ -125,6 +131,26 @@ def compare(title: str, model: onnx.ModelProto, pipeline: str, rounds: int) -> N
         print(f"| {name} | {np.median(values):.1f} | {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) |")
 
 
+def compare_commands(model: onnx.ModelProto, pipeline: str, rounds: int) -> None:
+    """Print the same for whole commands, from the file to the file, as a user waits for them."""
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "model.onnx"
+        save_model(model, file)
+        lines = {
+            "fastscnn-opt": ["apply", file, "--passes", pipeline, "--no-verify", "-o", file.with_name("ours.onnx")],
+            "onnxsim": [file, file.with_name("onnxsim.onnx")],
+            "onnxslim": [file, file.with_name("onnxslim.onnx")],
+        }
+        runs = {
+            f"{tool} as a command": partial(subprocess.run, [path, *line], check=True, capture_output=True)
+            for tool, line in lines.items()
+            if (path := find(tool)) is not None
+        }
+        taken = take_turns(runs, rounds)
+    print()
+    print_turns("command", taken)
+
+
 def grow(sizes: list[int], pipeline: str, rounds: int) -> None:
     """Print the time by number of nodes, and the exponent that fits it from 1000 nodes on."""
     runs = {name: run for name, run in tools(pipeline).items() if name in ("fastscnn-opt", "onnxsim")}
@@ -152,7 +178,9 @@ def main() -> None:
     given = parser.parse_args()
     pipeline = exact_pipeline()
     print(f"pipeline: {pipeline}")
-    compare("network", load_model(given.model) if given.model else demo_model(), pipeline, given.rounds)
+    model = load_model(given.model) if given.model else demo_model()
+    compare("network", model, pipeline, given.rounds)
+    compare_commands(model, pipeline, given.rounds)
     if given.sizes:
         grow(given.sizes, pipeline, max(1, given.rounds // 3))
 

@@ -54,10 +54,8 @@ def run(engine: ort.InferenceSession, value: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
-def compare(
-    name: str, dense: ort.InferenceSession, fast: ort.InferenceSession, logits: NDArray[Any], rounds: int
-) -> None:
-    """Time both tails on `logits` in turns and print a row."""
+def compare(name: str, tails: Sequence[ort.InferenceSession], logits: NDArray[Any], rounds: int) -> None:
+    """Time both `tails`, the dense and the fast one, on `logits` in turns and print a row."""
     times = np.zeros((2, rounds))
     for number in range(rounds):
         for index, engine in enumerate(tails):
