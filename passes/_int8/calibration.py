@@ -44,7 +44,7 @@ class Method(StrEnum):
 
 
 def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -> dict[str, NDArray[np.float64]]:
-    """Return the largest value of every channel (axis 1) of some tensors over all images; what is known is kept."""
+    """Return the largest magnitude in every channel (axis 1) of some tensors over all images; what is known is kept."""
     import onnxruntime
 
     def compute() -> dict[str, list[float]]:
@@ -54,7 +54,8 @@ def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -
         pooled = [f"{name}/largest" for name in tensors]
         del part.graph.output[:]
         for name, largest in zip(tensors, pooled, strict=True):
-            part.graph.node.append(onnx.helper.make_node("GlobalMaxPool", [name], [largest]))
+            part.graph.node.append(onnx.helper.make_node("Abs", [name], [f"{name}/magnitude"]))
+            part.graph.node.append(onnx.helper.make_node("GlobalMaxPool", [f"{name}/magnitude"], [largest]))
             part.graph.output.append(onnx.helper.make_tensor_value_info(largest, onnx.TensorProto.FLOAT, None))
         session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
         runs = [session.run(pooled, feeds) for feeds in task.feeds()]
@@ -63,7 +64,9 @@ def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -
             for index, name in enumerate(tensors)
         }
 
-    found = _kept("channel-maxima", compute, fingerprint(model), task.fingerprint(), *tensors, onnxruntime.__version__)
+    found = _kept(
+        "channel-magnitudes", compute, fingerprint(model), task.fingerprint(), *tensors, onnxruntime.__version__
+    )
     return {name: np.asarray(values) for name, values in found.items()}
 
 

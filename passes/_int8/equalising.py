@@ -38,7 +38,7 @@ class Link:
     depthwise: bool
 
     def scale(self, largest: NDArray[np.float64]) -> None:
-        """Scale the channels, whose largest values are `largest`, and leave the function of the graph as it is.
+        """Scale the channels, whose largest magnitudes are `largest`, and leave the function of the graph as it is.
 
         A depthwise convolution has a scale of its own for the weights of every channel, so the ranges of the channels
         can be made equal. Any other has one scale for all that go into a sum, so half of the way is left to the

@@ -193,6 +193,25 @@ def test_depthwise_readers_get_equal_ranges(parse, run):
     np.testing.assert_allclose(run(scaled, image)[0], run(model, image)[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("activation", ["d = LeakyRelu<alpha=0.5>(c)", "d = Identity(c)"])
+def test_channels_are_measured_by_magnitude_whatever_their_sign(parse, run, activation):
+    import onnx_graphsurgeon as gs
+    from fastscnn_opt.passes._int8.calibration import channel_maxima
+    from fastscnn_opt.passes._int8.task import Task
+
+    from fastscnn_opt.data.dataset import DataSource
+
+    model = parse(f"""
+        g (float[1,3,64,128] image) => (float[1,3,64,128] d)
+        <float[3,3,1,1] w = {{1, 0, 0, 0, 1, 0, 0, 0, 1}}, float[3] b = {{-20, 0, 20}}>
+        {{ c = Conv(image, w, b) {activation} }}
+    """)
+    task = Task(DataSource(synthetic=2, seed=0), gs.import_onnx(model).inputs)
+    values = np.concatenate([run(model, image)[0] for image in scenes(2)])
+    assert values[:, 0].max() < 0
+    np.testing.assert_allclose(channel_maxima(model, ["d"], task)["d"], np.abs(values).max(axis=(0, 2, 3)), rtol=1e-6)
+
+
 def test_bytes_are_read_without_error_and_without_a_node(parse, rewrite):
     model = parse("""
         g (uint8[1,64,128,3] image) => (float[1,8,62,126] y) {
