@@ -34,7 +34,7 @@ class Fp16(Pass):
        do goes.
     2. ``keep_io`` says whether the graph's float32 ``inputs``, ``outputs``, ``both`` (default) or ``none`` keep their
        type.
-    3. ``keep_ops=Resize|Softmax`` keeps operators in float32, ``keep=Conv_1*|head`` nodes by their names.
+    3. ``keep_ops=Resize|Softmax`` keeps operators in float32, ``keep=Conv_1*|/head/*`` nodes by their names.
     4. What float16 cannot hold stays in float32 and is reported: nodes with a constant beyond 65504, or with one whose
        values are all below 6.1e-05, where float16 loses its digits; nodes that make or read a tensor beyond half of
        65504, or wholly below 6.1e-05, when the float32 graph runs on sample inputs. ``samples`` is the number of runs,

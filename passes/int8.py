@@ -103,7 +103,8 @@ class Int8(Pass):
                 f"the model has opset {graph.opset}, and scales per channel need {_OLDEST_OPSET}; export it again with "
                 f"opset {_OLDEST_OPSET}, or convert it with onnx.version_converter"
             )
-        allowed = [layer.name for layer in body.layers if layer.name not in self._kept(body)]
+        kept = self._kept(body)
+        allowed = [layer.name for layer in body.layers if layer.name not in kept]
         if not allowed:
             yield Skip("graph", "keep matches every layer")
             return
