@@ -11,6 +11,7 @@ import numpy as np
 from fastscnn_opt import errors
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.scoring.tables import contract_of, record_of, rows_of, timing_of
+from fastscnn_opt.scoring.work.speed import Baseline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -99,7 +100,7 @@ class Content:
 
     @property
     def baselines(self) -> tuple[Entry, ...]:
-        """The rows of the baseline, one for each target and batch size."""
+        """The rows that others are compared with: one for each batch size, and for each target unless all have one."""
         return tuple(entry for entry in self.entries if entry.is_baseline)
 
     @property
@@ -115,11 +116,14 @@ class Content:
         return frozenset(entry.number for front in fronts for entry in front)
 
     def baseline_of(self, entry: Entry) -> Entry | None:
-        """Return the scored baseline row that `entry` is compared with: on its own target and batch size, if any."""
-        scored = [base for base in self.baselines if base.row["mIoU"] is not None]
-        unlike = [
-            (base.row["target"] != entry.row["target"], base.row["batch"] != entry.row["batch"]) for base in scored
-        ]
+        """Return the scored row of the baseline that `entry` is compared with.
+
+        It is on the target that the variants file names as ``baseline_target``, else on that of `entry`, and of the
+        same batch size, if there is such a row.
+        """
+        name, target = self.run.about["baseline"], self.run.about.get("baseline_target") or entry.row["target"]
+        scored = [base for base in self.entries if base.row["variant"] == name and base.row["mIoU"] is not None]
+        unlike = [(base.row["target"] != target, base.row["batch"] != entry.row["batch"]) for base in scored]
         return scored[unlike.index(min(unlike))] if scored else None
 
     def losses(self, entry: Entry) -> dict[str, float]:
@@ -147,13 +151,14 @@ def gather(run: Run, max_drop: float | None = None) -> Content:
     if max_drop is not None:
         run = replace(run, about=run.about | {"max_drop": max_drop})
     rows, plans = rows_of(run), run.plan
+    baseline = Baseline(run.about["baseline"], run.about.get("baseline_target"))
     entries = []
     for number, (plan, row) in enumerate(zip(plans, rows, strict=True), start=1):
         record = record_of(run, plan)
         compiled = next((found for found in reversed(run.compiled) if found.identity == plan.identity), None)
         entries.append(
             Entry(
-                number, label_in(row, rows), row, plan.variant == run.about["baseline"],
+                number, label_in(row, rows), row, baseline.is_row(plan),
                 record, timing_of(run, record), compiled,
             )
         )  # fmt: skip

@@ -102,3 +102,13 @@ def test_the_cost_of_a_pass_inside_the_recommended_row_is_told(build):
     builder = build(max_drop=1.0).row("base", 0.6, 10).row("a", 0.599, 20, steps=steps("a"))
     builder.row("ab", 0.599, 30, steps=steps("a", "b")).row("c", 0.5, 5, steps=steps("c"))
     assert told(builder.content())["Which pass is to blame?"][1] == "In “ab”, a costs 0.10 points."
+
+
+def test_the_baseline_on_another_target_than_the_one_named_is_a_row_like_others(build):
+    builder = build(baseline_target="onnxruntime").row("base", 0.6, 10).row("base", 0.597, 30, target="chip")
+    assert "On chip: “base (chip)”, 3.00 times as fast" in told(builder.content())["Which variant to ship?"][1]
+
+
+def test_it_costs_what_it_loses_against_the_one_named(build):
+    builder = build(baseline_target="onnxruntime").row("base", 0.6).row("base", 0.597, 30, target="chip")
+    assert told(builder.content())["What does it cost?"][0] == "0.30 points of mIoU."

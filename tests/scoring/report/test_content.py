@@ -55,6 +55,20 @@ def test_a_row_is_compared_with_the_baseline_of_its_target_and_batch_size(build)
     assert numbers(content.baseline_of(entry) for entry in content.entries[3:]) == [2, 3, 1]
 
 
+def test_rows_of_all_targets_are_compared_with_the_one_baseline_that_the_run_names(build):
+    builder = build(baseline_target="chip").row("base", 0.6, 10).row("base", 0.5, 9, target="chip")
+    content = builder.row("fast", 0.6, 20).row("fast", 0.5, 30, target="chip").content()
+    assert numbers(content.baselines) == [2]
+    assert numbers(content.baseline_of(entry) for entry in content.entries) == [2, 2, 2, 2]
+
+
+def test_where_the_named_baseline_has_no_figures_that_of_another_target_serves(build):
+    builder = build(baseline_target="chip").row("base", 0.6, 10).row("base", target="chip", status="failed")
+    content = builder.row("fast", 0.5, 30, target="chip").content()
+    assert numbers([content.baseline_of(content.entries[2])]) == [1]
+    assert content.entries[2].row["mIoU_drop"] == pytest.approx(10)
+
+
 def test_without_a_scored_baseline_there_is_no_comparison(build):
     content = build().row("base", reason="no luck", status="failed").row("fast", 0.6, 20).content()
     assert content.baseline_of(content.entries[1]) is None
