@@ -68,5 +68,10 @@ class Task:
 
 
 def _table(heading: str, content: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a TOML table; the values are of kinds that JSON writes alike."""
-    return [heading, *(f"{key} = {json.dumps(value)}" for key, value in content.items() if value is not None), ""]
+    """Return the lines of a TOML table."""
+    return [heading, *(f"{key} = {_value(value)}" for key, value in content.items() if value is not None), ""]
+
+
+def _value(value: Any) -> str:
+    """Return a value of a kind that JSON writes as TOML does, but for surrogate pairs and the delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
