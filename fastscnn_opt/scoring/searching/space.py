@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import product
@@ -90,8 +91,10 @@ class Space:
         return replace(self, slots=dropped)
 
     def name(self, choices: Choices) -> str:
-        """Return a short name: what is chosen where there is a choice."""
-        chosen = [text for slot, text in zip(self.slots, choices, strict=True) if text and len(slot.alternatives) > 1]
+        """Return a short name: what is chosen where there is a choice, and in which slot if several offer the same."""
+        free = [(slot, text) for slot, text in zip(self.slots, choices, strict=True) if len(slot.alternatives) > 1]
+        offers = Counter(text for slot, _ in free for text in slot.alternatives)
+        chosen = [f"{slot.name}: {text}" if offers[text] > 1 else text for slot, text in free if text]
         return " + ".join(chosen) or "plain"
 
 

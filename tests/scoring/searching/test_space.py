@@ -41,6 +41,12 @@ def test_names_tell_what_was_chosen_where_there_is_a_choice():
     assert [SPACE.name(choices) for choices in SPACE.all()] == ["plain", "d", "a", "a + d", "b", "b + d"]
 
 
+def test_a_text_that_several_slots_offer_is_named_with_its_slot():
+    space = Space("", (Slot("first", ("", "a", "b")), Slot("last", ("", "a"))), "")
+    names = [space.name(choices) for choices in space.all()]
+    assert names == ["plain", "last: a", "first: a", "first: a + last: a", "b", "b + last: a"]
+
+
 def test_singles_differ_from_the_plain_choices_in_one_slot():
     singles = list(SPACE.singles())
     assert singles == [("", "c", ""), ("", "c", "d"), ("a", "c", ""), ("b", "c", "")]
