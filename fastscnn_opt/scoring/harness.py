@@ -342,8 +342,9 @@ class Scoring:
         self._run.append_row(self._record(plan, self.failure_keys(plan), status, reason=reason, reproduce=again))
 
     def failure_keys(self, plan: RowPlan) -> Keys:
-        """Return the keys of a row that cannot be scored."""
-        return Keys(row=key_of(asdict(plan), self._source.key, self._data, self._settings.verify))
+        """Return the keys of a row that cannot be scored, which may be otherwise with other packages or limits."""
+        within = versions(), asdict(self.limits)
+        return Keys(row=key_of(asdict(plan), self._source.key, self._data, self._settings.verify, *within))
 
     def _record(self, plan: RowPlan, keys: Keys, status: Status, **figures: Any) -> RowRecord:
         identity = {**asdict(plan), "patches": list(plan.patches)}

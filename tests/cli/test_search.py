@@ -2,10 +2,12 @@
 
 import json
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from fastscnn_opt.cli.main import run
+from fastscnn_opt.scoring.searching.trials import Trials
 from fastscnn_opt.scoring.variants import read_variants
 
 SPACE = """
@@ -115,6 +117,65 @@ def test_mistakes_leave_no_folder_behind(here, tmp_path, capsys):
     assert "^" in words
     failed(capsys, net, *run_folder, code=2)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def fruitless(here, tmp_path, capsys):
+    """A search whose only other pipeline fails, started once; call it to start it again, which returns its notes."""
+    (tmp_path / "space.toml").write_text('[[slot]]\nname = "hopeless"\nalternatives = ["", "break"]\n')
+    words = [here / "net.onnx", "--data", here / "tree", "--no-verify", "--run", tmp_path / "run"]
+
+    def start(*arguments, code=1) -> str:
+        assert run(["search", *map(str, [*words, "--space", tmp_path / "space.toml", *arguments])]) == code
+        return capsys.readouterr().err
+
+    start()
+    return start
+
+
+def told_about(run_folder, variant) -> list[dict]:
+    lines = (run_folder / "records.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["variant"] == variant]
+
+
+def test_a_start_that_is_interrupted_at_the_baseline_loses_nothing(fruitless, tmp_path, monkeypatch):
+    before = json.loads((tmp_path / "run" / "run.json").read_text())["search"]["trials"]
+    assert [trial["ending"] for trial in before] == ["same", "failed"]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trials, "_score_baseline", interrupt)
+        fruitless(code=130)
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["search"]["trials"] == before
+    assert Path(about["variants_file"]["path"]).read_text() == about["variants_file"]["text"]
+    assert "2 pipelines are known from an earlier start" in fruitless()
+
+
+def test_a_failure_that_would_come_again_is_not_tried_again(fruitless, tmp_path):
+    fruitless()
+    assert len(told_about(tmp_path / "run", "break")) == 1
+
+
+def test_a_failure_is_tried_again_with_other_limits(fruitless, tmp_path):
+    fruitless("--time-limit", 500)
+    assert len(told_about(tmp_path / "run", "break")) == 2
+
+
+def test_what_took_too_long_is_tried_again(fruitless, tmp_path):
+    records = tmp_path / "run" / "records.jsonl"
+    records.write_text(records.read_text().replace('"status": "failed"', '"status": "timed out"'))
+    fruitless()
+    assert [record["status"] for record in told_about(tmp_path / "run", "break")] == ["timed out", "failed"]
+
+
+@pytest.mark.usefixtures("fruitless")
+def test_an_unfinished_search_has_the_variants_file_that_it_names(tmp_path):
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["variants_file"]["path"] == str(tmp_path / "run" / "front.toml")
+    assert [row.variant for row in read_variants(tmp_path / "run" / "front.toml").rows] == ["baseline"]
 
 
 def test_the_run_of_another_verb_is_left_alone(here, tmp_path, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -97,14 +97,18 @@ def search(
     started = monotonic()
     source, data = identify_source(task.variants), task.variants.source.fingerprint()
     tried_before = _tried_before(folder, space)
-    with open_run(folder, about_run(task.variants, source, data)) as run:
+    text, trials_before = task.text([task.baseline]), [trial.model_dump(mode="json") for trial in tried_before]
+    about = about_run(task.variants, source, data) | _about(folder, space, text, trials_before, [])
+    with open_run(folder, about) as run:
+        write_atomically(run.folder / FRONT, text.encode())
         glancing = Scoring(run, task.variants, replace(settings, effort=GLANCE), source, data, say)
         trials = Trials(run, glancing, task.variants, screening, say)
         journal = _Journal(run, task, space, trials.baseline.plan)
         for tried in tried_before:
-            plan = task.plan(space.name(tried), pipeline_of(tried))
+            plan = task.plan(space.name(tried.choices), pipeline_of(tried.choices))
             if (recalled := trials.recall(plan)) is not None:
-                journal.enter(tried, plan, recalled)
+                journal.enter(tried.choices, plan, recalled)
+        journal.tell([])
         if journal.known:
             say(f"{len(journal.known)} pipelines are known from an earlier start")
         while (choices := explorer.propose(journal.known)) is not None:
@@ -113,6 +117,7 @@ def search(
             plan, before = task.plan(space.name(choices), pipeline_of(choices)), monotonic()
             say(f"trying {plan.variant} (number {len(journal.known) + 1} of {space.size})")
             journal.enter(choices, plan, trials.recall(plan) or trials.run(plan))
+            journal.tell([])
             journal.seconds.append(monotonic() - before)
         if len(journal.points) == 1:
             raise RunError(
@@ -127,7 +132,7 @@ def search(
         return journal.close([point.name for point in front(points)])
 
 
-def _tried_before(folder: Path, space: Space) -> list[Choices]:
+def _tried_before(folder: Path, space: Space) -> list[_Trial]:
     """Return what an earlier start tried, as long as the space and all versions are the same."""
     if not (folder / "run.json").is_file():
         return []
@@ -140,7 +145,7 @@ def _tried_before(folder: Path, space: Space) -> list[Choices]:
         trials = TypeAdapter(list[_Trial]).validate_python(about["search"]["trials"])
     except (TypeError, KeyError, ValidationError) as error:
         raise RunError(f"{folder / 'run.json'}: damaged (what the search tried); search into another folder") from error
-    return [trial.choices for trial in trials if trial.choices in space]
+    return [trial for trial in trials if trial.choices in space]
 
 
 class _Trial(BaseModel):
@@ -188,14 +193,13 @@ class _Journal:
 
     def enter(self, choices: Choices, plan: RowPlan, outcome: Outcome) -> None:
         self.known[choices], self.plans[choices] = outcome, plan
-        self._tell([])
 
     def close(self, front_names: list[str]) -> Found:
-        self._tell(front_names)
+        self.tell(front_names)
         endings = Counter(str(outcome.ending) for outcome in self.known.values())
         return Found(self.run, front_names, {str(ending): endings[str(ending)] for ending in Ending})
 
-    def _tell(self, front_names: list[str]) -> None:
+    def tell(self, front_names: list[str]) -> None:
         """Write the rows, those of the front first, and the trials; a variants file of the front lies beside them."""
         own = {
             plan.variant: plan for choices, plan in self.plans.items() if self.known[choices].ending is not Ending.SAME
@@ -204,10 +208,16 @@ class _Journal:
         trials = [{"choices": list(choices), "ending": str(outcome.ending)} for choices, outcome in self.known.items()]
         rows = [self.baseline, *first, *own.values()]
         text = self.task.text([self.baseline, *first])
-        if front_names:
-            write_atomically(self.run.folder / FRONT, text.encode())
-        self.run.tell_about(
-            rows=[asdict(row) for row in rows],
-            variants_file={"path": str(self.run.folder / FRONT), "sha256": key_of(text), "text": text},
-            search={"space": self.space.text, "size": self.space.size, "trials": trials, "front": front_names},
-        )
+        write_atomically(self.run.folder / FRONT, text.encode())
+        about = _about(self.run.folder, self.space, text, trials, front_names)
+        self.run.tell_about(rows=[asdict(row) for row in rows], **about)
+
+
+def _about(
+    folder: Path, space: Space, text: str, trials: list[dict[str, Any]], front_names: list[str]
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of a search: its variants file, which says `text`, and what was tried."""
+    return {
+        "variants_file": {"path": str(folder / FRONT), "sha256": key_of(text), "text": text},
+        "search": {"space": space.text, "size": space.size, "trials": trials, "front": front_names},
+    }

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.work.preparing import Prepared
 
 
+_FINAL = {Status.FAILED, Status.BROKEN}
+"""How a trial fails that would fail again; what crashed, hung or was unavailable may run the next time."""
+
+
 @dataclass(frozen=True)
 class Screening:
     """The `images` that every pipeline is looked at on first, and how many points of mIoU it may lose."""
@@ -65,14 +69,14 @@ class Trials:
         """Return what came of a pipeline in an earlier start, as far as that still holds."""
         last, row = self._run.last(plan.identity), self._scoring.recall(plan)
         if last is not None and last.keys == self._scoring.failure_keys(plan):
-            return Outcome(Ending.FAILED)
+            return Outcome(Ending.FAILED) if last.status in _FINAL else None
         if row is None:
             return None
         if row.model_sha256 in self._models:
             return replace(self._models[row.model_sha256], ending=Ending.SAME)
         if last is not None and last.keys == self._pruned_keys(row):
             return self._note(row, Outcome(Ending.PRUNED))
-        known = self._scoring.finished(row) is not None and self._timing(row) is not None
+        known = self._scoring.finished(row) is not None and self.point(row) is not None
         return self._note(row, self._scored(row)) if known and self._lost(row) <= self._screening.max_drop else None
 
     def run(self, plan: RowPlan) -> Outcome:
