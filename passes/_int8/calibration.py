@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt import cache
 from fastscnn_opt.model import fingerprint
 from fastscnn_opt.rewriting.runnable import runnable
 
+from .kept import kept
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -45,10 +45,10 @@ class Method(StrEnum):
 
 def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -> dict[str, NDArray[np.float64]]:
     """Return the largest magnitude in every channel (axis 1) of some tensors over all images; what is known is kept."""
-    import onnxruntime
 
     def compute() -> dict[str, list[float]]:
         import onnx
+        import onnxruntime
 
         part = _cut(model, tensors)
         pooled = [f"{name}/largest" for name in tensors]
@@ -64,15 +64,12 @@ def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -
             for index, name in enumerate(tensors)
         }
 
-    found = _kept(
-        "channel-magnitudes", compute, fingerprint(model), task.fingerprint(), *tensors, onnxruntime.__version__
-    )
+    found = kept("channel-magnitudes", compute, fingerprint(model), task.fingerprint(), *tensors)
     return {name: np.asarray(values) for name, values in found.items()}
 
 
 def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, task: Task) -> Ranges:
     """Return the range of every float tensor of `model` up to the tensors `ends`, by onnxruntime's calibrators."""
-    import onnxruntime
 
     def compute() -> Ranges:
         from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
@@ -97,19 +94,8 @@ def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, task:
             data = calibrator.compute_data()
         return {name: (data[name].lowest.item(), data[name].highest.item()) for name in sorted(data.keys())}
 
-    versions = (onnxruntime.__version__, str(_PERCENTILE))
-    found = _kept("calibration", compute, fingerprint(model), task.fingerprint(), method, *ends, *versions)
+    found = kept("calibration", compute, fingerprint(model), task.fingerprint(), method, *ends, str(_PERCENTILE))
     return {name: (low, high) for name, (low, high) in found.items()}
-
-
-def _kept(kind: str, compute: Callable[[], Any], *parts: str) -> Any:
-    """Return what the cache has under `parts`, or compute and keep it."""
-    key = cache.key_of(*parts)
-    if (content := cache.get(kind, key)) is not None:
-        return json.loads(content)
-    result = compute()
-    cache.put(kind, key, json.dumps(result).encode())
-    return result
 
 
 def _cut(model: onnx.ModelProto, ends: Sequence[str]) -> onnx.ModelProto:

@@ -5,7 +5,6 @@ This is the one module of the passes that sees targets and scoring.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt import cache
 from fastscnn_opt.errors import DataError, ModelError, PassError
 from fastscnn_opt.model import fingerprint
 from fastscnn_opt.rewriting.runnable import runnable
 from fastscnn_opt.scoring.accuracy import evaluate, image_input, model_size
 from fastscnn_opt.targets.base import FREE, TensorSpec
 from fastscnn_opt.targets.ort import OnnxRuntime
+
+from .kept import kept
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -98,26 +98,22 @@ class Task:
 
         Raises PassError if it is no network for the classes of the labels, DataError if no pixel is labelled.
         """
-        import onnxruntime
+        figures: ClassIoU = kept("class-iou", lambda: self._measure(model), fingerprint(model), self.fingerprint())
+        return figures
 
-        key = cache.key_of(fingerprint(model), self.fingerprint(), onnxruntime.__version__)
-        if (kept := cache.get("class-iou", key)) is not None:
-            figures: ClassIoU = json.loads(kept)
-            return figures
+    def _measure(self, model: onnx.ModelProto) -> ClassIoU:
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
             file = Path(folder) / "candidate.onnx"
             file.write_bytes(runnable(model).SerializeToString())
             session = OnnxRuntime().open(file)
             try:
-                figures = evaluate(session, self).confusion.iou
+                return evaluate(session, self).confusion.iou
             except (ModelError, DataError) as error:
                 raise PassError(
                     f"max_drop needs a network that labels street scenes with the 19 Cityscapes classes: {error}"
                 ) from error
             finally:
                 session.close()
-        cache.put("class-iou", key, json.dumps(figures).encode())
-        return figures
 
 
 def _spec(tensor: gs.Tensor) -> TensorSpec:
