@@ -32,6 +32,17 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     return np.asarray(value, dtype=types[kind]) if kind in types else None
 
 
+def bias_of(node: gs.Node) -> gs.Tensor | None:
+    """Return the bias of a Conv, ConvTranspose or Gemm; None if there is none, or an empty name in its place."""
+    return node.inputs[2] if len(node.inputs) > 2 and not node.inputs[2].is_empty() else None
+
+
+def parameters_of(node: gs.Node) -> list[gs.Tensor]:
+    """Return the weights of a Conv, ConvTranspose or Gemm, and its bias if it has one."""
+    bias = bias_of(node)
+    return [node.inputs[1]] if bias is None else [node.inputs[1], bias]
+
+
 def unique_name(graph: gs.Graph, wanted: str) -> str:
     """Return `wanted`, with a number behind it if a node or tensor of the graph is called so, or was to be, already."""
     names = graph.__dict__.setdefault("_names_in_use", _NamesInUse())

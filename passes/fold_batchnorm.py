@@ -9,7 +9,7 @@ import numpy as np
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, constant_value, unique_name
+from ._graph import DEFAULT_DOMAINS, bias_of, constant_value, parameters_of, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +62,7 @@ def _why_not(norm: gs.Node, interface: set[int]) -> str:
         return f"its input comes from {f'{node.name}, a {node.op}' if node else 'outside'}, which takes no factors"
     if len(source.outputs) > 1 or id(source) in interface:
         return f"what {node.name} gives is used without the normalisation, too"
-    parameters = [*norm.inputs[1:], *node.inputs[1:]]
-    for tensor in parameters:
+    for tensor in (*norm.inputs[1:], *parameters_of(node)):
         if constant_value(tensor) is None or id(tensor) in interface:
             return f"{tensor.name} is no constant"
     return ""
@@ -73,7 +72,8 @@ def _fold(graph: gs.Graph, norm: gs.Node, node: gs.Node) -> None:
     """Give `node` the weights and the bias that include `norm`, and let it make what `norm` made."""
     gamma, beta, mean, variance = (_wide(tensor) for tensor in norm.inputs[1:])
     factors = gamma / np.sqrt(variance + norm.attrs.get("epsilon", 1e-5))
-    bias = _wide(node.inputs[2]) if len(node.inputs) > 2 else np.zeros_like(factors)
+    given = bias_of(node)
+    bias = np.zeros_like(factors) if given is None else _wide(given)
     if node.op == "Gemm":
         bias = bias * node.attrs.pop("beta", 1.0)
     _put(graph, node, 1, _scaled(node, factors))

@@ -12,7 +12,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model import infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import constant_value, graft
+from ._graph import constant_value, graft, parameters_of
 from ._int8.body import QUANTISED, Body, find_body
 from ._int8.calibration import Method, calibrate, channel_maxima
 from ._int8.choosing import Choice, choose
@@ -151,13 +151,15 @@ class Int8(Pass):
 
 
 def _own_weights(body: Body) -> None:
-    """Make an initializer of every weight that a Constant node holds, as the quantizer wants it."""
+    """Give layers initializers alone as weights and bias, and no empty name as bias, as the quantizer wants it."""
     import onnx_graphsurgeon as gs
 
     for layer in body.layers:
-        for index, tensor in enumerate(layer.inputs[1:], start=1):
-            if not isinstance(tensor, gs.Constant):
-                layer.inputs[index] = gs.Constant(tensor.name, constant_value(tensor))
+        parameters = [
+            tensor if isinstance(tensor, gs.Constant) else gs.Constant(tensor.name, constant_value(tensor))
+            for tensor in parameters_of(layer)
+        ]
+        layer.inputs = [layer.inputs[0], *parameters]
 
 
 def _export(graph: gs.Graph) -> onnx.ModelProto:

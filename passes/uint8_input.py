@@ -11,7 +11,7 @@ import numpy as np
 from fastscnn_opt.data.preprocess import MEAN, STD
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
-from ._graph import append_node, constant_value, unique_name
+from ._graph import append_node, bias_of, constant_value, parameters_of, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,8 @@ class Uint8Input(Pass):
         channel = _input_channels(weight, int(node.attrs.get("group", 1)))
         scaled = weight / (_LARGEST * np.array(self.std))[channel][:, :, None, None]
         inputs = [node.inputs[0], _constant(graph, f"{node.inputs[1].name}_uint8", scaled.astype(np.float32))]
-        old = constant_value(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(len(weight))
+        given = bias_of(node)
+        old = np.zeros(len(weight)) if given is None else constant_value(given)
         shift = (weight * (np.array(self.mean) / self.std)[channel][:, :, None, None]).sum(axis=(1, 2, 3))
         bias = np.asarray(old, dtype=np.float64) - (shift if with_mean else 0)
         node.inputs = [*inputs, _constant(graph, f"{node.name}_bias_uint8", bias.astype(np.float32))]
@@ -159,7 +160,7 @@ def _no_convolution(node: gs.Node) -> str:
         return f"is quantised by {node.name}; run uint8-input before int8"
     if node.op != "Conv":
         return f"{node.op} {node.name} reads it, and only a convolution can take over the normalisation"
-    if any(constant_value(tensor) is None for tensor in node.inputs[1:]):
+    if any(constant_value(tensor) is None for tensor in parameters_of(node)):
         return f"the weights of {node.name} are not constant"
     return ""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._graph import DEFAULT_DOMAINS, constant_value
+from .._graph import DEFAULT_DOMAINS, constant_value, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -97,12 +97,12 @@ def find_body(graph: gs.Graph) -> Body:
 
 def _reason(node: gs.Node) -> str:
     """Say why a node is no layer; the empty text if it is one."""
-    for tensor, what in zip(node.inputs[1:], ("weights", "bias"), strict=False):
+    for tensor, what in zip(parameters_of(node), ("weights are", "bias is"), strict=False):
         value = constant_value(tensor)
         if value is None:
-            return f"its {what} are computed in the graph, so it stays in float"
+            return f"its {what} computed in the graph, so it stays in float"
         if value.dtype != np.float32:
-            return f"its {what} are {value.dtype}, and only float32 is quantised"
+            return f"its {what} {value.dtype}, and only float32 is quantised"
     return ""
 
 

@@ -175,3 +175,14 @@ def test_training_mode_stays(with_weights):
 def test_weights_that_are_an_input_stay(with_weights):
     text = CONV.replace("(float[1,3,8,8] x)", "(float[1,3,8,8] x, float[4,3,3,3] w)")
     assert reason(with_weights(text)) == "w is no constant"
+
+
+def test_an_empty_bias_is_none(with_weights, rewrite, run, image):
+    model = with_weights(CONV, w=(4, 3, 3, 3))
+    model.graph.node[0].input.append("")
+    result = rewrite(model, "fold-batchnorm").model
+    assert operators(result) == ["Conv"]
+    x = image(1, 3, 8, 8)
+    weights = weights_of(model)
+    expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], padding=1), weights)
+    np.testing.assert_allclose(run(result, x)[0], expected, atol=1e-5)

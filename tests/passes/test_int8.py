@@ -11,6 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from fastscnn_opt.data.dataset import DataSource
 from fastscnn_opt.data.scenes import render_scene
 from fastscnn_opt.errors import DataError, ModelError, PassError, PipelineError
 from fastscnn_opt.rewriting.contract import Contract
@@ -199,8 +200,6 @@ def test_channels_are_measured_by_magnitude_whatever_their_sign(parse, run, acti
     from fastscnn_opt.passes._int8.calibration import channel_maxima
     from fastscnn_opt.passes._int8.task import Task
 
-    from fastscnn_opt.data.dataset import DataSource
-
     model = parse(f"""
         g (float[1,3,64,128] image) => (float[1,3,64,128] d)
         <float[3,3,1,1] w = {{1, 0, 0, 0, 1, 0, 0, 0, 1}}, float[3] b = {{-20, 0, 20}}>
@@ -367,6 +366,27 @@ def test_the_figure_of_a_layer_is_the_change_that_it_makes_alone(network, run):
     change = 100 * np.nanmean(np.abs(after - before))
     assert change > 0
     assert f"changes the IoU of a class by {change:.3f} points" in told
+
+
+@pytest.mark.parametrize("layer", ["stem", "point", "out"])
+def test_an_empty_bias_is_none(network, rewrite, layer):
+    plain = onnx.ModelProto()
+    plain.CopyFrom(network)
+    del node(plain, layer).input[2]
+    del node(network, layer).input[2]
+    node(network, layer).input.append("")
+    result = rewrite(network, "int8{images=1}")
+    assert [change.node for change in result.steps[0].changes] == LAYERS
+    assert result.model.SerializeToString() == rewrite(plain, "int8{images=1}").model.SerializeToString()
+
+
+def test_a_computed_bias_is_told(parse, rewrite):
+    model = parse("""
+        g (float[1,3,8,8] x, float16[4] h) => (float[1,4,8,8] y) <float[4,3,1,1] w = {1,2,3,4,5,6,7,8,9,10,11,12}>
+        { b = Cast<to=1>(h) [conv] y = Conv(x, w, b) }
+    """)
+    (skip, _) = rewrite(model, "int8").steps[0].skips
+    assert (skip.node, skip.why) == ("conv", "its bias is computed in the graph, so it stays in float")
 
 
 def test_a_budget_that_nothing_fits_leaves_the_graph_as_it_was_and_tells_the_ranking(network):

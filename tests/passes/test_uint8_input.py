@@ -136,3 +136,12 @@ def test_options_that_make_no_sense_are_refused(options, message):
 def test_labels_behind_it_are_judged_by_their_logits(segmenter):
     result = PassManager("adaptive-avgpool,fast-argmax{labels=true},uint8-input").run(segmenter)
     assert [step.verified for step in result.steps] == [True, True, True]
+
+
+def test_an_empty_bias_is_none(parse, rewrite, run, pixels):
+    model = network(parse, *CONVOLUTIONS["without bias"])
+    expected = run(model, normalised(pixels))[0]
+    model.graph.node[0].input.append("")
+    result = rewrite(model, "uint8-input")
+    assert result.steps[0].changes
+    np.testing.assert_allclose(run(result.model, pixels)[0], expected, atol=2e-5)
