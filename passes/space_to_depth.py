@@ -10,7 +10,7 @@ import numpy as np
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
 from ._emitter import Emitter
-from ._graph import constant_value
+from ._graph import constant_value, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,16 +45,20 @@ class SpaceToDepth(Pass):
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Change the first convolution behind every uint8 image."""
+        outputs = {id(tensor) for tensor in graph.outputs}
         for image in graph.inputs:
-            for transpose in [node for node in image.outputs if node.op == "Transpose"]:
-                stem = _find_stem(transpose)
-                problem = stem if isinstance(stem, str) else self._misfit(stem)
+            for reader in [node for node in image.outputs if node.op == "Transpose" or image.dtype == np.uint8]:
+                stem = _find_stem(reader)
+                problem = stem if isinstance(stem, str) else self._misfit(stem, outputs)
                 if isinstance(stem, str) or problem:
-                    yield Skip(transpose, problem)
+                    yield Skip(reader, problem)
                 else:
                     yield self._group(graph, stem)
 
-    def _misfit(self, stem: _Stem) -> str:
+    def _misfit(self, stem: _Stem, outputs: set[int]) -> str:
+        for node in (stem.transpose, *stem.conv.inputs[0].inputs, stem.conv, *stem.activations):
+            if id(node.outputs[0]) in outputs:
+                return f"{node.outputs[0].name}, whose shape would change, is a graph output"
         if stem.image.shape[2] % self.pixels:
             return f"the width {stem.image.shape[2]} is no multiple of pixels={self.pixels}"
         if self.pixels % stem.stride or self.pixels == stem.stride:
@@ -74,7 +78,7 @@ class SpaceToDepth(Pass):
         stem.transpose.inputs = [emit.node("Reshape", stem.image, emit.constant(shape, np.int64))]
         for tensor in (conv.inputs[0], *(reader.outputs[0] for reader in (stem.transpose, conv, *stem.activations))):
             tensor.shape = None
-        weight, *bias = conv.inputs[1:]
+        weight, *bias = parameters_of(conv)
         conv.inputs = [
             conv.inputs[0],
             _repeated(emit, weight, taps.results, taps.weights),
@@ -115,8 +119,9 @@ class _Stem:
 def _find_stem(transpose: gs.Node) -> _Stem | str:
     """Return the stem that begins with `transpose`, or the reason why there is none."""
     image, (dequantize, conv) = transpose.inputs[0], _readers(transpose, 2)
-    if image.dtype != np.uint8 or list(transpose.attrs.get("perm", [])) != [0, 3, 1, 2]:
-        return "does not put the channels of a uint8 image first"
+    turns = transpose.op == "Transpose" and list(transpose.attrs.get("perm", [])) == [0, 3, 1, 2]
+    if image.dtype != np.uint8 or not turns:
+        return "is no Transpose that puts the channels of a uint8 image first, as uint8-input{layout=nhwc} makes it"
     if conv is None or dequantize is None or (dequantize.op, conv.op) != ("DequantizeLinear", "Conv"):
         return "no convolution in int8 alone reads the image; run uint8-input and int8 before"
     weight, size = _bytes(conv.inputs[1]), conv.outputs[0].shape

@@ -147,3 +147,40 @@ def test_what_does_not_fit_is_left_alone(form, options, reason):
 def test_one_pixel_is_no_group():
     with pytest.raises(PipelineError, match="pixels=1 groups nothing"):
         PassManager("space-to-depth{pixels=1}")
+
+
+@pytest.mark.parametrize("inner", ["planes", "x", "c", "r"])
+def test_a_tensor_that_is_an_output_keeps_its_shape(inner):
+    model = quantised_stem()
+    kind = TensorProto.UINT8 if inner == "planes" else TensorProto.FLOAT
+    model.graph.output.append(helper.make_tensor_value_info(inner, kind, ("n", "c", "h", "w")))
+    result = PassManager("space-to-depth").run(model)
+    assert [skip.why for skip in result.steps[0].skips] == [f"{inner}, whose shape would change, is a graph output"]
+    assert result.model.graph.node == model.graph.node
+
+
+def test_what_the_quantised_result_is_called_may_be_an_output(rewrite, run):
+    model = quantised_stem()
+    model.graph.output.append(helper.make_tensor_value_info("q", TensorProto.UINT8, ("n", "c", "h", "w")))
+    result = rewrite(model, "space-to-depth")
+    assert result.steps[0].changes
+    np.testing.assert_array_equal(run(result.model, pixels(16))[1], run(model, pixels(16))[1])
+
+
+def test_an_image_in_planes_is_left_alone(parse):
+    model = parse("""
+        g (uint8[1,3,4,8] image) => (float[1,1,4,8] y) <float[1,3,1,1] w = {1, 2, 3}>
+        { [cast] f = Cast<to=1>(image) y = Conv(f, w) }
+    """)
+    result = PassManager("space-to-depth").run(model)
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
+        ("cast", "is no Transpose that puts the channels of a uint8 image first, as uint8-input{layout=nhwc} makes it")
+    ]
+
+
+def test_an_empty_bias_is_none(rewrite, run):
+    model = quantised_stem(bias=False)
+    next(node for node in model.graph.node if node.name == "stem").input.append("")
+    result = rewrite(model, "space-to-depth")
+    assert result.steps[0].changes
+    np.testing.assert_array_equal(run(result.model, pixels(16))[0], run(model, pixels(16))[0])
