@@ -148,12 +148,17 @@ def save_model(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
         write_atomically(file, serialize(model))
         return
     file = file.resolve() if file.is_symlink() else file
-    data = file.with_name(f"{file.name}.data")
+    data = data_beside(file)
     with replacing(file) as model_file, replacing(data) as data_file:
         try:
             model_file.write(serialize(write_outside(model, data_file, data.name)))
         except ValueError as error:
             raise ModelError(f"{file}: the model holds more than 2 GB beside its weights; export it again") from error
+
+
+def data_beside(path: Path) -> Path:
+    """Return where `save_model` puts the weights of a model at `path` that do not go into that file."""
+    return path.with_name(f"{path.name}.data")
 
 
 def check_place(path: Path) -> None:

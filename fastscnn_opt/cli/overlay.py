@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli.printing import note, progress
-from fastscnn_opt.cli.target_options import SettingsOption, TargetOption, target_choice
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
 
 
 def command(
@@ -25,6 +32,8 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there already.")] = False,
     target: TargetOption = "onnxruntime",
     settings: SettingsOption = None,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
 ) -> None:
     """Draw what a model sees in photographs, in the Cityscapes colours, over the photographs themselves.
 
@@ -36,6 +45,7 @@ def command(
     models = [model] if against is None else [model, against]
     with progress(len(models) * len(images), "images") as advance:
         draw_overlays(
-            models, images, places, target=target_choice(target, settings), style=Style(alpha, legend), on_image=advance
-        )
+            models, images, places, target=target_choice(target, settings), style=Style(alpha, legend),
+            limits=limits_from(limit_s, memory), on_image=advance,
+        )  # fmt: skip
     note(f"wrote {len(places)} pictures to {output}")

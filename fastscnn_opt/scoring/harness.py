@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.model import data_beside
 from fastscnn_opt.scoring.engine import TargetChoice
 from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowRecord, Status, key_of, now, outcome_of
@@ -128,6 +129,12 @@ def about_run(variants: Variants, source: Source, data: str) -> dict[str, Any]:
 def _absolute(source: DataSource) -> dict[str, Any]:
     """Return the fields of `source`, its root such that it can be found again from another folder."""
     return asdict(source) | {"root": str(Path(source.root).absolute()) if source.root is not None else None}
+
+
+def _size(model: Path) -> int:
+    """Return the bytes of a built model, with those of the file that holds its weights where there is one."""
+    data = data_beside(model)
+    return model.stat().st_size + (data.stat().st_size if data.exists() else 0)
 
 
 def _limits(settings: Settings, variants: Variants) -> Limits:
@@ -320,7 +327,7 @@ class Scoring:
             self._record(
                 row.plan, row.keys, status,
                 steps=row.steps, model=self._relative(row.model), artefact=self._relative(row.artefact),
-                model_sha256=row.model_sha256, model_bytes=row.model.stat().st_size, **figures,
+                model_sha256=row.model_sha256, model_bytes=_size(row.model), **figures,
             )
         )  # fmt: skip
 

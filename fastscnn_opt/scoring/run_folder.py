@@ -177,11 +177,14 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
         about = {"schema": SCHEMA, **about}
         run = OpenRun(folder, about, records, sessions, compiled)
         run.tell_about()
-        yield run
+        try:
+            yield run
+        finally:
+            _clear_leftovers(folder)
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Remove what a killed process has left half done; whoever holds the lock is the only one at work."""
+    """Remove what killed processes have left half done; whoever holds the lock is the only one at work."""
     for part in (folder, *(folder / name for name in _FOLDERS)):
         for leftover in (*part.glob(f"{UNFINISHED}*"), *part.glob(".*.part")):
             if leftover.is_dir():

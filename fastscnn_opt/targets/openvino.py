@@ -94,14 +94,23 @@ class OpenVino:
         return {"openvino": self.availability().version, "cpu": cpu_model(), "precision": str(self.precision)}
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
-        """Convert `model` to `artefact` and its weights to ``<artefact>.bin``. Raises TargetError or ModelError."""
+        """Convert `model` to `artefact` and its weights to ``<artefact>.bin``.
+
+        Raises TargetError, ModelError, or the OSError of a folder that takes no files.
+        """
         del log  # the engine writes to stderr, which the caller keeps
         import openvino as ov
 
         converted = _read(model)
         with tempfile.TemporaryDirectory(dir=artefact.absolute().parent, prefix=f".{artefact.name}-") as folder:
             written = Path(folder) / "model.xml"  # the engine itself puts the weights beside it as model.bin
-            ov.save_model(converted, written, compress_to_fp16=False)
+            try:
+                ov.save_model(converted, written, compress_to_fp16=False)
+            except RuntimeError as error:  # a full disk, too
+                raise TargetError(
+                    f"{model}: the compiled model cannot be written ({_finding(str(error))}); "
+                    "check that its folder takes files and the disk has room"
+                ) from error
             written.with_suffix(".bin").replace(_weights(artefact))
             written.replace(artefact)
 

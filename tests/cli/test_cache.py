@@ -108,8 +108,9 @@ ABOUT = {
     "data": {"key": "data", "is": "1 scene"},
 }  # fmt: skip
 FILES = (
-    "models/a.onnx", "models/a.onnxruntime.onnx", "models/b.onnx", "models/b.onnxruntime.onnx",
-    "models/b.onnxruntime.onnx.json", "models/step-1.json", "predictions/o.zip", "predictions/p.zip",
+    "models/a.onnx", "models/a.onnx.data", "models/a.onnxruntime.onnx", "models/b.onnx", "models/b.onnx.data",
+    "models/b.onnxruntime.onnx", "models/b.onnxruntime.onnx.json", "models/step-1.json",
+    "predictions/o.zip", "predictions/p.zip",
 )  # fmt: skip
 
 
@@ -130,8 +131,10 @@ def test_the_files_of_a_run_are_listed_with_their_rows(capsys, folder):
     row = ["v (onnxruntime, batch 1)"]
     assert rows == {
         "models/a.onnx": [],
+        "models/a.onnx.data": [],
         "models/a.onnxruntime.onnx": [],
         "models/b.onnx": row,
+        "models/b.onnx.data": row,
         "models/b.onnxruntime.onnx": row,
         "models/b.onnxruntime.onnx.json": row,
         "predictions/o.zip": [],
@@ -142,8 +145,8 @@ def test_the_files_of_a_run_are_listed_with_their_rows(capsys, folder):
 def test_pruning_a_run_removes_what_no_row_needs(capsys, folder):
     before = (folder / "records.jsonl").read_bytes()
     result = printed(capsys, "prune", folder)
-    assert result["bytes"] == 15
-    removed = {"models/a.onnx", "models/a.onnxruntime.onnx", "predictions/o.zip"}
+    assert result["bytes"] == 20
+    removed = {"models/a.onnx", "models/a.onnx.data", "models/a.onnxruntime.onnx", "predictions/o.zip"}
     assert {row["file"] for row in result["removed"]} == removed
     assert {file for file in FILES if (folder / file).exists()} == set(FILES) - removed
     assert (folder / "records.jsonl").read_bytes() == before

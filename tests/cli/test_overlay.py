@@ -122,3 +122,9 @@ def test_a_missing_image_is_told_before_anything_runs(tmp_path, capsys):
 
 def test_a_file_is_no_folder_for_pictures(network, images, capsys):
     assert "is a file; give a folder for the pictures" in failed(capsys, network, images[0], "-o", images[1])
+
+
+def test_a_process_that_takes_too_much_memory_is_ended(network, images, tmp_path, capsys):
+    words = failed(capsys, network, images[0], "-o", tmp_path / "out", "--memory-limit", "1 MiB", "--time-limit", "99")
+    assert "ran out of memory" in words
+    assert not (tmp_path / "out").exists()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from fastscnn_opt.errors import DataError, ModelError
@@ -20,6 +21,7 @@ from fastscnn_opt.scoring.harness import Settings, score
 from fastscnn_opt.scoring.pictures.kept import KeptPredictions
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.tables import rows_of
+from fastscnn_opt.scoring.upkeep import prune
 from fastscnn_opt.scoring.variants import read_variants
 from fastscnn_opt.scoring.work.timing import Effort
 
@@ -176,6 +178,28 @@ def test_other_batch_sizes_are_built_from_the_model(write, tmp_path):
     assert [step["pass"] for step in two["steps"]] == ["static-batch", "adaptive-avgpool"]
     assert two["mIoU"] == pytest.approx(one["mIoU"])
     assert two["fps"] == pytest.approx(2000 / two["median_ms"])
+
+
+def test_weights_in_a_file_stay_beside_the_model_and_are_counted(write, tmp_path, network):
+    file, rng = write(HEAD), np.random.default_rng(3)
+    large = {"first": (32, 3, 2, 2), "second": (19, 32, 1, 1)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in large.items()}
+    small = [tensor for tensor in network.graph.initializer if tensor.name not in weights]
+    del network.graph.initializer[:]
+    network.graph.initializer.extend(small)
+    network.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in weights.items())
+    settings = {"location": "weights.bin", "size_threshold": 0}
+    onnx.save_model(network, tmp_path / "net.onnx", save_as_external_data=True, **settings)
+    run = tmp_path / "run"
+    (row,) = rows_of(score(read_variants(file), run, SETTINGS))
+    assert row["status"] == "ok"
+    built = run / row["model"]
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(built).graph.initializer}
+    for name, value in weights.items():
+        np.testing.assert_array_equal(stored[name], value)
+    data = built.with_name(f"{built.name}.data")
+    assert row["model_bytes"] == built.stat().st_size + data.stat().st_size
+    assert prune(run, dry_run=False) == []
 
 
 def test_an_unusable_model_ends_the_run_before_it_begins(write, tmp_path):

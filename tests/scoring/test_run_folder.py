@@ -174,6 +174,19 @@ def test_a_run_of_another_version_or_a_damaged_one_is_refused(folder, text):
     assert (folder / "run.json").read_text() == text
 
 
+def test_what_a_child_left_unfinished_goes_at_the_end_of_the_run_that_killed_it(folder):
+    part = folder / "models" / ".0123456789abcdef.onnx.data.x1.part"
+
+    def interrupted():
+        with open_run(folder, ABOUT):
+            part.touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not part.exists()
+
+
 def test_what_a_killed_process_left_unfinished_is_removed(folder):
     (folder / "models" / ".unfinished-abc").mkdir()
     (folder / "models" / ".unfinished-abc" / "part.onnx").touch()

@@ -1,5 +1,8 @@
 """OpenVINO as a target."""
 
+import resource
+import signal
+
 import numpy as np
 import onnx
 import pytest
@@ -126,6 +129,20 @@ def test_a_failed_compilation_leaves_nothing(tmp_path):
     with pytest.raises(ModelError, match=r"noise\.onnx: not an ONNX model"):
         OpenVino().compile(tmp_path / "noise.onnx", tmp_path / "out.xml", tmp_path / "log")
     assert [entry.name for entry in tmp_path.iterdir()] == ["noise.onnx"]
+
+
+def test_a_disk_without_room_is_a_target_error_and_leaves_nothing(save, tmp_path):
+    path = save("g (float[4] x) => (float[4] y) { y = Sin(x) }")
+    (tmp_path / "out").mkdir()
+    before, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+    try:
+        with pytest.raises(TargetError, match=r"model\.onnx: the compiled model cannot be written .*disk has room"):
+            OpenVino(threads=1).compile(path, tmp_path / "out" / "a.xml", tmp_path / "log")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, action)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_operator_that_the_engine_lacks_is_named(save, tmp_path):

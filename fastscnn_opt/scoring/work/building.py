@@ -36,11 +36,15 @@ def build_model(
     pass found is kept in the folder `reports` and found again there, by the graphs before and after the pass, so that
     variants that begin alike verify their common passes once.
 
+    If `output` is a folder, the first 16 digits of ``sha256`` name the file in it. A model whose weights are in a file
+    of their own knows its name, so that neither could be renamed later.
+
     Returns
     -------
     dict
-        ``sha256`` of the built model, and ``steps``: for each pass its name, text, contract, number of changes and
-        skips, ``verified`` and ``max_abs_diff``, and in ``nodes`` the first hundred changes and skips themselves.
+        ``file`` and ``sha256`` of the built model, and ``steps``: for each pass its name, text, contract, number of
+        changes and skips, ``verified`` and ``max_abs_diff``, and in ``nodes`` the first hundred changes and skips
+        themselves.
 
     Raises
     ------
@@ -50,10 +54,8 @@ def build_model(
         As `PassManager.run` does.
     """
     graph = load_model(model)
-    other_batch = batch is not None and batch_of(graph) != batch
-    parts = [f"static-batch{{n={batch}}}"] if other_batch else []
     steps = []
-    for item in PassManager(",".join([*parts, *([passes] if passes.strip() else [])])).passes:
+    for item in PassManager(pipeline_for(graph, passes, batch)).passes:
         graph, step = _run_pass(item, graph, reports, verify=verify)
         steps.append(step)
     if batch is not None and batch_of(graph) != batch:
@@ -61,8 +63,16 @@ def build_model(
             f"the pipeline {passes!r} makes a batch of {batch_of(graph)}, but the row is for {batch}; "
             "leave static-batch out of it and list the batch sizes as `batch`"
         )
-    save_model(graph, output)
-    return {"sha256": fingerprint(graph), "steps": steps}
+    digest = fingerprint(graph)
+    file = output / f"{digest[:16]}.onnx" if output.is_dir() else output
+    save_model(graph, file)
+    return {"file": str(file), "sha256": digest, "steps": steps}
+
+
+def pipeline_for(model: onnx.ModelProto, passes: str, batch: int | None) -> str:
+    """Return the pipeline `passes`, behind ``static-batch`` where `batch` is given and is not the model's own."""
+    first = f"static-batch{{n={batch}}}" if batch is not None and batch_of(model) != batch else ""
+    return ",".join(part for part in (first, passes.strip()) if part)
 
 
 def batch_of(model: onnx.ModelProto) -> int | None:

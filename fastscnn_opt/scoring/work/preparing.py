@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.model import fingerprint, load_model
-from fastscnn_opt.scoring.engine import UNFINISHED, Engine, TargetChoice
+from fastscnn_opt.scoring.engine import Engine, TargetChoice
 from fastscnn_opt.scoring.records import CompiledRecord, Keys, key_of
 from fastscnn_opt.scoring.work.patching import patched, patches_key
 from fastscnn_opt.targets.base import CrossCompiler
@@ -19,8 +17,6 @@ from fastscnn_opt.targets.machine import versions
 from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.variants import RowPlan, Variants
     from fastscnn_opt.targets.limits import Limits
@@ -76,9 +72,8 @@ class Preparer:
         file = self._run.models / f"source-{self._source.key[:16]}.onnx"
         if not file.exists():
             log = self._run.logs / "export.log"
-            with self._unfinished() as folder, self._engine(str(self._source.file), TargetChoice(""), log) as engine:
-                engine.export(self._source.file, folder / file.name, **self._source.export)
-                (folder / file.name).replace(file)
+            with self._engine(str(self._source.file), TargetChoice(""), log) as engine:
+                engine.export(self._source.file, file, **self._source.export)
         return file
 
     def prepare(self, plan: RowPlan, choice: TargetChoice) -> CompiledRecord:
@@ -92,15 +87,14 @@ class Preparer:
         source = self.source_file()
         target = get_target(choice.name, choice.options)
         log = self.log(plan)
-        with self._unfinished() as folder, self._engine(plan.label, choice, log) as engine:
+        with self._engine(plan.label, choice, log) as engine:
             built = engine.build(
-                source, plan.passes, folder / "built.onnx",
+                source, plan.passes, self._run.models,
                 batch=plan.batch, verify=self._verify, reports=self._run.models,
             )  # fmt: skip
             tools, options = target.tool_versions(), dict(choice.options)
             speed = key_of(built["sha256"], choice.name, options, tools, patches_key(choice), plan.batch)
-            model = self._run.models / f"{built['sha256'][:16]}.onnx"
-            (folder / "built.onnx").replace(model)
+            model = Path(built["file"])
             artefact = self._run.models / f"{built['sha256'][:16]}.{choice.name}-{speed[:8]}{target.artefact_suffix}"
             if not artefact.exists():
                 with patched(choice):
@@ -152,12 +146,6 @@ class Preparer:
 
     def _engine(self, name: str, choice: TargetChoice, log: Path) -> Engine:
         return Engine(name, choice, log=log, limits=self._limits)
-
-    @contextmanager
-    def _unfinished(self) -> Iterator[Path]:
-        """Yield a folder on the same disk for files that are moved into place when they are whole."""
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._run.models) as folder:
-            yield Path(folder)
 
 
 def _file_name(plan: RowPlan) -> str:

@@ -6,6 +6,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model import load_model
+from fastscnn_opt.scoring.work.building import pipeline_for
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,8 +24,9 @@ def reproduction(
 ) -> str:
     """Return a command for the shell that does again what a child process was asked for when it ended with `error`.
 
-    Empty for any other error. `model` is the built model, where there is one; `source` are the images, where there are
-    any. Paths are absolute.
+    Empty for any other error, and where the model to build from cannot be read any more. `model` is the built model,
+    where there is one; `source` are the images, where there are any. Patches that the target wants are applied first.
+    Paths are absolute.
     """
     from fastscnn_opt.targets.child import ChildEndedError
 
@@ -35,8 +40,10 @@ def reproduction(
             size = _options({"--outputs": asked["outputs"], "--height": asked["height"], "--width": asked["width"]})
             words = ["export", _path(asked["checkpoint"]), "-o", "exported.onnx", *size]
         case "build":
-            first = f"static-batch{{n={batch}}}" if batch > 1 else ""
-            passes = ",".join(part for part in (first, asked["passes"].strip()) if part)
+            try:
+                passes = pipeline_for(load_model(asked["model"]), asked["passes"], asked["batch"])
+            except ModelError:
+                return ""
             checked = [] if asked["verify"] else ["--no-verify"]
             words = ["apply", _path(asked["model"]), "--passes", passes, "-o", "built.onnx", *checked]
         case "compile":
@@ -52,7 +59,9 @@ def reproduction(
             words = ["eval", _path(model), *target, *_images(source), *_options({"--batch": batch}), *bounds]
         case _:
             words = ["bench", _path(model), *target, *_options({"--batch": batch, "--rounds": 5}), *bounds]
-    return shlex.join(["fastscnn-opt", *words])
+    patches = choice.options.get("patches", []) if "--target" in words else []
+    commands = [*(["patch", "apply", name] for name in patches), words]
+    return " && ".join(shlex.join(["fastscnn-opt", *command]) for command in commands)
 
 
 def _path(file: object) -> str:
@@ -72,7 +81,7 @@ def _images(source: DataSource) -> list[str]:
 def _settings(options: Mapping[str, Any]) -> list[str]:
     words = []
     for key, value in options.items():
-        if value not in (None, [], ""):
+        if key != "patches" and value not in (None, ""):
             words += ["--option", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
     return words
 

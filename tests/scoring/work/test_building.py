@@ -55,7 +55,14 @@ def test_without_verification_nothing_is_claimed(source, tmp_path):
 
 def test_an_empty_pipeline_keeps_the_model(source, tmp_path, network):
     built = build_model(source, "", tmp_path / "out.onnx", batch=1, verify=True)
-    assert built == {"sha256": fingerprint(network), "steps": []}
+    assert built == {"file": str(tmp_path / "out.onnx"), "sha256": fingerprint(network), "steps": []}
+
+
+def test_in_a_folder_the_model_is_named_by_its_content(source, tmp_path, network):
+    (tmp_path / "models").mkdir()
+    built = build_model(source, "", tmp_path / "models", batch=None, verify=False)
+    assert built["file"] == str(tmp_path / "models" / f"{fingerprint(network)[:16]}.onnx")
+    assert load_model(built["file"]) == network
 
 
 def test_another_batch_size_is_made_first(source, tmp_path):
