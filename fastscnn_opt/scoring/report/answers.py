@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastscnn_opt.scoring.front import NOTICEABLE
 from fastscnn_opt.scoring.report.commands import command_for_run, commands_for
-from fastscnn_opt.scoring.report.content import NOTICEABLE, Content, Entry, names_of
+from fastscnn_opt.scoring.report.content import Content, Entry, names_of
 from fastscnn_opt.scoring.report.costs import PassCost, pass_costs
 
 

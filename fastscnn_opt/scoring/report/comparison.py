@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.scoring.report.content import NOTICEABLE, label_in
+from fastscnn_opt.scoring.front import NOTICEABLE
+from fastscnn_opt.scoring.report.content import label_in
 from fastscnn_opt.scoring.tables import side_by_side
 
 if TYPE_CHECKING:

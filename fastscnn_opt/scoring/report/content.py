@@ -10,20 +10,18 @@ import numpy as np
 
 from fastscnn_opt import errors
 from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.scoring.front import front
 from fastscnn_opt.scoring.tables import contract_of, record_of, rows_of, timing_of
 from fastscnn_opt.scoring.work.speed import Baseline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, SessionRecord
     from fastscnn_opt.scoring.run_folder import Run
-    from fastscnn_opt.scoring.tables import Row
-
-NOTICEABLE = 0.005
-"""Points of IoU below which a change reads as 0.00; it is not told, and decides nothing."""
+from fastscnn_opt.scoring.tables import Row
 
 _LONGEST = 60
 """Characters of a label in a sentence; the table has names in full."""
@@ -112,8 +110,11 @@ class Content:
     def front(self) -> frozenset[int]:
         """Numbers of the rows that no other on their target beats in both accuracy and speed."""
         targets = dict.fromkeys(entry.row["target"] for entry in self.complete)
-        fronts = (front_of([entry for entry in self.complete if entry.row["target"] == name]) for name in targets)
-        return frozenset(entry.number for front in fronts for entry in front)
+        best: list[Entry] = []
+        for target in targets:
+            here = [entry for entry in self.complete if entry.row["target"] == target]
+            best += front(here, speed=lambda entry: entry.row["fps"], loss=lambda entry: -100 * entry.row["mIoU"])
+        return frozenset(entry.number for entry in best)
 
     def baseline_of(self, entry: Entry) -> Entry | None:
         """Return the scored row of the baseline that `entry` is compared with.
@@ -172,18 +173,6 @@ def label_in(row: Row, rows: Sequence[Row]) -> str:
     parts = {"target": str(row["target"]), "batch": f"batch {row['batch']}"}
     telling = [text for key, text in parts.items() if len({other[key] for other in rows}) > 1]
     return f"{row['variant']} ({', '.join(telling)})"
-
-
-def front_of(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the Pareto front of complete rows, from the slowest to the fastest.
-
-    A slower row is on it if its mIoU is higher by at least `NOTICEABLE`.
-    """
-    front: list[Entry] = []
-    for entry in sorted(entries, key=lambda entry: (-entry.row["fps"], -entry.row["mIoU"])):
-        if not front or entry.row["mIoU"] > front[-1].row["mIoU"] + NOTICEABLE / 100:
-            front.append(entry)
-    return front[::-1]
 
 
 def printable(content: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES, PALETTE
+from fastscnn_opt.scoring.front import NOTICEABLE
 from fastscnn_opt.scoring.report.commands import commands_for
-from fastscnn_opt.scoring.report.content import NOTICEABLE
 from fastscnn_opt.scoring.report.costs import pass_costs
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from fastscnn_opt.errors import RunError
-from fastscnn_opt.scoring.searching.front import SAME_DROP
+from fastscnn_opt.scoring.front import NOTICEABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastscnn_opt.scoring.searching.front import Point
+    from fastscnn_opt.scoring.searching.points import Point
     from fastscnn_opt.scoring.searching.space import Choices, Space
 
 SMALL = 32
@@ -104,7 +104,7 @@ class Guided:
             if known[choices].ending is not Ending.SCORED:
                 space = space.without(choices)
         losses = {point.drop for choices in singles if (point := known[choices].point) is not None}
-        for allowed in sorted({max(SAME_DROP, loss) for loss in losses}):
+        for allowed in sorted({max(NOTICEABLE, loss) for loss in losses}):
             if (together := _fastest_together(space, known, allowed)) not in known:
                 return together
         return _proposal(space, known) or next((choices for choices in space.all() if choices not in known), None)

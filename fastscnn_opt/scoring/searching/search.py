@@ -15,7 +15,7 @@ from fastscnn_opt.scoring.harness import Scoring, Settings, about_run
 from fastscnn_opt.scoring.records import key_of
 from fastscnn_opt.scoring.run_folder import Run, open_run, read_run
 from fastscnn_opt.scoring.searching.explorers import Ending, Outcome, explorer_for
-from fastscnn_opt.scoring.searching.front import Point, finalists, front
+from fastscnn_opt.scoring.searching.points import Point, finalists, leaders
 from fastscnn_opt.scoring.searching.space import pipeline_of
 from fastscnn_opt.scoring.searching.task import FRONT, Task
 from fastscnn_opt.scoring.searching.trials import Screening, Trials
@@ -129,7 +129,7 @@ def search(
         if rows:
             Scoring(run, task.variants, settings, source, data, say).time([trials.baseline, *rows])
         points = [point for row in (trials.baseline, *rows) if (point := trials.point(row)) is not None]
-        return journal.close([point.name for point in front(points)])
+        return journal.close([point.name for point in leaders(points)])
 
 
 def _tried_before(folder: Path, space: Space) -> list[_Trial]:

@@ -9,7 +9,7 @@ from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.engine import Engine
 from fastscnn_opt.scoring.records import Keys, RowTiming, Status, key_of, outcome_of
 from fastscnn_opt.scoring.searching.explorers import Ending, Outcome
-from fastscnn_opt.scoring.searching.front import Point
+from fastscnn_opt.scoring.searching.points import Point
 
 if TYPE_CHECKING:
     from collections.abc import Callable

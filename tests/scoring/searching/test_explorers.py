@@ -8,7 +8,7 @@ import pytest
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.searching import explorers
 from fastscnn_opt.scoring.searching.explorers import Ending, Exhaustive, Guided, Outcome, explorer_for
-from fastscnn_opt.scoring.searching.front import Point
+from fastscnn_opt.scoring.searching.points import Point
 from fastscnn_opt.scoring.searching.space import Slot, Space
 
 
