@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, SessionRecord
     from fastscnn_opt.scoring.run_folder import Run
-from fastscnn_opt.scoring.tables import Row
+    from fastscnn_opt.scoring.tables import Row
 
 _LONGEST = 60
 """Characters of a label in a sentence; the table has names in full."""
