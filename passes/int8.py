@@ -141,6 +141,8 @@ class Int8(Pass):
             allowed = [name for name in allowed if name not in choice.kept]
         graft(graph, quantise(model, body.nodes(allowed), ranges, body.inside))
         yield from _report(body, allowed, choice)
+        if self.data is None and allowed:
+            yield Skip("graph", f"calibrated on generated scenes ({self.images}); data=DIR takes images of your own")
 
     def _open_task(self, graph: gs.Graph) -> Task:
         from ._int8.task import Task

@@ -16,7 +16,10 @@ def command(
     passes: Annotated[
         str,
         typer.Option(
-            "--passes", "-p", help="The pipeline: name{option=value},name,... or @FILE.", autocompletion=pass_names
+            "--passes",
+            "-p",
+            help="The pipeline: name{option=value option=value},name,... or @FILE.",
+            autocompletion=pass_names,
         ),
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the rewritten model goes.")] = None,
@@ -36,6 +39,7 @@ def command(
     With --dry-run nothing is written or verified: for each pass, run on what the passes before it make, it is said what
     it would change, and what it looked at and leaves alone, with the reason.
     """
+    from fastscnn_opt.errors import ModelError
     from fastscnn_opt.model import check_place, load_model, save_model
     from fastscnn_opt.rewriting.instruments import Dump, Progress
     from fastscnn_opt.rewriting.manager import PassManager
@@ -48,6 +52,8 @@ def command(
     text = read_pipeline(passes)
     count = len(build_pipeline(text))
     if output is not None and not dry_run:
+        if output.exists() and model.exists() and output.samefile(model):
+            raise ModelError(f"{output}: is the model itself, which stays as it is; give -o another file")
         check_place(output)
     with progress(count, "passes") as advance:
         instruments = [Progress(note, advance), *([Dump(dump)] if dump and not dry_run else [])]

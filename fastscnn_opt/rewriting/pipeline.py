@@ -153,7 +153,7 @@ class _Parser:
         return PassText(name, tuple(options), span)
 
     def option(self) -> Option:
-        name, span = self.word(_WORD, "expected option=value")
+        name, span = self.word(_WORD, "expected option=value; white space parts two options")
         if not self.accept("="):
             raise self.wrong(f"expected '=' and a value after the option {name!r}")
         start = self.at

@@ -259,7 +259,7 @@ def two_run_cells(row: Row) -> list[str]:
 
 
 def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
-    return _ABSENT if value is None else f"{value * scale:.{digits}f}"
+    return _ABSENT if value is None else f"{round(value * scale, digits) + 0.0:.{digits}f}"  # + 0.0: no -0.00
 
 
 def label_of(row: Row, rows: Sequence[Row]) -> str:

@@ -31,6 +31,13 @@ def test_the_rewritten_model_is_written_and_the_source_left_alone(model_file, tm
     assert model_file.read_bytes() == before
 
 
+def test_the_model_itself_is_never_overwritten(model_file, capsys):
+    before = model_file.read_bytes()
+    assert apply(model_file, "--passes", "fp16-output", "-o", model_file) == 1
+    assert "is the model itself" in capsys.readouterr().err
+    assert model_file.read_bytes() == before
+
+
 def test_json_goes_to_stdout_alone_in_the_documented_shape(model_file, tmp_path, capsys):
     assert (
         apply(model_file, "--passes", "resize-nearest,fp16-output", "-o", tmp_path / "o.onnx", "--format", "json") == 0

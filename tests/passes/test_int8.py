@@ -233,7 +233,10 @@ def test_bytes_are_read_without_error_and_without_a_node(parse, rewrite):
 
 def test_keep_leaves_a_layer_and_what_follows_it_in_float(network, rewrite):
     result = rewrite(network, "int8{images=1 keep=stem}")
-    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("stem", "named by keep")]
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
+        ("stem", "named by keep"),
+        ("graph", "calibrated on generated scenes (1); data=DIR takes images of your own"),
+    ]
     assert node(result.model, "stem").input[0] == "image"
     assert maker(result.model, node(result.model, "stem_relu").input[0]).name == "stem"
 
