@@ -52,7 +52,7 @@ class Place:
         """
         if _version(self.path) != self.version:
             raise ModelError(f"{self.path}: changed or went while its weights were in use; start again")
-        mapped = np.memmap(self.path, np.uint8, mode, self.offset, (self.length,))  # type: ignore[call-overload]
+        mapped = np.memmap(self.path, np.uint8, mode, self.offset, (self.length,))  # type: ignore[call-overload]  # the stubs want the mode as a literal
         plain: NDArray[np.uint8] = mapped.view(np.ndarray)
         return plain
 
