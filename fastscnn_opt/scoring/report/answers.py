@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.scoring.front import NOTICEABLE
+from fastscnn_opt.scoring.report.choosing import Choice, choose, host_work
 from fastscnn_opt.scoring.report.commands import command_for_run, commands_for
-from fastscnn_opt.scoring.report.content import Content, Entry, names_of
 from fastscnn_opt.scoring.report.costs import PassCost, pass_costs
+
+if TYPE_CHECKING:
+    from fastscnn_opt.scoring.report.content import Content, Entry
 
 
 @dataclass(frozen=True)
@@ -20,27 +24,15 @@ class Answer:
     commands: tuple[str, ...] = ()
 
 
-def recommended(content: Content) -> list[Entry]:
-    """Return, target by target, the fastest row whose loss of mIoU is affordable."""
-    best: dict[str, Entry] = {}
-    for entry in content.complete:
-        drop, target = entry.row["mIoU_drop"], entry.row["target"]
-        if entry.row["status"] != "ok" or drop is None or drop > content.affordable_drop:
-            continue
-        if target not in best or entry.row["fps"] > best[target].row["fps"]:
-            best[target] = entry
-    return list(best.values())
-
-
 def answers(content: Content) -> list[Answer]:
     """Return the five answers: what to ship, what it costs, which class suffers, which pass is to blame, how to repeat.
 
     Where no row can be recommended, the first answer says why, and only those follow that still make sense.
     """
-    chosen = recommended(content)
+    chosen = choose(content)
     if not chosen:
         return [_nothing_to_ship(content), _blame(content, None), _repeat(content, None)]
-    first = chosen[0]
+    first = chosen[0].entry
     return [
         _ship(content, chosen),
         _cost(content, first),
@@ -67,15 +59,27 @@ def _reasons(content: Content) -> str:
     return " ".join(f"“{entry.short}”: {entry.row['reason']}." for entry in content.entries if entry.row["reason"])
 
 
-def _ship(content: Content, chosen: list[Entry]) -> Answer:
+def _ship(content: Content, chosen: list[Choice]) -> Answer:
     first, *others = chosen
-    rule = f"It is the fastest row that loses at most {content.affordable_drop:g} points of mIoU"
+    within = f"at most {content.affordable_drop:g} points of mIoU"
     if content.limit is None:
-        rule += " (an assumption: the variants file sets no max_drop)"
-    more = [f"{rule}.", *([tie] if (tie := _ties(content, first)) else [])]
-    more += [f"On {entry.row['target']}: “{entry.short}”, {_speed(entry)}." for entry in others]
-    where = f" on {first.row['target']}" if len({entry.row["target"] for entry in content.entries}) > 1 else ""
-    return Answer(_SHIP, f"“{first.short}”{where}: {_speed(first)}.", " ".join(more))
+        within += " (an assumption: the variants file sets no max_drop)"
+    where = f" on {first.entry.row['target']}" if len({entry.row["target"] for entry in content.entries}) > 1 else ""
+    if first.ties:
+        rows = (first.entry, *first.ties)
+        short = f"{_either(first)}{where}: they cannot be told apart at 95 %."
+        speeds = "; ".join(f"“{entry.short}” is {_speed(entry)}" for entry in rows)
+        more = [f"{speeds}.", f"Of all rows that lose {within} they are the fastest, and their intervals overlap."]
+    else:
+        short = f"“{first.entry.short}”{where}: {_speed(first.entry)}."
+        more = [f"It is the fastest row that loses {within}."]
+    more += [host] if (host := host_work(first)) else []
+    more += [f"On {other.entry.row['target']}: {_either(other)}, {_speed(other.entry)}." for other in others]
+    return Answer(_SHIP, short, " ".join(more))
+
+
+def _either(choice: Choice) -> str:
+    return " or ".join(f"“{entry.short}”" for entry in (choice.entry, *choice.ties))
 
 
 def _speed(entry: Entry) -> str:
@@ -84,22 +88,6 @@ def _speed(entry: Entry) -> str:
         return f"{row['fps']:.1f} images per second" + (", the baseline itself" if entry.is_baseline else "")
     interval = f"95 % interval {row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
     return f"{row['ratio']:.2f} times as fast as the baseline ({interval}), {row['fps']:.1f} images per second"
-
-
-def _ties(content: Content, first: Entry) -> str:
-    """Say which affordable rows cannot be told from the fastest one by their intervals."""
-    if first.row["ratio"] is None:
-        return ""
-    equals = [
-        entry
-        for entry in content.complete
-        if entry is not first
-        and entry.row["target"] == first.row["target"]
-        and entry.row["mIoU_drop"] is not None
-        and entry.row["mIoU_drop"] <= content.affordable_drop
-        and (entry.row["ratio_high"] or 0) >= first.row["ratio_low"]
-    ]
-    return f"As fast within the intervals: {names_of(equals)}." if equals else ""
 
 
 def _cost(content: Content, entry: Entry) -> Answer:

@@ -71,6 +71,15 @@ class Entry:
         return (self.record.details if self.record else None) or {}
 
     @property
+    def host_ms(self) -> float | None:
+        """Milliseconds per image that the host spends before and after the engine: normalising, taking labels.
+
+        Processor time of one thread, measured during the evaluation; None if it was not recorded.
+        """
+        times = self.details.get("stages_ms") or {}
+        return times["preprocess"] + times["post"] if {"preprocess", "post"} <= set(times) else None
+
+    @property
     def pipeline(self) -> tuple[str, ...]:
         """The text of each pass that made it, the batch size included; empty if it was not built."""
         return tuple(step.get("text", step["pass"]) for step in self.row["steps"])
@@ -184,8 +193,3 @@ def printable(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return [printable(value) for value in content]
     return content
-
-
-def names_of(entries: Sequence[Entry]) -> str:
-    """Return the names of rows as part of a sentence."""
-    return ", ".join(f"“{entry.short}”" for entry in entries)

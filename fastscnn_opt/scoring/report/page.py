@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.scoring.report import charts, sections
-from fastscnn_opt.scoring.report.answers import answers, recommended
+from fastscnn_opt.scoring.report.answers import answers
+from fastscnn_opt.scoring.report.choosing import choose
 from fastscnn_opt.scoring.report.comparison import compare
 from fastscnn_opt.scoring.report.content import printable
 from fastscnn_opt.scoring.report.gallery import Gallery, make_gallery
@@ -33,7 +34,7 @@ def render(content: Content, before: Content | None = None, *, pictures: bool = 
     picture_section, views = sections.pictures(content, gallery)
     plots = _charts(content)
     matrices = sections.confusions(content)
-    chosen = recommended(content)
+    chosen = [choice.entry for choice in choose(content)]
     values: dict[str, Any] = printable({
         "title": f"Variants of {content.run.about['model'].get('file', 'a model').rpartition('/')[2]}",
         "subtitle": _subtitle(content),

@@ -46,9 +46,12 @@ class RunBuilder:
 
     def row(
         self, variant, miou=None, fps=None, *, passes="", steps=(), target="onnxruntime", batch=1, iou=None,
-        status=Status.OK, reason="", maps=None, old=False,
+        status=Status.OK, reason="", maps=None, old=False, host=7.0,
     ):  # fmt: skip
-        """Add a row; `iou` is by class, 0.5 for all by default, and `maps` are label maps to be kept."""
+        """Add a row; `iou` is by class, 0.5 for all by default, `maps` are label maps to be kept.
+
+        `host` is what the host needs for an image, in ms; the stages add up to it.
+        """
         plan = RowPlan(variant, passes, (), target, batch)
         self.plans.append(plan)
         key = f"{variant} {target} {batch}"
@@ -56,7 +59,10 @@ class RunBuilder:
         if miou is not None:
             classes = dict.fromkeys(CLASSES, 0.5) | (iou or {})
             accuracy = {"pixAcc": miou + 0.1, "mIoU": miou, "mIoU_all": miou, "iou": classes, "images": 2, "pixels": 9}
-            details = {"confusion": np.eye(19, dtype=int).tolist(), "stages_ms": STAGES}
+            details = {
+                "confusion": np.eye(19, dtype=int).tolist(),
+                "stages_ms": STAGES | {"preprocess": 2.0, "post": host - 2.0},
+            }
             if maps is not None:
                 details["predictions"] = self.keep(f"{len(self.plans)}.zip", maps)
         self.records.append(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fastscnn_opt.scoring.report.answers import answers, recommended
+from fastscnn_opt.scoring.report.answers import answers
+from fastscnn_opt.scoring.report.choosing import choose
 
 
 def told(content) -> dict[str, tuple[str, str]]:
@@ -50,15 +51,22 @@ def test_a_limit_that_nobody_set_is_called_an_assumption(build):
     assert said["What does it cost?"][0] == "0.30 points of mIoU."
 
 
-def test_rows_that_the_intervals_cannot_tell_apart_are_named(build):
+def test_rows_that_the_intervals_cannot_tell_apart_share_the_verdict(build):
     content = build().row("base", 0.6, 10).row("fast", 0.6, 20).row("as fast", 0.6, 19.8).row("slow", 0.6, 15).content()
-    assert "As fast within the intervals: “as fast”." in told(content)["Which variant to ship?"][1]
+    short, more = told(content)["Which variant to ship?"]
+    assert short == "“fast” or “as fast”: they cannot be told apart at 95 %."
+    assert "“as fast” is 1.98 times as fast as the baseline (95 % interval 1.94 to 2.02)" in more
+
+
+def test_a_row_that_is_not_certainly_faster_than_the_baseline_is_not_preferred_to_it(build):
+    content = build().row("base", 0.6, 10).row("fast", 0.6, 10.1).content()
+    assert told(content)["Which variant to ship?"][0] == "“fast” or “base”: they cannot be told apart at 95 %."
 
 
 def test_each_target_has_a_recommendation(build):
     builder = build().row("base", 0.6, 10).row("base", 0.6, 30, target="chip").row("fast", 0.6, 50, target="chip")
     content = builder.content()
-    assert [entry.number for entry in recommended(content)] == [1, 3]
+    assert [choice.entry.number for choice in choose(content)] == [1, 3]
     short, more = told(content)["Which variant to ship?"]
     assert short == "“base (onnxruntime)” on onnxruntime: 10.0 images per second, the baseline itself."
     assert "On chip: “fast”, 5.00 times as fast" in more
@@ -67,7 +75,7 @@ def test_each_target_has_a_recommendation(build):
 def test_a_row_that_failed_after_its_accuracy_is_not_recommended(build):
     builder = build().row("base", 0.6, 10).row("fast", 0.6, 50)
     builder.records[1] = type(builder.records[1])(**{**vars(builder.records[1]), "status": "broken", "reason": "no"})
-    assert [entry.label for entry in recommended(builder.content())] == ["base"]
+    assert [choice.entry.label for choice in choose(builder.content())] == ["base"]
 
 
 @pytest.mark.parametrize(
