@@ -26,6 +26,9 @@ _FIRST_OPSET = 11
 
 _RANK = 4
 
+_CROSSED = ("MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators that only move values, which onnxruntime dequantises before or after."""
+
 
 @dataclass(frozen=True)
 class FastArgmax(Pass):
@@ -142,6 +145,9 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
     logits = resize.inputs[0]
     if logits.dtype != np.float32:
         logits = emit.node("Cast", logits, to=FLOAT, dtype=np.float32)
+    if _is_dequantised(resize.inputs[0]):
+        limits = np.finfo(np.float32)
+        logits = emit.node("Clip", logits, *(emit.constant(limit, np.float32) for limit in (limits.min, limits.max)))
     grid = _grid(resize)
     height, width = resize.outputs[0].shape[2:]
     labels = write_tail(emit, logits, grid, resize, (height, width))
@@ -149,6 +155,17 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
         labels = emit.node("Reshape", labels, emit.constant([grid.images, 1, height, width], np.int64))
     _hand_on(emit, node, labels)
     return Change(node, f"interpolates {grid.classes} classes to {height} x {width} only in doubtful cells")
+
+
+def _is_dequantised(logits: gs.Tensor) -> bool:
+    """Tell whether `logits` come from a DequantizeLinear that onnxruntime moves down to where they are read.
+
+    onnxruntime 1.32 ends with a failed assertion (in its QDQPropagationTransformer) where it gets to a branch of an If.
+    It does not cross a Clip.
+    """
+    while logits.inputs and logits.inputs[0].op in _CROSSED:
+        logits = logits.inputs[0].inputs[0]
+    return bool(logits.inputs) and logits.inputs[0].op == "DequantizeLinear"
 
 
 def _hand_on(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:

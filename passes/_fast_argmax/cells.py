@@ -87,18 +87,9 @@ def coordinates(emit: Emitter, places: gs.Variable) -> list[gs.Variable]:
     return [emit.node("Gather", places, emit.constant(axis, np.int64), axis=0) for axis in range(3)]
 
 
-def to_vectors(emit: Emitter, logits: gs.Variable) -> gs.Variable:
-    """Return `logits` (N, C, height, width) with the classes last."""
-    return emit.node("Transpose", logits, perm=[0, 2, 3, 1])
-
-
-def read_corners(emit: Emitter, logits: gs.Variable, places: gs.Variable, grid: Grid) -> Corners:
-    """Look at the corners of the cells at `places` (int64 3 x K) of the `logits` (N, C, height, width).
-
-    The vectors are made anew, since this is written into branches of an If: onnxruntime 1.32 ends with a failed
-    assertion (in its QDQPropagationTransformer) on a branch that uses the result of a Transpose of quantised values.
-    """
-    table = emit.node("Reshape", to_vectors(emit, logits), emit.constant([-1, grid.classes], np.int64))
+def read_corners(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> Corners:
+    """Look at the corners of the cells at `places` (int64 3 x K) of the logit `vectors` (N, height, width, C)."""
+    table = emit.node("Reshape", vectors, emit.constant([-1, grid.classes], np.int64))
     index = _corner_indices(emit, places, grid)
     vectors = emit.node("Gather", table, index, axis=0)
     best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
@@ -106,9 +97,11 @@ def read_corners(emit: Emitter, logits: gs.Variable, places: gs.Variable, grid: 
     first, second = (
         emit.node("Cast", emit.reduced(op, best, [0, 1]), to=INT64, dtype=np.int64) for op in ("ReduceMin", "ReduceMax")
     )
-    start, values = emit.node("Mul", index, emit.constant(grid.classes, np.int64)), emit.flat(table)
-    scores = [emit.node("Gather", values, emit.node("Add", start, label), axis=0) for label in (first, second)]
-    gaps = emit.node("Sub", *scores)
+    start = emit.node("Mul", index, emit.constant(grid.classes, np.int64))
+    # In one row: shape inference would follow the values of a tensor of one dimension, however long it is.
+    row = emit.node("Reshape", table, emit.constant([1, -1], np.int64))
+    scores = [emit.node("Gather", row, emit.node("Add", start, label), axis=1) for label in (first, second)]
+    gaps = emit.node("Reshape", emit.node("Sub", *scores), emit.constant([2, 2, -1], np.int64))
     return Corners(vectors, first, second, gaps, _is_hard(emit, vectors, scores, grid.classes))
 
 

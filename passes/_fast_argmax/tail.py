@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import FLOAT, UINT8, Corners, Grid, coordinates, find_doubtful, read_corners, to_vectors
+from .cells import FLOAT, UINT8, Corners, Grid, coordinates, find_doubtful, read_corners
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -37,37 +37,39 @@ _SAMPLING_STEP = 8
 
 def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, size: tuple[int, int]) -> gs.Variable:
     """Return the label map, uint8 N, H, W, of the float32 `logits` (N, C, h, w) after `resize` to `size` (H, W)."""
-    best = emit.node("ArgMax", to_vectors(emit, logits), axis=3, keepdims=0, dtype=np.int64)
+    vectors = emit.node("Transpose", logits, perm=[0, 2, 3, 1])
+    best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
     places = find_doubtful(emit, emit.node("Cast", best, to=FLOAT, dtype=np.float32), grid)
     dense, sparse = emit.branch("dense"), emit.branch("sparse")
-    dense.graph.outputs = [_write_dense(dense, logits, resize)]
-    sparse.graph.outputs = [_Sparse(sparse, logits, places, grid).write(best, (grid.images, *size))]
-    is_costly = _is_costly(emit, logits, places, grid)
+    dense.graph.outputs = [_write_dense(dense, vectors, resize)]
+    sparse.graph.outputs = [_Sparse(sparse, vectors, places, grid).write(best, (grid.images, *size))]
+    is_costly = _is_costly(emit, vectors, places, grid)
     return emit.node("If", is_costly, dtype=np.uint8, then_branch=dense.graph, else_branch=sparse.graph)
 
 
-def _is_costly(emit: Emitter, logits: gs.Variable, places: gs.Variable, grid: Grid) -> gs.Variable:
+def _is_costly(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> gs.Variable:
     """Return whether the sparse way would take longer than the dense one."""
     limit = emit.constant(int(MOST_COST * grid.count), np.int64)
     count = emit.node("Size", coordinates(emit, places)[0], dtype=np.int64)
     at_most = emit.node("Mul", count, emit.constant(HARD_CELL_COST, np.int64))
     may_be = emit.node("Greater", at_most, limit, dtype=np.bool_)
     look, pass_by = emit.branch("look"), emit.branch("pass_by")
-    look.graph.outputs = [look.node("Greater", _foretell(look, logits, places, count, grid), limit, dtype=np.bool_)]
+    look.graph.outputs = [look.node("Greater", _foretell(look, vectors, places, count, grid), limit, dtype=np.bool_)]
     pass_by.graph.outputs = [pass_by.node("Identity", emit.constant(False, np.bool_))]
     return emit.node("If", may_be, dtype=np.bool_, then_branch=look.graph, else_branch=pass_by.graph)
 
 
-def _foretell(emit: Emitter, logits: gs.Variable, places: gs.Variable, count: gs.Variable, grid: Grid) -> gs.Variable:
+def _foretell(emit: Emitter, vectors: gs.Variable, places: gs.Variable, count: gs.Variable, grid: Grid) -> gs.Variable:
     """Return the cost of `count` cells at `places`, taking every few of them for all."""
     bounds = [[0], [np.iinfo(np.int64).max], [1], [_SAMPLING_STEP]]
     few = emit.node("Slice", places, *(emit.constant(bound, np.int64) for bound in bounds))
-    hard = emit.node("NonZero", read_corners(emit, logits, few, grid).hard, dtype=np.int64)
+    hard = emit.node("NonZero", read_corners(emit, vectors, few, grid).hard, dtype=np.int64)
     more = emit.constant(_SAMPLING_STEP * (HARD_CELL_COST - 1), np.int64)
     return emit.node("Add", count, emit.node("Mul", emit.node("Size", hard, dtype=np.int64), more))
 
 
-def _write_dense(emit: Emitter, logits: gs.Variable, resize: gs.Node) -> gs.Variable:
+def _write_dense(emit: Emitter, vectors: gs.Variable, resize: gs.Node) -> gs.Variable:
+    logits = emit.node("Transpose", vectors, perm=[0, 3, 1, 2])
     resized = emit.node("Resize", logits, *resize.inputs[1:], **resize.attrs)
     best = emit.node("ArgMax", resized, axis=1, keepdims=0, dtype=np.int64)
     return emit.node("Cast", best, to=UINT8, dtype=np.uint8)
@@ -76,11 +78,11 @@ def _write_dense(emit: Emitter, logits: gs.Variable, resize: gs.Node) -> gs.Vari
 class _Sparse:
     """Writes the label map: every cell filled with the class of its first corner, then the doubtful ones anew."""
 
-    def __init__(self, emit: Emitter, logits: gs.Variable, places: gs.Variable, grid: Grid) -> None:
+    def __init__(self, emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> None:
         self._emit = emit
         self._grid = grid
         self._image, self._row, self._column = coordinates(emit, places)
-        self._corners: Corners = read_corners(emit, logits, places, grid)
+        self._corners: Corners = read_corners(emit, vectors, places, grid)
 
     def write(self, best: gs.Variable, shape: tuple[int, int, int]) -> gs.Variable:
         """Return the label map of `shape` N, H, W; `best` holds the best classes, int64 N, h, w."""

@@ -148,6 +148,26 @@ def test_float16_logits_are_interpolated_in_float32(run):
     assert_labels(run(model, logits)[0], resized(logits, "half_pixel", (16, 20)))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_dequantised_logits_run_in_the_engine(run, turned):
+    model = segmenter_tail((1, 3, 4, 5), (16, 20))
+    shape = (1, 4, 5, 3) if turned else (1, 3, 4, 5)
+    source = "pixels" if turned else "logits"
+    first = [helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], [source], "dequantise")]
+    if turned:
+        first.append(helper.make_node("Transpose", [source], ["logits"], "turn", perm=[0, 3, 1, 2]))
+    nodes = [*first, *model.graph.node]
+    del model.graph.node[:], model.graph.input[:]
+    model.graph.node.extend(nodes)
+    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, shape))
+    parameters = {"scale": np.float32(0.1), "zero": np.uint8(100)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in parameters.items())
+    stored = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    logits = (stored.astype(np.float64) - 100) * 0.1
+    labels = run(rewritten(model), stored)[0]
+    assert_labels(labels, resized(np.moveaxis(logits, 3, 1) if turned else logits, "half_pixel", (16, 20)))
+
+
 def test_labels_true_takes_the_logits_of_an_output(segmenter, rewrite, run, image):
     result = rewrite(segmenter, "fast-argmax{labels=true}")
     assert [(change.node, change.what) for change in result.steps[0].changes] == [
