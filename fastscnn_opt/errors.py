@@ -70,6 +70,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}; {hint}"
 
 
+def counted(count: int, thing: str, things: str | None = None) -> str:
+    """Return a number with its noun: ``1 row``, ``2 rows``; `things` is the plural where an s does not make it."""
+    return f"{count} {thing if count == 1 else things or f'{thing}s'}"
+
+
 def printable(text: str) -> str:
     """Return `text`, such as a name from a model, on one line and without characters that control a terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -29,8 +29,8 @@ def command(
     The run folder gets the network, demo.onnx, and the variants file, demo.toml, to copy and change.
     """
     from fastscnn_opt.scoring.demo import score_demo
-    from fastscnn_opt.scoring.harness import Settings
     from fastscnn_opt.scoring.tables import raise_for
+    from fastscnn_opt.scoring.work.settings import Settings
 
     settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
     finished = score_demo(run, settings, scenes=scenes, say=note, show=progress)

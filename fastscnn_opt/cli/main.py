@@ -49,6 +49,9 @@ VERBS = {
 ANYWHERE = {"--quiet": ("--quiet", "-q"), "--verbose": ("--verbose", "-v"), "--debug": ("--debug",)}
 """Options that work before and after the verb, with their spellings."""
 
+CONTINUED = ("demo", "score", "search")
+"""Verbs that go on where they stopped when they are started again on the same run folder."""
+
 COMPLETING = "_FASTSCNN_OPT_COMPLETE"
 """Variable that is set where a shell asks for completions."""
 
@@ -127,7 +130,8 @@ def run(arguments: list[str]) -> int:
         build(verb)(args=arguments, prog_name="fastscnn-opt")
     except SystemExit as leave:
         if leave.code == INTERRUPTED:
-            typer.echo("interrupted", err=True)
+            kept = "; finished rows are kept, and the same command goes on from there" if verb in CONTINUED else ""
+            typer.echo(f"interrupted{kept}", err=True)
         return _exit_code(leave)
     except UserError as error:
         if debug:

@@ -79,9 +79,10 @@ def command(
     The exit code is 3 if a row loses more mIoU than max_drop allows, a pass broke its contract, or a row failed,
     crashed or timed out; a target that is not available here is no failure.
     """
-    from fastscnn_opt.scoring.harness import Settings, Stage, score
+    from fastscnn_opt.scoring.harness import score
     from fastscnn_opt.scoring.tables import raise_for
     from fastscnn_opt.scoring.variants import read_variants
+    from fastscnn_opt.scoring.work.settings import Settings, Stage
 
     settings = Settings(
         verify=not no_verify, effort=effort_from(rounds, seconds), threads=threads, limit_s=limit_s,

@@ -74,11 +74,11 @@ def command(
     tried, failed ones included, for `compare` and `report`, and the best as a variants file, front.toml, for `score`.
     The same command on the same folder goes on where it stopped; --minutes are those of each start.
     """
-    from fastscnn_opt.scoring.harness import Settings
     from fastscnn_opt.scoring.searching.search import Budget, search
     from fastscnn_opt.scoring.searching.space import default_space, read_space
     from fastscnn_opt.scoring.searching.task import Task
     from fastscnn_opt.scoring.searching.trials import Screening
+    from fastscnn_opt.scoring.work.settings import Settings
     from fastscnn_opt.scoring.work.timing import Effort
 
     source, choice = data_source(data, split, synthetic, seed, limit), target_choice(target, settings, threads)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.model import save_model, write_atomically
 from fastscnn_opt.network.demo import demo_model
-from fastscnn_opt.scoring.harness import Settings, score
+from fastscnn_opt.scoring.harness import score
 from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.run_folder import refuse_other_content
 from fastscnn_opt.scoring.variants import read_variants
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.scoring.run_folder import Run
+    from fastscnn_opt.scoring.work.settings import Settings
 
 VARIANTS = "demo.toml"
 MODEL = "demo.onnx"

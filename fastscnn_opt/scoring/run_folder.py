@@ -111,7 +111,9 @@ class Run:
 
 @dataclass(frozen=True)
 class OpenRun(Run):
-    """A run folder that this process alone may write to."""
+    """A run folder that this process alone may write to; `before` is what ``run.json`` said until it was opened."""
+
+    before: dict[str, Any] | None = None
 
     def append_row(self, record: RowRecord) -> None:
         """Record a row, on the disk when this returns, unless the same was recorded last."""
@@ -168,14 +170,13 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
     for part in _FOLDERS:
         (folder / part).mkdir(parents=True, exist_ok=True)
     with locked(folder, "scoring into this run", RunError):
-        if (folder / "run.json").exists():
-            _read_about(folder)
+        before = _read_about(folder) if (folder / "run.json").exists() else None
         _clear_leftovers(folder)
         records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
         sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
         compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
         about = {"schema": SCHEMA, **about}
-        run = OpenRun(folder, about, records, sessions, compiled)
+        run = OpenRun(folder, about, records, sessions, compiled, before)
         run.tell_about()
         try:
             yield run

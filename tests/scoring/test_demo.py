@@ -4,8 +4,8 @@ import pytest
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring import demo
-from fastscnn_opt.scoring.harness import Settings
 from fastscnn_opt.scoring.tables import rows_of
+from fastscnn_opt.scoring.work.settings import Settings
 from fastscnn_opt.scoring.work.timing import Effort
 
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, jobs=2)

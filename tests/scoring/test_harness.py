@@ -17,12 +17,13 @@ import pytest
 
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model import save_model
-from fastscnn_opt.scoring.harness import Settings, score
+from fastscnn_opt.scoring.harness import score
 from fastscnn_opt.scoring.pictures.kept import KeptPredictions
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.tables import rows_of
 from fastscnn_opt.scoring.upkeep import prune
 from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.scoring.work.settings import Settings
 from fastscnn_opt.scoring.work.timing import Effort
 
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, limit_s=300)
@@ -115,11 +116,19 @@ def test_a_run_is_scored_once_and_then_continued(write, tmp_path):
     assert (kept[0].load(1) != kept[1].load(1)).any()
 
     before = {name: (run / name).read_bytes() for name in ("records.jsonl", "timings.jsonl")}
-    assert rows_of(score(read_variants(write(HEAD + NEAREST)), run, SETTINGS)) == first
+    said = []
+    assert rows_of(score(read_variants(write(HEAD + NEAREST)), run, SETTINGS, said.append)) == first
+    assert said == [
+        "found exact (onnxruntime, batch 1), built by an earlier start",
+        "found nearest (onnxruntime, batch 1), built by an earlier start",
+        "the accuracy of 2 rows is known",
+    ]
     assert {name: (run / name).read_bytes() for name in before} == before
 
     same = NEAREST.replace('"nearest"', '"same under another name"')
-    third = rows_of(score(read_variants(write(HEAD + NEAREST + same)), run, SETTINGS))
+    said.clear()
+    third = rows_of(score(read_variants(write(HEAD + NEAREST + same)), run, SETTINGS, said.append))
+    assert said[0] == "changed since the last start: new: same under another name (onnxruntime, batch 1)"
     assert third[:2] != first, "the baseline is timed again, together with the new row"
     assert third[1] == first[1], "a row that was timed keeps its figures"
     assert third[2]["mIoU"] == first[1]["mIoU"]
@@ -250,7 +259,9 @@ def test_an_interrupted_run_ends_quickly_and_cleanly(write, tmp_path):
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert words.decode().splitlines()[-1] == "interrupted"
+    assert words.decode().splitlines()[-1] == (
+        "interrupted; finished rows are kept, and the same command goes on from there"
+    )
     assert "Traceback" not in words.decode()
     assert not any(is_worker(child) for child in children)
     assert not [entry for entry in (run / "models").iterdir() if entry.name.startswith(".unfinished")]

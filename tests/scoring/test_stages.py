@@ -8,9 +8,10 @@ import pytest
 
 from fastscnn_opt.errors import RunError, TargetError
 from fastscnn_opt.model import save_model
-from fastscnn_opt.scoring.harness import Settings, Stage, score
+from fastscnn_opt.scoring.harness import score
 from fastscnn_opt.scoring.tables import rows_of
 from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.scoring.work.settings import Settings, Stage
 from fastscnn_opt.scoring.work.timing import Effort
 
 CROSS = """

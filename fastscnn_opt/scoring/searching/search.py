@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.model import write_atomically
-from fastscnn_opt.scoring.harness import Scoring, Settings, about_run
+from fastscnn_opt.scoring.harness import Scoring, about_run
 from fastscnn_opt.scoring.records import key_of
 from fastscnn_opt.scoring.run_folder import Run, open_run, read_run
 from fastscnn_opt.scoring.searching.explorers import Ending, Outcome, explorer_for
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.searching.space import Choices, Space
     from fastscnn_opt.scoring.variants import RowPlan
+    from fastscnn_opt.scoring.work.settings import Settings
 
 GLANCE = Effort(rounds=5)
 """Timing of a pipeline beside the baseline alone, which tells whether it may be among the best."""

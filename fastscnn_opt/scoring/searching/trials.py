@@ -68,7 +68,7 @@ class Trials:
     def recall(self, plan: RowPlan) -> Outcome | None:
         """Return what came of a pipeline in an earlier start, as far as that still holds."""
         last, row = self._run.last(plan.identity), self._scoring.recall(plan)
-        if last is not None and last.keys == self._scoring.failure_keys(plan):
+        if last is not None and last.keys == self._scoring.recorder.failure_keys(plan):
             return Outcome(Ending.FAILED) if last.status in _FINAL else None
         if row is None:
             return None
@@ -76,7 +76,7 @@ class Trials:
             return replace(self._models[row.model_sha256], ending=Ending.SAME)
         if last is not None and last.keys == self._pruned_keys(row):
             return self._note(row, Outcome(Ending.PRUNED))
-        known = self._scoring.finished(row) is not None and self.point(row) is not None
+        known = self._scoring.recorder.finished(row) is not None and self.point(row) is not None
         return self._note(row, self._scored(row)) if known and self._lost(row) <= self._screening.max_drop else None
 
     def run(self, plan: RowPlan) -> Outcome:
@@ -96,11 +96,11 @@ class Trials:
         return outcome
 
     def _measured(self, row: Prepared) -> Outcome:
-        if not self._scoring.is_finished(row):
+        if not self._scoring.recorder.is_finished(row):
             if (ended := self._screen(row)) is not None:
                 return ended
             self._scoring.evaluate([row])
-        record = self._scoring.finished(row)
+        record = self._scoring.recorder.finished(row)
         if record is None:
             return Outcome(Ending.FAILED)
         if (lost := self._lost(row)) > self._screening.max_drop:
@@ -122,7 +122,7 @@ class Trials:
             lost = 100 * (self._few_miou - self._miou_on(self._few, row))
         except UserError as error:
             status, reason = outcome_of(error, row.plan.label)
-            self._scoring.record_failure(row.plan, status, reason)
+            self._scoring.recorder.record_failure(row.plan, status, reason)
             return Outcome(Ending.FAILED)
         if lost <= self._screening.max_drop:
             return None
@@ -139,7 +139,9 @@ class Trials:
     def _prune(self, row: Prepared, lost: float, where: str, **figures: Any) -> Outcome:
         reason = f"loses {lost:.2f} points of mIoU on {where}, and {self._screening.max_drop:g} are allowed"
         self._say(f"{row.plan.label}: {reason}")
-        self._scoring.record(replace(row, keys=self._pruned_keys(row)), Status.PRUNED, reason=reason, **figures)
+        self._scoring.recorder.record(
+            replace(row, keys=self._pruned_keys(row)), Status.PRUNED, reason=reason, **figures
+        )
         return Outcome(Ending.PRUNED)
 
     def _pruned_keys(self, row: Prepared) -> Keys:
@@ -168,9 +170,9 @@ class Trials:
 
     def _score_baseline(self) -> Prepared:
         row = self._scoring.prepare(self._plan)
-        if row is not None and not self._scoring.is_finished(row):
+        if row is not None and not self._scoring.recorder.is_finished(row):
             self._scoring.evaluate([row])
-        if row is None or self._scoring.finished(row) is None:
+        if row is None or self._scoring.recorder.finished(row) is None:
             last = self._run.last(self._plan.identity)
             raise RunError(
                 f"the baseline {self._plan.passes!r} cannot be scored, so nothing can be compared with it: "
@@ -180,7 +182,7 @@ class Trials:
 
     def _miou(self, row: Prepared) -> float:
         """Return the recorded mIoU of a finished row, a fraction."""
-        record = self._scoring.finished(row)
+        record = self._scoring.recorder.finished(row)
         return float(record.accuracy["mIoU"]) if record is not None and record.accuracy is not None else 0.0
 
     def _lost(self, row: Prepared) -> float:
