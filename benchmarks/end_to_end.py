@@ -5,7 +5,7 @@
 MODEL is what `fastscnn-opt export` writes, or a checkpoint. The plain way normalises with numpy, runs the float32 model
 to logits of full size, and takes their argmax with numpy; its one-line normalisation computes in float64, as numpy does
 unless told otherwise, so there is a row with float32 arithmetic, too. Every variant is a pipeline of this project and
-takes the image as it is decoded.
+takes the image as it is decoded. Where the system has huge pages, the ways run once more with these, plain included.
 
 Each way runs in a process of its own. They take turns, image by image, while all others are stopped. A turn is one
 untimed frame and one timed. Images for calibration come from the split `train` of DATASET; accuracy is measured on the
@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -34,17 +35,20 @@ from fastscnn_opt.model import load_model, save_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.scoring.latency import ratio_to_baseline
 from fastscnn_opt.scoring.metric import ConfusionMatrix
+from fastscnn_opt.targets.base import NeedsEnvironment
 from fastscnn_opt.targets.machine import machine, versions
 from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
 
     from numpy.typing import NDArray
 
     from fastscnn_opt.data.cityscapes import CityscapesDataset
 
+REFERENCE = "plain"
+HUGE_PAGES = "onnxruntime-huge-pages"
 STAGES = ("decode", "preprocess", "infer", "post")
 PLAIN = "adaptive-avgpool,drop-outputs"
 EXACT = f"{PLAIN},fast-argmax{{labels=true}},uint8-input"
@@ -67,11 +71,15 @@ def ways(data: Path, calibration: int) -> list[Way]:
     int8 = f"{EXACT},int8{{{images}}},space-to-depth"
     guarded = f"{EXACT},int8{{{images} max_drop=0.2}},space-to-depth"
     return [
-        Way("plain", "float64", PLAIN),
+        Way(REFERENCE, "float64", PLAIN),
         Way("plain, float32 arithmetic", "float32", PLAIN),
         Way("exact", "raw", EXACT),
         Way("int8", "raw", int8),
         Way("int8, max_drop=0.2", "raw", guarded),
+        Way("plain, huge pages", "float64", PLAIN, HUGE_PAGES),
+        Way("exact, huge pages", "raw", EXACT, HUGE_PAGES),
+        Way("int8, huge pages", "raw", int8, HUGE_PAGES),
+        Way("int8, max_drop=0.2, huge pages", "raw", guarded, HUGE_PAGES),
         Way("openvino, exact", "raw", EXACT, "openvino"),
         Way("openvino, int8", "raw", int8, "openvino"),
         Way("openvino-bf16, int8", "raw", int8, "openvino-bf16"),
@@ -106,9 +114,21 @@ def work(way: Way, artefact: Path, threads: int, pipe: Connection) -> None:
         frame(way.kind, session, path)
         stages, output, labels = frame(way.kind, session, path)
         if kept is not None:
-            np.save(kept, output if way.kind == "float64" else labels)
+            np.save(kept, output if way.name == REFERENCE else labels)
         pipe.send(stages)
     session.close()
+
+
+@contextmanager
+def added_environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes that are started meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Runner:
@@ -122,7 +142,8 @@ class Runner:
         self._pipe, other = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=work, args=(way, artefact, threads, other), daemon=True)
-        self._process.start()
+        with added_environment(target.environment() if isinstance(target, NeedsEnvironment) else {}):
+            self._process.start()
 
     def turn(self, path: Path, kept: Path | None = None) -> list[float]:
         """Run a frame and return the milliseconds of its stages; `kept` is where its result goes."""
@@ -216,7 +237,8 @@ def main() -> None:
     given = parser.parse_args()
     dataset = open_cityscapes(given.data, "val", given.images)
     every = ways(given.data, given.calibration)
-    chosen = [way for way in every if way.kind == "float64" or not given.only or way.name in given.only]
+    every = [way for way in every if get_target(way.target).availability().available]
+    chosen = [way for way in every if way.name == REFERENCE or not given.only or way.name in given.only]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runners = [Runner(way, build(given.model, way, folder), folder, given.threads) for way in chosen]

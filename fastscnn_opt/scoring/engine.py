@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.scoring.latency import WarmUp
-from fastscnn_opt.targets.base import CrossCompiler, TensorSpec
+from fastscnn_opt.targets.base import CrossCompiler, NeedsEnvironment, TensorSpec
 from fastscnn_opt.targets.child import Child
 from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,11 @@ class TargetChoice:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that a process needs to run the target. Raises TargetError."""
+        target = get_target(self.name, self.options) if self.name else None
+        return target.environment() if isinstance(target, NeedsEnvironment) else {}
+
 
 class Engine:
     """Runs the work of one row in a child process; use it as a context manager.
@@ -48,7 +54,9 @@ class Engine:
     ) -> None:
         self.name = name
         self._target: dict[str, Any] = {"target": target.name, "options": dict(target.options)}
-        self._child = Child("fastscnn_opt.scoring.work.worker", name=name, log=log, limits=limits)
+        self._child = Child(
+            "fastscnn_opt.scoring.work.worker", name=name, log=log, limits=limits, environment=target.environment()
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -161,8 +169,6 @@ class Engine:
 
 def available_target(choice: TargetChoice, *, to_compile_only: bool = False) -> Target:
     """Return the target of `choice`. Raises TargetError if there is none of that name or it does not work here."""
-    from fastscnn_opt.targets.registry import get_target
-
     target = get_target(choice.name, choice.options)
     if to_compile_only and isinstance(target, CrossCompiler):
         availability = target.can_compile()

@@ -103,3 +103,11 @@ class CrossCompiler(Protocol):
 
     def can_run(self) -> Availability:
         """Tell whether this target can run here what was compiled elsewhere."""
+
+
+@runtime_checkable
+class NeedsEnvironment(Protocol):
+    """A target that runs only in a process which was started with certain environment variables."""
+
+    def environment(self) -> dict[str, str]:
+        """Return these variables and their values."""

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from fastscnn_opt import errors
@@ -77,9 +78,19 @@ class Child:
         File to which the output of the process is appended; None keeps it in an unnamed temporary file.
     limits
         When the process is given up and killed.
+    environment
+        Variables that the process gets beside those of this one.
     """
 
-    def __init__(self, module: str, *, name: str, log: Path | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        module: str,
+        *,
+        name: str,
+        log: Path | None,
+        limits: Limits,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name = name
         self._limits = limits
         self._held_bytes = 0
@@ -95,6 +106,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env={**os.environ, **environment},
             start_new_session=True,
         )
         self._requests = cast("IO[bytes]", self._process.stdin)

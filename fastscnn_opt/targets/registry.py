@@ -18,6 +18,7 @@ GROUP = "fastscnn_opt.targets"
 
 BUILT_IN = {
     "onnxruntime": "fastscnn_opt.targets.ort:OnnxRuntime",
+    "onnxruntime-huge-pages": "fastscnn_opt.targets.ort_huge_pages:OnnxRuntimeHugePages",
     "ascend310": "fastscnn_opt.targets.ascend.target:Ascend310",
     "ascend310b": "fastscnn_opt.targets.ascend.target:Ascend310B",
     "ascend310p": "fastscnn_opt.targets.ascend.target:Ascend310P",

@@ -15,6 +15,7 @@ from fastscnn_opt.targets.base import TensorSpec
 ORT = TargetChoice("onnxruntime", {"threads": 1})
 
 PLUGIN = """
+    import os
     from dataclasses import dataclass
     from typing import ClassVar
     from fastscnn_opt.errors import TargetError
@@ -38,11 +39,14 @@ PLUGIN = """
         def tool_versions(self):
             return {"paired": "1"}
 
+        def environment(self):
+            return {"PAIRED": "as the target says"}
+
         def compile(self, model, artefact, log):
             artefact.write_bytes(b"one")
             artefact.with_name(artefact.name + ".json").write_bytes(b"two")
             if self.fails:
-                raise TargetError("the tool gave up")
+                raise TargetError("the tool gave up " + os.environ["PAIRED"])
 """
 
 
@@ -100,6 +104,14 @@ def test_a_target_that_cannot_run_here_may_compile_here():
 def test_files_that_belong_to_an_artefact_go_with_it(paired, lowered):
     assert compile_model(lowered, paired / "a[1].bin", TargetChoice("paired")) == {"paired": "1"}
     assert {file.name: file.read_bytes() for file in paired.iterdir()} == {"a[1].bin": b"one", "a[1].bin.json": b"two"}
+
+
+@pytest.mark.usefixtures("paired")
+def test_a_process_gets_the_environment_that_its_target_needs(lowered, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAIRED", "as outside")
+    choice = TargetChoice("paired", {"fails": True})
+    with Engine("row", choice) as engine, pytest.raises(TargetError, match="as the target says"):
+        engine.compile(lowered, tmp_path / "a.bin", tmp_path / "log")
 
 
 def test_a_failed_compilation_leaves_the_artefact_before_it_alone(paired, lowered):
