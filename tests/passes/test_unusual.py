@@ -73,6 +73,12 @@ GRAPHS = {
         logits = Loop(count, yes, start) <
             body = b (int64 i, bool c, float[1,3,8,8] v) => (bool d, float[1,3,8,8] o)
             { d = Identity(c) o = Mul(v, w) }> }""",
+    "scan": """(float[3,8,8] last, float[1,3,8,8] logits) { start = ReduceSum<keepdims=0>(image, zero1)
+        last, logits = Scan<num_scan_inputs = 1,
+            body = b (float[3,8,8] s, float[3,8,8] x) => (float[3,8,8] t, float[3,8,8] y)
+            { t = Add(s, x) y = Identity(t) }>(start, image) }""",
+    "optional": """(float[1,3,8,8] logits) { a = Identity(image) o = Optional(a) b = OptionalGetElement(o)
+        logits = Relu(b) }""",
     "sequence": """(float[1,6,8,8] logits) { a = Relu(image) b = Neg(image) s = SequenceConstruct(a, b)
         logits = ConcatFromSequence<axis=1>(s) }""",
     "sequence output": """(seq(float[1,3,8,8]) both) { a = Relu(image) both = SequenceConstruct(a, image) }""",
@@ -132,3 +138,16 @@ def test_a_sparse_initializer_is_never_broken(text):
     indices = onnx.helper.make_tensor("s_at", onnx.TensorProto.INT64, [2], [0, 5])
     model.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, indices, [8]))
     check(text, model)
+
+
+@pytest.mark.parametrize("text", PASSES)
+def test_training_information_stays(text):
+    model = unusual("(float[1,3,8,8] logits) { a = Mul(image, w) logits = Relu(a) }")
+    training = model.training_info.add()
+    training.algorithm.CopyFrom(
+        onnx.parser.parse_graph("step (float[1] rate) => (float[1] next) { next = Sub(w, rate) }")
+    )
+    training.update_binding.add(key="w", value="next")
+    result = check(text, model)
+    if result is not None:
+        assert result.model.training_info == model.training_info
