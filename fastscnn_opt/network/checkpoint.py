@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ SHOWN_KEYS = 3
 
 DATA_PARALLEL_PREFIX = "module."
 """What `torch.nn.DataParallel` puts in front of every key."""
+
+MOST_BYTES = 1 << 31
+"""What a checkpoint may unpack to. FastSCNN has 5 MB of weights; the state of a training has a few times as much."""
 
 NO_CHECKPOINT = "not a checkpoint written by torch.save, or a truncated one; download it or save it again"
 
@@ -58,15 +62,30 @@ def _unpickle(path: Path) -> Any:
             f"{path}: reading a checkpoint needs torch; install it with: pip install 'fastscnn-opt[export]'"
         ) from error
     try:
+        _check_size(path)
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what matters raises
             return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except Exception as error:  # a damaged pickle can raise anything at all
         raise CheckpointError(f"{path}: {NO_CHECKPOINT}") from error
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a file that would fill the memory: checkpoints are ZIP archives, and small ones can unpack to anything."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > MOST_BYTES:
+        raise CheckpointError(
+            f"{path}: unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs; save model.state_dict() alone"
+        )
 
 
 def _refusal(path: Path, reason: str) -> str:

@@ -1,6 +1,7 @@
 import builtins
 import pickle
 import re
+import zipfile
 
 import pytest
 
@@ -84,6 +85,16 @@ def test_a_hostile_pickle_does_not_run(tmp_path, save):
     path = tmp_path / "hostile.pth"
     save({"state_dict": Hostile()}, path)
     assert "exec" in refused(path)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastscnn_opt.network.checkpoint.MOST_BYTES", 1 << 20)
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes((1 << 20) + 1))
+    assert path.stat().st_size < 1 << 12
+    with pytest.raises(CheckpointError, match=r"bomb.pth: unpacks to 0\.0 GiB, which no FastSCNN needs"):
+        load_checkpoint(path)
 
 
 def test_a_hostile_pickle_of_a_newer_protocol_does_not_run(tmp_path):
