@@ -63,6 +63,6 @@ def command(
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    figures = [f"{row[name]:.2f}" for name in ("median_ms", "p90_ms", "p99_ms", "fps")]
+    figures = ["-" if row[name] is None else f"{row[name]:.2f}" for name in ("median_ms", "p90_ms", "p99_ms", "fps")]
     ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
     return [row["model"], str(row["batch"]), *figures, ratio]

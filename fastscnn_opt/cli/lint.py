@@ -31,7 +31,7 @@ _TARGET = "ascend310"
 
 def command(
     model: Annotated[Path | None, typer.Argument(help="The ONNX model.", show_default=False)] = None,
-    target: Annotated[str, typer.Option(help="The target whose rules are applied.")] = _TARGET,
+    target: Annotated[str, typer.Option(help="The target whose rules are applied; only ascend310 has any.")] = _TARGET,
     patch: Annotated[
         list[str] | None,
         typer.Option(help="White-list patch that the toolkit has: a name or a .toml path; repeatable."),
@@ -97,10 +97,11 @@ def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
     if form is Format.JSON:
         print_json(result)
     else:
+        say(f"{model}: held against the rules of {_TARGET}")
         for finding in findings:
             problem = finding.problem
             say(f"{finding.code} {finding.severity} {problem.node}: {problem.message}\n     cure: {problem.cure}")
-        typer.echo(f"errors: {errors}, warnings: {len(findings) - errors} on {_TARGET}")
+        typer.echo(f"errors: {errors}, warnings: {len(findings) - errors}")
         if result["pipeline"]:
             note(f"passes mend some of it: --passes {result['pipeline']!r}")
     if errors:
@@ -112,8 +113,15 @@ def _print_pipeline(findings: Sequence[Finding], form: Format) -> None:
 
     rest = [finding for finding in findings if not finding.problem.passes]
     if form is Format.JSON:
-        print_json({"pipeline": fix_pipeline(findings), "not_mended": [finding.to_json() for finding in rest]})
+        print_json(
+            {
+                "target": _TARGET,
+                "pipeline": fix_pipeline(findings),
+                "not_mended": [finding.to_json() for finding in rest],
+            }
+        )
         return
+    note(f"what passes can mend for {_TARGET}:")
     typer.echo(fix_pipeline(findings))
     for finding in rest:
         note(f"not mended by a pass: {finding.code} {finding.problem.node}; {finding.problem.cure}")
@@ -126,7 +134,8 @@ def _list_rules(form: Format) -> None:
         print_json([{"code": rule.code, "severity": str(rule.severity), "title": rule.title} for rule in RULES])
         return
     rows = [[rule.code, str(rule.severity), rule.title] for rule in RULES]
-    print_table([Column("code"), Column("severity"), Column("what it finds")], rows, TableFormat.TABLE)
+    columns = [Column("code"), Column("severity"), Column("what it finds")]
+    print_table(columns, rows, TableFormat.TABLE, title=f"rules of {_TARGET}")
 
 
 def _explain(code: str, form: Format) -> None:

@@ -107,6 +107,7 @@ def effort_from(rounds: int | None, seconds: float | None) -> Effort | None:
 def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None:
     """Print the variant table of a run, with the rows of a table of published figures below it."""
     from fastscnn_opt.scoring.tables import FLAT, ONE_RUN, cells, flat_cells, published, published_cells, to_json
+    from fastscnn_opt.scoring.work.roughness import doubts_about
 
     table = to_json(run)
     if reference is not None:
@@ -127,6 +128,8 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
     print_table(columns, lines, form, title=title)
     if form is TableFormat.TABLE:
         _print_reasons(rows)
+        for doubt in doubts_about(run):
+            note(f"note: {doubt}")
 
 
 _RANKS = {"ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size MB": 6, "peak MB": 7}

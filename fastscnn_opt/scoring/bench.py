@@ -12,6 +12,7 @@ from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.engine import Engine, TargetChoice, available_target
 from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.scoring.progress import Show, show_nothing
+from fastscnn_opt.scoring.work.roughness import doubts, others_at_work
 from fastscnn_opt.scoring.work.timing import Contestant, Effort, Timed, time_side_by_side
 from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
 
@@ -53,7 +54,7 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, but for w
             contestants.append(Contestant(str(model), target, artefact, batch))
         say(f"timing {len(models)} models side by side")
         effort = effort or Effort()
-        with show(effort.expected_rounds(0, 0, len(models)), "rounds") as advance:
+        with show(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, others_at_work() as others:
             results = time_side_by_side(
                 contestants,
                 effort,
@@ -61,6 +62,8 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, but for w
                 on_round=lambda _, expected: advance(1, expected),
             )
     timed = [_timed_or_raise(result, model) for result, model in zip(results, names, strict=True)]
+    for doubt in doubts(len(timed[0].samples_ms), others.busy_cores):
+        say(f"note: {doubt}")
     return {
         "baseline": names[reference],
         "rows": [_row(name, result, timed[reference]) for name, result in zip(names, timed, strict=True)],

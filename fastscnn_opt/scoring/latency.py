@@ -73,18 +73,28 @@ def iterations_per_turn(latency_ms: float) -> int:
 
 @dataclass(frozen=True)
 class Summary:
-    """Median and percentiles of a latency in ms per run, and images per second."""
+    """Median and percentiles of a latency in ms per run, None where runs are too few, and images per second."""
 
     median_ms: float
-    p90_ms: float
-    p99_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
     fps: float
 
 
 def summarise(samples_ms: NDArray[np.float64], batch: int) -> Summary:
     """Summarise latencies of any shape, each of one run on `batch` images; fps = 1000 batch / median."""
-    middle, p90, p99 = (float(value) for value in np.percentile(samples_ms, [50, 90, 99]))
-    return Summary(middle, p90, p99, 1000 * batch / middle)
+    middle = float(np.median(samples_ms))
+    return Summary(middle, percentile(samples_ms, 90), percentile(samples_ms, 99), 1000 * batch / middle)
+
+
+def percentile(samples: NDArray[np.float64], percent: int) -> float | None:
+    """Return a percentile of samples, None where they are too few to tell.
+
+    So many are needed that one of them is expected beyond it: 10 for the 90th percentile, 100 for the 99th. Of fewer,
+    interpolation would make something between the two largest ones, and the largest of a handful is chance.
+    """
+    enough = samples.size * min(percent, 100 - percent) >= 100
+    return float(np.percentile(samples, percent)) if enough else None
 
 
 @dataclass(frozen=True)

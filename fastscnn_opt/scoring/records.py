@@ -152,7 +152,11 @@ class RowTiming(Identified):
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """Rows that were timed side by side, and how; `baseline_key` is the speed key of the row their ratios refer to."""
+    """Rows that were timed side by side, and how.
+
+    `baseline_key` is the speed key of the row their ratios refer to, and `busy_cores` how many cores other programs
+    kept busy meanwhile, None in old records.
+    """
 
     at: str
     effort: dict[str, Any]
@@ -160,6 +164,7 @@ class SessionRecord:
     rounds: int
     baseline_key: str | None
     rows: list[RowTiming]
+    busy_cores: float | None = None
     __pydantic_config__: ClassVar = _WHOLE
 
 

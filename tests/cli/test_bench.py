@@ -39,6 +39,14 @@ def test_json_has_a_row_for_each_model(capsys, models):
     assert table["rows"][0]["ratio"] == 1
 
 
+def test_few_rounds_are_told_and_have_no_percentiles(capsys, models, monkeypatch):
+    monkeypatch.setattr("fastscnn_opt.scoring.work.timing.iterations_per_turn", lambda _: 1)
+    assert run(["bench", models[0], "--rounds", "5", "--threads", "1", "--format", "csv"]) == 0
+    captured = capsys.readouterr()
+    assert "note: 5 rounds of timing give a rough interval; use 10 or more" in captured.err
+    assert captured.out.splitlines()[-1].split(",")[3:5] == ["-", "-"]  # p90 and p99
+
+
 def test_models_of_another_batch_are_changed_and_fps_counts_images(capsys, models):
     assert run(["bench", models[0], "--batch", "4", "--rounds", "5", "--threads", "1", "--format", "json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]

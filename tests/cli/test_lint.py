@@ -41,6 +41,7 @@ def codes(text):
 def test_errors_make_the_exit_code_3(model_file, capsys):
     assert lint(model_file) == 3
     captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == f"{model_file}: held against the rules of ascend310"
     assert "A111 error aux" in captured.out
     assert "errors: 1, warnings: 5" in captured.out
     assert captured.err.splitlines()[-1].startswith(f"error: {model_file}: lint errors on ascend310: 1 of 6")
@@ -49,7 +50,7 @@ def test_errors_make_the_exit_code_3(model_file, capsys):
 def test_json_goes_to_stdout_alone(model_file, capsys):
     assert lint(model_file, "--format", "json") == 3
     result = json.loads(capsys.readouterr().out)
-    assert (result["errors"], result["warnings"]) == (1, 5)
+    assert (result["target"], result["errors"], result["warnings"]) == ("ascend310", 1, 5)
     assert set(result["findings"][0]) == {"code", "severity", "node", "message", "cure", "passes"}
 
 

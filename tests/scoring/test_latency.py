@@ -70,6 +70,14 @@ def test_a_summary_is_that_of_all_runs_and_fps_counts_images():
     assert figures.fps == pytest.approx(4 * 1000 / 51)
 
 
+@pytest.mark.parametrize(
+    ("runs", "p90", "p99"), [(9, False, False), (10, True, False), (99, True, False), (100, True, True)]
+)
+def test_percentiles_are_left_out_where_no_run_is_expected_beyond_them(runs, p90, p99):
+    figures = summarise(np.arange(float(runs)), batch=1)
+    assert (figures.p90_ms is not None, figures.p99_ms is not None) == (p90, p99)
+
+
 def test_the_baseline_is_as_fast_as_itself():
     samples = np.random.default_rng(1).gamma(5, 2, (20, 2))
     ratio = ratio_to_baseline(samples, samples, baseline_batch=1, batch=1)

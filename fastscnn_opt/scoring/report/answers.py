@@ -9,6 +9,7 @@ from fastscnn_opt.scoring.front import NOTICEABLE
 from fastscnn_opt.scoring.report.choosing import Choice, choose, host_work
 from fastscnn_opt.scoring.report.commands import command_for_run, commands_for
 from fastscnn_opt.scoring.report.costs import PassCost, pass_costs
+from fastscnn_opt.scoring.work.roughness import doubts_about
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.report.content import Content, Entry
@@ -73,6 +74,7 @@ def _ship(content: Content, chosen: list[Choice]) -> Answer:
     else:
         short = f"“{first.entry.short}”{where}: {_speed(first.entry)}."
         more = [f"It is the fastest row that loses {within}."]
+    more += [f"{doubt[0].upper()}{doubt[1:]}." for doubt in doubts_about(content.run)]
     more += [host] if (host := host_work(first)) else []
     more += [f"On {other.entry.row['target']}: {_either(other)}, {_speed(other.entry)}." for other in others]
     return Answer(_SHIP, short, " ".join(more))

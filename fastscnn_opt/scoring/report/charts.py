@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.scoring.accuracy import STAGES
+from fastscnn_opt.scoring.latency import percentile
 from fastscnn_opt.scoring.report.content import printable
 
 if TYPE_CHECKING:
@@ -39,32 +40,37 @@ def latencies(content: Content, width: int) -> Spec | None:
         return None
     boxes = [_spread(entry, samples) for entry, samples in timed]
     dots = [{"name": entry.label, "ms": round(float(ms), 4)} for entry, samples in timed for ms in _some_of(samples)]
+    known = [name for name in _QUANTILES if any(box[name] is not None for box in boxes)]
     y = _rows_axis(width)
     tooltip = [alt.Tooltip("name:N", title="row"), alt.Tooltip("runs:Q")]
-    tooltip += [alt.Tooltip(f"{name}:Q", title=f"{name} ms", format=".3f") for name in _QUANTILES]
+    tooltip += [alt.Tooltip(f"{name}:Q", title=f"{name} ms", format=".3f") for name in known]
     base = alt.Chart(alt.InlineData(values=boxes)).encode(y=y)
     scale = alt.Scale(zero=False, nice=True, padding=8)
-    x = alt.X("p10:Q", title="ms per image", scale=scale)
-    layers: list[Any] = [
-        base.mark_rule().encode(x=x, x2="p90:Q"),
-        base.mark_bar(size=14, opacity=0.75, color=COLOURS[0]).encode(
-            x=alt.X("p25:Q", scale=scale), x2="p75:Q", tooltip=tooltip
+
+    def x(field: str) -> alt.X:
+        return alt.X(f"{field}:Q", title="ms per image", scale=scale)
+
+    spread: dict[str, Any] = {
+        "p10": base.mark_rule().encode(x=x("p10"), x2="p90:Q"),
+        "p25": base.mark_bar(size=14, opacity=0.75, color=COLOURS[0]).encode(x=x("p25"), x2="p75:Q", tooltip=tooltip),
+        "p50": base.mark_tick(size=20, thickness=2.5).encode(x=x("p50"), tooltip=tooltip),
+        "p99": base.mark_point(shape="triangle-left", filled=True, size=40, opacity=1, color=COLOURS[6]).encode(
+            x=x("p99"), tooltip=tooltip
         ),
-        base.mark_tick(size=20, thickness=2.5).encode(x=alt.X("p50:Q", scale=scale), tooltip=tooltip),
-        base.mark_point(shape="triangle-left", filled=True, size=40, opacity=1, color=COLOURS[6]).encode(
-            x=alt.X("p99:Q", scale=scale), tooltip=tooltip
-        ),
+    }
+    layers: list[Any] = [layer for name, layer in spread.items() if name in known]
+    layers.append(
         alt.Chart(alt.InlineData(values=dots))
         .mark_circle(size=9, opacity=0.35, color="#888")
-        .encode(x=alt.X("ms:Q", scale=scale), y=y, yOffset=alt.value(29)),
-    ]
+        .encode(x=x("ms"), y=y, yOffset=alt.value(29))
+    )
     return specification(alt.layer(*layers).properties(width=width, height=alt.Step(34)))
 
 
 def _spread(entry: Entry, samples: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the quantiles of a row's latencies in ms per image."""
-    values = np.percentile(samples, list(_QUANTILES.values()))
-    figures = {name: round(float(value), 4) for name, value in zip(_QUANTILES, values, strict=True)}
+    """Return the quantiles of a row's latencies in ms per image, None for those that its runs are too few for."""
+    values = {name: percentile(samples, percent) for name, percent in _QUANTILES.items()}
+    figures = {name: None if value is None else round(value, 4) for name, value in values.items()}
     return {"name": entry.label, "runs": len(samples), **figures}
 
 

@@ -10,6 +10,7 @@ from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now, outcome_of
 from fastscnn_opt.scoring.work.reproducing import reproduction
+from fastscnn_opt.scoring.work.roughness import others_at_work
 from fastscnn_opt.scoring.work.timing import ISOLATION, Contestant, Effort, Timed, time_side_by_side
 from fastscnn_opt.targets.base import Card
 from fastscnn_opt.targets.machine import available_memory_bytes
@@ -113,7 +114,10 @@ def _time_group(
         Contestant(item.row.plan.label, item.row.choice, item.row.artefact, item.row.plan.batch, item.row.log)
         for item in group
     ]
-    results = time_side_by_side(contestants, effort, limits=limits, on_round=lambda _, expected: advance(1, expected))
+    with others_at_work() as others:
+        results = time_side_by_side(
+            contestants, effort, limits=limits, on_round=lambda _, expected: advance(1, expected)
+        )
     reference = results[group.index(base)] if base else None
     rounds = max((len(result.samples_ms) for result in results if isinstance(result, Timed)), default=0)
     return SessionRecord(
@@ -123,6 +127,7 @@ def _time_group(
         rounds=rounds,
         baseline_key=base.row.keys.speed if base else None,
         rows=[_row_timing(item, result, reference, limits) for item, result in zip(group, results, strict=True)],
+        busy_cores=others.busy_cores,
     )
 
 

@@ -106,7 +106,7 @@ class RunBuilder:
                 run.append_row(record)
             if self.timings:
                 rows = [self._timing(*timing) for timing in self.timings]
-                run.append_session(SessionRecord("2030-01-02", {"rounds": 5, "seconds": 15.0}, "alone", 5, "k", rows))
+                run.append_session(SessionRecord("2030-01-02", {"rounds": 5, "seconds": 15.0}, "alone", 12, "k", rows))
         return self.folder
 
     def content(self, **options) -> Content:
