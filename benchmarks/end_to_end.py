@@ -15,11 +15,7 @@ split `val`.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
-import signal
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +23,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from side_by_side import TurnTaker
 
 from fastscnn_opt.data.cityscapes import open_cityscapes
 from fastscnn_opt.data.png import read_image
@@ -40,7 +37,7 @@ from fastscnn_opt.targets.machine import machine, versions
 from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
     from numpy.typing import NDArray
@@ -119,44 +116,25 @@ def work(way: Way, artefact: Path, threads: int, pipe: Connection) -> None:
     session.close()
 
 
-@contextmanager
-def added_environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes that are started meanwhile."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 class Runner:
-    """The process of one way; it stands still unless it is its turn."""
+    """One way and its process."""
 
     def __init__(self, way: Way, model: Path, folder: Path, threads: int) -> None:
         self.way = way
         target = get_target(way.target, {"threads": threads, **dict(way.options)})
         artefact = folder / f"{way.name}{target.artefact_suffix}"
         target.compile(model, artefact, folder / "compile.log")
-        self._pipe, other = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        self._process = context.Process(target=work, args=(way, artefact, threads, other), daemon=True)
-        with added_environment(target.environment() if isinstance(target, NeedsEnvironment) else {}):
-            self._process.start()
+        environment = target.environment() if isinstance(target, NeedsEnvironment) else {}
+        self._process = TurnTaker(work, way, artefact, threads, environment=environment)
 
     def turn(self, path: Path, kept: Path | None = None) -> list[float]:
         """Run a frame and return the milliseconds of its stages; `kept` is where its result goes."""
-        os.kill(self._process.pid or 0, signal.SIGCONT)
-        self._pipe.send((path, kept))
-        stages: list[float] = self._pipe.recv()
-        os.kill(self._process.pid or 0, signal.SIGSTOP)
+        stages: list[float] = self._process.turn((path, kept))
         return stages
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.join()
+        self._process.close()
 
 
 def build(source: Path, way: Way, folder: Path) -> Path:

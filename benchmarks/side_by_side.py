@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from statistics import median
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
+import onnx
 
+from fastscnn_opt.model import infer_shapes
+from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.scoring.latency import ratio_to_baseline
 from fastscnn_opt.targets.machine import machine, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from multiprocessing.process import BaseProcess
 
     from numpy.typing import NDArray
 
@@ -22,6 +30,48 @@ def print_machine(*packages: str) -> None:
     found = machine()
     installed = ", ".join(f"{name} {version}" for name, version in versions(packages).items() if version)
     print(f"{found['cpu']}, {found['cores']} cores, {found['system']}, Python {found['python']}, {installed}\n")
+
+
+def split(model: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Return the model up to the logits of low resolution, and from there to its label map."""
+    labelled = infer_shapes(PassManager("adaptive-avgpool,drop-outputs,argmax-output", verify=False).run(model).model)
+    resize = [node for node in labelled.graph.node if node.op_type == "Resize"][-1]
+    extractor = onnx.utils.Extractor(labelled)
+    inputs, outputs = ([value.name for value in values] for values in (labelled.graph.input, labelled.graph.output))
+    body = extractor.extract_model(inputs, [resize.input[0]])
+    return body, extractor.extract_model([resize.input[0]], outputs)
+
+
+class TurnTaker:
+    """A process of its own that stands still unless it is its turn, so that idle threads of an engine disturb nobody.
+
+    `work(*arguments, pipe)` runs in it: it sends one answer for each request that it receives. `environment` is added
+    to the variables that the process starts with.
+    """
+
+    def __init__(
+        self, work: Callable[..., None], *arguments: object, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._pipe, other = multiprocessing.Pipe()
+        self._process: BaseProcess = multiprocessing.get_context("spawn").Process(
+            target=work, args=(*arguments, other), daemon=True
+        )
+        with patch.dict(os.environ, environment or {}):
+            self._process.start()
+        other.close()
+
+    def turn(self, request: object) -> Any:
+        """Wake the process, return its answer, and stop it again. Raises EOFError or OSError if it died."""
+        os.kill(self._process.pid or 0, signal.SIGCONT)
+        self._pipe.send(request)
+        answer = self._pipe.recv()
+        os.kill(self._process.pid or 0, signal.SIGSTOP)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
 
 
 def take_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, NDArray[np.float64]]:

@@ -15,18 +15,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
+from side_by_side import split
 
 from fastscnn_opt.data.cityscapes import open_cityscapes
 from fastscnn_opt.data.preprocess import normalise
-from fastscnn_opt.model import infer_shapes, load_model
+from fastscnn_opt.model import load_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.scoring.latency import ratio_to_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import onnx
     from numpy.typing import NDArray
 
 
@@ -36,16 +37,6 @@ def session(model: onnx.ModelProto, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def split(model: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """Return the model up to the logits of low resolution, and from there to its label map."""
-    labelled = infer_shapes(PassManager("adaptive-avgpool,drop-outputs,argmax-output", verify=False).run(model).model)
-    resize = [node for node in labelled.graph.node if node.op_type == "Resize"][-1]
-    extractor = onnx.utils.Extractor(labelled)
-    inputs, outputs = ([value.name for value in values] for values in (labelled.graph.input, labelled.graph.output))
-    body = extractor.extract_model(inputs, [resize.input[0]])
-    return body, extractor.extract_model([resize.input[0]], outputs)
 
 
 def run(engine: ort.InferenceSession, value: NDArray[Any]) -> NDArray[Any]:
