@@ -122,17 +122,18 @@ def _blocks_as_channels(graph: gs.Graph, image: gs.Variable, rows: int, columns:
     return add(graph, "Reshape", turned, np.array(shape))
 
 
-def convolve_before_upsampling(graph: gs.Graph) -> None:
-    """Move every 1x1 convolution of an upsampled tensor, or of a Concat with some, in front of the upsampling.
+def convolve_before_upsampling(graph: gs.Graph, behind: str) -> None:
+    """Move every 1x1 convolution `behind` a Resize, or a Concat of some, in front of the upsampling.
 
     Interpolation and a 1x1 convolution are linear and act on different axes, and the weights of an interpolation add
     up to one: conv(concat(up(x), y)) = up(conv(x)) + conv(y), with the bias in one of them.
     """
     for conv in [node for node in graph.nodes if _is_pointwise(node)]:
         whole = conv.inputs[0]
-        joined = bool(whole.inputs) and whole.inputs[0].op == "Concat" and whole.inputs[0].attrs["axis"] == 1
-        parts = whole.inputs[0].inputs if joined else [whole]
-        if not any(map(_is_upsampled, parts)):
+        if not _comes_from(whole, behind):
+            continue
+        parts = whole.inputs[0].inputs if behind == "Concat" else [whole]
+        if not any(_comes_from(part, "Resize") for part in parts):
             continue
         weight, bias = conv.inputs[1].values, list(conv.inputs[2:])
         terms = []
@@ -140,7 +141,7 @@ def convolve_before_upsampling(graph: gs.Graph) -> None:
         for part in parts:
             slab = np.ascontiguousarray(weight[:, start : start + part.shape[1]])
             start += part.shape[1]
-            resize = part.inputs[0] if _is_upsampled(part) else None
+            resize = part.inputs[0] if _comes_from(part, "Resize") else None
             term = add(graph, "Conv", resize.inputs[0] if resize else part, slab, *bias, **conv.attrs)
             bias = []
             if resize:
@@ -157,12 +158,19 @@ def convolve_before_upsampling(graph: gs.Graph) -> None:
 
 
 def _is_pointwise(node: gs.Node) -> bool:
-    plain = node.op == "Conv" and node.attrs.get("group", 1) == 1 and node.inputs[1].shape[2:] == [1, 1]
-    return plain and {*node.attrs.get("strides", [1]), *node.attrs.get("pads", [0])} <= {0, 1}
+    if node.op != "Conv" or node.inputs[1].shape[2:] != [1, 1]:
+        return False
+    return (
+        node.attrs.get("group", 1) == 1
+        and {*node.attrs.get("strides", [1])} == {1}
+        and not any(node.attrs.get("pads", []))
+    )
 
 
-def _is_upsampled(tensor: gs.Tensor) -> bool:
-    return bool(tensor.inputs) and tensor.inputs[0].op == "Resize" and tensor.inputs[0].attrs["mode"] == "linear"
+def _comes_from(tensor: gs.Tensor, op: str) -> bool:
+    """Tell whether `tensor` is made by a Resize that interpolates, or by a Concat of channels."""
+    wanted = {"Resize": {"mode": "linear"}, "Concat": {"axis": 1}}[op]
+    return bool(tensor.inputs) and tensor.inputs[0].op == op and wanted.items() <= tensor.inputs[0].attrs.items()
 
 
 def forks(graph: gs.Graph) -> list[gs.Variable]:

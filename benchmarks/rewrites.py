@@ -71,6 +71,9 @@ STRIPS = ((4, 1), (8, 1), (16, 1), (8, 2))
 
 COVERED = {1: "learning to downsample", 2: "the first bottleneck, too"}
 
+UPSAMPLED = ("Concat", "Resize")
+"""What the convolution reads: at the end of the pyramid, and in some layouts where the two branches meet."""
+
 TIMED = 2
 """Runs of a turn that are timed, behind one that is not."""
 
@@ -84,7 +87,7 @@ def trials() -> list[Trial]:
     return [
         Trial("nothing", "the same graph in two processes", "exact", "again", ""),
         *(Trial("space-to-depth, float32", f"stem reads {block} pixels", "exact", block) for block in blocks),
-        Trial("1x1 convolution before upsampling", "end of the pyramid", "exact", "moved"),
+        *(Trial("1x1 convolution before upsampling", f"behind a {op}", "exact", f"moved {op}") for op in UPSAMPLED),
         *(
             Trial(f"{count} strips{', huge pages' * engine.huge_pages}", COVERED[covered], "exact",
                   f"{count} strips of {covered}", engine=engine)
@@ -100,22 +103,26 @@ def trials() -> list[Trial]:
 
 def recipes(source: onnx.ModelProto) -> dict[str, Callable[[], onnx.ModelProto]]:
     """Return how every model of the trials is made of the network `source`."""
-    network = _passed(split(source)[0], "uint8-input")
+    network = edited(_passed(split(source)[0], "uint8-input"), lambda _: None)
     strips = {
         f"{count} strips of {blocks}": partial(edited, network, cut_into_strips, count, blocks)
         for count, blocks in STRIPS
     }
-    return strips | {
-        "exact": lambda: network,
-        "again": lambda: network,
-        "1x2": lambda: edited(network, group_pixels, 1, 2),
-        "2x2": lambda: edited(network, group_pixels, 2, 2),
-        "moved": lambda: edited(network, convolve_before_upsampling),
-        "int8": lambda: _passed(network, "int8{images=2}"),
-        "grouped": lambda: _passed(network, "int8{images=2},space-to-depth"),
-        "unfolded": lambda: edited(network, unfold),
-        "folded": lambda: _passed(edited(network, unfold), "remove-noops,fold-batchnorm"),
-    }
+    moved = {f"moved {op}": partial(edited, network, convolve_before_upsampling, op) for op in UPSAMPLED}
+    return (
+        strips
+        | moved
+        | {
+            "exact": lambda: network,
+            "again": lambda: network,
+            "1x2": lambda: edited(network, group_pixels, 1, 2),
+            "2x2": lambda: edited(network, group_pixels, 2, 2),
+            "int8": lambda: _passed(network, "int8{images=2}"),
+            "grouped": lambda: _passed(network, "int8{images=2},space-to-depth"),
+            "unfolded": lambda: edited(network, unfold),
+            "folded": lambda: _passed(edited(network, unfold), "remove-noops,fold-batchnorm"),
+        }
+    )
 
 
 def _passed(model: onnx.ModelProto, passes: str) -> onnx.ModelProto:
@@ -165,9 +172,8 @@ def measure(
             runner.turn(folder / "logits.npy")
             logits[key] = np.load(folder / "logits.npy")
         for trial in chosen:
-            check(
-                f"{trial.rewrite}, {trial.what}", *(logits[name, trial.engine] for name in (trial.after, trial.before))
-            )
+            found, expected = (logits[name, trial.engine] for name in (trial.after, trial.before))
+            check(f"{trial.rewrite}, {trial.what}", found, expected)
         samples = [[runner.turn(None) for runner in runners.values()] for _ in range(rounds)]
     finally:
         for runner in runners.values():
@@ -179,6 +185,28 @@ def multiply_adds(model: onnx.ModelProto) -> int:
     """Return the multiply-adds of all products."""
     graph = Graph(model)
     return sum(macs(graph, node) for node in graph.nodes)
+
+
+def print_table(
+    chosen: Sequence[Trial],
+    models: Mapping[str, onnx.ModelProto],
+    sizes: Mapping[str, int],
+    times: Mapping[tuple[str, Engine], NDArray[np.float64]],
+) -> None:
+    """Print a row for each trial, as Markdown."""
+    print("| rewrite | what | ms | speed ratio [95 %] | multiply-adds ratio | nodes | bytes ratio | kept? |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
+    for trial in chosen:
+        before, after = (times[name, trial.engine] for name in (trial.before, trial.after))
+        ratio = ratio_to_baseline(before, after, baseline_batch=1, batch=1)
+        products = multiply_adds(models[trial.after]) / multiply_adds(models[trial.before])
+        nodes = " -> ".join(str(len(models[name].graph.node)) for name in (trial.before, trial.after))
+        cells = [
+            trial.rewrite, trial.what, f"{np.median(before):.1f} -> {np.median(after):.1f}",
+            f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]", f"{products:.3f}", nodes,
+            f"{sizes[trial.after] / sizes[trial.before]:.2f}", trial.kept,
+        ]  # fmt: skip
+        print("| " + " | ".join(cells) + " |")
 
 
 def main() -> None:
@@ -194,11 +222,14 @@ def main() -> None:
         chosen = [trial for trial in chosen if not trial.engine.huge_pages]
     if not chosen:
         raise SystemExit(
-            f"no rewrite is called {given.only}; there are {sorted({trial.rewrite for trial in trials()})}"
+            f"nothing of {given.only} is in the name of a rewrite: {[trial.rewrite for trial in trials()]}"
         )
     print_machine("fastscnn-opt", "onnxruntime", "numpy")
     makers = recipes(load_model(given.model))
     built = {name: makers[name]() for name in {name for trial in chosen for name in (trial.before, trial.after)}}
+    for trial in [trial for trial in chosen if trial.kept and built[trial.after] == built[trial.before]]:
+        print(f"{trial.rewrite}, {trial.what}: nothing to do in this network\n")
+        chosen.remove(trial)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = {name: folder / f"{name}.onnx" for name in built}
@@ -206,19 +237,7 @@ def main() -> None:
             save_model(model, file)
         sizes = {key: file.stat().st_size for key, file in files.items()}
         times = measure(chosen, files, given.threads, given.rounds, folder)
-    print("| rewrite | what | ms | speed ratio [95 %] | multiply-adds ratio | nodes | bytes ratio | kept? |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
-    for trial in chosen:
-        before, after = (times[name, trial.engine] for name in (trial.before, trial.after))
-        ratio = ratio_to_baseline(before, after, baseline_batch=1, batch=1)
-        products = multiply_adds(built[trial.after]) / multiply_adds(built[trial.before])
-        nodes = " -> ".join(str(len(built[name].graph.node)) for name in (trial.before, trial.after))
-        cells = [
-            trial.rewrite, trial.what, f"{np.median(before):.1f} -> {np.median(after):.1f}",
-            f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]", f"{products:.3f}", nodes,
-            f"{sizes[trial.after] / sizes[trial.before]:.2f}", trial.kept,
-        ]  # fmt: skip
-        print("| " + " | ".join(cells) + " |")
+    print_table(chosen, built, sizes, times)
 
 
 if __name__ == "__main__":

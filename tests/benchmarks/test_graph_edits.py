@@ -77,14 +77,39 @@ def test_a_stem_that_reads_blocks_of_pixels(edits, pad, rows, columns):
     assert weight.dims[1] == 3 * rows * columns
 
 
-def test_a_convolution_in_front_of_the_upsampling(edits):
+def test_a_convolution_behind_a_concat_of_upsampled_tensors(edits):
     before = network()
-    model = edits.edited(before, edits.convolve_before_upsampling)
+    model = edits.edited(before, edits.convolve_before_upsampling, "Concat")
     assert_same_function(model, before)
-    (resize,) = [node for node in model.graph.node if node.op_type == "Resize"]
-    makers = {node.output[0]: node.op_type for node in model.graph.node}
-    assert makers[resize.input[0]] == "Conv"
+    assert makers_of_what_is_resized(model) == ["Conv"]
     assert "Concat" not in operators(model)
+
+
+def test_a_convolution_behind_a_resize(edits):
+    before = network()
+    joined = next(node for node in before.graph.node if node.op_type == "Concat")
+    joined.op_type, joined.input[:] = "Conv", ["up", "widen"]
+    del joined.attribute[:]
+    widen = np.random.default_rng(5).standard_normal((8, 4, 1, 1)).astype(np.float32)
+    before.graph.initializer.append(numpy_helper.from_array(widen, "widen"))
+    model = edits.edited(before, edits.convolve_before_upsampling, "Resize")
+    assert_same_function(model, before)
+    assert makers_of_what_is_resized(model) == ["Conv"]
+
+
+def makers_of_what_is_resized(model: onnx.ModelProto) -> list[str]:
+    makers = {node.output[0]: node.op_type for node in model.graph.node}
+    return [makers[node.input[0]] for node in model.graph.node if node.op_type == "Resize"]
+
+
+@pytest.mark.parametrize(("attribute", "values"), [("strides", [2, 2]), ("pads", [1, 1, 1, 1])])
+def test_a_convolution_that_moves_or_pads_is_left_behind_the_upsampling(edits, attribute, values):
+    before = network()
+    out = next(node for node in before.graph.node if node.name == "out")
+    out.attribute.append(onnx.helper.make_attribute(attribute, values))
+    del before.graph.output[0].type.tensor_type.shape.dim[:]
+    model = edits.edited(before, edits.convolve_before_upsampling, "Concat")
+    assert operators(model) == operators(before)
 
 
 @pytest.mark.parametrize("pad", [0, 1])
