@@ -12,9 +12,13 @@ from onnx.reference import ReferenceEvaluator
 from fastscnn_opt.rewriting.manager import PassManager
 
 
-@pytest.fixture
-def edits(page, monkeypatch):
+@pytest.fixture(autouse=True)
+def path_to_the_benchmarks(page, monkeypatch):
     monkeypatch.syspath_prepend(str(page.ROOT / "benchmarks"))
+
+
+@pytest.fixture
+def edits():
     return importlib.import_module("graph_edits")
 
 
@@ -139,3 +143,14 @@ def test_an_export_that_folds_nothing(edits):
     assert {"Pad", "Identity", "Dropout"} <= set(operators(model))
     folded = PassManager("remove-noops,fold-batchnorm", verify=False).run(model).model
     assert sorted(operators(folded)) == sorted(operators(before))
+
+
+@pytest.mark.parametrize("wrong", [0.01, np.nan])
+def test_a_rewrite_that_moves_the_logits_ends_the_benchmark(wrong):
+    rewrites = importlib.import_module("rewrites")
+    wanted = np.linspace(-2, 2, 12, dtype=np.float32)
+    rewrites.check("moved by a rounding", wanted + np.float32(1e-6), wanted)
+    moved = wanted.copy()
+    moved[3] += wrong
+    with pytest.raises(SystemExit, match="strips: a logit moves by"):
+        rewrites.check("strips", moved, wanted)
