@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from fastscnn_opt.cli import NOTES
 from fastscnn_opt.errors import UserError, describe_os_error, printable_lines
@@ -60,10 +61,32 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
+class _Root(TyperGroup):
+    """Says what is wrong with an option's value in the words of all other errors."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValueError):  # how pydantic, which typer asks, says that a value is wrong
+                error.message = _in_our_words(error.__cause__)
+            raise
+
+
+def _in_our_words(error: ValueError) -> str:
+    from pydantic import ValidationError
+
+    from fastscnn_opt.schema import fault
+
+    return fault(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
+
+
 def build(verb: str | None) -> typer.Typer:
     """Assemble the command: `verb` is imported (``"*"``: all), the others are names with a summary."""
     root = typer.Typer(
         name="fastscnn-opt",
+        cls=_Root,
         help="Graph surgery, compilation and trustworthy scoring for segmentation networks such as FastSCNN.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.schema import fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,9 +103,10 @@ def read_manifest(root: Path) -> Manifest | None:
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
+        finding = error.errors()[0]
+        where = ".".join(map(str, finding["loc"])) or "the file"
         raise DataError(
-            f"{path}: not the manifest of a prepared folder, or a damaged one ({where}: {error.errors()[0]['msg']}); "
+            f"{path}: not the manifest of a prepared folder, or a damaged one ({fault(finding, where)}); "
             "prepare the data into another folder"
         ) from error
     if manifest.schema_version != SCHEMA_VERSION:

@@ -26,6 +26,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from fastscnn_opt.errors import RunError, printable
 from fastscnn_opt.locking import locked
 from fastscnn_opt.model import write_atomically
+from fastscnn_opt.schema import fault
 from fastscnn_opt.scoring.engine import UNFINISHED
 from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord
 from fastscnn_opt.scoring.variants import RowPlan
@@ -246,7 +247,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
     except ValidationError as error:
         finding = error.errors()[0]
         where = ".".join(map(str, finding["loc"])) or "the file"
-        raise RunError(f"{file}: damaged ({where}: {finding['msg']}); score into another folder") from error
+        raise RunError(f"{file}: damaged ({fault(finding, where)}); score into another folder") from error
     return about
 
 

@@ -5,20 +5,19 @@ A TOML file; `VariantsFile` is its schema and `read_variants` its reader. Every 
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fastscnn_opt.data.dataset import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError, unknown
+from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import Identified
 from fastscnn_opt.targets.limits import parse_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 Count = Annotated[int, Field(ge=1)]
@@ -175,12 +174,7 @@ def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool
         A pipeline does not parse, a patch or a target is unknown, or the data are not described properly, with the
         file and the variant.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RunError(f"{file}: the variants file is not UTF-8 text") from error
-    except OSError as error:
-        raise RunError(f"{file}: the variants file cannot be read ({error.strerror}); check its name") from error
+    text = read_text(file, "variants file")
     tables = parse_variants(text, str(file))
     _check_names(tables, str(file))
     _check_model(tables.model, file, needs_model=needs_model)
@@ -196,49 +190,7 @@ def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool
 
 def parse_variants(text: str, where: str) -> VariantsFile:
     """Hold `text` against the schema; `where` names the file in errors. Raises RunError."""
-    try:
-        content = tomllib.loads(text)
-    except RecursionError as error:
-        raise RunError(f"{where}: its values are nested too deeply to be read") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RunError(f"{where}: not a TOML file: {error}") from error
-    try:
-        return VariantsFile.model_validate(content)
-    except ValidationError as error:
-        findings = error.errors(include_url=False)
-        more = f" (and {len(findings) - 1} more like it)" if len(findings) > 1 else ""
-        raise RunError(f"{where}: {_in_words(findings[0], content)}{more}") from error
-
-
-def _in_words(finding: Any, content: dict[str, Any]) -> str:
-    """Make one sentence of pydantic's finding: the table, the key, what is wrong, and the nearest valid key."""
-    table, keys, place = _locate(finding["loc"], content)
-    at = f"{place}: " if place else ""
-    if finding["type"] == "extra_forbidden":
-        known = list(table.model_fields)
-        near = get_close_matches(keys[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(known)}"
-        return f"{at}unknown key {keys[-1]!r}; {hint}"
-    if finding["type"] == "missing":
-        is_table = keys[-1] in VariantsFile.model_fields and table is VariantsFile
-        return f"{at}{'the table' if is_table else 'the key'} {keys[-1]!r} is missing"
-    wrong = finding["msg"].removeprefix("Input should").strip()
-    return f"{at}{'.'.join(keys) or 'the file'} should {wrong}, and is {finding['input']!r}"
-
-
-def _locate(location: Sequence[int | str], content: dict[str, Any]) -> tuple[type[_Table], list[str], str]:
-    """Return the schema of the table a finding is in, the keys inside it, and the table as the file writes it."""
-    head, *rest = [*location] or [""]
-    schemas: dict[int | str, type[_Table]] = {"model": ModelTable, "data": DataTable, "score": ScoreTable}
-    if head == "variant" and rest and isinstance(rest[0], int):
-        number, *rest = rest
-        entry = content["variant"][number]
-        name = entry.get("name") if isinstance(entry, dict) else None
-        called = f" ({name!r})" if isinstance(name, str) else ""
-        return VariantTable, [str(key) for key in rest], f"[[variant]] number {int(number) + 1}{called}"
-    if head in schemas and rest:
-        return schemas[head], [str(key) for key in rest], f"[{head}]"
-    return VariantsFile, [str(key) for key in location], ""
+    return parse_toml(text, where, VariantsFile)
 
 
 def _check_names(tables: VariantsFile, where: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fastscnn_opt.errors import PatchError
+from fastscnn_opt.schema import fault
 from fastscnn_opt.tbe.conditions import normal_form
 
 if TYPE_CHECKING:
@@ -227,9 +228,7 @@ def _first_mistake(error: ValidationError) -> str:
     # A misspelt key is both unknown and missing; the unknown one is what the user wrote.
     mistake = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]).lstrip(".")
-    words = {"extra_forbidden": "unknown key", "missing": "this key is missing"}
-    what = words.get(mistake["type"], mistake["msg"].removeprefix("Value error, "))
-    return f"{where}: {what}" if where else what
+    return f"{where}: unknown key" if mistake["type"] == "extra_forbidden" else fault(mistake, where)
 
 
 def to_toml(patch: Patch) -> str:

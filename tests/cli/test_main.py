@@ -68,6 +68,15 @@ def test_errors_end_with_one_sentence_and_their_exit_code(failing, capsys, error
     assert capsys.readouterr().err.startswith(says)
 
 
+@pytest.mark.parametrize("value", ["3", "x"])
+def test_a_wrong_value_is_told_with_its_option_and_not_in_the_words_of_a_library(capsys, value):
+    assert cli.run(["bench", "m.onnx", "--rounds", value]) == 2
+    words = capsys.readouterr().err.splitlines()[-1]
+    assert "'--rounds'" in words
+    assert value in words
+    assert "Input should" not in words
+
+
 def test_debug_shows_the_traceback(failing):
     failing(DataError("a.png: is no image"))
     with pytest.raises(DataError):

@@ -43,7 +43,7 @@ def test_the_recipe_tells_about_the_5d_originals() -> None:
     ("old", "new", "says"),
     [
         ("summary =", "sumary =", "sumary: unknown key"),
-        ('name = "mine"', "", "name: this key is missing"),
+        ('name = "mine"', "", "name is missing"),
         ("why =", "y =", "edits[0].entries[0]"),
         ("[1, 19, 64, 128]", "[1, 1, 64, 128, 16]", "5 axes"),
         ("[1, 19, 64, 128]", "[1, 19, 0, 128]", "greater than or equal to 1"),

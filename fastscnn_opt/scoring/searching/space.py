@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from fastscnn_opt.errors import PipelineError, RunError, unknown
+from fastscnn_opt.errors import PipelineError, RunError
 from fastscnn_opt.rewriting.pipeline import Atom, Option, format_pipeline, parse
 from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, options_of, pass_class
+from fastscnn_opt.schema import parse_toml, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,12 +127,7 @@ def read_space(file: Path) -> Space:
     PipelineError
         An alternative or the baseline is no pipeline, with the slot.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RunError(f"{file}: the space file is not UTF-8 text") from error
-    except OSError as error:
-        raise RunError(f"{file}: the space file cannot be read ({error.strerror}); check its name") from error
+    text = read_text(file, "space file")
     space = _parse(text, str(file))
     _check(space, str(file))
     return space
@@ -173,30 +168,9 @@ def _needs_nothing(name: str) -> bool:
 
 
 def _parse(text: str, where: str) -> Space:
-    try:
-        tables = _SpaceFile.model_validate(tomllib.loads(text))
-    except RecursionError as error:
-        raise RunError(f"{where}: its values are nested too deeply to be read") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RunError(f"{where}: not a TOML file: {error}") from error
-    except ValidationError as error:
-        findings = error.errors(include_url=False)
-        misspelled = [finding for finding in findings if finding["type"] == "extra_forbidden"]
-        raise RunError(f"{where}: {_in_words([*misspelled, *findings][0])}") from error
+    tables = parse_toml(text, where, _SpaceFile)
     slots = tuple(Slot(slot.name, tuple(slot.alternatives)) for slot in tables.slot)
     return Space(tables.baseline, slots, text)
-
-
-def _in_words(finding: Any) -> str:
-    """Make one sentence of pydantic's finding: where it is, what is wrong, and the nearest valid key."""
-    place = list(finding["loc"])
-    key = next((part for part in reversed(place) if isinstance(part, str)), "the file")
-    at = f"[[slot]] number {place[1] + 1}: " if len(place) > 1 else ""
-    if finding["type"] == "extra_forbidden":
-        return at + unknown("key", str(key), (_SlotTable if at else _SpaceFile).model_fields)
-    if finding["type"] == "missing":
-        return f"{at}the key {key!r} is missing"
-    return f"{at}{key} should {finding['msg'].removeprefix('Input should').strip()}, and is {finding['input']!r}"
 
 
 def _check(space: Space, where: str) -> None:

@@ -118,11 +118,16 @@ def test_a_pass_of_another_package_gets_a_slot(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "right", "error", "words"),
     [
-        ("alternatives =", "alternatves =", RunError, r"\[\[slot\]\] number 1: .*'alternatves'; did you mean 'altern"),
+        ("alternatives =", "alternatves =", RunError, r"\[\[slot\]\] number 1 .*'alternatves'; did you mean 'altern"),
         ("baseline =", "basline =", RunError, "unknown key 'basline'; did you mean 'baseline'"),
         ('name = "outputs"', "", RunError, r"\[\[slot\]\] number 1: the key 'name' is missing"),
         ('name = "outputs"', "name = 3", RunError, "number 1: name should be a valid string, and is 3"),
-        ('["", "drop-outputs"]', "[]", RunError, "number 1: alternatives should .*at least 1"),
+        (
+            '["", "drop-outputs"]',
+            "[]",
+            RunError,
+            r"number 1 .*: alternatives should have at least 1 item, and",
+        ),
         ("interpolation", "outputs", RunError, "two slots are called 'outputs'"),
         ('"drop-outputs"', '""', RunError, "slot 'outputs' has the alternative '' twice"),
         ("drop-outputs", "drop-output", PipelineError, "slot 'outputs': unknown pass 'drop-output'; did you mean"),
@@ -141,5 +146,5 @@ def test_a_missing_file_is_one_sentence(tmp_path):
 
 
 def test_a_space_without_slots_is_refused(read):
-    with pytest.raises(RunError, match="the key 'slot' is missing"):
+    with pytest.raises(RunError, match="the table 'slot' is missing"):
         read('baseline = ""')
