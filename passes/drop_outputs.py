@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
-from fastscnn_opt.errors import PassError
+from fastscnn_opt.errors import PassError, counted
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 from fastscnn_opt.rewriting.tidying import detach, tensors_read
 
@@ -49,7 +49,7 @@ class DropOutputs(Pass):
             before = len(gone)
             outputs.discard(id(output))
             _remove_producers(output, outputs, gone)
-            yield Change(output, f"output dropped, and {len(gone) - before} nodes that only it needed")
+            yield Change(output, f"output dropped, and {counted(len(gone) - before, 'node')} that only it needed")
         graph.outputs = [output for output in graph.outputs if id(output) in outputs]
         graph.nodes = [node for node in graph.nodes if id(node) not in gone]
 

@@ -42,7 +42,7 @@ class Whole(Table):
         ("[only]\nsizes = [1]", "f: [only]: the key 'name' is missing"),
         ("[only]\nname = ''", "f: [only]: name should have at least 1 character, and is ''"),
         ("[[part]]\nname = 'a'\nsizes = []", "f: [[part]] number 1 ('a'): sizes should have at least 1 item, and is"),
-        ("[[part]]\nname = 'a'\n[[part]]\nnmae = 'b'", "f: [[part]] number 2: unknown key 'nmae'; did you mean 'name'?"),
+        ("[[part]]\nname = 'a'\n[[part]]\nnmae = 'b'", "f: [[part]] number 2: unknown key 'nmae'; did you mean"),
         ("part = 1", "f: part should be a valid list, and is 1"),
         ("count 3", "f: not a TOML file: "),
     ],

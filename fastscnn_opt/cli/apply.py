@@ -9,6 +9,7 @@ import typer
 
 from fastscnn_opt.cli.completion import pass_names
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
+from fastscnn_opt.errors import counted
 
 
 def command(
@@ -70,4 +71,4 @@ def command(
         return
     for line in describe_plan(result.steps, everything=everything):
         typer.echo(line)
-    typer.echo(f"{result.nodes_before} -> {result.nodes_after} nodes; nothing was written (--dry-run)")
+    typer.echo(f"{result.nodes_before} -> {counted(result.nodes_after, 'node')}; nothing was written (--dry-run)")

@@ -22,6 +22,7 @@ from fastscnn_opt.cli.printing import (
     say,
 )
 from fastscnn_opt.cli.target_options import memory_size
+from fastscnn_opt.errors import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.cache import Entry
@@ -123,7 +124,7 @@ def prune(
         return
     for row in removed:
         say(row.get("file") or f"{row['kind']}/{row['key']}")
-    note(f"{'would remove' if dry_run else 'removed'} {len(removed)} files, {total / 1e6:.1f} MB")
+    note(f"{'would remove' if dry_run else 'removed'} {counted(len(removed), 'file')}, {total / 1e6:.1f} MB")
 
 
 def _entries() -> list[Entry]:

@@ -18,6 +18,7 @@ from fastscnn_opt.cli.target_options import (
     limits_from,
     target_choice,
 )
+from fastscnn_opt.errors import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import DataSource
@@ -136,7 +137,8 @@ def _print_figures(result: dict[str, Any], what: str) -> None:
     rows = [[name, "absent" if value is None else _percent(value)] for name, value in result["iou"].items()]
     say(what)
     print_table([Column("class"), Column("IoU %", figures=True)], rows, TableFormat.TABLE)
-    typer.echo(f"pixAcc    {_percent(result['pixAcc'])} % of {result['pixels']} pixels in {result['images']} images")
+    counts = f"{counted(result['pixels'], 'pixel')} in {counted(result['images'], 'image')}"
+    typer.echo(f"pixAcc    {_percent(result['pixAcc'])} % of {counts}")
     typer.echo(f"mIoU      {_percent(result['mIoU'])} % over the {len(present)} classes that are present")
     typer.echo(f"mIoU_all  {_percent(result['mIoU_all'])} % over all {len(rows)} classes, an absent one counted as 0")
     if "running_mIoU" in result:

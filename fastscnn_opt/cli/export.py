@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
+from fastscnn_opt.errors import counted
 
 
 class Outputs(StrEnum):
@@ -73,4 +74,4 @@ def command(
     if form is Format.JSON:
         print_json(result)
         return
-    typer.echo(f"wrote {output}: {layout} layout, {result['nodes']} nodes, sha256 {result['sha256']}")
+    typer.echo(f"wrote {output}: {layout} layout, {counted(len(model.graph.node), 'node')}, sha256 {result['sha256']}")

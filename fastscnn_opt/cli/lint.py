@@ -17,7 +17,7 @@ from fastscnn_opt.cli.printing import (
     print_table,
     say,
 )
-from fastscnn_opt.errors import CheckFailedError, TargetError
+from fastscnn_opt.errors import CheckFailedError, TargetError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
         if result["pipeline"]:
             note(f"passes mend some of it: --passes {result['pipeline']!r}")
     if errors:
-        raise CheckFailedError(f"{model}: lint errors on {_TARGET}: {errors} of {len(findings)} findings")
+        raise CheckFailedError(f"{model}: lint errors on {_TARGET}: {errors} of {counted(len(findings), 'finding')}")
 
 
 def _print_pipeline(findings: Sequence[Finding], form: Format) -> None:

@@ -16,6 +16,7 @@ from fastscnn_opt.cli.target_options import (
     limits_from,
     target_choice,
 )
+from fastscnn_opt.errors import counted
 
 
 def command(
@@ -48,4 +49,4 @@ def command(
             models, images, places, target=target_choice(target, settings), style=Style(alpha, legend),
             limits=limits_from(limit_s, memory), on_image=advance,
         )  # fmt: skip
-    note(f"wrote {len(places)} pictures to {output}")
+    note(f"wrote {counted(len(places), 'picture')} to {output}")

@@ -17,6 +17,7 @@ from fastscnn_opt.cli.printing import (
     print_json,
     print_table,
 )
+from fastscnn_opt.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,7 +227,7 @@ def derive(
     elif output is None or dry_run:
         typer.echo(to_toml(derived.patch), nl=False)
     else:
-        typer.echo(f"{output}: {sum(len(edit.entries) for edit in derived.patch.edits)} entries")
+        typer.echo(f"{output}: {counted(sum(len(edit.entries) for edit in derived.patch.edits), 'entry', 'entries')}")
     if form is not Format.JSON:
         for skip in derived.skipped:
             note(f"left out {skip.what}: {skip.why}")
@@ -304,14 +305,14 @@ def _print_changes(impl: Path, name: str, changes: Sequence[FileChange], form: F
 def _summary(change: FileChange) -> str:
     if change.before == change.after:
         return (
-            f"nothing to change, {len(change.already)} entries are listed already"
+            f"nothing to change, {counted(len(change.already), 'entry is', 'entries are')} listed already"
             if change.already
             else "nothing to change"
         )
     if change.added:
-        return f"{len(change.added)} entries added" + (
-            f", {len(change.already)} were listed already" if change.already else ""
+        return f"{counted(len(change.added), 'entry', 'entries')} added" + (
+            f", {counted(len(change.already), 'was', 'were')} listed already" if change.already else ""
         )
-    return f"{len(change.removed)} entries removed" + (
+    return f"{counted(len(change.removed), 'entry', 'entries')} removed" + (
         ", the edits since are kept" if change.line else ", the original is back"
     )

@@ -10,6 +10,7 @@ import typer
 
 from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
+from fastscnn_opt.errors import counted
 
 
 class Type(StrEnum):
@@ -77,7 +78,7 @@ def _print_plan(result: dict[str, Any], *, dry_run: bool) -> None:
     count, finished = result["images"], result["finished"]
     verb = "to write" if dry_run else "written"
     shape = f"{result['height']} x {result['width']} (height x width), {result['dtype']}"
-    typer.echo(f"{result['output']}: {count} images of {shape}, from {result['source']}")
+    typer.echo(f"{result['output']}: {counted(count, 'image')} of {shape}, from {result['source']}")
     typer.echo(f"{count - finished} {verb}, {_size(result['needed_bytes'])}; {finished} were there already")
     typer.echo(
         f"{_size(result['image_bytes'])} per image and {_size(result['label_bytes'])} per label, "

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli.printing import note, progress
+from fastscnn_opt.errors import counted
 
 
 def command(
@@ -23,4 +24,4 @@ def command(
 
     with progress(count, "scenes") as advance:
         write_cityscapes(output, split, range(seed, seed + count), height=height, width=width, on_scene=advance)
-    note(f"wrote {count} scenes to {output}, split {split}")
+    note(f"wrote {counted(count, 'scene')} to {output}, split {split}")

@@ -17,6 +17,7 @@ from fastscnn_opt.cli.target_options import (
     TimeLimitOption,
     target_choice,
 )
+from fastscnn_opt.errors import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import DataSource
@@ -114,5 +115,5 @@ def _print(found: Found, form: TableFormat) -> None:
     print_run(found.best, form)
     endings = ", ".join(f"{count} {ending}" for ending, count in found.endings.items() if count)
     size, folder = found.run.about["search"]["size"], found.run.folder
-    note(f"tried {sum(found.endings.values())} of {size} pipelines: {endings}")
+    note(f"tried {sum(found.endings.values())} of {counted(size, 'pipeline')}: {endings}")
     note(f"all of them: fastscnn-opt compare {folder}; the best as a variants file: {folder / 'front.toml'}")

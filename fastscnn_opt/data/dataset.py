@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -99,5 +99,6 @@ class DataSource:
     def describe(self) -> str:
         """Return what this is in a few words, for tables and records."""
         if self.synthetic is not None:
-            return f"{min(self.synthetic, self.limit or self.synthetic)} synthetic scenes from seed {self.seed}"
+            scenes = min(self.synthetic, self.limit or self.synthetic)
+            return f"{counted(scenes, 'synthetic scene')} from seed {self.seed}"
         return f"{self.root}, {self.split}" + (f", first {self.limit}" if self.limit else "")

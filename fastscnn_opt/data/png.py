@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE, LAST_LABEL_ID, TRAIN_ID_OF
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,9 +103,10 @@ def read_label(path: Path, *, train_ids: bool) -> NDArray[np.uint8]:
     if (unknown := labels == _UNKNOWN).any():
         found = ", ".join(str(value) for value in np.unique(ids[unknown])[:5])
         known = f"trainIds are 0 to {len(CLASSES) - 1}" if train_ids else f"labelIds are 0 to {LAST_LABEL_ID}"
+        pixels = counted(int(np.count_nonzero(unknown)), "pixel")
         raise DataError(
-            f"{path}: unknown ids {found} in {np.count_nonzero(unknown)} pixels; {known}, and {IGNORE} is ignored: "
-            "mend the label map, or take the image away"
+            f"{path}: unknown ids {found} in {pixels}; {known}, and {IGNORE} is "
+            "ignored: mend the label map, or take the image away"
         )
     return labels
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.synthetic import SIZE
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, counted
 from fastscnn_opt.schema import fault
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ def open_prepared(root: Path, limit: int | None = None) -> PreparedLabels:
     if manifest is not None:
         if len(manifest.images) < min(manifest.count, limit or manifest.count):
             raise DataError(
-                f"{root}: only {len(manifest.images)} of {manifest.count} images are prepared; run `prepare` again to "
-                "finish them"
+                f"{root}: only {len(manifest.images)} of {counted(manifest.count, 'image')} are prepared; run "
+                "`prepare` again to finish them"
             )
         names = tuple(entry.name for entry in manifest.images)
         return PreparedLabels(root, names[:limit], (manifest.height, manifest.width))

@@ -13,7 +13,7 @@ import numpy as np
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.prefetch import default_workers, prefetch
 from fastscnn_opt.data.preprocess import normalise
-from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.errors import DataError, ModelError, counted
 from fastscnn_opt.scoring.label_map import label_map
 from fastscnn_opt.scoring.metric import ConfusionMatrix
 from fastscnn_opt.targets.base import FREE
@@ -154,7 +154,9 @@ def evaluate(
                     on_image(len(labels))
                 labels.clear()
     if not accuracy.confusion.pixels:
-        raise DataError(f"none of the {len(dataset)} images has a labelled pixel; use a split with annotations")
+        raise DataError(
+            f"none of the {counted(len(dataset), 'image')} has a labelled pixel; use a split with annotations"
+        )
     return accuracy
 
 
@@ -162,7 +164,9 @@ def image_input(inputs: tuple[TensorSpec, ...], size: tuple[int, int], batch: in
     """Work out how to feed images of height and width `size` to a model with `inputs`. Raises ModelError."""
     if len(inputs) != 1:
         names = ", ".join(repr(spec.name) for spec in inputs) or "none"
-        raise ModelError(f"the model has {len(inputs)} inputs ({names}), but images need exactly one; export it so")
+        raise ModelError(
+            f"the model has {counted(len(inputs), 'input')} ({names}), but images need exactly one; export it so"
+        )
     spec = inputs[0]
     if spec.dtype not in ("float32", "float16", "uint8") or len(spec.shape) != 4:
         raise ModelError(

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.errors import RunError, UserError, counted
 from fastscnn_opt.scoring.engine import Engine, TargetChoice, available_target
 from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.scoring.progress import Show, show_nothing
@@ -52,7 +52,7 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, but for w
             artefact = Path(folder) / f"{index}{suffix}"
             _compile(model, artefact, target, batch, limits)
             contestants.append(Contestant(str(model), target, artefact, batch))
-        say(f"timing {len(models)} models side by side")
+        say(f"timing {counted(len(models), 'model')}")
         effort = effort or Effort()
         with show(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, others_at_work() as others:
             results = time_side_by_side(

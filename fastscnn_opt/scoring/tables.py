@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.errors import CheckFailedError, RunError
+from fastscnn_opt.errors import CheckFailedError, RunError, counted
 from fastscnn_opt.scoring.records import RowRecord, RowTiming, Status
 
 if TYPE_CHECKING:
@@ -283,8 +283,8 @@ def raise_for(run: Run) -> None:
     beyond = [f"{label_of(row, rows)} ({row['mIoU_drop']:.2f})" for row in rows if row["gate"] == "failed"]
     if beyond:
         raise CheckFailedError(
-            f"{len(beyond)} of {len(rows)} rows lose more than {run.about['max_drop']:g} points of mIoU against "
-            f"{run.about['baseline']!r}: {', '.join(beyond)}"
+            f"{len(beyond)} of {counted(len(rows), 'row')} lost more than {run.about['max_drop']:g} points of mIoU "
+            f"against {run.about['baseline']!r}: {', '.join(beyond)}"
         )
     scored = [row for row in rows if row["mIoU"] is not None]
     if run.about["max_drop"] is not None and any(row["gate"] is None for row in scored):
@@ -298,6 +298,6 @@ def raise_for(run: Run) -> None:
     ended = [row for row in rows if row["status"] in {Status.CRASHED, Status.TIMED_OUT}]
     if failed := [row for row in rows if row["status"] == Status.FAILED or row in ended] if done or ended else []:
         names = ", ".join(f"{label_of(row, rows)} ({row['status']})" for row in failed)
-        raise CheckFailedError(f"{len(failed)} of {len(rows)} rows could not be scored: {names}")
+        raise CheckFailedError(f"{len(failed)} of {counted(len(rows), 'row')} could not be scored: {names}")
     if not done:
         raise RunError(f"no row could be scored; {rows[0]['variant']}: {rows[0]['reason']}")

@@ -102,7 +102,7 @@ def test_an_open_batch_scores_alike_for_any_number(capsys, tmp_path, tree):
 def test_the_table_shows_every_class_and_both_means(capsys, model):
     assert run(["eval", str(model), "--synthetic", "1"]) == 0
     shown = capsys.readouterr().out
-    for word in ("linear.onnx on 1 synthetic scenes", "traffic light", "pixAcc", "mIoU ", "mIoU_all"):
+    for word in ("linear.onnx on 1 synthetic scene from seed 0", "traffic light", "pixAcc", "mIoU ", "mIoU_all"):
         assert word in shown
 
 

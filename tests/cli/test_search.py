@@ -68,7 +68,7 @@ def test_a_small_space_is_searched_whole_in_two_starts(search, tmp_path, capsys)
         "baseline": "ok", "touch": "ok", "subtract": "pruned", "break": "failed", "touch + break": "failed",
         "subtract + break": "failed",
     }  # fmt: skip
-    assert "on the first 1 images, and 3 are allowed" in rows["subtract"]["reason"]
+    assert "on the first image, and 3 are allowed" in rows["subtract"]["reason"]
     assert "Unheard" in rows["break"]["reason"]
     assert rows["touch"]["ratio_low"] <= rows["touch"]["ratio"] <= rows["touch"]["ratio_high"]
 

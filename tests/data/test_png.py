@@ -71,10 +71,10 @@ def test_palette_indices_are_the_ids(tmp_path, bits):
 @pytest.mark.parametrize(
     ("train_ids", "bad", "words"),
     [
-        (False, 34, "unknown ids 34 in 1 pixels; labelIds are 0 to 33"),
-        (False, 254, "unknown ids 254 in 1 pixels; labelIds are 0 to 33"),
-        (True, 19, "unknown ids 19 in 1 pixels; trainIds are 0 to 18"),
-        (True, 254, "unknown ids 254 in 1 pixels; trainIds are 0 to 18"),
+        (False, 34, "unknown ids 34 in 1 pixel; labelIds are 0 to 33"),
+        (False, 254, "unknown ids 254 in 1 pixel; labelIds are 0 to 33"),
+        (True, 19, "unknown ids 19 in 1 pixel; trainIds are 0 to 18"),
+        (True, 254, "unknown ids 254 in 1 pixel; trainIds are 0 to 18"),
     ],
 )
 def test_unknown_ids_are_counted_and_named(tmp_path, train_ids, bad, words):

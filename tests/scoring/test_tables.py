@@ -74,7 +74,7 @@ def test_without_a_limit_there_is_no_gate(finished):
 
 
 def test_a_row_beyond_the_limit_is_a_failed_check(finished):
-    with pytest.raises(CheckFailedError, match=r"1 of 2 rows lose more than 0\.5 points .* 'base': fast \(0\.60\)"):
+    with pytest.raises(CheckFailedError, match=r"1 of 2 rows lost more than 0\.5 points .* 'base': fast \(0\.60\)"):
         raise_for(finished)
 
 

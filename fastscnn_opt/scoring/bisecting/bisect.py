@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import PassError
+from fastscnn_opt.errors import PassError, counted
 from fastscnn_opt.rewriting.partial import Divisible
 from fastscnn_opt.rewriting.registry import text_of
 from fastscnn_opt.scoring.bisecting.measures import Loss
@@ -206,7 +206,7 @@ class _Bisecting:
                 return self._breaks(losses[key])
             graph = self._workshop.keep(divisible.run(chosen), before, divisible.restricted(chosen))
             losses[key] = self._loss(graph)
-            count = f"{len(chosen)} of {len(divisible.nodes)} changes"
+            count = f"{len(chosen)} of {counted(len(divisible.nodes), 'change')}"
             return self._note(Stage.NODES, f"{count} of {divisible.item.name} ({', '.join(chosen)})", losses[key])
 
         sets, rest = all_breaking(list(divisible.nodes), breaks)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.errors import counted
+
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.bisecting.bisect import Bisection, Nodes
     from fastscnn_opt.scoring.bisecting.measures import Loss, Measure
@@ -19,7 +21,7 @@ def sentence(found: Bisection) -> str:
     """Return the finding in words."""
     count, limit = len(found.pipeline), f"the limit of {found.measure.limit(found.limit)}"
     if found.culprit is None:
-        return f"Nothing breaks {limit}: it is kept after all {count} passes."
+        return f"Nothing breaks {limit}: it is kept after {counted(count, 'pass', 'passes')}."
     culprit = found.culprit
     place = f"{culprit.text}, pass {culprit.number} of {count}, is the first to break {limit}"
     first = f"{place}: {in_words(culprit.loss, found.measure)}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastscnn_opt.data.prefetch import default_workers, prefetch
 from fastscnn_opt.data.prepared import is_prepared, open_prepared
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, counted
 from fastscnn_opt.scoring.accuracy import Accuracy
 from fastscnn_opt.scoring.dumps.content import ElementType, content_of, read_dump
 from fastscnn_opt.scoring.dumps.files import DumpChoice, find_dumps
@@ -138,7 +138,9 @@ def evaluate_dumps(
             if on_image is not None:
                 on_image(len(pairs))
     if not confusion.pixels:
-        raise DataError(f"none of the {len(labels.names)} images has a labelled pixel; use a split with annotations")
+        raise DataError(
+            f"none of the {counted(len(labels.names), 'image')} has a labelled pixel; use a split with annotations"
+        )
     return DumpAccuracy(len(labels.names), confusion, running=_mean(running) if running_mean else None)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -145,8 +145,8 @@ def _missing(choice: DumpChoice, missing: Sequence[str], names: Sequence[str], f
     gap = _regular_gap([index for index, name in enumerate(names) if name in present], len(names))
     hint = f", or give --batch {gap} if each file holds {gap} images" if gap > choice.batch else ""
     return (
-        f"{choice.folder}: output {choice.output_index} of {len(missing)} out of {len(names)} images is missing: "
-        f"{some(missing)}; run the tool on these images again{hint}"
+        f"{choice.folder}: output {choice.output_index} of {len(missing)} out of {counted(len(names), 'image')} is "
+        f"missing: {some(missing)}; run the tool on these images again{hint}"
     )
 
 

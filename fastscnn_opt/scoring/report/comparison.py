@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.errors import counted
 from fastscnn_opt.scoring.front import NOTICEABLE
 from fastscnn_opt.scoring.report.content import label_in
 from fastscnn_opt.scoring.tables import side_by_side
@@ -91,7 +92,7 @@ def _find(content: Content, row: dict[str, Any]) -> Entry | None:
 
 def _note(first: Content, second: Content, rows: list[dict[str, Any]]) -> str:
     better, worse = (sum(row["tone"] == tone for row in rows) for tone in ("good", "bad"))
-    words = [f"Of {len(rows)} rows, {better or 'none'} got better and {worse or 'none'} got worse."]
+    words = [f"Of {counted(len(rows), 'row')}, {better or 'none'} got better and {worse or 'none'} got worse."]
     if first.run.about["data"]["key"] != second.run.about["data"]["key"]:
         words.append("The runs are on different images, so a change of accuracy may come from these.")
     if first.run.about.get("machine") != second.run.about.get("machine"):

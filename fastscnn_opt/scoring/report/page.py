@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.errors import counted
 from fastscnn_opt.scoring.report import charts, sections
 from fastscnn_opt.scoring.report.answers import answers
 from fastscnn_opt.scoring.report.choosing import choose
@@ -73,8 +74,8 @@ def _subtitle(content: Content) -> str:
     about = content.run.about
     scored = sum(entry.row["mIoU"] is not None for entry in content.entries)
     machine = about.get("machine", {})
-    where = f"{machine['cpu']}, {machine['cores']} cores" if "cpu" in machine else "an unknown machine"
-    rows = f"{scored} of {len(content.entries)} rows scored on {about['data'].get('is', 'unknown data')}"
+    where = f"{machine['cpu']}, {counted(machine['cores'], 'core')}" if "cpu" in machine else "an unknown machine"
+    rows = f"{scored} of {counted(len(content.entries), 'row')} scored on {about['data'].get('is', 'unknown data')}"
     return "; ".join(part for part in (rows, where, about.get("started", "")) if part)
 
 

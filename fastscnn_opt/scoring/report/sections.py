@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES, PALETTE
+from fastscnn_opt.errors import counted
 from fastscnn_opt.scoring.front import NOTICEABLE
 from fastscnn_opt.scoring.report.commands import commands_for
 from fastscnn_opt.scoring.report.costs import pass_costs
@@ -256,8 +257,10 @@ def _facts(content: Content, entry: Entry) -> list[tuple[str, str]]:
         "images": f"{accuracy['images']} with {accuracy['pixels']} labelled pixels" if "pixels" in accuracy else None,
         "mIoU over all 19": f"{100 * entry.row['mIoU_all']:.2f} %" if entry.row["mIoU_all"] is not None else None,
         "scored": f"{record.at}, in {record.seconds:.1f} s" if record and record.at else None,
-        "timed": f"{session.at}, {session.rounds} rounds; {session.isolation}" if session else None,
-        "warm-up": f"{warm['runs']} runs, {'steady' if warm['steady'] else 'never steady'}" if warm else None,
+        "timed": f"{session.at}, {counted(session.rounds, 'round')}; {session.isolation}" if session else None,
+        "warm-up": f"{counted(warm['runs'], 'run')}, {'steady' if warm['steady'] else 'never steady'}"
+        if warm
+        else None,
         "per card": f"{entry.row['fps_per_card']:.2f} images/s" if entry.row["fps_per_card"] else None,
     }
     return [(name, value) for name, value in facts.items() if value]

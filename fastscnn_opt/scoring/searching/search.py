@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from fastscnn_opt.errors import RunError
+from fastscnn_opt.errors import RunError, counted
 from fastscnn_opt.model import write_atomically
 from fastscnn_opt.scoring.harness import Scoring, about_run
 from fastscnn_opt.scoring.records import key_of
@@ -111,7 +111,7 @@ def search(
                 journal.enter(tried.choices, plan, recalled)
         journal.tell([])
         if journal.known:
-            say(f"{len(journal.known)} pipelines are known from an earlier start")
+            say(f"{counted(len(journal.known), 'pipeline is', 'pipelines are')} known from an earlier start")
         while (choices := explorer.propose(journal.known)) is not None:
             if _is_spent(budget, settings, journal, monotonic() - started):
                 break
@@ -122,7 +122,7 @@ def search(
             journal.seconds.append(monotonic() - before)
         if len(journal.points) == 1:
             raise RunError(
-                f"none of {len(journal.known)} pipelines makes another model that runs and loses at most "
+                f"none of {counted(len(journal.known), 'pipeline')} makes another model that runs and loses at most "
                 f"{screening.max_drop:g} points of mIoU; why: fastscnn-opt compare {folder}"
             )
         names = [point.name for point in finalists(journal.points, _MOST_FINALISTS)]

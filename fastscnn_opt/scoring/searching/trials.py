@@ -126,7 +126,8 @@ class Trials:
             return Outcome(Ending.FAILED)
         if lost <= self._screening.max_drop:
             return None
-        return self._prune(row, lost, f"the first {self._screening.images} images")
+        few = self._screening.images
+        return self._prune(row, lost, "the first image" if few == 1 else f"the first {few} images")
 
     def _miou_on(self, source: DataSource, row: Prepared) -> float:
         """Return the mIoU on some images, a fraction."""

@@ -71,7 +71,7 @@ def time_rows(
         base = next((item for item in here if baseline.is_row(item.row.plan)), None)
         todo = [item for item in here if not is_timed(run, item, base, effort)]
         for group in _groups(todo, base):
-            say(f"timing {len(group)} rows side by side: " + ", ".join(item.row.plan.label for item in group))
+            say(f"timing side by side: {', '.join(item.row.plan.label for item in group)}")
             with show(effort.expected_rounds(0, 0, len(group)), "rounds") as advance:
                 session = _time_group(group, base, effort, limits, advance)
             run.append_session(session)
