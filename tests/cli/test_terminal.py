@@ -162,7 +162,7 @@ def complete(*words):
         (["apply", "--dr"], ["--dry-run"]),
         (["explain", "resize"], ["resize-nearest"]),
         (["apply", "m.onnx", "--passes", "fp16-output,resi"], ["fp16-output,resize-nearest"]),
-        (["bench", "--target", "onnx"], ["onnxruntime"]),
+        (["bench", "--target", "tens"], ["tensorrt"]),
         (["patch", "sh"], ["show"]),
     ],
 )
