@@ -121,10 +121,8 @@ def enter_types(model: onnx.ModelProto, inferred: onnx.GraphProto) -> None:
     for field in ("value_info", "output"):
         del getattr(graph, field)[:]
         getattr(graph, field).extend(getattr(inferred, field))
-    if not any(map(has_subgraphs, graph.node)):
-        return
     bodies = {node.output[0]: node for node in inferred.node if has_subgraphs(node)}
-    for node in filter(has_subgraphs, graph.node):
+    for node in filter(has_subgraphs, graph.node) if bodies else ():
         if node.output[0] in bodies:
             node.CopyFrom(bodies[node.output[0]])
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fastscnn_opt.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     import onnx
 
@@ -24,6 +24,9 @@ ADAPTIVE_POOL = "AdaptiveAvgPool2d"
 
 ONNX_DOMAINS = ("", "ai.onnx")
 """The ways in which a node can say that its operator is one of ONNX itself."""
+
+_GRAPHS = (5, 10)
+"""AttributeProto.GRAPH and GRAPHS."""
 
 _VENDOR_DOMAIN = "fastscnn_opt.vendor"
 
@@ -37,20 +40,44 @@ class Outline:
     Large initializers are inputs of it. Adaptive average pooling, which ONNX does not define, is written as two
     operators of ONNX that make the same shape, so that one sweep infers the shapes behind every pooling.
 
+    Parameters
+    ----------
+    model
+        The model.
+    where
+        What errors call it.
+    initializers
+        The initializers of its main graph, where it comes without them.
+    known
+        Outlines of initializers that were made before.
+
     Raises
     ------
     ModelError
         What is left is larger than 2 GB.
     """
 
-    def __init__(self, model: onnx.ModelProto, where: str) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        where: str,
+        initializers: Iterable[onnx.TensorProto] | None = None,
+        known: InitializerOutlines | None = None,
+    ) -> None:
         self._where = where
-        outline = copy_without(model, "graph")
-        outline.graph.CopyFrom(_without_weights(model.graph))
-        self._inner = _spell_out_pooling(outline)
-        _keep_unknown_shapes(model, outline.graph)
+        self._inner: set[str] = set()
+        frame = model
+        if initializers is None or any(node.op_type == ADAPTIVE_POOL for node in model.graph.node):
+            frame = copy_without(model, "graph")
+            self._inner = _copy_graph(model.graph, frame)
+            _keep_unknown_shapes(model, frame.graph)
+        weights = (known or InitializerOutlines()).of(
+            model.graph.initializer if initializers is None else initializers,
+            inputs={value.name for value in model.graph.input},
+        )
         try:
-            self._content: bytes = outline.SerializeToString()
+            # One message behind another reads as both merged, as protobuf defines it: nothing is copied for it.
+            self._content: bytes = frame.SerializeToString() + weights
         except ValueError as error:
             raise ModelError(
                 f"{where}: holds more than 2 GB outside the initializers of its main graph, which cannot be checked; "
@@ -78,6 +105,37 @@ class Outline:
         return inferred.graph
 
 
+class InitializerOutlines:
+    """Outlines of the initializers of one graph after another; one that occurs again is not outlined again."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[onnx.TensorProto, bytes]] = {}
+
+    def of(self, initializers: Iterable[onnx.TensorProto], inputs: Container[str]) -> bytes:
+        """Return a model with the small ones, and with inputs for the large ones but for what is in `inputs`."""
+        before, self._made = self._made, {}
+        for tensor in initializers:
+            self._made[id(tensor)] = before.get(id(tensor)) or (tensor, _initializer_outline(tensor))
+        return b"".join(
+            outline for tensor, outline in self._made.values() if tensor.name not in inputs or not is_large(tensor)
+        )
+
+
+def _initializer_outline(tensor: onnx.TensorProto) -> bytes:
+    import onnx
+
+    outline = onnx.ModelProto()
+    if is_large(tensor):
+        kind = outline.graph.input.add(name=tensor.name).type.tensor_type
+        kind.elem_type = tensor.data_type
+        for size in tensor.dims:
+            kind.shape.dim.add(dim_value=size)
+    else:
+        outline.graph.initializer.append(tensor)
+    content: bytes = outline.SerializeToString()
+    return content
+
+
 def is_large(tensor: onnx.TensorProto) -> bool:
     """Tell whether `tensor` is a weight by its size: raw or external data of more than `LARGE_ELEMENTS` elements."""
     stored_whole = tensor.HasField("raw_data") or bool(tensor.external_data)
@@ -86,7 +144,7 @@ def is_large(tensor: onnx.TensorProto) -> bool:
 
 def has_subgraphs(node: onnx.NodeProto) -> bool:
     """Tell whether `node` is control flow: whether an attribute of it holds a graph."""
-    return any(attribute.graphs or attribute.HasField("g") for attribute in node.attribute)
+    return any(attribute.type in _GRAPHS for attribute in node.attribute)
 
 
 def copy_without(message: Message, left_out: str) -> Message:
@@ -102,54 +160,37 @@ def copy_without(message: Message, left_out: str) -> Message:
     return copy
 
 
-def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:
-    """Return a copy of the graph in which the large initializers are inputs, and the inner shapes are left out."""
-    import onnx
+def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
+    """Copy `graph` into `target` without initializers and inner shapes; write out adaptive poolings.
 
-    copy = onnx.GraphProto(name=graph.name)
-    for repeated in ("node", "input", "output", "sparse_initializer"):
-        getattr(copy, repeated).extend(getattr(graph, repeated))
-    inputs = {value.name for value in graph.input}
-    for tensor in graph.initializer:
-        if not is_large(tensor):
-            copy.initializer.add().CopyFrom(tensor)
-        elif tensor.name not in inputs:
-            info = copy.input.add(name=tensor.name)
-            info.type.tensor_type.elem_type = tensor.data_type
-            for size in tensor.dims:
-                info.type.tensor_type.shape.dim.add(dim_value=size)
-    return copy
-
-
-def _spell_out_pooling(model: onnx.ModelProto) -> set[str]:
-    """Write every adaptive pooling to h x w as two operators of that output shape; return the names between the two.
-
+    Every adaptive pooling to h x w becomes two operators of that output shape; the names between the two are returned.
     GlobalAveragePool keeps N and C and makes 1 x 1; an AveragePool of a 1 x 1 window with h - 1 and w - 1 elements of
     padding makes h x w of that, in every operator set. A pooling without a usable size goes to a domain that neither
     checker nor inference looks into.
     """
     import onnx
 
-    if not any(node.op_type == ADAPTIVE_POOL for node in model.graph.node):
+    copy, inner = target.graph, set()
+    copy.name = graph.name
+    for repeated in ("input", "output", "sparse_initializer"):
+        getattr(copy, repeated).extend(getattr(graph, repeated))
+    if not any(node.op_type == ADAPTIVE_POOL for node in graph.node):
+        copy.node.extend(graph.node)
         return set()
-    spelled, inner = onnx.GraphProto(), set()
-    for node in model.graph.node:
+    for node in graph.node:
         size = _pooled_size(node)
         if size is None:
-            copy = spelled.node.add()
-            copy.CopyFrom(node)
+            copy.node.append(node)
             if node.op_type == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
-                copy.domain = _VENDOR_DOMAIN
+                copy.node[-1].domain = _VENDOR_DOMAIN
             continue
         source, result = node.input[0], node.output[0]
         mean = f"{result}/mean"
         inner.add(mean)
         padding = [0, 0, size[0] - 1, size[1] - 1]
-        spelled.node.add(op_type="GlobalAveragePool", input=[source], output=[mean])
-        spelled.node.append(onnx.helper.make_node("AveragePool", [mean], [result], kernel_shape=[1, 1], pads=padding))
-    del model.graph.node[:]
-    model.graph.node.extend(spelled.node)
-    model.opset_import.add(domain=_VENDOR_DOMAIN, version=1)
+        copy.node.add(op_type="GlobalAveragePool", input=[source], output=[mean])
+        copy.node.append(onnx.helper.make_node("AveragePool", [mean], [result], kernel_shape=[1, 1], pads=padding))
+    target.opset_import.add(domain=_VENDOR_DOMAIN, version=1)
     return inner
 
 
@@ -186,10 +227,15 @@ def _finding(text: str) -> str:
     return f"the ONNX checker refuses it: {first}"
 
 
+def graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    """Return the graphs that are the value of an attribute."""
+    return [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+
+
 def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield the graphs inside the nodes of `graph`, at every depth."""
     for node in graph.node:
         for attribute in node.attribute:
-            for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            for body in graphs_of(attribute):
                 yield body
                 yield from subgraphs(body)

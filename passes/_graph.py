@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
@@ -53,39 +53,31 @@ class _NamesInUse:
     """The names in a graph and in the graphs inside its nodes; only nodes that were added since are read again."""
 
     def __init__(self) -> None:
+        self._names: set[str] = set()
         self._counts: dict[str, int] = {}
         self._read: list[gs.Node] = []
 
     def take(self, graph: gs.Graph, wanted: str) -> str:
         """Return a free name like `wanted`, which is in use from now on."""
         self._update(graph)
-        name, count = wanted, self._counts.get(wanted, 0)
-        while name in self._counts:
+        name, count = wanted, self._counts.get(wanted, 1)
+        while name in self._names:
             count += 1
             name = f"{wanted}_{count}"
-        self._counts[name] = 1
-        self._counts[wanted] = max(count, 1)
+        self._names.add(name)
+        self._counts[wanted] = count
         return name
 
     def _update(self, graph: gs.Graph) -> None:
+        from fastscnn_opt.rewriting.parts import names_in
+
         read = len(self._read)
         if not read or len(graph.nodes) < read or graph.nodes[read - 1] is not self._read[-1]:
             self._read.clear()
-            self._enter(tensor.name for tensor in (*graph.inputs, *graph.outputs))
-        for node in graph.nodes[len(self._read) :]:
-            self._read.append(node)
-            self._enter_node(node)
-
-    def _enter_node(self, node: gs.Node) -> None:
-        self._enter((node.name, *(tensor.name for tensor in (*node.inputs, *node.outputs))))
-        for body in node.subgraphs():
-            self._enter(tensor.name for tensor in (*body.inputs, *body.outputs))
-            for inner in body.nodes:
-                self._enter_node(inner)
-
-    def _enter(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._counts.setdefault(name, 1)
+            self._names.update(tensor.name for tensor in (*graph.inputs, *graph.outputs))
+        new = graph.nodes[len(self._read) :]
+        self._read += new
+        self._names |= names_in(new)
 
 
 def append_node(
@@ -98,12 +90,12 @@ def append_node(
     **attributes: object,
 ) -> gs.Variable:
     """Append a node of the default domain called about `name`; return its only output, which is `output` or new."""
-    import onnx_graphsurgeon as gs
+    from fastscnn_opt.rewriting.parts import new_node, new_variable
 
     name = unique_name(graph, name)
     if output is None:
-        output = gs.Variable(unique_name(graph, f"{name}_output"), dtype=inputs[-1].dtype)
-    graph.nodes.append(gs.Node(op, name=name, inputs=list(inputs), outputs=[output], attrs=attributes))
+        output = new_variable(unique_name(graph, f"{name}_output"), inputs[-1].dtype)
+    graph.nodes.append(new_node(op, name, attributes, inputs, [output]))
     return output
 
 

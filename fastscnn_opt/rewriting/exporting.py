@@ -1,7 +1,8 @@
-"""From the graphsurgeon graph that passes edited back to a model: what they left alone is copied from its source."""
+"""From the graphsurgeon graph that passes edited back to messages: what they left alone is copied from its source."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.outline import LARGE_ELEMENTS, copy_without, subgraphs
+from fastscnn_opt.model import enter_types
+from fastscnn_opt.outline import LARGE_ELEMENTS, copy_without
 from fastscnn_opt.rewriting.importing import function_content
-from fastscnn_opt.rewriting.sources import NodeSource, Sources, StoredValues, same_value
+from fastscnn_opt.rewriting.sources import NodeSource, Sources, StoredValues
 from fastscnn_opt.weights import has_weights_outside, is_outside, is_same, put_out
 
 if TYPE_CHECKING:
@@ -25,12 +27,35 @@ _INPUTS_HOLD_INITIALIZERS = 3
 """Up to this IR version, every initializer is an input of the graph, too."""
 
 
-def export_model(
-    graph: gs.Graph, sources: Sources, original: onnx.ModelProto
-) -> tuple[onnx.ModelProto, list[tuple[gs.Node, onnx.NodeProto]]]:
-    """Return the model that `graph` says, with the metadata of `original` and only the operator sets in use.
+@dataclass(frozen=True)
+class Draft:
+    """What a graph says, as messages.
 
-    The nodes that are new, or not what their source says, come beside it with their messages in the model.
+    Attributes
+    ----------
+    frame
+        The model without the initializers of its main graph.
+    initializers
+        These, which are not to be changed: they are shared with other drafts and models.
+    changed
+        The nodes that are new, or not what their source says, with their messages in `frame`.
+    """
+
+    frame: onnx.ModelProto
+    initializers: list[onnx.TensorProto]
+    changed: list[tuple[gs.Node, onnx.NodeProto]]
+
+    def to_model(self, inferred: onnx.GraphProto) -> onnx.ModelProto:
+        """Return the whole model with the types of `inferred`."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.frame)
+        _copy_tensors(self.initializers, model.graph)
+        enter_types(model, inferred)
+        return model
+
+
+def export_graph(graph: gs.Graph, sources: Sources, original: onnx.ModelProto) -> Draft:
+    """Return what `graph` says, with the metadata of `original` and only the operator sets in use.
 
     Raises
     ------
@@ -39,10 +64,9 @@ def export_model(
     """
     model = copy_without(original, "graph")
     exporter = _Exporter(sources, original.ir_version, outside=has_weights_outside(original))
-    exporter.graph(graph, model.graph)
+    initializers = exporter.main_graph(graph, model.graph)
     _export_functions(graph, sources, model)
-    used = {domain for body in (model.graph, *subgraphs(model.graph)) for domain in _domains(body.node)}
-    used |= {domain for function in model.functions for domain in _domains(function.node)} | {"", "ai.onnx"}
+    used = {node.domain for function in model.functions for node in function.node} | {"", "ai.onnx"} | exporter.domains
     # A file may name the default domain twice, under both of its names; compilers refuse that.
     imports = (*(graph.import_domains or ()), *original.opset_import)
     versions = {"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in imports}
@@ -51,11 +75,7 @@ def export_model(
     for domain in [*versions, *sorted(used - set(versions) - {"ai.onnx"})]:
         if domain in used:
             model.opset_import.add(domain=domain, version=versions.get(domain, 1))
-    return model, exporter.changed
-
-
-def _domains(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    return {node.domain for node in nodes}
+    return Draft(model, initializers, exporter.changed)
 
 
 def _export_functions(graph: gs.Graph, sources: Sources, model: onnx.ModelProto) -> None:
@@ -73,11 +93,26 @@ class _Exporter:
         self._ir_version = ir_version
         self._around: list[gs.Graph] = []
         self.changed: list[tuple[gs.Node, onnx.NodeProto]] = []
+        self.domains: set[str] = set()
 
-    def graph(self, graph: gs.Graph, target: onnx.GraphProto) -> dict[int, gs.Constant]:
+    def main_graph(self, graph: gs.Graph, target: onnx.GraphProto) -> list[onnx.TensorProto]:
+        """Write `graph` into the empty `target`, but for its initializers, which are returned."""
+        own, _ = self._nodes(graph, target)
+        initializers = self._initializers(own, graph, target)
+        self._defaults(initializers, target)
+        return initializers
+
+    def _body(self, graph: gs.Graph, target: onnx.GraphProto) -> dict[int, gs.Constant]:
         """Write `graph` into the empty `target`; return the constants that belong to a graph around it, by identity."""
+        own, foreign = self._nodes(graph, target)
+        _copy_tensors(self._initializers(own, graph, target), target)
+        return foreign
+
+    def _nodes(self, graph: gs.Graph, target: onnx.GraphProto) -> tuple[list[gs.Constant], dict[int, gs.Constant]]:
+        """Write all but the initializers; return the constants of the graph, and those of graphs around it."""
         constants: dict[int, gs.Constant] = {}
         self._around.append(graph)
+        self.domains.update(node.domain or "" for node in graph.nodes)
         for node in graph.nodes:
             for tensor in node.inputs:
                 if isinstance(tensor, gs.Constant):
@@ -91,10 +126,7 @@ class _Exporter:
         foreign = {key: tensor for key, tensor in constants.items() if self._belongs_outside(tensor)}
         own = [tensor for key, tensor in constants.items() if key not in foreign]
         self._frame(graph, target, own)
-        self._initializers(own, graph, target)
-        if not self._around:
-            self._defaults(target)
-        return foreign
+        return own, foreign
 
     def _belongs_outside(self, constant: gs.Constant) -> bool:
         source = self._sources.constants.get(id(constant))
@@ -105,14 +137,25 @@ class _Exporter:
         source = self._sources.nodes.get(id(node))
         if source is not None:
             target.CopyFrom(source.proto)
-            if source.is_kept():
+            if source.is_current and self._sources.is_kept(node):
                 if not source.proto.name:
                     target.name = node.name
-                return {}
+                return self._kept_bodies(source.bodies) if source.bodies else {}
             del target.attribute[:]
         self.changed.append((node, target))
         _update(target, node)
         return self._attributes(node, source, target)
+
+    def _kept_bodies(self, bodies: list[gs.Graph]) -> dict[int, gs.Constant]:
+        """Take note of what is in graphs that are written already; return the constants that they take from outside."""
+        constants: dict[int, gs.Constant] = {}
+        for body in bodies:
+            self.domains.update(node.domain or "" for node in body.nodes)
+            constants.update((id(constant), constant) for constant, _ in self._sources.bodies[id(body)].constants)
+            for node in body.nodes:
+                if inner := self._sources.nodes[id(node)].bodies:
+                    constants.update(self._kept_bodies(inner))
+        return {key: constant for key, constant in constants.items() if self._belongs_outside(constant)}
 
     def _attributes(self, node: gs.Node, source: NodeSource | None, target: onnx.NodeProto) -> dict[int, gs.Constant]:
         constants: dict[int, gs.Constant] = {}
@@ -120,12 +163,12 @@ class _Exporter:
         for name, value in node.attrs.items():
             if isinstance(value, gs.Graph) or (isinstance(value, list) and value and isinstance(value[0], gs.Graph)):
                 constants.update(self._bodies(name, value, target.attribute.add()))
-            elif source is not None and name in known and same_value(value, source.attributes.get(name)):
+            elif source is not None and name in known and self._sources.is_same(value, source.attributes.get(name)):
                 target.attribute.append(known[name])
             elif isinstance(value, gs.Constant):
                 target.attribute.append(onnx.helper.make_attribute(name, self._stored(value, None)))
             else:
-                target.attribute.append(_new_attribute(name, value))
+                _write_attribute(name, value, target)
         return constants
 
     def _bodies(
@@ -135,7 +178,7 @@ class _Exporter:
         target.name = name
         target.type = onnx.AttributeProto.GRAPHS if isinstance(value, list) else onnx.AttributeProto.GRAPH
         for body in value if isinstance(value, list) else [value]:
-            constants.update(self.graph(body, target.graphs.add() if isinstance(value, list) else target.g))
+            constants.update(self._body(body, target.graphs.add() if isinstance(value, list) else target.g))
         return constants
 
     def _type(self, tensor: gs.Tensor, target: onnx.ValueInfoProto) -> None:
@@ -152,21 +195,23 @@ class _Exporter:
         source = self._sources.bodies.get(id(graph))
         if source is None:
             return
-        target.metadata_props.extend(source[1].metadata_props)
-        if not source[1].quantization_annotation:
+        target.metadata_props.extend(source.proto.metadata_props)
+        if not source.proto.quantization_annotation:
             return
         names = {name for node in target.node for name in (*node.input, *node.output)}
         stored = {kept.constant.name: kept.constant for kept in self._sources.constants.values() if kept.graph is graph}
         written = {constant.name for constant in constants}
-        for annotation in source[1].quantization_annotation:
+        for annotation in source.proto.quantization_annotation:
             parameters = {entry.value for entry in annotation.quant_parameter_tensor_names}
             if annotation.tensor_name in names and parameters <= names | stored.keys():
                 target.quantization_annotation.append(annotation)
                 constants.extend(stored[name] for name in sorted(parameters - written) if name in stored)
                 written |= parameters
 
-    def _initializers(self, constants: list[gs.Constant], graph: gs.Graph, target: onnx.GraphProto) -> None:
-        """Write the constants, those of the file in its order."""
+    def _initializers(
+        self, constants: list[gs.Constant], graph: gs.Graph, target: onnx.GraphProto
+    ) -> list[onnx.TensorProto]:
+        """Return the messages of the constants, those of the file in its order; sparse ones are written."""
         ranks = {key: rank for rank, key in enumerate(self._sources.constants)}
         constants.sort(key=lambda constant: ranks.get(id(constant), len(ranks)))
         written: dict[str, gs.Constant] = {}
@@ -181,7 +226,7 @@ class _Exporter:
                 target.sparse_initializer[-1].values.name = constant.name
             else:
                 messages.append(_named(self._stored(constant, graph), constant.name))
-        target.initializer.extend(messages)
+        return messages
 
     def _sparse(self, constant: gs.Constant) -> SparseValues | None:
         """Return the sparse values of a constant that still has them, though a pass may have read them as an array."""
@@ -214,9 +259,9 @@ class _Exporter:
         message: onnx.TensorProto = onnx.numpy_helper.from_array(values)
         return message
 
-    def _defaults(self, target: onnx.GraphProto) -> None:
+    def _defaults(self, initializers: list[onnx.TensorProto], target: onnx.GraphProto) -> None:
         """Make initializers inputs, too: those that were, and before IR version 4 all of them."""
-        written = {tensor.name: tensor for tensor in target.initializer}
+        written = {tensor.name: tensor for tensor in initializers}
         for constant, info in self._sources.defaults:
             if constant.name in written:
                 del written[constant.name]
@@ -225,6 +270,12 @@ class _Exporter:
         if self._ir_version <= _INPUTS_HOLD_INITIALIZERS:
             for tensor in written.values():
                 target.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+
+
+def _copy_tensors(tensors: Iterable[onnx.TensorProto], target: onnx.GraphProto) -> None:
+    """Append `tensors` to the initializers of `target`; `extend` would copy large ones ten times as slowly."""
+    for tensor in tensors:
+        target.initializer.add().CopyFrom(tensor)
 
 
 def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
@@ -241,17 +292,22 @@ def _update(target: onnx.NodeProto, node: gs.Node) -> None:
     if (target.op_type, target.domain) != (node.op, node.domain or ""):
         target.op_type, target.domain, target.overload = node.op, node.domain or "", ""
     target.name = node.name
-    for field, tensors in ((target.input, node.inputs), (target.output, node.outputs)):
-        del field[:]
-        field.extend(tensor.name for tensor in tensors)
+    target.input[:] = [tensor.name for tensor in node.inputs]
+    target.output[:] = [tensor.name for tensor in node.outputs]
 
 
-def _new_attribute(name: str, value: Any) -> onnx.AttributeProto:
+def _write_attribute(name: str, value: Any, target: onnx.NodeProto) -> None:
     if isinstance(value, onnx.AttributeProto):
-        return value
+        target.attribute.append(value)
+        return
     if isinstance(value, type):
         value = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value))
-    return onnx.helper.make_attribute(name, value)
+    if type(value) is int:  # by far the most, and `make_attribute` takes long
+        target.attribute.add(name=name, type=onnx.AttributeProto.INT, i=value)
+    elif type(value) is list and value and all(type(one) is int for one in value):
+        target.attribute.add(name=name, type=onnx.AttributeProto.INTS, ints=value)
+    else:
+        target.attribute.append(onnx.helper.make_attribute(name, value))
 
 
 def _new_type(tensor: gs.Tensor, *, optional: bool) -> onnx.ValueInfoProto:

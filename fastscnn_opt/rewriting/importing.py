@@ -12,9 +12,10 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
-from onnx_graphsurgeon.util.misc import SynchronizedList
 
+from fastscnn_opt.rewriting.parts import new_constant, new_node, new_variable
 from fastscnn_opt.rewriting.sources import (
+    BodySource,
     ConstantSource,
     Sources,
     StoredSparseValues,
@@ -52,7 +53,9 @@ class TypeReader:
 
     def enter(self, tensor: gs.Variable, info: onnx.ValueInfoProto | None) -> None:
         """Give `tensor` the type that `info` tells; no type without it."""
-        tensor.dtype, tensor.shape, tensor.type = self.read(info)
+        dtype, shape, kind = self.read(info)
+        if (tensor.dtype, tensor.shape, tensor.type) != (dtype, shape, kind):
+            tensor.dtype, tensor.shape, tensor.type = dtype, shape, kind
 
     def read(self, info: onnx.ValueInfoProto | None) -> tuple[Any, list[Any] | None, str]:
         """Return element type, shape, and the kind of type in graphsurgeon's words; an unknown one without `info`."""
@@ -84,26 +87,6 @@ def _text(value: bytes) -> str | bytes:
         return value  # ONNX wants UTF-8; custom operators keep other bytes in strings, too
 
 
-# The constructors of graphsurgeon treat every field as if it replaced another one, and are three times as slow for it:
-# on a graph of many nodes they would take most of the time. These two make the same objects.
-
-
-def _new_node(**fields: Any) -> gs.Node:
-    node = gs.Node.__new__(gs.Node)
-    fields["inputs"] = SynchronizedList(node, "outputs", fields["inputs"])
-    fields["outputs"] = SynchronizedList(node, "inputs", fields["outputs"])
-    node.__dict__.update(fields)
-    return node
-
-
-def _new_tensor(kind: type, **fields: Any) -> gs.Tensor:
-    tensor: Any = object.__new__(kind)
-    fields["inputs"] = SynchronizedList(tensor, "outputs", ())
-    fields["outputs"] = SynchronizedList(tensor, "inputs", ())
-    tensor.__dict__.update(fields)
-    return tensor
-
-
 def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.Graph, Sources]:
     """Return the graph of `model` with the types of `inferred`, and what its parts were made from.
 
@@ -117,6 +100,7 @@ def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.
         importer.sources.functions[id(function)] = (function, proto, function_content(function))
     types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
     graph = importer.graph(model.graph, types, ())
+    importer.sources.bodies[id(graph)] = BodySource(graph, model.graph, [], [], [])
     graph.ir_version = model.ir_version
     graph.producer_name, graph.producer_version = model.producer_name, model.producer_version
     return graph, importer.sources
@@ -153,13 +137,10 @@ class _Importer:
             import_domains=self.domains,
             functions=self.functions,
         )
-        self.sources.bodies[id(graph)] = (graph, proto)
         for tensor in proto.initializer:
-            values = StoredValues(tensor)
-            fields = {"name": tensor.name, "_values": values, "data_location": None, "_export_dtype": None}
-            self._enter_constant(_new_tensor(gs.Constant, **fields), graph, names)
+            self._enter_constant(new_constant(tensor.name, StoredValues(tensor)), graph, names)
         for sparse in proto.sparse_initializer:
-            self._enter_constant(gs.Constant(sparse.values.name, StoredSparseValues(sparse)), graph, names)
+            self._enter_constant(new_constant(sparse.values.name, StoredSparseValues(sparse)), graph, names)
         for info in proto.input:
             if info.name in names:
                 self.sources.defaults.append((names[info.name], info))
@@ -185,8 +166,7 @@ class _Importer:
         self.sources.constants[id(constant)] = ConstantSource(constant, values, graph)
 
     def _variable(self, name: str, info: onnx.ValueInfoProto | None) -> gs.Variable:
-        dtype, shape, kind = self.types.read(info)
-        return _new_tensor(gs.Variable, name=name, dtype=dtype, shape=shape, type=kind)
+        return new_variable(name, *self.types.read(info))
 
     def _node(
         self,
@@ -202,17 +182,10 @@ class _Importer:
                 names[wanted] = known = self._variable(wanted, types.get(wanted))
             return known
 
-        inputs = [tensor(name, _find(name, scopes)) if name else gs.Variable.empty() for name in proto.input]
-        outputs = [tensor(name, names.get(name)) if name else gs.Variable.empty() for name in proto.output]
+        inputs = [tensor(name, _find(name, scopes)) if name else new_variable("") for name in proto.input]
+        outputs = [tensor(name, names.get(name)) if name else new_variable("") for name in proto.output]
         attributes = {attribute.name: self._attribute(attribute, scopes) for attribute in proto.attribute}
-        node = _new_node(
-            op=proto.op_type,
-            name=name,
-            attrs=attributes,
-            inputs=inputs,
-            outputs=outputs,
-            domain=proto.domain or None,
-        )
+        node = new_node(proto.op_type, name, attributes, inputs, outputs, proto.domain or None)
         self.sources.enter_node(node, proto)
         return node
 
@@ -220,7 +193,7 @@ class _Importer:
         if proto.type in _READERS:
             return _READERS[proto.type](proto)
         if proto.type == Attribute.TENSOR:
-            constant = gs.Constant(proto.t.name, StoredValues(proto.t))
+            constant = new_constant(proto.t.name, StoredValues(proto.t))
             self.sources.enter_constant(constant, None)
             return constant
         if proto.type == Attribute.GRAPH:

@@ -161,25 +161,27 @@ class PassManager:
             from fastscnn_opt.rewriting.verify import Verification
 
             instruments.insert(1, Verification(reproducers=self._reproducers))
-        nodes_before = len(model.graph.node)
+        is_watched = len(instruments) > 1  # nobody looks at a model between passes where there is the clock alone
         live: LiveGraph | None = None
-        steps = []
+        before, steps = model, []
         for index, item in enumerate(self.passes):
             report = PassReport(item.name, text_of(item), item.promise())
             for instrument in instruments:
-                instrument.before(item, index, model)
+                instrument.before(item, index, before)
             try:
                 live = live or _live_graph(model)
-                rewritten = _rewrite(item, live, report)
+                _rewrite(item, live, report)
+                after = live.model if is_watched else model
                 for instrument in instruments:
-                    instrument.after(item, index, report, model, rewritten)
+                    instrument.after(item, index, report, before, after)
             except BaseException as error:
                 for instrument in instruments:
-                    instrument.failed(item, index, model, error)
+                    instrument.failed(item, index, before, error)
                 raise
-            model = rewritten
+            before = after
             steps.append(report)
-        return Result(self.pipeline, model, steps, nodes_before, len(model.graph.node))
+        result = live.model if live else model
+        return Result(self.pipeline, result, steps, len(model.graph.node), len(result.graph.node))
 
 
 def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.ModelProto:
@@ -187,7 +189,9 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
 
     A pass that changes nothing returns `model` itself, so that a second run gives the same bytes.
     """
-    return _rewrite(item, _live_graph(model), report)
+    live = _live_graph(model)
+    _rewrite(item, live, report)
+    return live.model
 
 
 def _live_graph(model: onnx.ModelProto) -> LiveGraph:
@@ -196,13 +200,14 @@ def _live_graph(model: onnx.ModelProto) -> LiveGraph:
     return LiveGraph(model)
 
 
-def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> onnx.ModelProto:
+def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
     from onnx_graphsurgeon.logger import G_LOGGER
     from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
     G_LOGGER.severity = G_LOGGER.CRITICAL  # it prints to stdout, which belongs to the result
+    graph = live.graph
     try:
-        for step in item.rewrite(live.graph):
+        for step in item.rewrite(graph):
             report.enter(step)
     except UserError:
         raise
@@ -212,9 +217,8 @@ def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> onnx.ModelProto
         ) from error
     if not report.changes:
         live.discard()
-        return live.model
+        return
     try:
         live.commit(f"the graph after {report.text}")
     except (ModelError, PassError, OnnxGraphSurgeonException, RuntimeError) as error:
         raise PassError(f"the pass {item.name} left an invalid graph: {error}") from error
-    return live.model

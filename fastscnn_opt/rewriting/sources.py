@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -12,6 +14,8 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.importers.onnx_importer import get_numpy_type
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
+from fastscnn_opt.outline import graphs_of, subgraphs
+from fastscnn_opt.rewriting.parts import bodies_of
 from fastscnn_opt.weights import values_of
 
 if TYPE_CHECKING:
@@ -54,35 +58,49 @@ class StoredSparseValues(SparseValues):  # type: ignore[misc]  # graphsurgeon ha
         return values
 
 
-@dataclass(frozen=True)
-class NodeSource:
+class NodeSource(NamedTuple):
     """What a node was made from: its message, and what it was like.
 
     Attributes
     ----------
     form
-        What `form_of` told of it.
-    has_objects
-        Whether an attribute is a tensor or a graph, which may have changed inside.
+        What `_form_of` told of it.
+    attributes, kinds
+        Its attributes, and the classes of their values.
+    bodies
+        The graphs inside it.
+    is_current
+        Whether the message can be copied as it is: in `bodies`, every node has a name and no inner types are told.
     """
 
     node: gs.Node
     proto: onnx.NodeProto
     form: tuple[Any, ...]
     attributes: dict[str, Any]
-    has_objects: bool
-
-    def is_kept(self) -> bool:
-        """Tell whether the node is what it was; one with a graph inside never counts as such."""
-        return (
-            form_of(self.node) == self.form
-            and self.node.attrs.keys() == self.attributes.keys()
-            and all(same_value(value, self.attributes[name]) for name, value in self.node.attrs.items())
-        )
+    kinds: list[type]
+    bodies: list[gs.Graph]
+    is_current: bool
 
 
-@dataclass(frozen=True)
-class ConstantSource:
+class BodySource(NamedTuple):
+    """What a graph was made from, and what a graph inside a node was like.
+
+    Attributes
+    ----------
+    nodes, ends
+        Its nodes, and what `_ends_of` told of its inputs and outputs; empty for the main graph.
+    constants
+        The constants that its nodes and outputs name, with their values as stored; empty for the main graph.
+    """
+
+    graph: gs.Graph
+    proto: onnx.GraphProto
+    nodes: list[gs.Node]
+    ends: list[Any]
+    constants: list[tuple[gs.Constant, Any]]
+
+
+class ConstantSource(NamedTuple):
     """The values of an initializer or a tensor attribute as stored, and the graph that an initializer belongs to."""
 
     constant: gs.Constant
@@ -90,16 +108,33 @@ class ConstantSource:
     graph: gs.Graph | None
 
 
-def form_of(node: gs.Node) -> tuple[Any, ...]:
+_name_of = operator.attrgetter("name")
+
+
+def _form_of(node: gs.Node) -> tuple[Any, ...]:
     """Return operator, domain, name, and the names of inputs and outputs."""
-    return node.op, node.domain, node.name, [tensor.name for tensor in node.inputs], [t.name for t in node.outputs]
+    return node.op, node.domain, node.name, [*map(_name_of, node.inputs)], [*map(_name_of, node.outputs)]
 
 
-def same_value(value: Any, before: Any) -> bool:
-    """Tell whether the value of an attribute is what it was; a tensor is when nothing has read its values."""
-    if isinstance(value, gs.Constant):
-        return value is before and isinstance(value._values, StoredValues)  # reading would load them
-    return type(value) is type(before) and not isinstance(value, gs.Graph) and bool(value == before)
+def _ends_of(graph: gs.Graph) -> list[Any]:
+    """Return name, documentation, and the inputs and outputs with their types."""
+    ends: list[Any] = [graph.name, graph.doc_string, len(graph.inputs)]
+    for tensor in (*graph.inputs, *graph.outputs):
+        # The tensor comes after its identity so that it stays alive: two that are called the same are equal.
+        shape = None if tensor.shape is None else list(tensor.shape)
+        ends.append((id(tensor), tensor, tensor.name, tensor.dtype, shape))
+    return ends
+
+
+def constants_of(graph: gs.Graph) -> list[gs.Constant]:
+    """Return the constants that the nodes and the outputs of `graph` name, once for each time."""
+    named = (tensor for node in graph.nodes for tensor in node.inputs)
+    return [tensor for tensor in (*named, *graph.outputs) if isinstance(tensor, gs.Constant)]
+
+
+def is_same_list(one: list[Any], two: list[Any]) -> bool:
+    """Tell whether two lists hold the very same objects."""
+    return len(one) == len(two) and all(map(operator.is_, one, two))
 
 
 @dataclass(frozen=True)
@@ -130,19 +165,58 @@ class Sources:
 
     nodes: dict[int, NodeSource] = field(default_factory=dict)
     types: dict[int, TypeSource] = field(default_factory=dict)
-    bodies: dict[int, tuple[gs.Graph, onnx.GraphProto]] = field(default_factory=dict)
+    bodies: dict[int, BodySource] = field(default_factory=dict)
     constants: dict[int, ConstantSource] = field(default_factory=dict)
     defaults: list[tuple[gs.Constant, onnx.ValueInfoProto]] = field(default_factory=list)
     functions: dict[int, tuple[gs.Function, onnx.FunctionProto, bytes]] = field(default_factory=dict)
 
     def enter_node(self, node: gs.Node, proto: onnx.NodeProto) -> None:
-        """Record that `node` is what `proto` says."""
-        attributes, has_objects = {}, False
-        for name, value in node.attrs.items():
-            listed = isinstance(value, list)
-            attributes[name] = list(value) if listed else value
-            has_objects |= isinstance(value[0] if listed and value else value, (gs.Tensor, gs.Graph))
-        self.nodes[id(node)] = NodeSource(node, proto, form_of(node), attributes, has_objects)
+        """Record that `node`, and the graphs inside it, are what `proto` says."""
+        attributes = {name: list(value) if isinstance(value, list) else value for name, value in node.attrs.items()}
+        kinds = [*map(type, attributes.values())]
+        bodies = bodies_of(node) if list in kinds or gs.Graph in kinds else []
+        is_current = True
+        if bodies:
+            messages = [message for attribute in proto.attribute for message in graphs_of(attribute)]
+            for body, message in zip(bodies, messages, strict=True):
+                self._enter_body(body, message)
+            inner = [deep for message in messages for deep in (message, *subgraphs(message))]
+            is_current = all(not one.value_info and all(node.name for node in one.node) for one in inner)
+        self.nodes[id(node)] = NodeSource(node, proto, _form_of(node), attributes, kinds, bodies, is_current)
+
+    def _enter_body(self, graph: gs.Graph, proto: onnx.GraphProto) -> None:
+        constants = [(constant, constant._values) for constant in constants_of(graph)]
+        self.bodies[id(graph)] = BodySource(graph, proto, list(graph.nodes), _ends_of(graph), constants)
+
+    def is_kept(self, node: gs.Node) -> bool:
+        """Tell whether `node` is what its source says, and so is all that is in the graphs inside it."""
+        source = self.nodes.get(id(node))
+        if source is None or _form_of(node) != source.form or [*map(type, node.attrs.values())] != source.kinds:
+            return False
+        if gs.Constant not in source.kinds and not source.bodies:
+            return bool(node.attrs == source.attributes)
+        return all(self.is_same(value, source.attributes.get(name)) for name, value in node.attrs.items())
+
+    def is_same(self, value: Any, before: Any) -> bool:
+        """Tell whether the value of an attribute is what it was; a tensor is when nothing has read its values."""
+        if isinstance(value, gs.Constant):
+            return value is before and isinstance(value._values, StoredValues)  # reading would load them
+        if isinstance(value, gs.Graph):
+            return value is before and self._is_kept_body(value)
+        if isinstance(value, list) and any(isinstance(one, gs.Graph) for one in value):
+            return isinstance(before, list) and len(value) == len(before) and all(map(self.is_same, value, before))
+        return type(value) is type(before) and bool(value == before)
+
+    def _is_kept_body(self, graph: gs.Graph) -> bool:
+        source = self.bodies.get(id(graph))
+        return (
+            source is not None
+            and is_same_list(graph.nodes, source.nodes)
+            and all(map(self.is_kept, graph.nodes))
+            and _ends_of(graph) == source.ends
+            and is_same_list(constants_of(graph), [constant for constant, _ in source.constants])
+            and all(constant._values is values for constant, values in source.constants)
+        )
 
     def enter_constant(self, constant: gs.Constant, graph: gs.Graph | None) -> None:
         """Record that `constant` has the values that it has, unread, and belongs to `graph`."""
@@ -160,6 +234,7 @@ class Sources:
         self.types[id(tensor)] = TypeSource(tensor, proto, tensor.dtype, shape)
 
 
+@cache
 def numpy_type(elem_type: int) -> Any:
     """Return the type as numpy has it; the number of the ONNX type where graphsurgeon uses that."""
     numpy_type = get_numpy_type(elem_type)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import onnx_graphsurgeon as gs
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.parts import bodies_of
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
 
 
 def tidy(graph: gs.Graph) -> None:
@@ -39,7 +43,7 @@ def tidy(graph: gs.Graph) -> None:
 
 def detach(node: gs.Node) -> None:
     """Take `node`, and the nodes of the graphs inside it, away from their tensors."""
-    for body in node.subgraphs():
+    for body in bodies_of(node):
         for inner in body.nodes:
             detach(inner)
     node.inputs.clear()
@@ -49,12 +53,10 @@ def detach(node: gs.Node) -> None:
 def tensors_read(node: gs.Node) -> list[gs.Tensor]:
     """Return the tensors that `node` reads, those that the graphs inside it take from outside included."""
     read = list(node.inputs)
-    for value in node.attrs.values():
-        for body in value if isinstance(value, list) else (value,):
-            if isinstance(body, gs.Graph):
-                read += body.outputs
-                for inner in body.nodes:
-                    read += tensors_read(inner)
+    for body in bodies_of(node):
+        read += body.outputs
+        for inner in body.nodes:
+            read += tensors_read(inner)
     return read
 
 
