@@ -122,17 +122,14 @@ def _blocks_as_channels(graph: gs.Graph, image: gs.Variable, rows: int, columns:
     return add(graph, "Reshape", turned, np.array(shape))
 
 
-def convolve_before_upsampling(graph: gs.Graph, behind: str) -> None:
-    """Move every 1x1 convolution `behind` a Resize, or a Concat of some, in front of the upsampling.
+def convolve_before_upsampling(graph: gs.Graph) -> None:
+    """Move every 1x1 convolution behind a Concat of upsampled tensors in front of the upsampling.
 
     Interpolation and a 1x1 convolution are linear and act on different axes, and the weights of an interpolation add
     up to one: conv(concat(up(x), y)) = up(conv(x)) + conv(y), with the bias in one of them.
     """
     for conv in [node for node in graph.nodes if _is_pointwise(node)]:
-        whole = conv.inputs[0]
-        if not _comes_from(whole, behind):
-            continue
-        parts = whole.inputs[0].inputs if behind == "Concat" else [whole]
+        parts = conv.inputs[0].inputs[0].inputs if _comes_from(conv.inputs[0], "Concat") else []
         if not any(_comes_from(part, "Resize") for part in parts):
             continue
         weight, bias = conv.inputs[1].values, list(conv.inputs[2:])

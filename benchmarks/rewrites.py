@@ -71,9 +71,6 @@ STRIPS = ((4, 1), (8, 1), (16, 1), (8, 2))
 
 COVERED = {1: "learning to downsample", 2: "the first bottleneck, too"}
 
-UPSAMPLED = ("Concat", "Resize")
-"""What the convolution reads: at the end of the pyramid, and in some layouts where the two branches meet."""
-
 TIMED = 2
 """Runs of a turn that are timed, behind one that is not."""
 
@@ -87,7 +84,8 @@ def trials() -> list[Trial]:
     return [
         Trial("nothing", "the same graph in two processes", "exact", "again", ""),
         *(Trial("space-to-depth, float32", f"stem reads {block} pixels", "exact", block) for block in blocks),
-        *(Trial("1x1 convolution before upsampling", f"behind a {op}", "exact", f"moved {op}") for op in UPSAMPLED),
+        Trial("1x1 convolution before upsampling", "behind a Concat", "exact", "terms"),
+        Trial("1x1 convolution before upsampling", "behind a Resize", "exact", "swapped", "`conv-before-resize`"),
         *(
             Trial(f"{count} strips{', huge pages' * engine.huge_pages}", COVERED[covered], "exact",
                   f"{count} strips of {covered}", engine=engine)
@@ -108,21 +106,18 @@ def recipes(source: onnx.ModelProto) -> dict[str, Callable[[], onnx.ModelProto]]
         f"{count} strips of {blocks}": partial(edited, network, cut_into_strips, count, blocks)
         for count, blocks in STRIPS
     }
-    moved = {f"moved {op}": partial(edited, network, convolve_before_upsampling, op) for op in UPSAMPLED}
-    return (
-        strips
-        | moved
-        | {
-            "exact": lambda: network,
-            "again": lambda: network,
-            "1x2": lambda: edited(network, group_pixels, 1, 2),
-            "2x2": lambda: edited(network, group_pixels, 2, 2),
-            "int8": lambda: _passed(network, "int8{images=2}"),
-            "grouped": lambda: _passed(network, "int8{images=2},space-to-depth"),
-            "unfolded": lambda: edited(network, unfold),
-            "folded": lambda: _passed(edited(network, unfold), "remove-noops,fold-batchnorm"),
-        }
-    )
+    return strips | {
+        "exact": lambda: network,
+        "again": lambda: network,
+        "terms": lambda: edited(network, convolve_before_upsampling),
+        "swapped": lambda: _passed(network, "conv-before-resize"),
+        "1x2": lambda: edited(network, group_pixels, 1, 2),
+        "2x2": lambda: edited(network, group_pixels, 2, 2),
+        "int8": lambda: _passed(network, "int8{images=2}"),
+        "grouped": lambda: _passed(network, "int8{images=2},space-to-depth"),
+        "unfolded": lambda: edited(network, unfold),
+        "folded": lambda: _passed(edited(network, unfold), "remove-noops,fold-batchnorm"),
+    }
 
 
 def _passed(model: onnx.ModelProto, passes: str) -> onnx.ModelProto:

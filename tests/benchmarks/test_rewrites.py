@@ -83,22 +83,10 @@ def test_a_stem_that_reads_blocks_of_pixels(edits, pad, rows, columns):
 
 def test_a_convolution_behind_a_concat_of_upsampled_tensors(edits):
     before = network()
-    model = edits.edited(before, edits.convolve_before_upsampling, "Concat")
+    model = edits.edited(before, edits.convolve_before_upsampling)
     assert_same_function(model, before)
     assert makers_of_what_is_resized(model) == ["Conv"]
     assert "Concat" not in operators(model)
-
-
-def test_a_convolution_behind_a_resize(edits):
-    before = network()
-    joined = next(node for node in before.graph.node if node.op_type == "Concat")
-    joined.op_type, joined.input[:] = "Conv", ["up", "widen"]
-    del joined.attribute[:]
-    widen = np.random.default_rng(5).standard_normal((8, 4, 1, 1)).astype(np.float32)
-    before.graph.initializer.append(numpy_helper.from_array(widen, "widen"))
-    model = edits.edited(before, edits.convolve_before_upsampling, "Resize")
-    assert_same_function(model, before)
-    assert makers_of_what_is_resized(model) == ["Conv"]
 
 
 def makers_of_what_is_resized(model: onnx.ModelProto) -> list[str]:
@@ -112,7 +100,7 @@ def test_a_convolution_that_moves_or_pads_is_left_behind_the_upsampling(edits, a
     out = next(node for node in before.graph.node if node.name == "out")
     out.attribute.append(onnx.helper.make_attribute(attribute, values))
     del before.graph.output[0].type.tensor_type.shape.dim[:]
-    model = edits.edited(before, edits.convolve_before_upsampling, "Concat")
+    model = edits.edited(before, edits.convolve_before_upsampling)
     assert operators(model) == operators(before)
 
 

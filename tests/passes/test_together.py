@@ -12,6 +12,7 @@ from fastscnn_opt.rewriting.registry import entry_points, pass_class
 PASSES = {
     "adaptive-avgpool": "adaptive-avgpool",
     "argmax-output": "argmax-output",
+    "conv-before-resize": "conv-before-resize",
     "drop-outputs": "drop-outputs{keep=output1}",
     "fast-argmax": "fast-argmax{labels=true}",
     "fold-batchnorm": "fold-batchnorm",
@@ -37,7 +38,9 @@ def shuffled(seed: int) -> list[str]:
     places = sorted(names.index(name) for name in IN_ORDER)
     for place, name in zip(places, IN_ORDER, strict=True):
         names[place] = name
-    # simplify joins what int8 and fast-argmax transpose, so it would find work again if it stood before int8
+    # simplify joins what int8 and fast-argmax transpose, so it would find work again if it stood before one of them
+    names.remove("simplify")
+    names.insert(order.randint(names.index("fast-argmax") + 1, len(names)), "simplify")
     names.insert(order.randrange(names.index("simplify") + 1), "int8")
     return [PASSES[name] for name in names]
 

@@ -1,0 +1,105 @@
+"""1x1 convolutions in front of the upsampling that they are behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+
+from ._graph import DEFAULT_DOMAINS, constant_value, unique_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_graphsurgeon as gs
+
+_SIZES = 3
+"""Place of the input of Resize that gives the size of every axis."""
+
+
+@dataclass(frozen=True)
+class ConvBeforeResize(Pass):
+    """Let a 1x1 convolution behind an upsampling work on the few pixels in front of it.
+
+    1. Matched is a Conv with a 1x1 kernel, stride 1 and no padding whose input a Resize (or Upsample) makes for it
+       alone, with more pixels than before. The two change places.
+    2. The result is the same up to the order of sums: the convolution mixes channels, the Resize mixes pixels, and the
+       weights of an interpolation add up to one, so that a bias passes through it. That holds for every mode and
+       coordinate transformation but tf_crop_and_resize, which has a value for what lies outside.
+    3. A Resize to f times the height and the width leaves 1 / f^2 of the multiply-adds of the convolution. Where the
+       network classifies behind its last upsampling, `fast-argmax` finds its Resize only after this pass.
+    4. Sizes must be static. A convolution behind a Resize that cannot change places is reported with the reason.
+    """
+
+    name: ClassVar[str] = "conv-before-resize"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Exchange every such pair."""
+        outputs = {id(output) for output in graph.outputs}
+        for conv in [node for node in graph.nodes if _is_pointwise(node)]:
+            while (resize := _resize_before(conv)) is not None:
+                problem = _mismatch(conv, resize, outputs)
+                if problem:
+                    yield Skip(conv, problem)
+                    break
+                yield _exchange(graph, conv, resize)
+
+
+def _is_pointwise(node: gs.Node) -> bool:
+    if node.op != "Conv" or node.domain not in DEFAULT_DOMAINS:
+        return False
+    shape = node.inputs[1].shape
+    return (
+        shape is not None
+        and list(shape[2:]) == [1, 1]
+        and set(node.attrs.get("strides", [1])) == {1}
+        and not any(node.attrs.get("pads", []))
+    )
+
+
+def _resize_before(conv: gs.Node) -> gs.Node | None:
+    maker = conv.inputs[0].inputs[0] if conv.inputs[0].inputs else None
+    is_resize = maker is not None and maker.op in ("Resize", "Upsample") and maker.domain in DEFAULT_DOMAINS
+    return maker if is_resize else None
+
+
+def _mismatch(conv: gs.Node, resize: gs.Node, outputs: set[int]) -> str:
+    """Say why the two cannot change places; the empty text if they can."""
+    before, after = resize.inputs[0], resize.outputs[0]
+    if len(after.outputs) > 1 or id(after) in outputs:
+        return f"what {resize.name} makes is needed elsewhere, too"
+    if resize.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        return f"{resize.name} crops, with a value for what lies outside"
+    for tensor in (before, after, conv.outputs[0]):
+        if tensor.shape is None or not all(isinstance(size, int) for size in tensor.shape):
+            return f"the sizes around {resize.name} are not fixed; export the model with a fixed size and batch"
+    if list(before.shape[:2]) != list(after.shape[:2]):
+        return f"{resize.name} resizes more than height and width"
+    if np.prod(after.shape) <= np.prod(before.shape):
+        return f"{resize.name} makes no more pixels than there were, so the convolution is better off behind it"
+    if _has_sizes(resize) and constant_value(resize.inputs[_SIZES]) is None:
+        return f"the sizes of {resize.name} are computed"
+    return ""
+
+
+def _has_sizes(resize: gs.Node) -> bool:
+    return len(resize.inputs) > _SIZES and not resize.inputs[_SIZES].is_empty()
+
+
+def _exchange(graph: gs.Graph, conv: gs.Node, resize: gs.Node) -> Change:
+    import onnx_graphsurgeon as gs
+
+    source, result = resize.inputs[0], conv.outputs[0]
+    shape = [*result.shape[:2], *source.shape[2:]]
+    small = gs.Variable(unique_name(graph, f"{result.name}_small"), dtype=result.dtype, shape=shape)
+    conv.inputs[0], conv.outputs[0] = source, small
+    resize.inputs[0], resize.outputs[0] = small, result
+    if _has_sizes(resize) and "axes" not in resize.attrs:
+        name = unique_name(graph, f"{resize.name}_sizes")
+        resize.inputs[_SIZES] = gs.Constant(name, np.array(result.shape, dtype=np.int64))
+    few, many = (" x ".join(map(str, tensor.shape[2:])) for tensor in (source, result))
+    return Change(conv, f"convolves {few} pixels, before {resize.name} makes {many} of them")

@@ -1,0 +1,146 @@
+"""conv-before-resize: 1x1 convolutions change places with the upsampling in front of them, and nothing else does."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from fastscnn_opt.rewriting.manager import PassManager
+
+WEIGHT = np.random.default_rng(0).standard_normal((5, 3, 1, 1)).astype(np.float32)
+BIAS = np.random.default_rng(1).standard_normal(5).astype(np.float32)
+
+
+def network(
+    attributes: str = 'mode="linear"', conv: str = "Conv(up, w, b)", *, outputs: str = "float[1,5,8,12] y",
+    inputs: str = "image, , scales", opset: int = 13, resize: str = "Resize", shape: str = "1,3,4,6", more: str = "",
+) -> onnx.ModelProto:  # fmt: skip
+    """A Resize to twice the size, and a convolution behind it."""
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : {opset}]>
+        net (float[{shape}] image) => ({outputs})
+        <float[4] scales = {{1, 1, 2, 2}}, int64[4] sizes = {{1, 3, 8, 12}}>
+        {{ [enlarge] up = {resize}<{attributes}>({inputs}) [mix] y = {conv} {more} }}
+    """)
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in {"w": WEIGHT, "b": BIAS}.items() if name in used
+    )
+    return model
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+MODES = ['mode="linear"', 'mode="nearest"', 'mode="cubic"', 'mode="cubic", exclude_outside=1']
+COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("inputs", ["image, , scales", "image, , , sizes"])
+def test_the_convolution_comes_first_in_every_mode(rewrite, mode, coordinates, inputs):
+    model = network(f'{mode}, coordinate_transformation_mode="{coordinates}"', inputs=inputs)
+    result = rewrite(model, "conv-before-resize")
+    assert result.steps[0].verified
+    assert operators(result.model) == ["Conv", "Resize"]
+    assert [(change.node, change.what) for change in result.steps[0].changes] == [
+        ("mix", "convolves 4 x 6 pixels, before enlarge makes 8 x 12 of them")
+    ]
+
+
+def test_the_result_is_that_of_numpy(rewrite, run, image):
+    model = rewrite(network('mode="nearest", coordinate_transformation_mode="asymmetric"'), "conv-before-resize").model
+    x = image(1, 3, 4, 6)
+    large = x.repeat(2, axis=2).repeat(2, axis=3).astype(np.float64)
+    expected = np.einsum("oc,nchw->nohw", WEIGHT[:, :, 0, 0], large) + BIAS[:, None, None]
+    np.testing.assert_allclose(run(model, x)[0], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("opset", "form"),
+    [
+        (9, {"resize": "Upsample", "inputs": "image, scales"}),
+        (10, {"inputs": "image, scales"}),
+        (18, {"attributes": 'mode="linear", axes=[2, 3]', "inputs": "image, , , spatial"}),
+    ],
+)
+def test_every_form_of_the_operator_is_known(rewrite, opset, form):
+    model = network(opset=opset, **form)
+    if "spatial" in form["inputs"]:
+        model.graph.initializer.append(numpy_helper.from_array(np.array([8, 12]), "spatial"))
+    assert operators(rewrite(model, "conv-before-resize").model)[0] == "Conv"
+
+
+@pytest.mark.parametrize("conv", ["Conv(up, w)", 'Conv<auto_pad="SAME_UPPER">(up, w, b)', "Conv<group=3>(up, deep)"])
+def test_every_pointwise_convolution_moves(rewrite, conv):
+    model = network(conv=conv, outputs=f"float[1,{3 if 'deep' in conv else 5},8,12] y")
+    if "deep" in conv:
+        model.graph.initializer.append(numpy_helper.from_array(WEIGHT[:3, :1], "deep"))
+    assert operators(rewrite(model, "conv-before-resize").model) == ["Conv", "Resize"]
+
+
+def test_it_moves_in_front_of_several_upsamplings(rewrite):
+    model = network(conv="Conv(larger, w, b)", outputs="float[1,5,16,24] y")
+    second = onnx.helper.make_node("Resize", ["up", "", "scales"], ["larger"], "again")
+    model.graph.node.insert(1, second)
+    result = rewrite(model, "conv-before-resize")
+    assert operators(result.model) == ["Conv", "Resize", "Resize"]
+
+
+SKIPS = [
+    ({"outputs": "float[1,5,8,12] y, float[1,3,8,12] up"}, "what enlarge makes is needed elsewhere, too"),
+    ({"outputs": "float[1,5,8,12] y, float[1,3,8,12] z", "more": "z = Relu(up)"}, "is needed elsewhere, too"),
+    ({"shape": "1,3,N,6", "outputs": "float[1,5,M,12] y"}, "are not fixed"),
+    (
+        {"attributes": 'coordinate_transformation_mode="tf_crop_and_resize"', "inputs": "image, roi, scales"},
+        "enlarge crops, with a value for what lies outside",
+    ),
+]
+
+
+@pytest.mark.parametrize(("form", "reason"), SKIPS, ids=[reason for _, reason in SKIPS])
+def test_what_cannot_change_places_is_left_alone_with_the_reason(form, reason):
+    model = network(**form)
+    if "roi" in form.get("inputs", ""):
+        model.graph.initializer.append(numpy_helper.from_array(np.float32([0, 0, 0, 0, 1, 1, 1, 1]), "roi"))
+    (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
+    assert not step.changes
+    assert [skip.node for skip in step.skips] == ["mix"]
+    assert reason in step.skips[0].why
+
+
+@pytest.mark.parametrize(
+    ("scales", "outputs", "reason"),
+    [
+        ([1, 1, 0.5, 0.5], "float[1,5,2,3] y", "makes no more pixels than there were"),
+        ([1, 1, 1, 1], "float[1,5,4,6] y", "makes no more pixels than there were"),
+        ([2, 1, 2, 2], "float[2,5,8,12] y", "resizes more than height and width"),
+    ],
+)
+def test_another_resize_is_left_alone_with_the_reason(scales, outputs, reason):
+    model = network('mode="nearest"', outputs=outputs)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float32(scales), "scales"))
+    (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
+    assert (step.changes, [reason in skip.why for skip in step.skips]) == ([], [True])
+
+
+@pytest.mark.parametrize(
+    ("conv", "size"),
+    [("Conv<pads=[1,1,1,1]>(up, w, b)", "10,14"), ("Conv<strides=[2,2]>(up, w, b)", "4,6"), ("Conv(up, wide)", "6,10")],
+)
+def test_a_convolution_that_mixes_or_skips_pixels_is_not_looked_at(conv, size):
+    model = network(conv=conv, outputs=f"float[1,5,{size}] y")
+    if "wide" in conv:
+        model.graph.initializer.append(numpy_helper.from_array(np.ones((5, 3, 3, 3), np.float32), "wide"))
+    (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
+    assert (step.changes, step.skips) == ([], [])
+
+
+def test_labels_behind_a_late_classifier_are_interpolated_in_doubt_only(rewrite):
+    result = rewrite(network(), "conv-before-resize,fast-argmax{labels=true}")
+    assert [change.what for change in result.steps[1].changes][-1].startswith("interpolates 5 classes")
