@@ -16,7 +16,7 @@ def command(form: TableFormatOption = TableFormat.TABLE) -> None:
         print_json(report)
         return
     sections = {
-        "machine": [[name, _text(name, value), ""] for name, value in report["machine"].items()],
+        "machine": [[name.removesuffix("_bytes"), _text(name, value), ""] for name, value in report["machine"].items()],
         "package": [[item["name"], item["version"] or "missing", item["cure"]] for item in report["packages"]],
         "target": [
             [item["name"], f"available, {item['version']}" if item["available"] else "unavailable", item["reason"]]

@@ -82,7 +82,11 @@ def print_json(result: object) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: TableFormat, title: str = "") -> None:
-    """Print rows of ready text in any format but JSON, whose shape each verb decides itself."""
+    """Print rows of ready text in any format but JSON, whose shape each verb decides itself.
+
+    On a terminal a table fits its width. In a pipe or a file, which have none, it is plain lines: every row is one, so
+    that `grep`, `diff` and `sort` see it whole.
+    """
     writers: dict[TableFormat, Callable[[Sequence[Column], Sequence[Sequence[str]], str], str]] = {
         TableFormat.MD: _markdown,
         TableFormat.CSV: _csv,
@@ -90,10 +94,23 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
     }
     if form in writers:
         typer.echo(writers[form](columns, rows, title).rstrip("\n"))
+    elif not sys.stdout.isatty():
+        typer.echo(_plain(columns, rows, title))
     else:
         from fastscnn_opt.cli.terminal import print_fitting
 
         print_fitting(columns, rows, title)
+
+
+def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
+    lines = [[column.heading for column in columns], *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    texts = [printable(title)] if title else []
+    for line in lines:
+        cells = zip(line, widths, columns, strict=True)
+        padded = [cell.rjust(width) if column.figures else cell.ljust(width) for cell, width, column in cells]
+        texts.append("  ".join(padded).rstrip())
+    return "\n".join(texts)
 
 
 def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:

@@ -24,22 +24,16 @@ if TYPE_CHECKING:
 _FOLDED_WIDTHS = (16, 10)
 """Characters below which a column of text is not folded: while there is something to leave out, and at last."""
 
-_FILE_WIDTH = 240
-"""Columns of a table in a pipe or a file, which have no width: rows stay whole, so that `grep` and `diff` see them."""
-
 _DRAWN_EVERY_S = 0.1
 
 
 def print_fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
-    """Print a table on stdout so that no figure is cut or broken, whatever the width of the terminal.
+    """Print a table on the terminal so that no figure is cut or broken, whatever its width.
 
     Text is folded first; then the columns of the highest rank are left out, which a last line names; and where even
     that does not fit, every row becomes a block of lines.
     """
     rows = [[printable(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        Console(file=sys.stdout, highlight=False, width=_FILE_WIDTH).print(_table(columns, rows, title, 16))
-        return
     console = Console(file=sys.stdout, highlight=False)
     kept = list(range(len(columns)))
     droppable = sorted((index for index in kept if columns[index].rank), key=lambda index: columns[index].rank)

@@ -32,6 +32,15 @@ def test_long_text_is_folded_on_a_narrow_terminal(capsys, monkeypatch):
     assert max(map(len, lines)) <= 40
 
 
+def test_a_table_in_a_pipe_is_one_plain_line_a_row(capsys):
+    columns = [Column("name"), Column("ms", figures=True), Column("why")]
+    print_table(columns, [["a", "12.5", "many words " * 40 + "end"], ["longer", "3", ""]], TableFormat.TABLE, "a title")
+    title, heading, first, second = capsys.readouterr().out.splitlines()
+    assert (title, heading) == ("a title", "name      ms  why")
+    assert first == "a       12.5  " + "many words " * 40 + "end"
+    assert second == "longer     3"
+
+
 HOSTILE = "a\x1b]0;gotcha\x07\x1b[31m|`x`<script>\n[b](c)*\u202e"
 TEXT = [Column("name"), Column("ms", figures=True)]
 
