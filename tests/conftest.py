@@ -1,10 +1,12 @@
 """Tiny models and passes that many tests share."""
 
 import logging
+import os
 import re
 import shlex
 import signal
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +41,29 @@ def real_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real weights and images are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture
+def plug_in(tmp_path, monkeypatch) -> Callable[..., None]:
+    """Install the module `name` with this code, for child processes too: ``plug_in("odd", CODE, passes=["Odd"])``.
+
+    What it offers is called as its classes, in small letters.
+    """
+
+    def install(name: str, code: str, **offers: list[str]) -> None:
+        place = tmp_path / "plugins"
+        info = place / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (place / f"{name}_plugin.py").write_text(textwrap.dedent(code))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = []
+        for group, classes in offers.items():
+            lines += [f"[fastscnn_opt.{group}]", *(f"{kind.lower()} = {name}_plugin:{kind}" for kind in classes)]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        monkeypatch.syspath_prepend(str(place))
+        monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
+
+    return install
 
 
 class Page:

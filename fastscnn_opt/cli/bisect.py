@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastscnn_opt.cli.completion import pass_names
-from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
+from fastscnn_opt.cli.data_options import DataOption, LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
 from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.target_options import (
     MemoryLimitOption,
@@ -51,7 +51,7 @@ def command(
     nodes: Annotated[
         bool, typer.Option("--nodes", help="Also find the smallest set of the pass's changes that does it.")
     ] = False,
-    data: Annotated[Path | None, typer.Option("--data", help="Root of a Cityscapes tree.")] = None,
+    data: DataOption = None,
     split: SplitOption = None,
     synthetic: SyntheticOption = None,
     seed: SeedOption = None,

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import DataSource
 
+DataOption = Annotated[Path | None, typer.Option("--data", help="Root of a Cityscapes tree.")]
 SplitOption = Annotated[
     str | None,
     typer.Option(help="Split of the tree, such as train.", show_default="val"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
+from fastscnn_opt.cli.data_options import DataOption, LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json
 from fastscnn_opt.cli.score import ThreadsOption, print_run
 from fastscnn_opt.cli.target_options import (
@@ -48,7 +48,7 @@ def command(
         int, typer.Option(min=1, help="Images on which a pipeline is looked at before it is scored on all.")
     ] = 2,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of timing for each of the best in the end.")] = 5.0,
-    data: Annotated[Path | None, typer.Option("--data", help="Root of a Cityscapes tree.")] = None,
+    data: DataOption = None,
     split: SplitOption = None,
     synthetic: SyntheticOption = None,
     seed: SeedOption = None,

@@ -19,7 +19,7 @@ from fastscnn_opt.scoring.metric import ConfusionMatrix
 from fastscnn_opt.targets.base import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -93,6 +93,14 @@ class ImageInput:
             normalise(image[None], out=feed[index : index + 1])
         else:
             feed[index] = image if self.channels_last else image.transpose(2, 0, 1)
+
+    def feed(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
+        """Return what the model is fed: a batch of images (H, W, 3), filled up with copies of the last one."""
+        feed = np.zeros(self.shape, dtype=self.dtype)
+        for index, image in enumerate(images):
+            self.fill(feed, index, image)
+        feed[len(images) :] = feed[len(images) - 1]
+        return {self.name: feed}
 
 
 def evaluate(

@@ -86,12 +86,9 @@ class Task:
 
     def feeds(self) -> Generator[dict[str, NDArray[np.generic]], None, None]:
         """Yield what the model is fed, a batch at a time; the last is filled up with copies of its last image."""
-        source, last = self._input, len(self) - 1
-        for start in range(0, len(self), source.batch):
-            feed = np.zeros(source.shape, dtype=source.dtype)
-            for place in range(source.batch):
-                source.fill(feed, place, self.load(min(start + place, last)).image)
-            yield {source.name: feed}
+        batch = self._input.batch
+        for start in range(0, len(self), batch):
+            yield self._input.feed([sample.image for sample in self._samples[start : start + batch]])
 
     def class_iou(self, model: onnx.ModelProto) -> ClassIoU:
         """Return the IoU of every class that `model` reaches on the images; what was computed once is kept.

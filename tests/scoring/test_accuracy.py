@@ -150,6 +150,12 @@ def test_an_error_of_the_engine_leaves_no_thread():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
+def test_a_batch_with_too_few_images_is_filled_up_with_the_last():
+    source = image_input((TensorSpec("image", (3, 2, 4, 3), "uint8"),), (2, 4))
+    first, last = np.random.default_rng(1).integers(0, 256, (2, 2, 4, 3), dtype=np.uint8)
+    assert source.feed([first, last])["image"].tolist() == np.stack([first, last, last]).tolist()
+
+
 def test_images_without_any_labelled_pixel_are_no_basis():
     with pytest.raises(DataError, match="none of the 2 images has a labelled pixel"):
         evaluate(Engine((NCHW, "uint8"), one_hot()), Scenes(2, ignore=True))

@@ -1,7 +1,5 @@
 """The parent's handle on a worker."""
 
-import textwrap
-
 import onnx
 import pytest
 
@@ -51,15 +49,9 @@ PLUGIN = """
 
 
 @pytest.fixture
-def paired(tmp_path, monkeypatch):
+def paired(tmp_path, plug_in):
     """Install a target that compiles to two files, on machines that cannot run them."""
-    info = tmp_path / "plugins" / "paired-1.0.dist-info"
-    info.mkdir(parents=True)
-    (tmp_path / "plugins" / "paired_target.py").write_text(textwrap.dedent(PLUGIN))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paired\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fastscnn_opt.targets]\npaired = paired_target:Paired\n")
-    monkeypatch.syspath_prepend(str(tmp_path / "plugins"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugins"))
+    plug_in("paired", PLUGIN, targets=["Paired"])
     (tmp_path / "out").mkdir()
     return tmp_path / "out"
 

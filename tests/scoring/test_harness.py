@@ -1,7 +1,6 @@
 """Scoring into a run folder, with real child processes on small models."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -77,17 +76,9 @@ def write(tmp_path, network):
 
 
 @pytest.fixture
-def faulty_targets(tmp_path, monkeypatch):
+def faulty_targets(plug_in):
     """Install two targets, one that crashes and one that hangs, for child processes too."""
-    place = tmp_path / "plugins"
-    info = place / "faulty-1.0.dist-info"
-    info.mkdir(parents=True)
-    (place / "faulty_targets.py").write_text(textwrap.dedent(FAULTY))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
-    entries = "crashing = faulty_targets:Crashing\nhanging = faulty_targets:Hanging\n"
-    (info / "entry_points.txt").write_text(f"[fastscnn_opt.targets]\n{entries}")
-    monkeypatch.syspath_prepend(str(place))
-    monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
+    plug_in("faulty_targets", FAULTY, targets=["Crashing", "Hanging"])
 
 
 def lines_of(folder) -> list[dict]:
@@ -231,10 +222,11 @@ def test_a_killed_run_is_continued_and_leaves_no_process_behind(write, tmp_path)
     command = [sys.executable, "-m", "fastscnn_opt", "score", str(write(HEAD + NEAREST)), "--run", str(run)]
     process = subprocess.Popen([*command, "--rounds", "100000", "--threads", "1"], stderr=subprocess.PIPE)
     records = run / "records.jsonl"
-    while not records.exists() or b"\n" not in records.read_bytes():
+    children = []
+    while not children or not records.exists() or b"\n" not in records.read_bytes():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
-    children = children_of(process.pid)
+        children = children_of(process.pid)  # none between two rows
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = records.read_bytes()

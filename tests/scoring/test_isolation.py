@@ -1,10 +1,7 @@
 """A variant that ends its process ends nothing else: a whole run, from the outside."""
 
 import json
-import os
 import textwrap
-
-import pytest
 
 from fastscnn_opt.cli.main import run
 from fastscnn_opt.model import save_model
@@ -55,21 +52,8 @@ VARIANTS = """
 """
 
 
-@pytest.fixture
-def faulty_pass(tmp_path, monkeypatch):
-    """Install a pass that ends its process, for child processes too."""
-    place = tmp_path / "plugins"
-    info = place / "faulty-1.0.dist-info"
-    info.mkdir(parents=True)
-    (place / "faulty_pass.py").write_text(textwrap.dedent(PASSES))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fastscnn_opt.passes]\nfaulty = faulty_pass:Faulty\n")
-    monkeypatch.syspath_prepend(str(place))
-    monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
-
-
-@pytest.mark.usefixtures("faulty_pass")
-def test_a_segfault_lack_of_memory_and_a_hang_cost_their_own_rows_only(tmp_path, network, capsys):
+def test_a_segfault_lack_of_memory_and_a_hang_cost_their_own_rows_only(tmp_path, network, plug_in, capsys):
+    plug_in("faulty", PASSES, passes=["Faulty"])
     save_model(network, tmp_path / "net.onnx")
     file, limit_s = tmp_path / "variants.toml", 8
     command = ["score", str(file), "--run", str(tmp_path / "run"), "--rounds", "5", "--threads", "1", "--no-verify"]

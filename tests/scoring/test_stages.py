@@ -1,6 +1,5 @@
 """Conversion on one machine, inference on another, with one run folder between them."""
 
-import os
 import shutil
 import textwrap
 
@@ -56,16 +55,9 @@ VARIANTS = """
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def machine(plug_in, monkeypatch):
     """Install a target that compiles where its compiler is and runs where its device is; returns how to say which."""
-    place = tmp_path / "plugins"
-    info = place / "cross-1.0.dist-info"
-    info.mkdir(parents=True)
-    (place / "cross_target.py").write_text(textwrap.dedent(CROSS))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cross\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fastscnn_opt.targets]\ncross = cross_target:Cross\n")
-    monkeypatch.syspath_prepend(str(place))
-    monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
+    plug_in("cross", CROSS, targets=["Cross"])
     return lambda tools: monkeypatch.setenv("PRETENDED_TOOLS", tools)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -10,6 +13,38 @@ from types import SimpleNamespace
 import pytest
 
 from fastscnn_opt.tbe.patchfile import Patch, shipped
+
+
+@pytest.fixture
+def killed_before() -> Callable[[int, Callable[[], object]], bool]:
+    """Run an action in a child process that is killed just before call `count` of those that change the file system.
+
+    Returns whether it was killed; if not, it made fewer calls.
+    """
+
+    def run(count: int, action: Callable[[], object]) -> bool:
+        child = os.fork()
+        if child == 0:  # pragma: no cover - runs in the child, and often ends with it
+            calls = 0
+
+            def hook(event: str, arguments: tuple[object, ...]) -> None:
+                nonlocal calls
+                writes = event.startswith(("os.", "fcntl.")) and event not in ("os.listdir", "os.scandir")
+                opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+                if writes or opens:
+                    calls += 1
+                    if calls == count:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(hook)
+            action()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+        return os.WIFSIGNALED(status)
+
+    return run
+
 
 IMPL = "opp/op_impl/built-in/ai_core/tbe/impl"
 

@@ -1,7 +1,6 @@
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from fastscnn_opt.tbe.patchfile import Edit, Entry, Patch
 from fastscnn_opt.tbe.source import Source, StatementError
 
 MakeTree = Callable[..., Path]
+KilledBefore = Callable[[int, Callable[[], object]], bool]
 FILES = ("five_2_four.py", "four_2_five.py")
 
 
@@ -387,29 +387,6 @@ def test_a_full_disk_leaves_the_tree_untouched(make_tree: MakeTree, recipe: Patc
     assert contents(impl) == before
 
 
-def killed_before_write(count: int, action: Callable[[], object]) -> bool:
-    """Run `action` in a child process that is killed just before call `count` of those that change the file system."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover - runs in the child, and often ends with it
-        calls = 0
-
-        def hook(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal calls
-            writes = event.startswith(("os.", "fcntl.")) and event not in ("os.listdir", "os.scandir")
-            opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-            if writes or opens:
-                calls += 1
-                if calls == count:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        action()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
 SHORT_CHAIN = """\
 def {name}(src_format, dst_format, shape_input, dst_shape, dtype_input):
     if {condition}:
@@ -432,7 +409,9 @@ def make_small_tree(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> Mak
     return lambda root: make_tree(files, root)
 
 
-def test_apply_killed_anywhere_is_done_or_not_done_and_reverts(make_small_tree: MakeTree, recipe: Patch) -> None:
+def test_apply_killed_anywhere_is_done_or_not_done_and_reverts(
+    make_small_tree: MakeTree, recipe: Patch, killed_before: KilledBefore
+) -> None:
     reference = make_small_tree("reference")
     old = contents(reference)
     apply(reference, recipe)
@@ -440,7 +419,7 @@ def test_apply_killed_anywhere_is_done_or_not_done_and_reverts(make_small_tree: 
     outcomes = set()
     for count in range(1, 1000):
         impl = make_small_tree(f"{count}")
-        killed = killed_before_write(count, lambda impl=impl: apply(impl, recipe))
+        killed = killed_before(count, lambda impl=impl: apply(impl, recipe))
         found = sources(impl)
         assert found in ({file: old[file] for file in FILES}, new), f"torn when killed before call {count}"
         outcomes.add((killed, found == new))
@@ -454,14 +433,16 @@ def test_apply_killed_anywhere_is_done_or_not_done_and_reverts(make_small_tree: 
     assert outcomes == {(True, False), (True, True), (False, True)}
 
 
-def test_revert_killed_anywhere_is_done_or_not_done_and_repeats(make_small_tree: MakeTree, recipe: Patch) -> None:
+def test_revert_killed_anywhere_is_done_or_not_done_and_repeats(
+    make_small_tree: MakeTree, recipe: Patch, killed_before: KilledBefore
+) -> None:
     old = contents(make_small_tree("reference"))
     outcomes = set()
     for count in range(1, 1000):
         impl = make_small_tree(f"{count}")
         apply(impl, recipe)
         new = sources(impl)
-        killed = killed_before_write(count, lambda impl=impl: revert(impl, recipe.name))
+        killed = killed_before(count, lambda impl=impl: revert(impl, recipe.name))
         found = sources(impl)
         assert found in ({file: old[file] for file in FILES}, new), f"torn when killed before call {count}"
         outcomes.add((killed, found == new))

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fastscnn_opt.tbe import swap
+
+KilledBefore = Callable[[int, Callable[[], object]], bool]
 
 OLD = {"a.py": b"old a\n", "b.py": b"old b\n", "sub/c.py": b"old c\n"}
 NEW = {"a.py": b"new a\n", "b.py": b"new b, and longer\n", "sub/c.py": b""}
@@ -38,27 +39,6 @@ def contents(impl: Path) -> dict[str, bytes]:
     return {name: (impl / name).read_bytes() for name in OLD}
 
 
-def killed_before_call(count: int, action: Callable[[], None]) -> bool:
-    """Run `action` in a child process that is killed just before its call number `count` to the file system."""
-    child = os.fork()
-    if child == 0:  # pragma: no cover - runs in the child, and often ends with it
-        calls = 0
-
-        def hook(event: str, _arguments: object) -> None:
-            nonlocal calls
-            if event.startswith(("os.", "shutil.")) or event == "open":
-                calls += 1
-                if calls == count:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        action()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
 def test_all_files_and_the_note_change(tmp_path: Path) -> None:
     folder = make_tree(tmp_path)
     step(tmp_path)
@@ -72,12 +52,14 @@ def test_nothing_of_the_step_stays_behind(tmp_path: Path) -> None:
     assert not any((tmp_path / name).is_symlink() for name in OLD)
 
 
-def test_killed_at_any_call_every_file_reads_old_or_every_file_reads_new(tmp_path: Path) -> None:
+def test_killed_at_any_call_every_file_reads_old_or_every_file_reads_new(
+    tmp_path: Path, killed_before: KilledBefore
+) -> None:
     seen = set()
     for count in range(1, 1000):
         impl = tmp_path / str(count)
         make_tree(impl)
-        killed = killed_before_call(count, lambda impl=impl: step(impl))
+        killed = killed_before(count, lambda impl=impl: step(impl))
         found = contents(impl)
         assert found in (OLD, NEW), f"torn when killed before call {count}"
         decided = swap.decided(impl / ".state") is not None or (impl / ".state" / "note").exists()
@@ -92,15 +74,15 @@ def test_killed_at_any_call_every_file_reads_old_or_every_file_reads_new(tmp_pat
     assert seen == {(True, False), (True, True), (False, True)}
 
 
-def test_recovery_that_is_killed_can_be_repeated(tmp_path: Path) -> None:
+def test_recovery_that_is_killed_can_be_repeated(tmp_path: Path, killed_before: KilledBefore) -> None:
     broken_off = 0
     for first in range(20, 80, 7):
         for second in range(1, 20, 3):
             impl = tmp_path / f"{first}-{second}"
             folder = make_tree(impl)
-            killed_before_call(first, lambda impl=impl: step(impl))
+            killed_before(first, lambda impl=impl: step(impl))
             before = contents(impl)
-            broken_off += killed_before_call(second, lambda impl=impl, folder=folder: swap.recover(impl, folder))
+            broken_off += killed_before(second, lambda impl=impl, folder=folder: swap.recover(impl, folder))
             swap.recover(impl, folder)
             assert contents(impl) == before
             assert not swap.pending(folder)
@@ -150,12 +132,12 @@ def test_an_interrupt_leaves_no_file_between(tmp_path: Path, monkeypatch: pytest
     assert (contents(tmp_path), list(folder.iterdir())) == (OLD, [])
 
 
-def test_a_file_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_kept_whole_or_not_at_all(tmp_path: Path, killed_before: KilledBefore) -> None:
     (tmp_path / "like").write_bytes(b"")
     for count in range(1, 100):
         target = tmp_path / str(count) / "kept"
         action = partial(swap.write_whole, target, b"all of it", tmp_path / "like")
-        killed = killed_before_call(count, action)
+        killed = killed_before(count, action)
         assert not target.exists() or target.read_bytes() == b"all of it"
         action()
         assert target.read_bytes() == b"all of it"

@@ -7,8 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from fastscnn_opt import cache
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.model import sample_inputs, save_model
@@ -179,11 +177,7 @@ class Deviation:
         inputs = signature_of(model).inputs
         with closing(self._source.open(scene_size=model_size(inputs)).samples()) as samples:
             for sample in samples:
-                source = image_input(inputs, sample.label.shape)
-                feed = np.zeros(source.shape, dtype=source.dtype)
-                for index in range(source.batch):
-                    source.fill(feed, index, sample.image)
-                yield {source.name: feed}
+                yield image_input(inputs, sample.label.shape).feed([sample.image])
 
 
 @dataclass(frozen=True)

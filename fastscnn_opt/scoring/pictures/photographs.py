@@ -69,11 +69,8 @@ def write_label_maps(
         photo = read_photograph(path)
         size = (photo.shape[0], photo.shape[1])
         try:
-            source = image_input(session.inputs, size)
-            feed = np.zeros(source.shape, dtype=source.dtype)
-            for place in range(source.batch):
-                source.fill(feed, place, photo)
-            labels = predict(session, {source.name: feed}, size, StageTimes())[0]
+            feeds = image_input(session.inputs, size).feed([photo])
+            labels = predict(session, feeds, size, StageTimes())[0]
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         write_png(folder / f"{index}.png", labels.astype(np.uint8))

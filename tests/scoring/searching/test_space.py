@@ -84,9 +84,7 @@ def test_quantisation_is_calibrated_on_the_images_that_are_there(tmp_path):
     assert (quantising.data, quantising.split) == (str(tmp_path), "train")
 
 
-def test_a_pass_of_another_package_gets_a_slot(monkeypatch, tmp_path):
-    info = tmp_path / "other-1.0.dist-info"
-    info.mkdir()
+def test_a_pass_of_another_package_gets_a_slot(plug_in):
     code = """
         from dataclasses import dataclass
         from typing import ClassVar
@@ -104,12 +102,7 @@ def test_a_pass_of_another_package_gets_a_slot(monkeypatch, tmp_path):
             name: ClassVar[str] = "needy"
             number: int
     """
-    (tmp_path / "other_passes.py").write_text(textwrap.dedent(code))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[fastscnn_opt.passes]\nfree = other_passes:Free\nneedy = other_passes:Needy\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
+    plug_in("other", code, passes=["Free", "Needy"])
     slots = default_space().slots
     assert Slot("free", ("", "free")) in slots
     assert "needy" not in {slot.name for slot in slots}, "it cannot be built without its option"
