@@ -61,6 +61,7 @@ def fault(finding: ErrorDetails, where: str = "") -> str:
     elif should and subject in ("", "Input ", "String ", "List ", "Tuple "):
         # What pydantic adds about how it tried says less than the value itself.
         wanted = re.split(r" after validation|, unable to ", wanted)[0]
+        wanted = wanted.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
         words = f"should {wanted}, and is {shorten(finding['input'])}"
     else:
         return f"{where}: {subject}{should}{wanted}" if where else f"{subject}{should}{wanted}"

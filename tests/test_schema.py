@@ -35,7 +35,7 @@ class Whole(Table):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("count = 3", "f: count should be greater than or equal to 5, and is 3"),
+        ("count = 3", "f: count should be at least 5, and is 3"),
         ("count = 'x'", "f: count should be a valid integer, and is 'x'"),
         ("pairs = 3", "f: pairs: an odd number cannot be halved; give an even one"),
         ("cuont = 5", "f: unknown key 'cuont'; did you mean 'count'?"),

@@ -13,7 +13,9 @@ from fastscnn_opt.errors import counted
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="The ONNX model to rewrite; the file itself stays as it is.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="The ONNX model to rewrite; the file itself stays as it is.")
+    ],
     passes: Annotated[
         str,
         typer.Option(

@@ -33,7 +33,7 @@ app = typer.Typer(no_args_is_help=True)
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 RunArgument = Annotated[
-    Path | None, typer.Argument(metavar="[RUN]", help="A run folder instead of the user's cache.", show_default=False)
+    Path | None, typer.Argument(metavar="RUN", help="A run folder instead of the user's cache.", show_default=False)
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be removed and remove nothing.")]
 

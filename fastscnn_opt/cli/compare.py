@@ -14,7 +14,7 @@ from fastscnn_opt.cli.score import print_run
 def command(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `score` or `demo` made.")],
     second: Annotated[
-        Path | None, typer.Argument(metavar="[RUN2]", help="Another one to compare it with.", show_default=False)
+        Path | None, typer.Argument(metavar="RUN2", help="Another one to compare it with.", show_default=False)
     ] = None,
     reference: Annotated[
         str | None,

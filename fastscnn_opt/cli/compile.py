@@ -20,7 +20,9 @@ from fastscnn_opt.cli.target_options import (
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="The ONNX model to compile; the file itself stays as it is.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="The ONNX model to compile; the file itself stays as it is.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the artefact goes.")],
     target: TargetOption = "onnxruntime",
     settings: SettingsOption = None,

@@ -49,7 +49,8 @@ class DumpTool(StrEnum):
 
 def command(
     model: Annotated[
-        Path | None, typer.Argument(help="The ONNX model to score; not with --dumps.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="MODEL", help="The ONNX model to score; not with --dumps.", show_default=False),
     ] = None,
     data: Annotated[
         Path | None,

@@ -30,7 +30,8 @@ def command(
         ),
     ],
     model: Annotated[
-        Path | None, typer.Argument(help="Say what the pass would do to this ONNX model.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="MODEL", help="Say what the pass would do to this ONNX model.", show_default=False),
     ] = None,
     everything: Annotated[
         bool,

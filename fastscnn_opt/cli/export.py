@@ -30,7 +30,9 @@ class Pooling(StrEnum):
 
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the ONNX model goes.")],
-    checkpoint: Annotated[Path | None, typer.Argument(help="A FastSCNN checkpoint (.pth).", show_default=False)] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Argument(metavar="CHECKPOINT", help="A FastSCNN checkpoint (.pth).", show_default=False)
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Export the bundled demo network instead of a checkpoint.")
     ] = False,

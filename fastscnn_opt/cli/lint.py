@@ -30,7 +30,7 @@ _TARGET = "ascend310"
 
 
 def command(
-    model: Annotated[Path | None, typer.Argument(help="The ONNX model.", show_default=False)] = None,
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="The ONNX model.", show_default=False)] = None,
     target: Annotated[str, typer.Option(help="The target whose rules are applied; only ascend310 has any.")] = _TARGET,
     patch: Annotated[
         list[str] | None,

@@ -20,8 +20,8 @@ from fastscnn_opt.errors import counted
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="The ONNX model.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images of a size that the model takes.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images of a size that the model takes.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the pictures.")],
     against: Annotated[
         Path | None, typer.Option(metavar="MODEL2", help="Another model to show beside the first.", show_default=False)

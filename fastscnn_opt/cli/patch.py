@@ -103,9 +103,7 @@ def show(patch: PatchArgument, root: RootOption = None, form: FormatOption = For
 def show_status(
     patches: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[PATCH]...", help="Names or .toml paths.", show_default="those applied, else all shipped"
-        ),
+        typer.Argument(metavar="PATCH", help="Names or .toml paths.", show_default="those applied, else all shipped"),
     ] = None,
     root: RootOption = None,
     form: TableFormatOption = TableFormat.TABLE,

@@ -14,9 +14,7 @@ def command(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `score`, `search` or `demo` made.")],
     second: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[RUN2]", help="A later run; the page is about it and what changed.", show_default=False
-        ),
+        typer.Argument(metavar="RUN2", help="A later run; the page is about it and what changed.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,

@@ -28,7 +28,7 @@ _MINUTES = 10.0
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="The ONNX model that every pipeline starts from.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model that every pipeline starts from.")],
     run: Annotated[Path, typer.Option("--run", help="The run folder; an existing search is continued.")],
     space: Annotated[
         Path | None,

@@ -235,7 +235,6 @@ def test_a_killed_run_is_continued_and_leaves_no_process_behind(write, tmp_path)
     assert [row["status"] for row in rows] == ["ok", "ok"]
     assert records.read_bytes().startswith(before)
     assert [line["variant"] for line in lines_of(run)] == ["exact", "nearest"]
-    assert children, "the run was killed at its work"
     assert not any(is_worker(child) for child in children)
 
 

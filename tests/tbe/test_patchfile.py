@@ -46,7 +46,7 @@ def test_the_recipe_tells_about_the_5d_originals() -> None:
         ('name = "mine"', "", "name is missing"),
         ("why =", "y =", "edits[0].entries[0]"),
         ("[1, 19, 64, 128]", "[1, 1, 64, 128, 16]", "5 axes"),
-        ("[1, 19, 64, 128]", "[1, 19, 0, 128]", "greater than or equal to 1"),
+        ("[1, 19, 64, 128]", "[1, 19, 0, 128]", "should be at least 1, and is 0"),
         ("[1, 19, 64, 128]", "[1, 19, 64.0, 128]", "integer"),
         ("[1, 19, 64, 128]", "[true, 19, 64, 128]", "integer"),
         ("'dst_shape in [...]'", "'dst_shape in shapes'", "NAME in [...]"),
