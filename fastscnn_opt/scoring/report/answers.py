@@ -81,7 +81,8 @@ def _ship(content: Content, chosen: list[Choice]) -> Answer:
 
 
 def _either(choice: Choice) -> str:
-    return " or ".join(f"“{entry.short}”" for entry in (choice.entry, *choice.ties))
+    *others, last = [f"“{entry.short}”" for entry in (choice.entry, *choice.ties)]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _speed(entry: Entry) -> str:
