@@ -156,13 +156,17 @@ def _without_none(hint: Any) -> Any:
     return hint
 
 
+_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
 def type_in_words(hint: Any) -> str:
     """Describe an option's type for people: ``true|false``, ``a whole number``, the values of an enumeration."""
     hint = _without_none(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return "|".join(str(member.value) for member in hint)
     if get_origin(hint) is tuple:
-        return f"a list of {type_in_words(get_args(hint)[0])} joined by |"
+        each = get_args(hint)[0]
+        return f"{_PLURALS.get(each, type_in_words(each))} joined by |"
     words = {
         bool: "true|false",
         int: "a whole number",
