@@ -48,8 +48,6 @@ class Outline:
         What errors call it.
     initializers
         The initializers of its main graph, where it comes without them.
-    known
-        Outlines of initializers that were made before.
 
     Raises
     ------
@@ -62,7 +60,6 @@ class Outline:
         model: onnx.ModelProto,
         where: str,
         initializers: Iterable[onnx.TensorProto] | None = None,
-        known: InitializerOutlines | None = None,
     ) -> None:
         self._where = where
         self._inner: set[str] = set()
@@ -71,13 +68,13 @@ class Outline:
             frame = copy_without(model, "graph")
             self._inner = _copy_graph(model.graph, frame)
             _keep_unknown_shapes(model, frame.graph)
-        weights = (known or InitializerOutlines()).of(
+        weights = _without_values(
             model.graph.initializer if initializers is None else initializers,
             inputs={value.name for value in model.graph.input},
         )
         try:
             # One message behind another reads as both merged, as protobuf defines it: nothing is copied for it.
-            self._content: bytes = frame.SerializeToString() + weights
+            self._content: bytes = frame.SerializeToString() + weights.SerializeToString()
         except ValueError as error:
             raise ModelError(
                 f"{where}: holds more than 2 GB outside the initializers of its main graph, which cannot be checked; "
@@ -105,37 +102,6 @@ class Outline:
         return inferred.graph
 
 
-class InitializerOutlines:
-    """Outlines of the initializers of one graph after another; one that occurs again is not outlined again."""
-
-    def __init__(self) -> None:
-        self._made: dict[int, tuple[onnx.TensorProto, bytes]] = {}
-
-    def of(self, initializers: Iterable[onnx.TensorProto], inputs: Container[str]) -> bytes:
-        """Return a model with the small ones, and with inputs for the large ones but for what is in `inputs`."""
-        before, self._made = self._made, {}
-        for tensor in initializers:
-            self._made[id(tensor)] = before.get(id(tensor)) or (tensor, _initializer_outline(tensor))
-        return b"".join(
-            outline for tensor, outline in self._made.values() if tensor.name not in inputs or not is_large(tensor)
-        )
-
-
-def _initializer_outline(tensor: onnx.TensorProto) -> bytes:
-    import onnx
-
-    outline = onnx.ModelProto()
-    if is_large(tensor):
-        kind = outline.graph.input.add(name=tensor.name).type.tensor_type
-        kind.elem_type = tensor.data_type
-        for size in tensor.dims:
-            kind.shape.dim.add(dim_value=size)
-    else:
-        outline.graph.initializer.append(tensor)
-    content: bytes = outline.SerializeToString()
-    return content
-
-
 def is_large(tensor: onnx.TensorProto) -> bool:
     """Tell whether `tensor` is a weight by its size: raw or external data of more than `LARGE_ELEMENTS` elements."""
     stored_whole = tensor.HasField("raw_data") or bool(tensor.external_data)
@@ -158,6 +124,23 @@ def copy_without(message: Message, left_out: str) -> Message:
         else:
             getattr(copy, field.name).extend(value)
     return copy
+
+
+def _without_values(initializers: Iterable[onnx.TensorProto], inputs: Container[str]) -> onnx.ModelProto:
+    """Return a model with the small initializers, and with inputs for the large ones but for what is in `inputs`."""
+    import onnx
+
+    outline = onnx.ModelProto()
+    types: dict[tuple[int, ...], onnx.TypeProto] = {}
+    for tensor in initializers:
+        if not is_large(tensor):
+            outline.graph.initializer.add().CopyFrom(tensor)
+        elif tensor.name not in inputs:
+            kind = (tensor.data_type, *tensor.dims)
+            if kind not in types:
+                types[kind] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+            outline.graph.input.add(name=tensor.name).type.CopyFrom(types[kind])
+    return outline
 
 
 def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:

@@ -15,13 +15,14 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model import enter_types
 from fastscnn_opt.outline import LARGE_ELEMENTS, copy_without
 from fastscnn_opt.rewriting.importing import function_content
+from fastscnn_opt.rewriting.messages import copy_tensors, named, new_type, write_attribute, write_ends
 from fastscnn_opt.rewriting.sources import NodeSource, Sources, StoredValues
 from fastscnn_opt.weights import has_weights_outside, is_outside, is_same, put_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
+
+    from fastscnn_opt.rewriting.retyping import Part
 
 _INPUTS_HOLD_INITIALIZERS = 3
 """Up to this IR version, every initializer is an input of the graph, too."""
@@ -49,13 +50,13 @@ class Draft:
         """Return the whole model with the types of `inferred`."""
         model = onnx.ModelProto()
         model.CopyFrom(self.frame)
-        _copy_tensors(self.initializers, model.graph)
+        copy_tensors(self.initializers, model.graph)
         enter_types(model, inferred)
         return model
 
 
-def export_graph(graph: gs.Graph, sources: Sources, original: onnx.ModelProto) -> Draft:
-    """Return what `graph` says, with the metadata of `original` and only the operator sets in use.
+def export_graph(graph: gs.Graph, sources: Sources, original: onnx.ModelProto, part: Part | None = None) -> Draft:
+    """Return what `graph`, or that part of it, says; with the metadata of `original` and the operator sets in use.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def export_graph(graph: gs.Graph, sources: Sources, original: onnx.ModelProto) -
     """
     model = copy_without(original, "graph")
     exporter = _Exporter(sources, original.ir_version, outside=has_weights_outside(original))
-    initializers = exporter.main_graph(graph, model.graph)
+    initializers = exporter.part(graph, part, model.graph) if part else exporter.main_graph(graph, model.graph)
     _export_functions(graph, sources, model)
     used = {node.domain for function in model.functions for node in function.node} | {"", "ai.onnx"} | exporter.domains
     # A file may name the default domain twice, under both of its names; compilers refuse that.
@@ -97,36 +98,55 @@ class _Exporter:
 
     def main_graph(self, graph: gs.Graph, target: onnx.GraphProto) -> list[onnx.TensorProto]:
         """Write `graph` into the empty `target`, but for its initializers, which are returned."""
-        own, _ = self._nodes(graph, target)
+        own, _ = self._graph(graph, target)
         initializers = self._initializers(own, graph, target)
+        self._defaults(initializers, target)
+        return initializers
+
+    def part(self, graph: gs.Graph, part: Part, target: onnx.GraphProto) -> list[onnx.TensorProto]:
+        """Write `part` of the main graph into the empty `target`, but for its initializers, which are returned."""
+        target.name = graph.name
+        constants = self._nodes(graph, part.nodes, target)
+        self._ends(part.inputs, part.outputs, target)
+        target.input.extend(part.taken)
+        initializers = self._initializers([*constants.values()], graph, target)
         self._defaults(initializers, target)
         return initializers
 
     def _body(self, graph: gs.Graph, target: onnx.GraphProto) -> dict[int, gs.Constant]:
         """Write `graph` into the empty `target`; return the constants that belong to a graph around it, by identity."""
-        own, foreign = self._nodes(graph, target)
-        _copy_tensors(self._initializers(own, graph, target), target)
+        own, foreign = self._graph(graph, target)
+        copy_tensors(self._initializers(own, graph, target), target)
         return foreign
 
-    def _nodes(self, graph: gs.Graph, target: onnx.GraphProto) -> tuple[list[gs.Constant], dict[int, gs.Constant]]:
+    def _graph(self, graph: gs.Graph, target: onnx.GraphProto) -> tuple[list[gs.Constant], dict[int, gs.Constant]]:
         """Write all but the initializers; return the constants of the graph, and those of graphs around it."""
-        constants: dict[int, gs.Constant] = {}
-        self._around.append(graph)
-        self.domains.update(node.domain or "" for node in graph.nodes)
-        for node in graph.nodes:
-            for tensor in node.inputs:
-                if isinstance(tensor, gs.Constant):
-                    constants[id(tensor)] = tensor
-            constants.update(self._node(node, target.node.add()))
+        constants = self._nodes(graph, graph.nodes, target)
         constants.update((id(tensor), tensor) for tensor in graph.outputs if isinstance(tensor, gs.Constant))
-        self._around.pop()
-        for field, tensors in (("input", graph.inputs), ("output", graph.outputs)):
-            for tensor in tensors:
-                self._type(tensor, getattr(target, field).add())
+        self._ends(graph.inputs, graph.outputs, target)
         foreign = {key: tensor for key, tensor in constants.items() if self._belongs_outside(tensor)}
         own = [tensor for key, tensor in constants.items() if key not in foreign]
         self._frame(graph, target, own)
         return own, foreign
+
+    def _nodes(self, graph: gs.Graph, nodes: list[gs.Node], target: onnx.GraphProto) -> dict[int, gs.Constant]:
+        """Write `nodes` of `graph`; return the constants that they name, by identity."""
+        constants: dict[int, gs.Constant] = {}
+        self._around.append(graph)
+        self.domains.update(node.domain or "" for node in nodes)
+        for node in nodes:
+            for tensor in node.inputs:
+                if isinstance(tensor, gs.Constant):
+                    constants[id(tensor)] = tensor
+            constants.update(self._node(node, target.node.add()))
+        self._around.pop()
+        return constants
+
+    def _ends(self, inputs: list[gs.Tensor], outputs: list[gs.Tensor], target: onnx.GraphProto) -> None:
+        for tensor in inputs:
+            self._type(tensor, target.input.add())
+        for tensor in outputs:
+            self._type(tensor, target.output.add())
 
     def _belongs_outside(self, constant: gs.Constant) -> bool:
         source = self._sources.constants.get(id(constant))
@@ -143,7 +163,7 @@ class _Exporter:
                 return self._kept_bodies(source.bodies) if source.bodies else {}
             del target.attribute[:]
         self.changed.append((node, target))
-        _update(target, node)
+        write_ends(target, node)
         return self._attributes(node, source, target)
 
     def _kept_bodies(self, bodies: list[gs.Graph]) -> dict[int, gs.Constant]:
@@ -168,7 +188,7 @@ class _Exporter:
             elif isinstance(value, gs.Constant):
                 target.attribute.append(onnx.helper.make_attribute(name, self._stored(value, None)))
             else:
-                _write_attribute(name, value, target)
+                write_attribute(name, value, target)
         return constants
 
     def _bodies(
@@ -187,7 +207,7 @@ class _Exporter:
             target.CopyFrom(source.proto)
             target.name = tensor.name
         else:
-            target.CopyFrom(_new_type(tensor, optional=bool(self._around)))
+            target.CopyFrom(new_type(tensor, optional=bool(self._around)))
 
     def _frame(self, graph: gs.Graph, target: onnx.GraphProto, constants: list[gs.Constant]) -> None:
         """Write what documents the graph, and what its quantisation annotations need beside the nodes."""
@@ -225,7 +245,7 @@ class _Exporter:
                 target.sparse_initializer.append(sparse.tensor)
                 target.sparse_initializer[-1].values.name = constant.name
             else:
-                messages.append(_named(self._stored(constant, graph), constant.name))
+                messages.append(named(self._stored(constant, graph), constant.name))
         return messages
 
     def _sparse(self, constant: gs.Constant) -> SparseValues | None:
@@ -270,49 +290,3 @@ class _Exporter:
         if self._ir_version <= _INPUTS_HOLD_INITIALIZERS:
             for tensor in written.values():
                 target.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-
-
-def _copy_tensors(tensors: Iterable[onnx.TensorProto], target: onnx.GraphProto) -> None:
-    """Append `tensors` to the initializers of `target`; `extend` would copy large ones ten times as slowly."""
-    for tensor in tensors:
-        target.initializer.add().CopyFrom(tensor)
-
-
-def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    if tensor.name == name:
-        return tensor
-    copy = onnx.TensorProto()
-    copy.CopyFrom(tensor)
-    copy.name = name
-    return copy
-
-
-def _update(target: onnx.NodeProto, node: gs.Node) -> None:
-    """Write operator, name, inputs and outputs."""
-    if (target.op_type, target.domain) != (node.op, node.domain or ""):
-        target.op_type, target.domain, target.overload = node.op, node.domain or "", ""
-    target.name = node.name
-    target.input[:] = [tensor.name for tensor in node.inputs]
-    target.output[:] = [tensor.name for tensor in node.outputs]
-
-
-def _write_attribute(name: str, value: Any, target: onnx.NodeProto) -> None:
-    if isinstance(value, onnx.AttributeProto):
-        target.attribute.append(value)
-        return
-    if isinstance(value, type):
-        value = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value))
-    if type(value) is int:  # by far the most, and `make_attribute` takes long
-        target.attribute.add(name=name, type=onnx.AttributeProto.INT, i=value)
-    elif type(value) is list and value and all(type(one) is int for one in value):
-        target.attribute.add(name=name, type=onnx.AttributeProto.INTS, ints=value)
-    else:
-        target.attribute.append(onnx.helper.make_attribute(name, value))
-
-
-def _new_type(tensor: gs.Tensor, *, optional: bool) -> onnx.ValueInfoProto:
-    """Return the declaration of a graph input or output; `optional` allows it to have no type, as in control flow."""
-    if tensor.dtype is None and not optional:
-        raise PassError(f"the graph input or output {tensor.name!r} has no type")
-    info: onnx.ValueInfoProto = OnnxExporter.export_value_info_proto(tensor, do_type_check=False)
-    return info

@@ -6,19 +6,17 @@ demand.
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.outline import InitializerOutlines, Outline
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.outline import Outline
 from fastscnn_opt.rewriting.exporting import export_graph
 from fastscnn_opt.rewriting.importing import TypeReader, import_model
+from fastscnn_opt.rewriting.retyping import changed_part, with_own_names
 from fastscnn_opt.rewriting.sources import is_same_list
 from fastscnn_opt.rewriting.tidying import tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnx
     import onnx_graphsurgeon as gs
 
@@ -30,10 +28,12 @@ class LiveGraph:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._original = self._model = model
-        self._unmade: tuple[Draft, onnx.GraphProto] | None = None
-        self._unsettled: tuple[Draft, onnx.GraphProto] | None = None
-        self._types = TypeReader()
-        self._outlines = InitializerOutlines()
+        self._where = ""
+        self._is_settled = True
+        self._whole: tuple[Draft, onnx.GraphProto] | None = None
+        self._is_checked = True
+        self._parts = 0
+        self._reader = TypeReader()
         self._import(model)
 
     @property
@@ -41,94 +41,128 @@ class LiveGraph:
         """The model that the graph says, checked and with fresh shapes; the same one until something changes.
 
         It is made when it is asked for, since a copy of all weights is part of it.
-        """
-        if self._unmade is not None:
-            draft, inferred = self._unmade
-            self._model, self._unmade = draft.to_model(inferred), None
-        return self._model
-
-    @property
-    def graph(self) -> gs.Graph:
-        """What a pass edits, with fresh shapes."""
-        if self._unsettled is not None:
-            with _collector_paused():
-                self._settle(*self._unsettled)
-        return self._graph
-
-    def _import(self, model: onnx.ModelProto) -> None:
-        with _collector_paused():
-            inferred = Outline(model, "the model", known=self._outlines).infer()
-            self._graph, self._sources = import_model(model, inferred)
-        self._nodes = list(self._graph.nodes)
-        self._own = set(self._graph.__dict__)
-
-    def commit(self, where: str) -> None:
-        """Make what a pass changed part of the model: tidied, checked and with fresh shapes.
 
         Raises
         ------
         PassError, ModelError, OnnxGraphSurgeonException
             The graph is invalid.
         """
-        with _collector_paused():
-            tidy(self._graph)
-            draft = export_graph(self._graph, self._sources, self._original)
-            outline = Outline(draft.frame, where, draft.initializers, self._outlines)
-            outline.check()
-            self._unmade = self._unsettled = draft, outline.infer()
+        if self._where:
+            draft, inferred = self._whole or self._look_at_whole()
+            self._model, self._where = draft.to_model(inferred), ""
+        return self._model
 
-    def _settle(self, draft: Draft, inferred: onnx.GraphProto) -> None:
-        """Record what the last commit wrote, and give the tensors their types; after the last pass nobody needs it."""
-        self._unsettled = None
+    @property
+    def graph(self) -> gs.Graph:
+        """What a pass edits, with fresh shapes. Raises what `model` raises, as far as that is noticed."""
+        if not self._is_settled:
+            self._settle()
+        return self._graph
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether all that passes changed was checked as a whole."""
+        return self._is_checked
+
+    def _import(self, model: onnx.ModelProto) -> None:
+        inferred = Outline(model, "the model").infer()
+        self._graph, self._sources = import_model(model, inferred)
+        self._types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
+        self._note_state()
+
+    def _note_state(self) -> None:
+        self._nodes = list(self._graph.nodes)
+        self._opset = self._graph.opset
+        self._own = set(self._graph.__dict__)
+
+    def commit(self, where: str) -> None:
+        """Take what a pass changed as meant, and put it in order; `where` names the graph after it in errors.
+
+        Raises
+        ------
+        PassError
+            The nodes form a cycle.
+        """
+        self._drop_additions()
+        tidy(self._graph)
+        self._where, self._whole, self._is_settled, self._is_checked = where, None, False, False
+
+    def _look_at_whole(self) -> tuple[Draft, onnx.GraphProto]:
+        draft = export_graph(self._graph, self._sources, self._original)
+        outline = Outline(draft.frame, self._where, draft.initializers)
+        outline.check()
+        self._whole, self._is_checked = (draft, outline.infer()), True
+        return self._whole
+
+    def _settle(self) -> None:
+        """Record what the last pass changed, and give the tensors their types; after the last pass nobody needs it."""
+        if self._whole is None and self._settle_part():
+            return
+        draft, inferred = self._whole or self._look_at_whole()
+        self._types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
+        self._enter(draft)
+
+    def _settle_part(self) -> bool:
+        """Do so by looking at the changed nodes alone; tell whether that is enough."""
+        part = changed_part(self._graph, self._sources, self._types) if self._graph.opset == self._opset else None
+        if part is None:
+            return False
+        draft = export_graph(self._graph, self._sources, self._original, part)
+        outline = Outline(draft.frame, self._where, draft.initializers)
+        outline.check()
+        self._parts += 1
+        declared = (*draft.frame.graph.input, *draft.frame.graph.output)
+        types = with_own_names(outline.infer(), declared, self._parts)
+        if not part.tells_all(self._types, types):
+            return False
+        for node in part.nodes:
+            for tensor in node.outputs:
+                self._types.pop(tensor.name, None)
+        self._types.update(types)
+        self._enter(draft)
+        return True
+
+    def _enter(self, draft: Draft) -> None:
         for node, proto in draft.changed:
             self._sources.enter_node(node, proto)
-        types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
         for node in self._graph.nodes:
             for tensor in node.outputs:
                 if tensor.name:
-                    self._types.enter(tensor, types.get(tensor.name))
-        for tensor, info in zip(self._graph.outputs, inferred.output, strict=True):
-            self._sources.enter_type(tensor, info)
-        self._nodes = list(self._graph.nodes)
-        self._drop_additions()
+                    self._reader.enter(tensor, self._types.get(tensor.name))
+        inputs = {info.name: info for info in draft.frame.graph.input}
+        for tensor in self._graph.inputs:
+            if tensor.name in inputs:
+                self._sources.enter_type(tensor, inputs[tensor.name])
+        for tensor in self._graph.outputs:
+            self._sources.enter_type(tensor, self._types[tensor.name])
+        self._note_state()
+        self._is_settled = True
 
     def discard(self) -> None:
-        """Forget what a pass did to the graph without reporting a change."""
+        """Forget what a pass did to the graph without reporting a change.
+
+        Raises
+        ------
+        PassError
+            That cannot be undone, since no model was made and checked since the last change.
+        """
         self._sources.restore_values()
         self._drop_additions()
         if not self._is_kept():
+            if not self._is_checked:
+                raise PassError("a pass changed the graph without saying so")
             self._import(self.model)
 
     def _is_kept(self) -> bool:
-        """Tell whether the graph still says what `model` does, as far as a pass can be expected to break it."""
+        """Tell whether the graph still says what it did, as far as a pass can be expected to break it."""
         graph, sources = self._graph, self._sources
         return (
             is_same_list(graph.nodes, self._nodes)
             and all(map(sources.is_kept, graph.nodes))
-            and all(self._is_declared(tensor) for tensor in (*graph.inputs, *graph.outputs))
-        )
-
-    def _is_declared(self, tensor: gs.Tensor) -> bool:
-        source = self._sources.types.get(id(tensor))
-        return source is not None and (tensor.name, tensor.dtype, tensor.shape) == (
-            source.proto.name,
-            source.dtype,
-            source.shape,
+            and all(map(sources.is_declared, (*graph.inputs, *graph.outputs)))
         )
 
     def _drop_additions(self) -> None:
         """Remove what a pass left on the graph object for itself."""
         for name in self._graph.__dict__.keys() - self._own:
             del self._graph.__dict__[name]
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Spare the garbage collector from looking again and again at the many objects of a graph that is being made."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

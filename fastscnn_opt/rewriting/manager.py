@@ -1,8 +1,15 @@
-"""Runs the passes of a pipeline in order on a copy of a model and checks the graph after each."""
+"""Runs the passes of a pipeline in order on a copy of a model, and checks what each of them makes.
+
+Where somebody looks at the models between passes, such as the verification, each is made and checked as a whole. Where
+nobody does, a pass's changes alone are looked at before the next one, and the whole graph at the end; when something is
+wrong then, the passes run again with a whole check after each, so that the right one is named.
+"""
 
 from __future__ import annotations
 
+import gc
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +20,15 @@ from fastscnn_opt.rewriting.registry import build_pipeline, text_of
 from fastscnn_opt.rewriting.summary import as_html, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import onnx
 
     from fastscnn_opt.rewriting.live import LiveGraph
+
+_OBJECTS_PER_COLLECTION = 200_000
+"""How many objects a run may make until the garbage collector looks at them: those of some 3000 nodes."""
 
 
 @dataclass
@@ -161,7 +171,15 @@ class PassManager:
             from fastscnn_opt.rewriting.verify import Verification
 
             instruments.insert(1, Verification(reproducers=self._reproducers))
-        is_watched = len(instruments) > 1  # nobody looks at a model between passes where there is the clock alone
+        with _patient_collector():
+            if len(instruments) == 1 and len(self.passes) > 1:
+                result = self._run_unseen(model, instruments[0])
+                if result is not None:
+                    return result
+            return self._run_watched(model, instruments)
+
+    def _run_watched(self, model: onnx.ModelProto, instruments: list[Instrument]) -> Result:
+        """Run the passes with a whole model, checked, after each."""
         live: LiveGraph | None = None
         before, steps = model, []
         for index, item in enumerate(self.passes):
@@ -171,7 +189,8 @@ class PassManager:
             try:
                 live = live or _live_graph(model)
                 _rewrite(item, live, report)
-                after = live.model if is_watched else model
+                with _blaming(item):
+                    after = live.model
                 for instrument in instruments:
                     instrument.after(item, index, report, before, after)
             except BaseException as error:
@@ -180,7 +199,28 @@ class PassManager:
                 raise
             before = after
             steps.append(report)
-        result = live.model if live else model
+        return Result(self.pipeline, before, steps, len(model.graph.node), len(before.graph.node))
+
+    def _run_unseen(self, model: onnx.ModelProto, clock: Instrument) -> Result | None:
+        """Run the passes with no whole model between them, and so without a whole check; return None if one goes wrong.
+
+        An error then need not be that of the pass in which it shows.
+        """
+        live = _live_graph(model)
+        steps = []
+        try:
+            for index, item in enumerate(self.passes):
+                report = PassReport(item.name, text_of(item), item.promise())
+                clock.before(item, index, model)
+                _rewrite(item, live, report)
+                clock.after(item, index, report, model, model)
+                steps.append(report)
+            with _blaming(self.passes[-1]):
+                result = live.model
+        except UserError:
+            if live.is_checked:
+                raise
+            return None
         return Result(self.pipeline, result, steps, len(model.graph.node), len(result.graph.node))
 
 
@@ -189,9 +229,11 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
 
     A pass that changes nothing returns `model` itself, so that a second run gives the same bytes.
     """
-    live = _live_graph(model)
-    _rewrite(item, live, report)
-    return live.model
+    with _patient_collector():
+        live = _live_graph(model)
+        _rewrite(item, live, report)
+        with _blaming(item):
+            return live.model
 
 
 def _live_graph(model: onnx.ModelProto) -> LiveGraph:
@@ -202,10 +244,10 @@ def _live_graph(model: onnx.ModelProto) -> LiveGraph:
 
 def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
     from onnx_graphsurgeon.logger import G_LOGGER
-    from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
     G_LOGGER.severity = G_LOGGER.CRITICAL  # it prints to stdout, which belongs to the result
-    graph = live.graph
+    with _blaming(item):
+        graph = live.graph
     try:
         for step in item.rewrite(graph):
             report.enter(step)
@@ -218,7 +260,30 @@ def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
     if not report.changes:
         live.discard()
         return
-    try:
+    with _blaming(item):
         live.commit(f"the graph after {report.text}")
+
+
+@contextmanager
+def _blaming(item: Pass) -> Iterator[None]:
+    """Say of what makes a graph invalid that the pass `item` left it so."""
+    from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
+
+    try:
+        yield
     except (ModelError, PassError, OnnxGraphSurgeonException, RuntimeError) as error:
         raise PassError(f"the pass {item.name} left an invalid graph: {error}") from error
+
+
+@contextmanager
+def _patient_collector() -> Iterator[None]:
+    """Keep the garbage collector from looking again and again at the many objects of a graph that is being made.
+
+    It still looks, now and then: a pass may leave much garbage.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _OBJECTS_PER_COLLECTION) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -197,6 +197,24 @@ class Sources:
             return bool(node.attrs == source.attributes)
         return all(self.is_same(value, source.attributes.get(name)) for name, value in node.attrs.items())
 
+    def has_kept_constants(self, node: gs.Node) -> bool:
+        """Tell whether the constants that `node` itself reads have the values that they had, unread."""
+        for tensor in node.inputs:
+            if isinstance(tensor, gs.Constant):
+                source = self.constants.get(id(tensor))
+                if source is None or tensor._values is not source.values:
+                    return False
+        return True
+
+    def is_declared(self, tensor: gs.Tensor) -> bool:
+        """Tell whether a graph input or output has the name and the type that it had."""
+        source = self.types.get(id(tensor))
+        return source is not None and (tensor.name, tensor.dtype, tensor.shape) == (
+            source.proto.name,
+            source.dtype,
+            source.shape,
+        )
+
     def is_same(self, value: Any, before: Any) -> bool:
         """Tell whether the value of an attribute is what it was; a tensor is when nothing has read its values."""
         if isinstance(value, gs.Constant):
