@@ -122,8 +122,8 @@ def enter_types(model: onnx.ModelProto, inferred: onnx.GraphProto) -> None:
         del getattr(graph, field)[:]
         getattr(graph, field).extend(getattr(inferred, field))
     bodies = {node.output[0]: node for node in inferred.node if has_subgraphs(node)}
-    for node in filter(has_subgraphs, graph.node) if bodies else ():
-        if node.output[0] in bodies:
+    for node in graph.node if bodies else ():
+        if node.output and node.output[0] in bodies and has_subgraphs(node):
             node.CopyFrom(bodies[node.output[0]])
 
 

@@ -108,11 +108,10 @@ class LiveGraph:
         if part is None:
             return False
         draft = export_graph(self._graph, self._sources, self._original, part)
-        outline = Outline(draft.frame, self._where, draft.initializers)
-        outline.check()
+        inferred = Outline(draft.frame, self._where, draft.initializers).infer()
         self._parts += 1
         declared = (*draft.frame.graph.input, *draft.frame.graph.output)
-        types = with_own_names(outline.infer(), declared, self._parts)
+        types = with_own_names(inferred, declared, self._parts)
         if not part.tells_all(self._types, types):
             return False
         for node in part.nodes:

@@ -1,7 +1,7 @@
 """Which part of a graph has to be looked at for the types of all of it, after a pass has changed some nodes.
 
-Most passes change a few nodes, and the type of what the others read stays as it was. Then inference and checker are
-given the changed nodes alone, as a small model whose inputs are what these take from the rest. Where that might tell
+Most passes change a few nodes, and the type of what the others read stays as it was. Then inference is given the
+changed nodes alone, as a small model whose inputs are what these take from the rest. Where that might tell
 less than the whole graph does, nothing is guessed: the whole graph is looked at.
 """
 

@@ -244,7 +244,8 @@ class Sources:
     def restore_values(self) -> None:
         """Give every constant the values that are recorded: a pass has read them, or changed them in secret."""
         for source in self.constants.values():
-            source.constant.values = source.values
+            if source.constant._values is not source.values:
+                source.constant.values = source.values
 
     def enter_type(self, tensor: gs.Tensor, proto: onnx.ValueInfoProto) -> None:
         """Record that the graph input or output `tensor` is what `proto` says."""
