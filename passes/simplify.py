@@ -45,7 +45,7 @@ class Simplify(Pass):
     optimize: bool = True
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
-        """Replace the content of the graph by the simplified one.
+        """Replace the content of the graph by the simplified one, if that is another.
 
         Raises
         ------
@@ -60,11 +60,12 @@ class Simplify(Pass):
         before = gs.export_onnx(graph)
         _bring_in_weights(before)
         simplified = self._fixed_point(before)
-        graft(graph, gs.import_onnx(simplified))
+        counts = _difference(_inventory(before), _inventory(simplified))
+        if counts:
+            graft(graph, gs.import_onnx(simplified))
         for node in graph.nodes:
             if node.domain == _KEPT_DOMAIN:
                 node.domain = None
-        counts = _difference(_inventory(before), _inventory(simplified))
         yield Change("graph", counts) if counts else Skip("graph", "nothing to simplify")
         for node in graph.nodes:
             if node.op == ADAPTIVE_POOL or node.domain not in DEFAULT_DOMAINS:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 import onnxsim
 import pytest
 import torch
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.contract import Change
 from fastscnn_opt.rewriting.manager import PassManager
 
 ARITHMETIC = """
@@ -141,3 +143,14 @@ def test_its_exceptions_become_one_sentence(segmenter, monkeypatch):
     monkeypatch.setattr(onnxsim, "simplify", fail)
     with pytest.raises(PassError, match=r"^onnx-simplifier fails on the graph \(bad node\)"):
         PassManager("simplify").run(segmenter)
+
+
+def test_a_graph_with_nothing_to_simplify_keeps_its_very_nodes(parse):
+    model = parse("""
+        g (float[1,3,8,8] x) => (float[1,3,2,2] y) { a = Relu(x) y = AdaptiveAvgPool2d<output_size=[2,2]>(a) }
+    """)
+    graph = gs.import_onnx(model)
+    nodes = list(graph.nodes)
+    assert not any(isinstance(step, Change) for step in PassManager("simplify").passes[0].rewrite(graph))
+    assert all(node is before for node, before in zip(graph.nodes, nodes, strict=True))
+    assert not any(node.domain for node in graph.nodes)
