@@ -48,7 +48,11 @@ def calls(pipeline, model):
 
 
 @pytest.mark.parametrize(
-    "pipeline", ["adaptive-avgpool", "drop-outputs", "argmax-output", "resize-nearest", "fp16-output,argmax-output"]
+    "pipeline",
+    [
+        *("adaptive-avgpool", "drop-outputs", "argmax-output", "resize-nearest", "fp16-output,argmax-output"),
+        "adaptive-avgpool,remove-noops,drop-outputs,argmax-output,fast-argmax",
+    ],
 )
 def test_twice_the_nodes_take_twice_the_calls(pipeline):
     calls(pipeline, network(4))  # what is done once only
