@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _AXES_ARE_AN_INPUT = 18
 """First opset in which ReduceMax and ReduceMin take their axes as an input."""
 
+_PARTS_ARE_COUNTED = 18
+"""First opset in which Split is told the number of its outputs."""
+
 
 class Emitter:
     """Appends nodes of the default domain to a graph and names them ``prefix/Op_number``.
@@ -76,6 +79,15 @@ class Emitter:
         """Append a Slice and return its output."""
         bounds = (self.constant(bound, np.int64) for bound in (starts, ends, axes))
         return self.node("Slice", values, *bounds)
+
+    def split(self, values: gs.Tensor, axis: int, count: int) -> list[gs.Variable]:
+        """Append a Split into `count` equal parts, of which each keeps the axis, and return its outputs."""
+        first = self.node("Split", values, axis=axis)
+        node = first.inputs[0]
+        if self.graph.opset >= _PARTS_ARE_COUNTED:
+            node.attrs["num_outputs"] = count
+        node.outputs += [self.tensor(values.dtype) for _ in range(count - 1)]
+        return list(node.outputs)
 
     def reduced(self, op: str, values: gs.Tensor, axes: Sequence[int]) -> gs.Variable:
         """Append a ReduceMax or ReduceMin that drops `axes`, and return its output."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_graphsurgeon as gs
 
     from .._emitter import Emitter
@@ -83,14 +85,17 @@ def _laid_out(
 
 
 def coordinates(emit: Emitter, places: gs.Variable) -> list[gs.Variable]:
-    """Return the three rows of `places`: image, row and column, int64 K each."""
-    return [emit.node("Gather", places, emit.constant(axis, np.int64), axis=0) for axis in range(3)]
+    """Return the three rows of `places`: image, row and column, int64 K each.
+
+    By a Split: of several Gather, onnxruntime 1.32 makes one itself, under a name that another may have in a branch.
+    """
+    return [emit.flat(row) for row in emit.split(places, 0, 3)]
 
 
-def read_corners(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> Corners:
-    """Look at the corners of the cells at `places` (int64 3 x K) of the logit `vectors` (N, height, width, C)."""
+def read_corners(emit: Emitter, vectors: gs.Variable, cells: Sequence[gs.Variable], grid: Grid) -> Corners:
+    """Look at the corners of `cells` (image, row and column, int64 K each) of the logit `vectors` (N, h, w, C)."""
     table = emit.node("Reshape", vectors, emit.constant([-1, grid.classes], np.int64))
-    index = _corner_indices(emit, places, grid)
+    index = _corner_indices(emit, cells, grid)
     vectors = emit.node("Gather", table, index, axis=0)
     best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
     best = emit.node("Cast", best, to=FLOAT, dtype=np.float32)
@@ -105,9 +110,9 @@ def read_corners(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid:
     return Corners(vectors, first, second, gaps, _is_hard(emit, vectors, scores, grid.classes))
 
 
-def _corner_indices(emit: Emitter, places: gs.Variable, grid: Grid) -> gs.Variable:
+def _corner_indices(emit: Emitter, cells: Sequence[gs.Variable], grid: Grid) -> gs.Variable:
     """Return the index of each corner in the logit vectors of all images, int64 2 x 2 x K."""
-    image, row, column = coordinates(emit, places)
+    image, row, column = cells
     tables = np.stack([grid.rows.low, grid.rows.high]) * grid.width, np.stack([grid.columns.low, grid.columns.high])
     rows, columns = (
         emit.node(

@@ -20,6 +20,8 @@ import numpy as np
 from .cells import FLOAT, UINT8, Corners, Grid, coordinates, find_doubtful, read_corners
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
@@ -31,8 +33,8 @@ HARD_CELL_COST = 5
 MOST_COST = 1.0
 """Cost, in that unit and per cell of the whole grid, at which the dense way is the faster one (measured likewise)."""
 
-_SAMPLING_STEP = 8
-"""Where the cost matters, one of so many doubtful cells is looked at to foretell it."""
+MOST_DOUBTFUL = 0.5
+"""Share of the cells that is looked at to find the cost; where more are in doubt, the dense way is taken unseen."""
 
 
 def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, size: tuple[int, int]) -> gs.Variable:
@@ -40,32 +42,24 @@ def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, 
     vectors = emit.node("Transpose", logits, perm=[0, 2, 3, 1])
     best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
     places = find_doubtful(emit, emit.node("Cast", best, to=FLOAT, dtype=np.float32), grid)
+    most = max(int(MOST_DOUBTFUL * grid.count), 1)
+    cells = coordinates(emit, emit.slice(places, [0], [most], [1]))
+    corners = read_corners(emit, vectors, cells, grid)
+    hard = emit.flat(emit.node("NonZero", corners.hard, dtype=np.int64))
     dense, sparse = emit.branch("dense"), emit.branch("sparse")
     dense.graph.outputs = [_write_dense(dense, vectors, resize)]
-    sparse.graph.outputs = [_Sparse(sparse, vectors, places, grid).write(best, (grid.images, *size))]
-    is_costly = _is_costly(emit, vectors, places, grid)
+    sparse.graph.outputs = [_Sparse(sparse, cells, corners, grid).write(best, hard, (grid.images, *size))]
+    is_costly = _is_costly(emit, places, hard, most, grid)
     return emit.node("If", is_costly, dtype=np.uint8, then_branch=dense.graph, else_branch=sparse.graph)
 
 
-def _is_costly(emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> gs.Variable:
-    """Return whether the sparse way would take longer than the dense one."""
+def _is_costly(emit: Emitter, places: gs.Variable, hard: gs.Variable, most: int, grid: Grid) -> gs.Variable:
+    """Return whether the sparse way would take longer than the dense one, or more than `most` cells are in doubt."""
+    count = emit.node("Div", emit.node("Size", places), emit.constant(3, np.int64))
+    more = emit.node("Mul", emit.node("Size", hard), emit.constant(HARD_CELL_COST - 1, np.int64))
     limit = emit.constant(int(MOST_COST * grid.count), np.int64)
-    count = emit.node("Size", coordinates(emit, places)[0], dtype=np.int64)
-    at_most = emit.node("Mul", count, emit.constant(HARD_CELL_COST, np.int64))
-    may_be = emit.node("Greater", at_most, limit, dtype=np.bool_)
-    look, pass_by = emit.branch("look"), emit.branch("pass_by")
-    look.graph.outputs = [look.node("Greater", _foretell(look, vectors, places, count, grid), limit, dtype=np.bool_)]
-    pass_by.graph.outputs = [pass_by.node("Identity", emit.constant(False, np.bool_))]
-    return emit.node("If", may_be, dtype=np.bool_, then_branch=look.graph, else_branch=pass_by.graph)
-
-
-def _foretell(emit: Emitter, vectors: gs.Variable, places: gs.Variable, count: gs.Variable, grid: Grid) -> gs.Variable:
-    """Return the cost of `count` cells at `places`, taking every few of them for all."""
-    bounds = [[0], [np.iinfo(np.int64).max], [1], [_SAMPLING_STEP]]
-    few = emit.node("Slice", places, *(emit.constant(bound, np.int64) for bound in bounds))
-    hard = emit.node("NonZero", read_corners(emit, vectors, few, grid).hard, dtype=np.int64)
-    more = emit.constant(_SAMPLING_STEP * (HARD_CELL_COST - 1), np.int64)
-    return emit.node("Add", count, emit.node("Mul", emit.node("Size", hard, dtype=np.int64), more))
+    is_costly = emit.node("Greater", emit.node("Add", count, more), limit, dtype=np.bool_)
+    return emit.node("Or", is_costly, emit.node("Greater", count, emit.constant(most, np.int64), dtype=np.bool_))
 
 
 def _write_dense(emit: Emitter, vectors: gs.Variable, resize: gs.Node) -> gs.Variable:
@@ -78,19 +72,21 @@ def _write_dense(emit: Emitter, vectors: gs.Variable, resize: gs.Node) -> gs.Var
 class _Sparse:
     """Writes the label map: every cell filled with the class of its first corner, then the doubtful ones anew."""
 
-    def __init__(self, emit: Emitter, vectors: gs.Variable, places: gs.Variable, grid: Grid) -> None:
+    def __init__(self, emit: Emitter, cells: Sequence[gs.Variable], corners: Corners, grid: Grid) -> None:
         self._emit = emit
         self._grid = grid
-        self._image, self._row, self._column = coordinates(emit, places)
-        self._corners: Corners = read_corners(emit, vectors, places, grid)
+        self._image, self._row, self._column = cells
+        self._corners = corners
 
-    def write(self, best: gs.Variable, shape: tuple[int, int, int]) -> gs.Variable:
-        """Return the label map of `shape` N, H, W; `best` holds the best classes, int64 N, h, w."""
+    def write(self, best: gs.Variable, hard: gs.Variable, shape: tuple[int, int, int]) -> gs.Variable:
+        """Return the label map of `shape` N, H, W.
+
+        `best` holds the best classes, int64 N, h, w, and `hard` the numbers of the cells with more than two left.
+        """
         emit, size = self._emit, shape[1:]
         labels = emit.flat(self._filled(best))
-        hard = self._corners.hard
-        for chosen, labels_of in ((emit.node("Not", hard), self._of_two), (hard, self._of_all)):
-            numbers = emit.flat(emit.node("NonZero", chosen, dtype=np.int64))
+        easy = emit.flat(emit.node("NonZero", emit.node("Not", self._corners.hard), dtype=np.int64))
+        for numbers, labels_of in ((easy, self._of_two), (hard, self._of_all)):
             labels = emit.node("ScatterElements", labels, self._places(numbers, size), labels_of(numbers), axis=0)
         return emit.node("Reshape", labels, emit.constant(shape, np.int64))
 
@@ -127,7 +123,7 @@ class _Sparse:
         """Return the labels of all slots of the cells `numbers`, all classes interpolated."""
         emit = self._emit
         logits = self._interpolated(self._corners.vectors, numbers, (self._grid.classes,))
-        best = emit.node("ArgMax", logits, axis=3, keepdims=0, dtype=np.int64)
+        best = emit.node("ArgMax", logits, axis=-1, keepdims=0, dtype=np.int64)
         return emit.flat(emit.node("Cast", best, to=UINT8, dtype=np.uint8))
 
     def _interpolated(self, corners: gs.Variable, numbers: gs.Variable, last: tuple[int, ...]) -> gs.Variable:
@@ -141,9 +137,9 @@ class _Sparse:
         return self._between(self._between(values, 1, across), 0, down)
 
     def _between(self, ends: gs.Variable, axis: int, weight: gs.Variable) -> gs.Variable:
-        """Interpolate between the two `ends` along `axis`, which goes."""
+        """Interpolate between the two `ends` along `axis`, of which one is left."""
         emit = self._emit
-        start, end = (emit.node("Gather", ends, emit.constant(index, np.int64), axis=axis) for index in (0, 1))
+        start, end = emit.split(ends, axis, 2)
         return emit.node("Add", start, emit.node("Mul", weight, emit.node("Sub", end, start)))
 
     def _of(self, numbers: gs.Variable, values: gs.Variable) -> gs.Variable:
