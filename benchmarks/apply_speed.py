@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIRST = ("adaptive-avgpool", "large-avgpool", "drop-outputs")
-LAST = ("argmax-output", "fast-argmax", "uint8-input")
+LAST = ("uint8-input", "argmax-output", "fast-argmax")
 LEFT_OUT = ("simplify",)
 
 POOL_EVERY = 32

@@ -48,7 +48,7 @@ REFERENCE = "plain"
 HUGE_PAGES = "onnxruntime-huge-pages"
 STAGES = ("decode", "preprocess", "infer", "post")
 PLAIN = "adaptive-avgpool,drop-outputs"
-EXACT = f"{PLAIN},fast-argmax{{labels=true}},uint8-input"
+EXACT = f"{PLAIN},uint8-input,fast-argmax{{labels=true}}"
 
 
 @dataclass(frozen=True)

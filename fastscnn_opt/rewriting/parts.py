@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _append: Any = list.append  # without what graphsurgeon's lists do beside it
 _name_of = operator.attrgetter("name")
 _new: Any = object.__new__
+_Graph = gs.Graph
 
 
 def new_node(
@@ -64,10 +65,11 @@ def bodies_of(node: gs.Node) -> list[gs.Graph]:
     """Return the graphs that are attributes of `node`."""
     bodies: list[gs.Graph] = []
     for value in node.attrs.values():
-        if isinstance(value, gs.Graph):
+        if isinstance(value, list):
+            if value and isinstance(value[0], _Graph):
+                bodies += value
+        elif isinstance(value, _Graph):
             bodies.append(value)
-        elif isinstance(value, list) and value and isinstance(value[0], gs.Graph):
-            bodies += value
     return bodies
 
 

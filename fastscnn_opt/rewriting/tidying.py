@@ -64,6 +64,10 @@ def _sorted(nodes: list[gs.Node], suppliers: dict[int, list[gs.Node]]) -> list[g
     waiting = {id(node) for node in nodes}
     result = []
     for node in nodes:
+        if id(node) in waiting and waiting.isdisjoint(map(id, suppliers[id(node)])):  # in order already, as most are
+            waiting.discard(id(node))
+            result.append(node)
+            continue
         path = [node] if id(node) in waiting else []
         entered: set[int] = set()
         while path:
