@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     import onnx_graphsurgeon as gs
 
+_SPATIAL = 2
+"""The first axis of an image behind batch and channels."""
+
 _SIZES = 3
 """Place of the input of Resize that gives the size of every axis."""
 
@@ -24,8 +27,8 @@ _SIZES = 3
 class ConvBeforeResize(Pass):
     """Let a 1x1 convolution behind an upsampling work on the few pixels in front of it.
 
-    1. Matched is a Conv with a 1x1 kernel, stride 1 and no padding whose input a Resize (or Upsample) makes for it
-       alone, with more pixels than before. The two change places.
+    1. Matched is a Conv with a 1x1 kernel, stride 1 and no padding whose input a Resize (or Upsample) of height and
+       width makes for it alone, with more pixels than before. The two change places.
     2. The result is the same up to the order of sums: the convolution mixes channels, the Resize mixes pixels, and the
        weights of an interpolation add up to one, so that a bias passes through it. That holds for every mode and
        coordinate transformation but tf_crop_and_resize, which has a value for what lies outside.
@@ -77,13 +80,28 @@ def _mismatch(conv: gs.Node, resize: gs.Node, outputs: set[int]) -> str:
     for tensor in (before, after, conv.outputs[0]):
         if tensor.shape is None or not all(isinstance(size, int) for size in tensor.shape):
             return f"the sizes around {resize.name} are not fixed; export the model with a fixed size and batch"
-    if list(before.shape[:2]) != list(after.shape[:2]):
-        return f"{resize.name} resizes more than height and width"
+    if not _keeps_channels(resize):
+        return f"{resize.name} resizes more than height and width, or by factors that are computed"
     if np.prod(after.shape) <= np.prod(before.shape):
         return f"{resize.name} makes no more pixels than there were, so the convolution is better off behind it"
     if _has_sizes(resize) and constant_value(resize.inputs[_SIZES]) is None:
         return f"the sizes of {resize.name} are computed"
     return ""
+
+
+def _keeps_channels(resize: gs.Node) -> bool:
+    """Tell whether a Resize is known to leave batch and channels alone, however many they are."""
+    before, after = resize.inputs[0].shape, resize.outputs[0].shape
+    axes = [axis % len(before) for axis in resize.attrs.get("axes", range(len(before)))]
+    if list(before[:2]) != list(after[:2]) or ("axes" in resize.attrs and min(axes) < _SPATIAL):
+        return False
+    given = resize.inputs[1 if len(resize.inputs) == len(("data", "scales")) else 2]
+    if given.is_empty():
+        return True
+    scales = constant_value(given)
+    return scales is not None and all(
+        scale == 1 for axis, scale in zip(axes, scales.ravel(), strict=False) if axis < _SPATIAL
+    )
 
 
 def _has_sizes(resize: gs.Node) -> bool:

@@ -26,9 +26,6 @@ _FIRST_OPSET = 11
 
 _RANK = 4
 
-_CROSSED = ("MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
-"""Operators that only move values, which onnxruntime dequantises before or after."""
-
 
 @dataclass(frozen=True)
 class FastArgmax(Pass):
@@ -145,7 +142,9 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
     logits = resize.inputs[0]
     if logits.dtype != np.float32:
         logits = emit.node("Cast", logits, to=FLOAT, dtype=np.float32)
-    if _is_dequantised(resize.inputs[0]):
+    if any(other.op == "DequantizeLinear" for other in graph.nodes):
+        # onnxruntime 1.32 moves one across nodes that only move values, or do nothing, and ends with a failed assertion
+        # (in its QDQPropagationTransformer) where it gets to a branch of an If. It does not cross a Clip.
         limits = np.finfo(np.float32)
         logits = emit.node("Clip", logits, *(emit.constant(limit, np.float32) for limit in (limits.min, limits.max)))
     grid = _grid(resize)
@@ -155,17 +154,6 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
         labels = emit.node("Reshape", labels, emit.constant([grid.images, 1, height, width], np.int64))
     _hand_on(emit, node, labels)
     return Change(node, f"interpolates {grid.classes} classes to {height} x {width} only in doubtful cells")
-
-
-def _is_dequantised(logits: gs.Tensor) -> bool:
-    """Tell whether `logits` come from a DequantizeLinear that onnxruntime moves down to where they are read.
-
-    onnxruntime 1.32 ends with a failed assertion (in its QDQPropagationTransformer) where it gets to a branch of an If.
-    It does not cross a Clip.
-    """
-    while logits.inputs and logits.inputs[0].op in _CROSSED:
-        logits = logits.inputs[0].inputs[0]
-    return bool(logits.inputs) and logits.inputs[0].op == "DequantizeLinear"
 
 
 def _hand_on(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:

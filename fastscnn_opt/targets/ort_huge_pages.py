@@ -33,10 +33,10 @@ class OnnxRuntimeHugePages(OnnxRuntime):
     """ONNX Runtime on the CPU with its tensors on huge pages, under a name of its own: one table can hold both.
 
     The engine computes the same in the same way. A processor finds its way in 2 MB pages faster than in those of 4 kB,
-    which counts where tensors of many megabytes are read once. Linux gives huge pages to everybody, or only to those
-    who ask for them; ONNX Runtime does not ask, but the allocator of the GNU C library does when the environment
-    variable ``GLIBC_TUNABLES`` says so. A program that is to run as fast as this target must be started with
-    ``GLIBC_TUNABLES=glibc.malloc.hugetlb=1``, too.
+    which counts where tensors of many megabytes are read once. Linux gives huge pages to everybody, where this target
+    is the same as ``onnxruntime``, or only to those who ask for them. ONNX Runtime does not ask, but the allocator of
+    the GNU C library does when the environment variable ``GLIBC_TUNABLES`` says so. A program that is to run as fast
+    as this target must be started with ``GLIBC_TUNABLES=glibc.malloc.hugetlb=1``, too.
     """
 
     name: ClassVar[str] = "onnxruntime-huge-pages"
@@ -50,8 +50,11 @@ class OnnxRuntimeHugePages(OnnxRuntime):
 
     def environment(self) -> dict[str, str]:
         """Return the variable that makes the allocator ask for huge pages, with what else it may be set to."""
-        others = os.environ.get(_VARIABLE, "").split(":")
-        return {_VARIABLE: ":".join([*(other for other in others if other and other != _SETTING), _SETTING])}
+        name = _SETTING.partition("=")[0]
+        others = [
+            other for other in os.environ.get(_VARIABLE, "").split(":") if other.partition("=")[0] not in ("", name)
+        ]
+        return {_VARIABLE: ":".join([*others, _SETTING])}
 
     def open(self, artefact: Path) -> Session:
         """Open an ONNX file, optimised before or not.

@@ -120,6 +120,7 @@ def test_what_cannot_change_places_is_left_alone_with_the_reason(form, reason):
         ([1, 1, 0.5, 0.5], "float[1,5,2,3] y", "makes no more pixels than there were"),
         ([1, 1, 1, 1], "float[1,5,4,6] y", "makes no more pixels than there were"),
         ([2, 1, 2, 2], "float[2,5,8,12] y", "resizes more than height and width"),
+        ([1, 1.2, 2, 2], "float[1,5,8,12] y", "resizes more than height and width"),  # 3.6 channels are 3, and 6 are 5
     ],
 )
 def test_another_resize_is_left_alone_with_the_reason(scales, outputs, reason):
@@ -127,6 +128,23 @@ def test_another_resize_is_left_alone_with_the_reason(scales, outputs, reason):
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float32(scales), "scales"))
     (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
     assert (step.changes, [reason in skip.why for skip in step.skips]) == ([], [True])
+
+
+def test_a_resize_that_names_the_channels_is_left_alone():
+    model = network('mode="linear", axes=[1, 2, 3]', inputs="image, , , three", opset=18)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([3, 8, 12]), "three"))
+    (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
+    assert (step.changes, [skip.node for skip in step.skips]) == ([], ["mix"])
+
+
+def test_computed_factors_are_left_alone():
+    model = network(inputs="image, , computed", more="computed = Abs(scales)")
+    nodes = [model.graph.node[2], *model.graph.node[:2]]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
+    assert step.changes == []
+    assert len(step.skips) == 1
 
 
 @pytest.mark.parametrize(

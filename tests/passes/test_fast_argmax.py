@@ -1,5 +1,7 @@
 """fast-argmax: labels against a numpy interpolation, on many shapes, and what is left alone."""
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import pytest
@@ -148,24 +150,35 @@ def test_float16_logits_are_interpolated_in_float32(run):
     assert_labels(run(model, logits)[0], resized(logits, "half_pixel", (16, 20)))
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_dequantised_logits_run_in_the_engine(run, turned):
+CROSSED = {
+    "nothing": [],
+    "Transpose": [("Transpose", {"perm": [0, 1, 2, 3]})],
+    "Identity": [("Identity", {})],
+    "Dropout": [("Dropout", {})],
+    "Cast": [("Cast", {"to": TensorProto.FLOAT})],
+    "Identity and Transpose": [("Identity", {}), ("Transpose", {"perm": [0, 1, 2, 3]})],
+}
+
+
+@pytest.mark.parametrize("between", CROSSED)
+def test_dequantised_logits_run_in_the_engine(run, between):
     model = segmenter_tail((1, 3, 4, 5), (16, 20))
-    shape = (1, 4, 5, 3) if turned else (1, 3, 4, 5)
-    source = "pixels" if turned else "logits"
-    first = [helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], [source], "dequantise")]
-    if turned:
-        first.append(helper.make_node("Transpose", [source], ["logits"], "turn", perm=[0, 3, 1, 2]))
+    operators = [("DequantizeLinear", {}), *CROSSED[between]]
+    names = ["bytes", *(f"step_{index}" for index in range(1, len(operators))), "logits"]
+    first = [
+        helper.make_node(op, [source], [result], **attributes)
+        for (op, attributes), (source, result) in zip(operators, pairwise(names), strict=True)
+    ]
+    first[0].input.extend(["scale", "zero"])
     nodes = [*first, *model.graph.node]
     del model.graph.node[:], model.graph.input[:]
     model.graph.node.extend(nodes)
-    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, shape))
+    model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, (1, 3, 4, 5)))
     parameters = {"scale": np.float32(0.1), "zero": np.uint8(100)}
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in parameters.items())
-    stored = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    stored = np.random.default_rng(2).integers(0, 256, (1, 3, 4, 5), dtype=np.uint8)
     logits = (stored.astype(np.float64) - 100) * 0.1
-    labels = run(rewritten(model), stored)[0]
-    assert_labels(labels, resized(np.moveaxis(logits, 3, 1) if turned else logits, "half_pixel", (16, 20)))
+    assert_labels(run(rewritten(model), stored)[0], resized(logits, "half_pixel", (16, 20)))
 
 
 def test_labels_true_takes_the_logits_of_an_output(segmenter, rewrite, run, image):

@@ -60,7 +60,7 @@ def test_it_says_what_the_system_lacks(system, given, reason):
     [
         (None, "glibc.malloc.hugetlb=1"),
         ("glibc.malloc.check=3", "glibc.malloc.check=3:glibc.malloc.hugetlb=1"),
-        ("glibc.malloc.hugetlb=1", "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=2", "glibc.malloc.hugetlb=1"),
     ],
 )
 def test_other_settings_of_the_c_library_stay(monkeypatch, before, after):
