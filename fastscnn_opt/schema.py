@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from fastscnn_opt.errors import RunError, unknown
+from fastscnn_opt.errors import RunError, UserError, counted, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,27 +30,28 @@ def read_text(file: Path, what: str) -> str:
         raise RunError(f"{file}: the {what} cannot be read ({error.strerror}); check its name") from error
 
 
-def parse_toml(text: str, where: str, schema: type[Schema]) -> Schema:
-    """Hold TOML text against `schema`; `where` names the file in errors.
+def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError] = RunError) -> Schema:
+    """Hold TOML text against `schema`; `where` names the file in errors, and `kind` is their class.
 
     Raises
     ------
     RunError
-        The text is no TOML, or does not fit: with the table, the key, what is wrong and the nearest valid key. Of
-        several mistakes an unknown key is told first: it is what the user wrote, and why another one is missing.
+        Or another `kind`: the text is no TOML, or does not fit: with the table, the key, what is wrong and the nearest
+        valid key. Of several mistakes an unknown key is told first: it is what the user wrote, and why another one is
+        missing.
     """
     try:
         content = tomllib.loads(text)
     except RecursionError as error:
-        raise RunError(f"{where}: its values are nested too deeply to be read") from error
+        raise kind(f"{where}: its values are nested too deeply to be read") from error
     except tomllib.TOMLDecodeError as error:
-        raise RunError(f"{where}: not a TOML file: {error}") from error
+        raise kind(f"{where}: not a TOML file: {error}") from error
     try:
         return schema.model_validate(content)
     except ValidationError as error:
         findings = sorted(error.errors(include_url=False), key=lambda finding: finding["type"] != "extra_forbidden")
-        more = f" (and {len(findings) - 1} more like it)" if len(findings) > 1 else ""
-        raise RunError(f"{where}: {_in_words(findings[0], schema, content)}{more}") from error
+        more = f" (and {counted(len(findings) - 1, 'more mistake')})" if len(findings) > 1 else ""
+        raise kind(f"{where}: {_in_words(findings[0], schema, content)}{more}") from error
 
 
 def fault(finding: ErrorDetails, where: str = "") -> str:
@@ -60,8 +61,9 @@ def fault(finding: ErrorDetails, where: str = "") -> str:
         words = "is missing"
     elif should and subject in ("", "Input ", "String ", "List ", "Tuple "):
         # What pydantic adds about how it tried says less than the value itself.
-        wanted = re.split(r" after validation|, unable to ", wanted)[0]
+        wanted = re.split(r" after validation|, unable to | or (?:an )?instance of ", wanted)[0]
         wanted = wanted.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+        wanted = wanted.replace("valid tuple", "valid list")
         words = f"should {wanted}, and is {shorten(finding['input'])}"
     else:
         return f"{where}: {subject}{should}{wanted}" if where else f"{subject}{should}{wanted}"
@@ -69,31 +71,40 @@ def fault(finding: ErrorDetails, where: str = "") -> str:
 
 
 def _in_words(finding: ErrorDetails, schema: type[BaseModel], content: Mapping[str, Any]) -> str:
-    table, keys, place = _locate(finding["loc"], schema, content)
-    at = f"{place}: " if place else ""
+    table, places, keys = _locate(finding["loc"], schema, content)
+    key = str(keys[-1]) if keys else ""
     if finding["type"] == "extra_forbidden":
-        return at + unknown("key", keys[-1], table.model_fields)
+        return ": ".join([*places, unknown("key", key, table.model_fields)])
     if finding["type"] == "missing":
-        is_table = table is schema and _table_in(schema, keys[-1]) is not None
-        return f"{at}the {'table' if is_table else 'key'} {keys[-1]!r} is missing"
-    return at + fault(finding, ".".join(keys) or "the file")
+        return ": ".join([*places, f"the {'key' if _table_in(table, key) is None else 'table'} {key!r} is missing"])
+    heading = ".".join(part for part in finding["loc"] if isinstance(part, str))
+    if finding["type"] in ("model_type", "dict_type"):
+        finding["msg"] = f"Input should be a table{f', written [{heading}]' if keys else ''}"
+    elif finding["type"] in ("list_type", "tuple_type") and _table_in(table, key) is not None:
+        finding["msg"] = f"Input should be a list of tables, each written [[{heading}]]"
+    value = "".join(f" number {part + 1}" if isinstance(part, int) else f".{part}" for part in keys).removeprefix(".")
+    return fault(finding, ": ".join(filter(None, [*places, value])) or "the file")
 
 
 def _locate(
-    location: Sequence[int | str], schema: type[BaseModel], content: Mapping[str, Any]
-) -> tuple[type[BaseModel], list[str], str]:
-    """Return the schema of the table a finding is in, the keys inside it, and the table as the file writes it."""
-    head, *rest = location or ("",)
-    table = _table_in(schema, str(head))
-    if table is None or not rest:
-        return schema, [str(key) for key in location], ""
-    if not isinstance(rest[0], int):
-        return table, [str(key) for key in rest], f"[{head}]"
-    number, *rest = rest
-    entry = content[str(head)][number]
-    name = entry.get("name") if isinstance(entry, dict) else None
-    called = f" ({name!r})" if isinstance(name, str) else ""
-    return table, [str(key) for key in rest], f"[[{head}]] number {int(number) + 1}{called}"
+    location: Sequence[int | str], schema: type[BaseModel], content: Any
+) -> tuple[type[BaseModel], list[str], list[int | str]]:
+    """Return the schema of the innermost table around a finding, the tables as the file writes them, the keys in it."""
+    path: list[str] = []
+    places: list[str] = []
+    keys = list(location)
+    while len(keys) > 1 and (inner := _table_in(schema, str(keys[0]))) is not None:
+        schema, content = inner, content[keys[0]]
+        path.append(str(keys.pop(0)))
+        if not isinstance(keys[0], int):
+            places.append(f"[{'.'.join(path)}]")
+            continue
+        number = keys.pop(0)
+        content = content[number]
+        name = content.get("name") if isinstance(content, dict) else None
+        called = f" ({name!r})" if isinstance(name, str) else ""
+        places.append(f"[[{'.'.join(path)}]] number {int(number) + 1}{called}")
+    return schema, places, keys
 
 
 def _table_in(schema: type[BaseModel], key: str) -> type[BaseModel] | None:

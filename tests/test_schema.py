@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from fastscnn_opt.errors import RunError
-from fastscnn_opt.schema import parse_toml, read_text
+from fastscnn_opt.errors import PatchError, RunError
+from fastscnn_opt.schema import fault, parse_toml, read_text
 
 
 def even(number: int) -> int:
@@ -24,12 +24,19 @@ class Part(Table):
     sizes: Annotated[list[int], Field(min_length=1)] = [1]
 
 
+class Group(Table):
+    pair: tuple[int, int] = (1, 1)
+    part: tuple[Part, ...] = ()
+
+
 class Whole(Table):
     count: Annotated[int, Field(ge=5)] = 5
     pairs: Annotated[int, AfterValidator(even)] = 0
     only: Part = Part(name="only")
     part: list[Part] = []
     must: Part | None = None
+    group: list[Group] = []
+    options: dict[str, dict[str, int]] = {}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,17 @@ class Whole(Table):
         ("[only]\nname = ''", "f: [only]: name should have at least 1 character, and is ''"),
         ("[[part]]\nname = 'a'\nsizes = []", "f: [[part]] number 1 ('a'): sizes should have at least 1 item, and is"),
         ("[[part]]\nname = 'a'\n[[part]]\nnmae = 'b'", "f: [[part]] number 2: unknown key 'nmae'; did you mean"),
-        ("part = 1", "f: part should be a valid list, and is 1"),
+        ("part = 1", "f: part should be a list of tables, each written [[part]], and is 1"),
+        ("[part]\nname = 'a'", "f: part should be a list of tables, each written [[part]], and is {'name': 'a'}"),
+        ("part = [1]", "f: [[part]] number 1 should be a table, and is 1"),
+        ("only = 'x'", "f: only should be a table, written [only], and is 'x'"),
+        ("[options]\na = 3", "f: options.a should be a table, written [options.a], and is 3"),
+        ("[only]\nname = 'a'\nsizes = 1", "f: [only]: sizes should be a valid list, and is 1"),
+        ("[only]\nname = 'a'\nsizes = [1, 'x']", "f: [only]: sizes number 2 should be a valid integer, and is 'x'"),
+        ("[[group]]\npair = 1", "f: [[group]] number 1: pair should be a valid list, and is 1"),
+        ("[[group]]\npart = 1", "f: [[group]] number 1: part should be a list of tables, each written [[group.part]]"),
+        ("[[group]]\n[[group]]\n[[group.part]]\nnmae = 'a'",
+         "f: [[group]] number 2: [[group.part]] number 1: unknown key 'nmae'; did you mean 'name'?"),
         ("count 3", "f: not a TOML file: "),
     ],
 )  # fmt: skip
@@ -51,6 +68,26 @@ def test_a_mistake_is_told_with_its_place_and_its_cure(text, says):
     with pytest.raises(RunError) as error:
         parse_toml(text, "f", Whole)
     assert str(error.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("cuont = 5", "did you mean 'count'?"),
+        ("cuont = 5\npairs = 3", " (and 1 more mistake)"),
+        ("cuont = 5\npairs = 3\npart = 1", " (and 2 more mistakes)"),
+    ],
+)
+def test_it_is_told_how_many_mistakes_there_are_besides(text, ends):
+    with pytest.raises(RunError) as error:
+        parse_toml(text, "f", Whole)
+    assert str(error.value).endswith(ends)
+
+
+@pytest.mark.parametrize("text", ["count = 3", "count 3", f"pairs = {'[' * 50_000}"])
+def test_the_error_is_of_the_class_asked_for(text):
+    with pytest.raises(PatchError, match=r"^f: "):
+        parse_toml(text, "f", Whole, PatchError)
 
 
 def test_what_is_missing_is_called_a_table_where_it_is_one():
@@ -62,6 +99,12 @@ def test_what_is_missing_is_called_a_table_where_it_is_one():
         parse_toml("count = 1", "f", Needy)
     with pytest.raises(RunError, match="the key 'count' is missing"):
         parse_toml("part = []", "f", Needy)
+
+
+def test_no_class_of_ours_is_named():
+    with pytest.raises(ValidationError) as error:
+        Whole.model_validate({"only": 3})
+    assert fault(error.value.errors()[0], "only") == "only should be a valid dictionary, and is 3"
 
 
 def test_a_long_value_is_shortened():

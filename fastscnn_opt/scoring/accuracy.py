@@ -162,9 +162,7 @@ def evaluate(
                     on_image(len(labels))
                 labels.clear()
     if not accuracy.confusion.pixels:
-        raise DataError(
-            f"none of the {counted(len(dataset), 'image')} has a labelled pixel; use a split with annotations"
-        )
+        raise DataError(f"there is no labelled pixel in {counted(len(dataset), 'image')}; use a split with annotations")
     return accuracy
 
 

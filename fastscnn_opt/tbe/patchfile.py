@@ -5,15 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import tomllib
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fastscnn_opt.errors import PatchError
-from fastscnn_opt.schema import fault
+from fastscnn_opt.schema import parse_toml
 from fastscnn_opt.tbe.conditions import normal_form
 
 if TYPE_CHECKING:
@@ -214,21 +213,7 @@ def parse(text: str, source: str) -> Patch:
     PatchError
         The text is not TOML, has an unknown key, lacks one, or holds a value that cannot be used.
     """
-    try:
-        return Patch.model_validate(tomllib.loads(text))
-    except RecursionError as error:
-        raise PatchError(f"{source}: its values are nested too deeply to be read") from error
-    except tomllib.TOMLDecodeError as error:
-        raise PatchError(f"{source}: not valid TOML: {error}") from error
-    except ValidationError as error:
-        raise PatchError(f"{source}: {_first_mistake(error)}") from error
-
-
-def _first_mistake(error: ValidationError) -> str:
-    # A misspelt key is both unknown and missing; the unknown one is what the user wrote.
-    mistake = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]).lstrip(".")
-    return f"{where}: unknown key" if mistake["type"] == "extra_forbidden" else fault(mistake, where)
+    return parse_toml(text, source, Patch, PatchError)
 
 
 def to_toml(patch: Patch) -> str:

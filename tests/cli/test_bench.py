@@ -43,7 +43,7 @@ def test_few_rounds_are_told_and_have_no_percentiles(capsys, models, monkeypatch
     monkeypatch.setattr("fastscnn_opt.scoring.work.timing.iterations_per_turn", lambda _: 1)
     assert run(["bench", models[0], "--rounds", "5", "--threads", "1", "--format", "csv"]) == 0
     captured = capsys.readouterr()
-    assert "note: 5 rounds of timing give a rough interval; use 10 or more" in captured.err
+    assert "note: the interval of 5 rounds of timing is rough; use 10 or more" in captured.err
     assert captured.out.splitlines()[-1].split(",")[3:5] == ["-", "-"]  # p90 and p99
 
 

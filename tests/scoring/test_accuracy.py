@@ -156,9 +156,10 @@ def test_a_batch_with_too_few_images_is_filled_up_with_the_last():
     assert source.feed([first, last])["image"].tolist() == np.stack([first, last, last]).tolist()
 
 
-def test_images_without_any_labelled_pixel_are_no_basis():
-    with pytest.raises(DataError, match="none of the 2 images has a labelled pixel"):
-        evaluate(Engine((NCHW, "uint8"), one_hot()), Scenes(2, ignore=True))
+@pytest.mark.parametrize(("count", "words"), [(1, "1 image"), (2, "2 images")])
+def test_images_without_any_labelled_pixel_are_no_basis(count, words):
+    with pytest.raises(DataError, match=f"there is no labelled pixel in {words};"):
+        evaluate(Engine((NCHW, "uint8"), one_hot()), Scenes(count, ignore=True))
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def changed(old: str, new: str) -> str:
         (changed("batch = [1, 2]", "batch = 1"), r"\[score\]: batch should be a valid list, and is 1"),
         (
             changed("batch = [1, 2]", "batch = [0]"),
-            r"\[score\]: batch\.0 should be at least 1, and is 0",
+            r"\[score\]: batch number 1 should be at least 1, and is 0",
         ),
         (changed("max_drop = 0.5", 'max_drop = "0.5"'), r"\[score\]: max_drop should be a valid number, and is '0\.5'"),
         (changed('name = "nearest"', "name = 3"), r"\[\[variant\]\] number 2: name should be a valid string, and is 3"),

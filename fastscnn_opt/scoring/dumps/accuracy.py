@@ -139,7 +139,7 @@ def evaluate_dumps(
                 on_image(len(pairs))
     if not confusion.pixels:
         raise DataError(
-            f"none of the {counted(len(labels.names), 'image')} has a labelled pixel; use a split with annotations"
+            f"there is no labelled pixel in {counted(len(labels.names), 'image')}; use a split with annotations"
         )
     return DumpAccuracy(len(labels.names), confusion, running=_mean(running) if running_mean else None)
 

@@ -63,19 +63,20 @@ def _own_s() -> float:
     return sum(os.times()[:4])
 
 
-def doubts(rounds: int, busy_cores: float | None, cores: int | None = None) -> list[str]:
+def doubts(rounds: int, busy_cores: float | None, cores: int | None = None, how: str = "") -> list[str]:
     """Say what makes figures of `rounds` rough that were measured while others kept `busy_cores` of `cores` busy.
 
-    `cores` are those of this machine by default; it is not known of old records how many were busy.
+    `cores` are those of this machine by default; it is not known of old records how many were busy. `how` ends the
+    advice to time again where it takes more than the same command.
     """
     cores = cores or usable_cores()
     found = []
     if rounds < FEWEST_ROUNDS:
-        found.append(f"{counted(rounds, 'round')} of timing give a rough interval; use {FEWEST_ROUNDS} or more")
+        found.append(f"the interval of {counted(rounds, 'round')} of timing is rough; use {FEWEST_ROUNDS} or more")
     if busy_cores is not None and busy_cores >= max(_BUSY_CORES, _BUSY_SHARE * cores):
         found.append(
             f"other programs kept {busy_cores:.1f} of {counted(cores, 'core')} busy during the timing; "
-            "time again when the machine is quiet"
+            f"time again when the machine is quiet{how}"
         )
     return found
 
@@ -85,4 +86,6 @@ def doubts_about(run: Run) -> list[str]:
     timings = [timing_of(run, record_of(run, plan)) for plan in run.plan]
     used = [session for session in run.sessions if any(timing in session.rows for timing in timings if timing)]
     cores = run.about.get("machine", {}).get("cores")
-    return list(dict.fromkeys(text for item in used for text in doubts(item.rounds, item.busy_cores, cores)))
+    # A run keeps what it has timed with the same effort.
+    how = ", with another --rounds or --seconds, or into another run folder"
+    return list(dict.fromkeys(text for item in used for text in doubts(item.rounds, item.busy_cores, cores, how)))

@@ -148,7 +148,7 @@ def test_labels_without_any_labelled_pixel_are_refused(tmp_path):
             return np.full((2, 2), 255, dtype=np.uint8)
 
     choice = write_maps(tmp_path / "d", a=[[0, 0], [1, 5]], b=[[1, 1], [2, 2]])
-    with pytest.raises(DataError, match="labelled pixel"):
+    with pytest.raises(DataError, match="there is no labelled pixel in 2 images;"):
         evaluate_dumps(Unlabelled(), choice)
 
 

@@ -1,13 +1,18 @@
 """What makes a measurement of speed rough."""
 
 import os
+from dataclasses import asdict
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import pytest
 
+from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.run_folder import Run
+from fastscnn_opt.scoring.variants import RowPlan
 from fastscnn_opt.scoring.work import roughness
-from fastscnn_opt.scoring.work.roughness import doubts, others_at_work
+from fastscnn_opt.scoring.work.roughness import doubts, doubts_about, others_at_work
 
 
 class Times(NamedTuple):
@@ -67,6 +72,20 @@ def test_it_is_told_how_many_cores_were_busy():
     ]
 
 
-def test_few_rounds_are_told():
-    assert doubts(5, 0.0, 2) == ["5 rounds of timing give a rough interval; use 10 or more"]
+@pytest.mark.parametrize(("rounds", "words"), [(1, "1 round"), (5, "5 rounds")])
+def test_few_rounds_are_told(rounds, words):
+    assert doubts(rounds, 0.0, 2) == [f"the interval of {words} of timing is rough; use 10 or more"]
+
+
+def test_enough_rounds_are_not_told():
     assert doubts(10, None, 2) == []
+
+
+def test_a_run_is_timed_again_only_with_another_effort_or_in_another_folder():
+    plan = RowPlan("a", "", (), "onnxruntime", 1)
+    keys = Keys("r", "a", "s")
+    record = RowRecord("a", "", [], "onnxruntime", 1, source="m", data="d", keys=keys, status=Status.OK)
+    session = SessionRecord("now", {}, "alone", 50, None, [RowTiming(*plan.identity, "s", Status.OK)], busy_cores=1.0)
+    about = {"rows": [asdict(plan)], "model": {"key": "m"}, "data": {"key": "d"}, "machine": {"cores": 2}}
+    (doubt,) = doubts_about(Run(Path("run"), about, [record], [session]))
+    assert doubt.endswith("when the machine is quiet, with another --rounds or --seconds, or into another run folder")
