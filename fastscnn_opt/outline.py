@@ -91,10 +91,19 @@ class Outline:
             raise ModelError(f"{self._where}: {_finding(str(error))}") from error
 
     def infer(self) -> onnx.GraphProto:
-        """Return the graph of the outline with the types of all outputs and inner tensors that can be told."""
+        """Return the graph of the outline with the types of all outputs and inner tensors that can be told.
+
+        Raises
+        ------
+        ModelError
+            Inference stops at a node, as it may where nothing has checked the model.
+        """
         import onnx
 
-        inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(self._content, data_prop=True)
+        try:
+            inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(self._content, data_prop=True)
+        except onnx.shape_inference.InferenceError as error:
+            raise ModelError(f"{self._where}: no shapes can be inferred: {_first_line(str(error))}") from error
         if self._inner:
             kept = [info for info in inferred.graph.value_info if info.name not in self._inner]
             del inferred.graph.value_info[:]
@@ -190,24 +199,31 @@ def _keep_unknown_shapes(model: onnx.ModelProto, outline: onnx.GraphProto) -> No
 
     All others are dropped: after a rewrite they may no longer be true.
     """
+    if unknown := outputs_of_unknown(model, outline.node):
+        outline.value_info.extend(info for info in model.graph.value_info if info.name in unknown)
+
+
+def outputs_of_unknown(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Return the outputs of those of the `nodes` in `model` whose operators inference knows nothing of."""
     functions = {(body.domain, body.name) for body in model.functions}
-    unknown = {
+    return {
         name
-        for node in outline.node
-        if node.domain not in ONNX_DOMAINS and (node.domain, node.op_type) not in functions
+        for node in nodes
+        if node.domain not in ONNX_DOMAINS and (node.domain, node.op_type) not in functions and not _pooled_size(node)
         for name in node.output
     }
-    if unknown:
-        outline.value_info.extend(info for info in model.graph.value_info if info.name in unknown)
 
 
 def _finding(text: str) -> str:
     """Make one sentence of a checker message."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    first = lines[0] if lines else "the ONNX checker refuses it"
+    first = _first_line(text) or "the ONNX checker refuses it"
     if "topologically sorted" in text:
         return f"its nodes are not in topological order, or form a cycle; export it again ({first})"
     return f"the ONNX checker refuses it: {first}"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:

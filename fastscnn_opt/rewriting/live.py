@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.outline import Outline
+from fastscnn_opt.outline import ONNX_DOMAINS, Outline, outputs_of_unknown
 from fastscnn_opt.rewriting.exporting import export_graph
 from fastscnn_opt.rewriting.importing import TypeReader, import_model
-from fastscnn_opt.rewriting.retyping import changed_part, with_own_names
+from fastscnn_opt.rewriting.retyping import changed_part, first_stale, types_in, with_own_names
 from fastscnn_opt.rewriting.sources import is_same_list
 from fastscnn_opt.rewriting.tidying import tidy
 
@@ -54,9 +54,8 @@ class LiveGraph:
 
     @property
     def graph(self) -> gs.Graph:
-        """What a pass edits, with fresh shapes. Raises what `model` raises, as far as that is noticed."""
-        if not self._is_settled:
-            self._settle()
+        """What a pass edits, with fresh shapes. Raises what `settle` raises."""
+        self.settle()
         return self._graph
 
     @property
@@ -67,11 +66,12 @@ class LiveGraph:
     def _import(self, model: onnx.ModelProto) -> None:
         inferred = Outline(model, "the model").infer()
         self._graph, self._sources = import_model(model, inferred)
-        self._types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
+        self._types = types_in(inferred)
         self._note_state()
 
     def _note_state(self) -> None:
-        self._nodes = list(self._graph.nodes)
+        graph = self._graph
+        self._lists = [list(graph.nodes), list(graph.inputs), list(graph.outputs)]
         self._opset = self._graph.opset
         self._own = set(self._graph.__dict__)
 
@@ -88,18 +88,39 @@ class LiveGraph:
         self._where, self._whole, self._is_settled, self._is_checked = where, None, False, False
 
     def _look_at_whole(self) -> tuple[Draft, onnx.GraphProto]:
-        draft = export_graph(self._graph, self._sources, self._original)
-        outline = Outline(draft.frame, self._where, draft.initializers)
+        sources = self._sources
+        custom = [node for node in self._graph.nodes if (node.domain or "") not in ONNX_DOMAINS]
+        custom = [node for node in custom if sources.is_kept(node) and sources.has_kept_constants(node)]
+        draft = export_graph(self._graph, sources, self._original)
+        if custom:
+            unknown = outputs_of_unknown(draft.frame, draft.frame.graph.node)
+            custom = [node for node in custom if any(tensor.name in unknown for tensor in node.outputs)]
+        outline = self._outline(draft, custom)
         outline.check()
-        self._whole, self._is_checked = (draft, outline.infer()), True
+        inferred = outline.infer()
+        stale = first_stale(custom, sources, self._types, types_in(inferred))
+        if stale is not None:
+            inferred = self._outline(draft, custom[:stale]).infer()
+        self._whole, self._is_checked = (draft, inferred), True
         return self._whole
 
-    def _settle(self) -> None:
-        """Record what the last pass changed, and give the tensors their types; after the last pass nobody needs it."""
-        if self._whole is None and self._settle_part():
+    def _outline(self, draft: Draft, custom: list[gs.Node]) -> Outline:
+        """Return the outline of a draft, with the types known so far of the inner tensors that `custom` nodes make."""
+        graph = draft.frame.graph
+        names = {tensor.name for node in custom for tensor in node.outputs} - {info.name for info in graph.output}
+        del graph.value_info[:]
+        graph.value_info.extend(self._types[name] for name in sorted(names) if name in self._types)
+        return Outline(draft.frame, self._where, draft.initializers)
+
+    def settle(self) -> None:
+        """Record what the last pass changed, and give the tensors their types; after the last pass nobody needs it.
+
+        Raises what `model` raises, as far as that is noticed.
+        """
+        if self._is_settled or (self._whole is None and self._settle_part()):
             return
         draft, inferred = self._whole or self._look_at_whole()
-        self._types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
+        self._types = types_in(inferred)
         self._enter(draft)
 
     def _settle_part(self) -> bool:
@@ -156,7 +177,7 @@ class LiveGraph:
         """Tell whether the graph still says what it did, as far as a pass can be expected to break it."""
         graph, sources = self._graph, self._sources
         return (
-            is_same_list(graph.nodes, self._nodes)
+            all(map(is_same_list, (graph.nodes, graph.inputs, graph.outputs), self._lists))
             and all(map(sources.is_kept, graph.nodes))
             and all(map(sources.is_declared, (*graph.inputs, *graph.outputs)))
         )

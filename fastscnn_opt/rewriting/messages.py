@@ -42,7 +42,23 @@ def write_ends(target: onnx.NodeProto, node: gs.Node) -> None:
 
 
 def write_attribute(name: str, value: Any, target: onnx.NodeProto) -> None:
-    """Append an attribute to a node: a number, a text, a list of these, a type, or a message as it is."""
+    """Append an attribute to a node: a number, a text, a list of these, a type, or a message as it is.
+
+    Raises
+    ------
+    PassError
+        ONNX has no such values.
+    """
+    try:
+        _append_attribute(name, value, target)
+    except (TypeError, ValueError) as error:
+        raise PassError(
+            f"the attribute {name!r} of the node {target.name!r} cannot be {value!r}; it takes numbers, texts, lists "
+            "of these that are not empty, types, tensors and graphs"
+        ) from error
+
+
+def _append_attribute(name: str, value: Any, target: onnx.NodeProto) -> None:
     if isinstance(value, onnx.AttributeProto):
         target.attribute.append(value)
         return

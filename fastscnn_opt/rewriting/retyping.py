@@ -7,17 +7,19 @@ less than the whole graph does, nothing is guessed: the whole graph is looked at
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
+import onnx
 import onnx_graphsurgeon as gs
 
+from fastscnn_opt.outline import LARGE_ELEMENTS
 from fastscnn_opt.rewriting.parts import bodies_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    import onnx
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fastscnn_opt.rewriting.sources import Sources
 
@@ -99,12 +101,44 @@ def with_own_names(
     names in the types `declared` stay.
     """
     given = {dim.dim_param for info in declared for dim in info.type.tensor_type.shape.dim}
-    types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
+    types = types_in(inferred)
     for info in types.values():
         for dim in info.type.tensor_type.shape.dim:
             if dim.dim_param.startswith(_GENERATED) and dim.dim_param not in given:
                 dim.dim_param = f"{dim.dim_param}_{number}"
     return types
+
+
+def types_in(inferred: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+    """Return the types of inner tensors and graph outputs by name."""
+    return {info.name: info for info in (*inferred.value_info, *inferred.output)}
+
+
+def first_stale(nodes: Sequence[gs.Node], sources: Sources, before: Types, now: Types) -> int | None:
+    """Return the index of the first node that reads something whose type is no longer as `before`; None without one.
+
+    The graph inputs are held against `sources`. Dimensions that nobody can tell count as the same.
+    """
+    for index, node in enumerate(nodes):
+        for tensor in node.inputs:
+            if not tensor.name or isinstance(tensor, gs.Constant):
+                continue
+            old, new = (_told(types.get(tensor.name)) for types in (before, now))
+            if old != new or not (tensor.inputs or sources.is_declared(tensor)):
+                return index
+    return None
+
+
+def _told(info: onnx.ValueInfoProto | None) -> onnx.TypeProto | None:
+    """Return a type without the names that inference made up."""
+    if info is None:
+        return None
+    told = onnx.TypeProto()
+    told.CopyFrom(info.type)
+    for dim in told.tensor_type.shape.dim:
+        if dim.dim_param.startswith(_GENERATED):
+            dim.Clear()
+    return told
 
 
 def _with_inner(nodes: Iterable[gs.Node]) -> Iterator[gs.Node]:
@@ -123,8 +157,21 @@ def _read_by(end: gs.Node | gs.Graph) -> Iterator[gs.Variable]:
 def _may_be_followed(tensor: gs.Tensor, info: onnx.ValueInfoProto) -> bool:
     """Tell whether inference may follow the values of a tensor, which are then part of what it tells of others.
 
-    It does so for constants, and for numbers and lists of numbers, from which shapes are computed.
+    It does so for constants, for numbers and lists of numbers, and for what some operators make of them, which may have
+    any type and rank but is small. A size that nobody can tell makes no large tensor smaller.
     """
     kind = info.type.tensor_type
     is_fixed = len(tensor.inputs) == 1 and tensor.inputs[0].op != "Constant" and kind.HasField("shape")
-    return not is_fixed or len(kind.shape.dim) <= 1
+    if not is_fixed or len(kind.shape.dim) <= 1:
+        return True
+    sizes = [dim.dim_value for dim in kind.shape.dim if dim.HasField("dim_value")]
+    return math.prod(sizes) <= LARGE_ELEMENTS and _hands_values_on(tensor.inputs[0].op)
+
+
+@cache
+def _hands_values_on(op: str) -> bool:
+    """Tell whether inference computes the values that an operator makes; where its newest version has none, none has.
+
+    This holds for the versions that onnx 1.23 knows.
+    """
+    return onnx.defs.has(op) and bool(onnx.defs.get_schema(op).has_data_propagation_function)

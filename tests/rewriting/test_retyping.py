@@ -3,6 +3,7 @@
 import re
 from copy import deepcopy
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model import infer_shapes
 from fastscnn_opt.network.demo import demo_model
+from fastscnn_opt.rewriting import instruments as instruments_module
 from fastscnn_opt.rewriting import live as live_module
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
 from fastscnn_opt.rewriting.instruments import Instrument
@@ -184,6 +186,10 @@ EDITS = {
 }
 
 
+def drop_output(graph):
+    graph.outputs.pop()
+
+
 def types_in(graph):
     return {
         tensor.name: (tensor.dtype and np.dtype(tensor.dtype), tensor.shape)
@@ -268,6 +274,81 @@ def test_real_passes_see_them_on_a_real_network(pipeline):
     check(demo_model(), PassManager(pipeline).passes)
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        "{ row = Unsqueeze(sizes, zero) back = Squeeze(row, zero)",
+        "{ row = Unsqueeze(sizes, zero) real = Cast<to=1>(row) flat = Squeeze(real, zero) back = Cast<to=7>(flat)",
+    ],
+)
+def test_sizes_are_followed_through_every_rank_and_type(way):
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g (float[2,3] image) => (float[h,w] result)
+        <int64[2] sizes = {2,3}, int64[1] zero = {0}>"""
+        + way
+        + " shaped = Reshape(image, back) active = Relu(shaped) more = Relu(active) result = Neg(more) }"
+    )
+
+    def swap(graph):
+        graph.nodes[0].inputs[0] = gs.Constant("swapped", np.array([3, 2]))
+
+    seen = []
+    look = Do(lambda graph: seen.append(by_output(graph, "active").outputs[0].shape), reported=False)
+    PassManager([look, Do(swap), look], verify=False).run(model)
+    assert seen == [[2, 3], [3, 2]]
+
+
+CUSTOM = """
+    <ir_version: 8, opset_import: ["" : 17, "custom" : 1]>
+    g (float[1,2,4,4] image, float[1,2,4,4] other) => (float[1,2,h,w] result, float[1,2,4,4] aside)
+    <float[1,2,4,4] made, float[1,1,4,4] again>
+    {
+        made = custom.Foo(image)
+        active = Relu(made)
+        again = custom.Bar(other)
+        more = Relu(again)
+        result = Add(active, more)
+        aside = Neg(active)
+    }
+"""
+
+
+def shapes_after(*works):
+    result = PassManager([Do(work) for work in works], verify=False).run(onnx.parser.parse_model(CUSTOM)).model
+    infos = [*result.graph.value_info, *result.graph.output]
+    return {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in infos}
+
+
+@pytest.mark.parametrize("others", [[], [insert_behind("more", "Relu")], [read_all, insert_behind("more", "Relu")]])
+def test_shapes_behind_custom_operators_stay(others):
+    shapes = shapes_after(drop_output, *others)
+    assert [shapes[name] for name in ("made", "active", "again", "more")] == [[1, 2, 4, 4]] * 2 + [[1, 1, 4, 4]] * 2
+
+
+def test_shapes_behind_a_custom_operator_go_where_it_reads_something_else():
+    shapes = shapes_after(lambda graph: setattr(graph.inputs[1], "shape", [1, 2, 8, 8]))
+    assert shapes["made"] == [1, 2, 4, 4]
+    assert "again" not in shapes
+
+
+def test_shapes_behind_a_custom_operator_go_where_it_is_another():
+    shapes = shapes_after(set_attribute("made", "mode", "half"))
+    assert "made" not in shapes
+    assert shapes["again"] == [1, 1, 4, 4]
+
+
+def test_inference_between_passes_counts_for_none_of_them(monkeypatch):
+    inferences = []
+    original = live_module.Outline.infer
+    monkeypatch.setattr(live_module.Outline, "infer", lambda outline: inferences.append(1) or original(outline))
+    clock = SimpleNamespace(perf_counter=lambda: float(len(inferences)))
+    monkeypatch.setattr(instruments_module, "time", clock)
+    passes = [Do(rename("conv")), Do(widen_input), Do(insert_behind("twice", "Relu"))]
+    result = PassManager(passes, verify=False).run(onnx.parser.parse_model(NETWORK))
+    assert len(inferences) > 2
+    assert [step.seconds for step in result.steps] == [0, 0, 0]
+
+
 def test_the_whole_graph_is_looked_at_once_where_passes_change_little(monkeypatch):
     sizes = []
     original = live_module.Outline.infer
@@ -309,6 +390,10 @@ def no_type(graph):
     graph.outputs[0].dtype = None
 
 
+def no_inputs(graph):
+    by_output(graph, "pooled").inputs.clear()
+
+
 @dataclass(frozen=True)
 class Wrong(Do):
     """The pass that is to blame."""
@@ -316,10 +401,11 @@ class Wrong(Do):
     name: ClassVar[str] = "wrong"
 
 
-WRONG = [no_operator, no_attribute, cycle, one_name_twice, nothing_makes_it, no_type]
+WRONG = [no_operator, no_attribute, cycle, one_name_twice, nothing_makes_it, no_type, no_inputs]
+NO_VALUES = [None, object(), [], 2**70, [2**70], [None]]
 
 
-@pytest.mark.parametrize("work", WRONG)
+@pytest.mark.parametrize("work", [*WRONG, *(set_attribute("active", "axis", value) for value in NO_VALUES)])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_the_pass_that_left_an_invalid_graph_is_named(work, place):
     others = [Do(rename("conv")), Do(insert_behind("twice", "Relu"))]
@@ -349,7 +435,7 @@ def test_what_a_pass_says_of_a_valid_graph_is_said_once():
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("secret", [no_operator, widen_input, EDITS["other strides"]])
+@pytest.mark.parametrize("secret", [no_operator, widen_input, drop_output, EDITS["other strides"]])
 def test_a_secret_change_behind_an_open_one_is_forgotten(secret):
     model = onnx.parser.parse_model(NETWORK)
     end = Do(insert_behind("twice", "Relu"))
