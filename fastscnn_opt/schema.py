@@ -49,7 +49,11 @@ def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        findings = sorted(error.errors(include_url=False), key=lambda finding: finding["type"] != "extra_forbidden")
+        found = error.errors(include_url=False)
+        # Of a list whose only item is wrong pydantic says, too, that it has too few: without that item.
+        places = {item["loc"][:end] for item in found for end in range(len(item["loc"]))}
+        findings = [item for item in found if item["type"] != "too_short" or item["loc"] not in places]
+        findings.sort(key=lambda finding: finding["type"] != "extra_forbidden")
         more = f" (and {counted(len(findings) - 1, 'more mistake')})" if len(findings) > 1 else ""
         raise kind(f"{where}: {_in_words(findings[0], schema, content)}{more}") from error
 

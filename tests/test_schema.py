@@ -26,7 +26,7 @@ class Part(Table):
 
 class Group(Table):
     pair: tuple[int, int] = (1, 1)
-    part: tuple[Part, ...] = ()
+    part: Annotated[tuple[Part, ...], Field(min_length=1)] = ()
 
 
 class Whole(Table):
@@ -76,6 +76,8 @@ def test_a_mistake_is_told_with_its_place_and_its_cure(text, says):
         ("cuont = 5", "did you mean 'count'?"),
         ("cuont = 5\npairs = 3", " (and 1 more mistake)"),
         ("cuont = 5\npairs = 3\npart = 1", " (and 2 more mistakes)"),
+        ("[[group]]\npart = [1]", "should be a table, and is 1"),
+        ("[[group]]\npart = []", "should have at least 1 item, and is []"),
     ],
 )
 def test_it_is_told_how_many_mistakes_there_are_besides(text, ends):
