@@ -33,7 +33,7 @@ HARD_CELL_COST = 5
 MOST_COST = 1.0
 """Cost, in that unit and per cell of the whole grid, at which the dense way is the faster one (measured likewise)."""
 
-MOST_DOUBTFUL = 0.5
+MOST_DOUBTFUL = 0.75
 """Share of the cells that is looked at to find the cost; where more are in doubt, the dense way is taken unseen."""
 
 
