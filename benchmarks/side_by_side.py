@@ -5,10 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from contextlib import contextmanager
 from statistics import median
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -19,7 +19,7 @@ from fastscnn_opt.scoring.latency import ratio_to_baseline
 from fastscnn_opt.targets.machine import machine, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from multiprocessing.process import BaseProcess
 
     from numpy.typing import NDArray
@@ -42,6 +42,18 @@ def split(model: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     return body, extractor.extract_model([resize.input[0]], outputs)
 
 
+@contextmanager
+def added_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes that are started meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 class TurnTaker:
     """A process of its own that stands still unless it is its turn, so that idle threads of an engine disturb nobody.
 
@@ -56,7 +68,7 @@ class TurnTaker:
         self._process: BaseProcess = multiprocessing.get_context("spawn").Process(
             target=work, args=(*arguments, other), daemon=True
         )
-        with patch.dict(os.environ, environment or {}):
+        with added_environment(environment or {}):
             self._process.start()
         other.close()
 

@@ -62,30 +62,28 @@ def _unpickle(path: Path) -> Any:
             f"{path}: reading a checkpoint needs torch; install it with: pip install 'fastscnn-opt[export]'"
         ) from error
     try:
-        _check_size(path)
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols; what matters raises
-            return torch.load(file, map_location="cpu", weights_only=True)
+        unpacked = _unpacked_bytes(path)
+        if unpacked <= MOST_BYTES:
+            with path.open("rb") as file, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about pickle protocols; what matters raises
+                return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except CheckpointError:
-        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except Exception as error:  # a damaged pickle can raise anything at all
         raise CheckpointError(f"{path}: {NO_CHECKPOINT}") from error
+    raise CheckpointError(
+        f"{path}: unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs; save model.state_dict() alone"
+    )
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a file that would fill the memory: checkpoints are ZIP archives, and small ones can unpack to anything."""
+def _unpacked_bytes(path: Path) -> int:
+    """Return what a checkpoint unpacks to: it is a ZIP archive, and a small one can fill the memory; else return 0."""
     if not zipfile.is_zipfile(path):
-        return
+        return 0
     with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > MOST_BYTES:
-        raise CheckpointError(
-            f"{path}: unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs; save model.state_dict() alone"
-        )
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def _refusal(path: Path, reason: str) -> str:
