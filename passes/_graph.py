@@ -37,6 +37,16 @@ def bias_of(node: gs.Node) -> gs.Tensor | None:
     return node.inputs[2] if len(node.inputs) > 2 and not node.inputs[2].is_empty() else None
 
 
+def scales_of(resize: gs.Node) -> gs.Tensor | None:
+    """Return the factors of a Resize or Upsample; None if there are none, or an empty name in their place.
+
+    They are its second input up to opset 10, and the third since.
+    """
+    place = 1 if len(resize.inputs) == 2 else 2
+    given = resize.inputs[place] if len(resize.inputs) > place else None
+    return None if given is None or given.is_empty() else given
+
+
 def parameters_of(node: gs.Node) -> list[gs.Tensor]:
     """Return the weights of a Conv, ConvTranspose or Gemm, and its bias if it has one."""
     bias = bias_of(node)

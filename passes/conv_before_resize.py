@@ -9,7 +9,7 @@ import numpy as np
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, constant_value, unique_name
+from ._graph import DEFAULT_DOMAINS, constant_value, scales_of, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,8 +95,8 @@ def _keeps_channels(resize: gs.Node) -> bool:
     axes = [axis % len(before) for axis in resize.attrs.get("axes", range(len(before)))]
     if list(before[:2]) != list(after[:2]) or ("axes" in resize.attrs and min(axes) < _SPATIAL):
         return False
-    given = resize.inputs[1 if len(resize.inputs) == len(("data", "scales")) else 2]
-    if given.is_empty():
+    given = scales_of(resize)
+    if given is None:
         return True
     scales = constant_value(given)
     return scales is not None and all(

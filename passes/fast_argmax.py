@@ -13,7 +13,7 @@ from ._emitter import Emitter
 from ._fast_argmax.cells import FLOAT, INT64, UINT8, Grid
 from ._fast_argmax.sampling import TRANSFORMATIONS, group_by_cell, sample_positions
 from ._fast_argmax.tail import write_tail
-from ._graph import DEFAULT_DOMAINS, constant_value
+from ._graph import DEFAULT_DOMAINS, constant_value, scales_of
 from ._labels import CLASS_AXIS, MOST_CLASSES, labels_of, take_labels
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def _shape_mismatch(before: gs.Tensor, after: gs.Tensor) -> str:
 def _scales(resize: gs.Node) -> tuple[float, float] | None:
     """Return how many times the height and the width grow, as the node says it; None if it is not constant."""
     before, after = resize.inputs[0].shape, resize.outputs[0].shape
-    given = resize.inputs[2] if len(resize.inputs) > 2 else None
-    if given is not None and not given.is_empty():
+    given = scales_of(resize)
+    if given is not None:
         values = constant_value(given)
         if values is None:
             return None

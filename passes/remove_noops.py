@@ -10,7 +10,7 @@ import numpy as np
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, constant_value
+from ._graph import DEFAULT_DOMAINS, constant_value, scales_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,8 @@ def _resize(node: gs.Node) -> str | None:
     """With the factor 1 these coordinates are those of the pixels themselves, whatever the mode."""
     if node.attrs.get("coordinate_transformation_mode", "half_pixel") not in _PLAIN_COORDINATES:
         return None
-    scales = constant_value(node.inputs[1 if len(node.inputs) == 2 else 2])
+    given = scales_of(node)
+    scales = None if given is None else constant_value(given)
     if scales is not None and scales.size and not (scales == 1).all():
         return None
     return _same_shape(node) and "resizes by the factor 1"

@@ -1,7 +1,7 @@
 """The graph of a model while passes edit it one after another.
 
-After each pass it is checked, and its types are inferred, without the weights; a whole model is made of it only on
-demand.
+After each pass its types are inferred, without the weights, and of the changed part alone where that is enough; a whole
+model is made of it, and checked, only on demand.
 """
 
 from __future__ import annotations
