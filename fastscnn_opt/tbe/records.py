@@ -211,6 +211,10 @@ class Store:
                 lock.acquire()
             except FileNotFoundError:
                 continue  # the holder before us has just removed the folder with its last record
+            except FileExistsError as error:
+                if self.folder.is_file() or self.folder.is_symlink():
+                    raise PatchError(f"{self.folder}: is no folder; move it away, our records go there") from error
+                continue  # it has done so between our look at the folder and what pathlib makes of that
             except Timeout as error:
                 raise PatchError(
                     f"{self.impl}: another process is patching this tree (waited {LOCK_WAIT_S:.0f} s); try again later"

@@ -1,4 +1,5 @@
 import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,27 @@ def test_the_lock_is_waited_for_and_then_named(store: Store, monkeypatch: pytest
         pass
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(store: Store) -> None:
+    store.folder.write_text("mine")
+    with pytest.raises(PatchError, match="is no folder"), store.locked():
+        pass
+    assert store.folder.read_text() == "mine"
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = Path.mkdir, []
+
+    def mkdir(path: Path, *arguments: object, **options: object) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            raise FileExistsError(path)  # what pathlib says of a folder that was there, and is gone when it looks
+        original(path, *arguments, **options)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with store.locked():
+        assert store.folder.is_dir()
+
+
 def test_many_processes_take_turns(store: Store) -> None:
     """Each adds one line; a lost turn would lose a line. The lock's folder goes away and comes back all the time."""
     (store.impl / "count").write_text("")
@@ -86,11 +108,18 @@ def test_many_processes_take_turns(store: Store) -> None:
     for _ in range(6):
         child = os.fork()
         if child == 0:  # pragma: no cover - runs in the child
-            for _ in range(10):
-                with store.locked():
-                    text = (store.impl / "count").read_text()
-                    (store.impl / "count").write_text(f"{text}x")
-            os._exit(0)
+            code = 1  # also where it fails: a child that goes on would run the other tests beside its parent
+            try:
+                for _ in range(10):
+                    with store.locked():
+                        text = (store.impl / "count").read_text()
+                        (store.impl / "count").write_text(f"{text}x")
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+                raise
+            finally:
+                os._exit(code)
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 6
     assert (store.impl / "count").read_text() == "x" * 60
