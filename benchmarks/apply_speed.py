@@ -27,12 +27,13 @@ from cold_start import find
 from onnx import TensorProto, helper, numpy_helper
 from side_by_side import print_turns, take_turns
 
-from fastscnn_opt.model import load_model, save_model
-from fastscnn_opt.network.demo import demo_model
+from fastscnn_opt.demo.network import demo_model
+from fastscnn_opt.measuring.latency import ratio_to_baseline
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import entry_points, pass_class
-from fastscnn_opt.scoring.latency import ratio_to_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

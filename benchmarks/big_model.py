@@ -24,10 +24,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from fastscnn_opt.model import load_model, save_model
+from fastscnn_opt.model.external_data import values_of
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.weights import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,12 +28,13 @@ from side_by_side import TurnTaker
 from fastscnn_opt.data.cityscapes import open_cityscapes
 from fastscnn_opt.data.png import read_image
 from fastscnn_opt.data.preprocess import MEAN, STD
-from fastscnn_opt.model import load_model, save_model
+from fastscnn_opt.machine import machine, versions
+from fastscnn_opt.measuring.latency import ratio_to_baseline
+from fastscnn_opt.measuring.metric import ConfusionMatrix
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.scoring.latency import ratio_to_baseline
-from fastscnn_opt.scoring.metric import ConfusionMatrix
 from fastscnn_opt.targets.base import NeedsEnvironment
-from fastscnn_opt.targets.machine import machine, versions
 from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:

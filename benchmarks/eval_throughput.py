@@ -27,10 +27,10 @@ from fastscnn_opt.data.cityscapes import CityscapesDataset, open_cityscapes
 from fastscnn_opt.data.classes import TRAIN_ID_OF
 from fastscnn_opt.data.dataset import DataSource
 from fastscnn_opt.data.preprocess import MEAN, STD, normalise
-from fastscnn_opt.scoring.accuracy import evaluate
-from fastscnn_opt.scoring.engine import TargetChoice, evaluate_model
-from fastscnn_opt.scoring.label_map import label_map
-from fastscnn_opt.scoring.metric import ConfusionMatrix
+from fastscnn_opt.measuring.accuracy import evaluate
+from fastscnn_opt.measuring.label_map import label_map
+from fastscnn_opt.measuring.metric import ConfusionMatrix
+from fastscnn_opt.scoring.worker.client import TargetChoice, evaluate_model
 from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastscnn_opt.targets.base import Session
+    from fastscnn_opt.measuring.session import Session
 
 
 def bare_loop(session: Session, dataset: CityscapesDataset) -> NDArray[np.int64]:

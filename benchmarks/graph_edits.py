@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from fastscnn_opt.model import infer_shapes
+from fastscnn_opt.model.shapes import infer_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

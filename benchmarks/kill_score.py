@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 import psutil
 
-from fastscnn_opt.model import load_model
+from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.tables import rows_of
 

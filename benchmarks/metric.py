@@ -24,7 +24,7 @@ from side_by_side import print_machine, print_turns, take_turns
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE, LABEL_ID_OF
 from fastscnn_opt.data.dataset import DataSource
-from fastscnn_opt.scoring.metric import ConfusionMatrix
+from fastscnn_opt.measuring.metric import ConfusionMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

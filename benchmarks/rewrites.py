@@ -29,11 +29,14 @@ from graph_edits import convolve_before_upsampling, cut_into_strips, edited, gro
 from roofline import Graph, macs
 from side_by_side import TurnTaker, print_machine, split
 
-from fastscnn_opt.model import infer_shapes, load_model, sample_inputs, save_model
+from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.measuring.latency import ratio_to_baseline
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.scoring.latency import ratio_to_baseline
-from fastscnn_opt.targets.machine import usable_cores
-from fastscnn_opt.targets.ort_huge_pages import OnnxRuntimeHugePages
+from fastscnn_opt.targets.onnxruntime.huge_pages import OnnxRuntimeHugePages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

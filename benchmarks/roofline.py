@@ -27,15 +27,16 @@ import numpy as np
 import onnx
 from side_by_side import print_machine, take_turns
 
-from fastscnn_opt.data.scenes import render_scene
-from fastscnn_opt.model import infer_shapes, load_model
-from fastscnn_opt.scoring.accuracy import image_input, model_size
+from fastscnn_opt.demo.scenes import render_scene
+from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.measuring.accuracy import image_input, model_size
+from fastscnn_opt.measuring.label_map import label_map
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.scoring.bench import bench
-from fastscnn_opt.scoring.engine import TargetChoice
-from fastscnn_opt.scoring.label_map import label_map
-from fastscnn_opt.scoring.work.timing import Effort
-from fastscnn_opt.targets.machine import usable_cores
-from fastscnn_opt.targets.ort import OnnxRuntime
+from fastscnn_opt.scoring.stages.timing import Effort
+from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

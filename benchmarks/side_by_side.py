@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from fastscnn_opt.model import infer_shapes
+from fastscnn_opt.machine import machine, versions
+from fastscnn_opt.measuring.latency import ratio_to_baseline
+from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.scoring.latency import ratio_to_baseline
-from fastscnn_opt.targets.machine import machine, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

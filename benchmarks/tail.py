@@ -20,9 +20,9 @@ from side_by_side import split
 
 from fastscnn_opt.data.cityscapes import open_cityscapes
 from fastscnn_opt.data.preprocess import normalise
-from fastscnn_opt.model import load_model
+from fastscnn_opt.measuring.latency import ratio_to_baseline
+from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.scoring.latency import ratio_to_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,10 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastscnn_opt.diff import ModelDiff, diff_models
     from fastscnn_opt.errors import UserError
-    from fastscnn_opt.model import load_model, save_model
+    from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.model.saving import save_model
     from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass, Skip
-    from fastscnn_opt.rewriting.diff import ModelDiff, diff_models
     from fastscnn_opt.rewriting.manager import PassManager, Result
     from fastscnn_opt.rewriting.select import Select
 
@@ -17,16 +18,16 @@ _HOMES = {
     "Change": "rewriting.contract",
     "Contract": "rewriting.contract",
     "Labels": "rewriting.contract",
-    "ModelDiff": "rewriting.diff",
+    "ModelDiff": "diff",
     "Pass": "rewriting.contract",
     "PassManager": "rewriting.manager",
-    "Result": "rewriting.manager",
+    "Result": "rewriting.report",
     "Select": "rewriting.select",
     "Skip": "rewriting.contract",
     "UserError": "errors",
-    "diff_models": "rewriting.diff",
-    "load_model": "model",
-    "save_model": "model",
+    "diff_models": "diff",
+    "load_model": "model.loading",
+    "save_model": "model.saving",
 }
 
 __all__ = [

@@ -14,8 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastscnn_opt.errors import describe_os_error
-from fastscnn_opt.model import write_atomically
+from fastscnn_opt.files import describe_os_error, write_atomically
 
 VARIABLE = "FASTSCNN_OPT_CACHE"
 """Environment variable that names the folder."""

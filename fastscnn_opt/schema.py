@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from fastscnn_opt.errors import RunError, UserError, counted, unknown
+from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.text import counted, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +26,9 @@ def read_text(file: Path, what: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RunError(f"{file}: the {what} is not UTF-8 text") from error
+        raise RunError(f"the {what} is not UTF-8 text", where=file) from error
     except OSError as error:
-        raise RunError(f"{file}: the {what} cannot be read ({error.strerror}); check its name") from error
+        raise RunError(f"the {what} cannot be read ({error.strerror})", where=file, cure="check its name") from error
 
 
 def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError] = RunError) -> Schema:

@@ -35,7 +35,7 @@ class Emitter:
     @classmethod
     def under(cls, graph: gs.Graph, wanted: str) -> Emitter:
         """Return an emitter whose prefix is `wanted`, with a number behind it if that begins another name already."""
-        from fastscnn_opt.rewriting.parts import names_in
+        from fastscnn_opt.rewriting.graph.parts import names_in
 
         taken = names_in(graph.nodes)
         prefix, count = wanted, 1
@@ -49,7 +49,7 @@ class Emitter:
         **attributes: Any,
     ) -> gs.Variable:  # fmt: skip
         """Append a node; return its only output: `output`, or a new tensor of `dtype` (default: the first input's)."""
-        from fastscnn_opt.rewriting.parts import new_node, new_variable
+        from fastscnn_opt.rewriting.graph.parts import new_node, new_variable
 
         self._count += 1
         name = f"{self._prefix}/{op}_{self._count}"
@@ -60,14 +60,14 @@ class Emitter:
 
     def tensor(self, dtype: DTypeLike) -> gs.Variable:
         """Return a new tensor that a node is to make."""
-        from fastscnn_opt.rewriting.parts import new_variable
+        from fastscnn_opt.rewriting.graph.parts import new_variable
 
         self._count += 1
         return new_variable(f"{self._prefix}/tensor_{self._count}", np.dtype(dtype))
 
     def constant(self, values: Any, dtype: DTypeLike) -> gs.Constant:
         """Return a constant; equal ones are made once."""
-        from fastscnn_opt.rewriting.parts import new_constant
+        from fastscnn_opt.rewriting.graph.parts import new_constant
 
         array = np.array(values, dtype=dtype)
         key = (array.dtype.str, array.shape, array.tobytes())

@@ -79,7 +79,7 @@ class _NamesInUse:
         return name
 
     def _update(self, graph: gs.Graph) -> None:
-        from fastscnn_opt.rewriting.parts import names_in
+        from fastscnn_opt.rewriting.graph.parts import names_in
 
         read = len(self._read)
         if not read or len(graph.nodes) < read or graph.nodes[read - 1] is not self._read[-1]:
@@ -100,7 +100,7 @@ def append_node(
     **attributes: object,
 ) -> gs.Variable:
     """Append a node of the default domain called about `name`; return its only output, which is `output` or new."""
-    from fastscnn_opt.rewriting.parts import new_node, new_variable
+    from fastscnn_opt.rewriting.graph.parts import new_node, new_variable
 
     name = unique_name(graph, name)
     if output is None:

@@ -42,12 +42,12 @@ def take_labels(graph: gs.Graph) -> Iterator[Step]:
         classes = output.shape[CLASS_AXIS]
         if not isinstance(classes, int):
             raise PassError(
-                f"output {output.name!r}: its number of classes is not known; export the model with fixed shapes"
+                f"output {output.name!r}: its number of classes is not known", cure="export the model with fixed shapes"
             )
         if classes > MOST_CLASSES:
             raise PassError(
-                f"output {output.name!r} has {classes} classes, and a uint8 label map holds {MOST_CLASSES}; "
-                "keep its logits, or drop it with drop-outputs"
+                f"output {output.name!r} has {classes} classes, and a uint8 label map holds {MOST_CLASSES}",
+                cure="keep its logits, or drop it with drop-outputs",
             )
         yield _take_labels_of(graph, output, classes)
 
@@ -68,8 +68,8 @@ def _no_logits(output: gs.Tensor) -> str:
         return f"is {getattr(output.dtype, 'name', output.dtype)}, not float logits"
     if output.shape is None or not output.inputs:
         raise PassError(
-            f"output {output.name!r}: its shape is not known, or no node makes it; export the model with fixed shapes, "
-            "or drop the output first"
+            f"output {output.name!r}: its shape is not known, or no node makes it",
+            cure="export the model with fixed shapes, or drop the output first",
         )
     if len(output.shape) != 4:
         return f"has {len(output.shape)} dimensions, not the four of logits N, C, H, W"

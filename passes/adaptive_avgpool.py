@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model import ADAPTIVE_POOL
+from fastscnn_opt.model.runnable import pooled_size, windows
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
-from fastscnn_opt.rewriting.runnable import pooled_size, windows
 
 from ._graph import DEFAULT_DOMAINS
 from ._pooling.ladder import Ladder, find_ladders
@@ -115,9 +115,11 @@ def _bins(node: gs.Node) -> tuple[int, int] | None:
     """Return the output height and width of an adaptive average pooling, None for any other node."""
     bins = pooled_size(node)
     if bins is None and (node.op == ADAPTIVE_POOL or node.attrs.get("operator") == "adaptive_avg_pool2d"):
-        raise PassError(f"{node.name}: has no constant output_size; export it with a fixed pooling size")
+        raise PassError("has no constant output_size", where=node.name, cure="export it with a fixed pooling size")
     if bins is not None and min(bins) < 1:
-        raise PassError(f"{node.name}: output_size {list(bins)} is not positive; export it with a fixed pooling size")
+        raise PassError(
+            f"output_size {list(bins)} is not positive", where=node.name, cure="export it with a fixed pooling size"
+        )
     return bins
 
 
@@ -126,8 +128,9 @@ def _input_size(node: gs.Node) -> tuple[int, int]:
     height, width = (node.inputs[0].shape or [None, None])[-2:]
     if not isinstance(height, int) or not isinstance(width, int):
         raise PassError(
-            f"{node.name}: the height and width of its input are not known; export the model with a fixed input size, "
-            "or use lower=native"
+            "the height and width of its input are not known",
+            where=node.name,
+            cure="export the model with a fixed input size, or use lower=native",
         )
     return height, width
 
@@ -144,7 +147,9 @@ def _make_native(node: gs.Node, bins: tuple[int, int]) -> str | Skip:
 def _make_avgpool(node: gs.Node, size: tuple[int, int], bins: tuple[int, int]) -> str:
     if any(bins[axis] > size[axis] for axis in (0, 1)):
         raise PassError(
-            f"{node.name}: AveragePool cannot make {_times(bins)} bins of {_times(size)} elements; use lower=matmul"
+            f"AveragePool cannot make {_times(bins)} bins of {_times(size)} elements",
+            where=node.name,
+            cure="use lower=matmul",
         )
     strides = [size[axis] // bins[axis] for axis in (0, 1)]
     kernel = [size[axis] - (bins[axis] - 1) * strides[axis] for axis in (0, 1)]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
-from fastscnn_opt.errors import PassError, counted
+from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
-from fastscnn_opt.rewriting.tidying import detach, tensors_read
+from fastscnn_opt.rewriting.graph.tidying import detach, tensors_read
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ class DropOutputs(Pass):
             if name not in names:
                 near = get_close_matches(name, names, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}? " if near else ""
-                raise PassError(f"keep={name} is no output of the graph; {hint}(outputs: {', '.join(names)})")
+                raise PassError(f"keep={name} is no output of the graph", cure=f"{hint}(outputs: {', '.join(names)})")
         return self.keep or tuple(names[:1])
 
 

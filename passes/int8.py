@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.data.dataset import DataSource
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model import infer_shapes
+from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
 from ._graph import constant_value, graft, parameters_of
@@ -100,8 +100,8 @@ class Int8(Pass):
             return
         if graph.opset < _OLDEST_OPSET:
             raise PassError(
-                f"the model has opset {graph.opset}, and scales per channel need {_OLDEST_OPSET}; export it again with "
-                f"opset {_OLDEST_OPSET}, or convert it with onnx.version_converter"
+                f"the model has opset {graph.opset}, and scales per channel need {_OLDEST_OPSET}",
+                cure=(f"export it again with opset {_OLDEST_OPSET}, or convert it with onnx.version_converter"),
             )
         kept = self._kept(body)
         allowed = [layer.name for layer in body.layers if layer.name not in kept]
@@ -117,7 +117,7 @@ class Int8(Pass):
             if not any(fnmatchcase(name, glob) for name in names):
                 near = get_close_matches(glob, names, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"layers: {', '.join(names[:8])}"
-                raise PassError(f"keep={glob} matches no layer; {hint}")
+                raise PassError(f"keep={glob} matches no layer", cure=f"{hint}")
         return {name for name in names if any(fnmatchcase(name, glob) for glob in self.keep)}
 
     def _quantise(self, graph: gs.Graph, body: Body, allowed: list[str]) -> Iterator[Step]:

@@ -89,7 +89,8 @@ class ResizeNearest(Pass):
                 node.attrs.pop(attribute, None)
         elif self.rounding is not Rounding.FLOOR:
             raise PassError(
-                f"{node.name}: {node.op} of opset {opset} always rounds down; use rounding=floor, "
-                f"or export the model with opset {_ROUNDING_BEGINS} or newer"
+                f"{node.op} of opset {opset} always rounds down",
+                where=node.name,
+                cure=f"use rounding=floor, or export the model with opset {_ROUNDING_BEGINS} or newer",
             )
         return Change(node, f"linear -> nearest, {self.rounding.onnx}")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model import ADAPTIVE_POOL, MOST_INLINE_BYTES
+from fastscnn_opt.model.external_data import bring_in, is_outside, stored_bytes
+from fastscnn_opt.model.saving import MOST_INLINE_BYTES
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
-from fastscnn_opt.weights import bring_in, is_outside, stored_bytes
 
 from ._graph import DEFAULT_DOMAINS, graft
 
@@ -89,7 +90,7 @@ class Simplify(Pass):
             raise PassError(f"onnx-simplifier fails on the graph ({str(error).strip().splitlines()[0]})") from error
         if not passed:
             raise PassError(
-                "onnx-simplifier's own check of its result failed; leave out simplify, or try optimize=false"
+                "onnx-simplifier's own check of its result failed", cure="leave out simplify, or try optimize=false"
             )
         return simplified
 
@@ -97,7 +98,7 @@ class Simplify(Pass):
 def _bring_in_weights(model: onnx.ModelProto) -> None:
     """Read weights that are in files: onnx-simplifier takes models of one piece. Raises PassError beyond 2 GB."""
     if sum(map(stored_bytes, model.graph.initializer)) >= MOST_INLINE_BYTES:
-        raise PassError("the weights are larger than the 2 GB that onnx-simplifier can take; leave out simplify")
+        raise PassError("the weights are larger than the 2 GB that onnx-simplifier can take", cure="leave out simplify")
     for tensor in filter(is_outside, model.graph.initializer):
         bring_in(tensor)
 

@@ -101,7 +101,7 @@ def _old_batch(inputs: Sequence[gs.Variable]) -> int | None:
     sizes = {tensor.shape[0]: tensor.name for tensor in reversed(inputs) if isinstance(tensor.shape[0], int)}
     if len(sizes) > 1:
         listed = ", ".join(f"{name!r} has {size}" for size, name in sizes.items())
-        raise PassError(f"the inputs disagree about the batch ({listed}); export the model with one batch size")
+        raise PassError(f"the inputs disagree about the batch ({listed})", cure="export the model with one batch size")
     return next(iter(sizes), None)
 
 
@@ -111,8 +111,8 @@ def _check_outputs(graph: gs.Graph, flow: BatchFlow | None) -> None:
         carries = flow.axis(output) == 0 if flow else bool(output.shape) and not isinstance(output.shape[0], int)
         if not carries:
             raise PassError(
-                f"output {output.name!r} does not carry the batch in front, so it has no meaning for another batch; "
-                "drop it with drop-outputs"
+                f"output {output.name!r} does not carry the batch in front, so it has no meaning for another batch",
+                cure="drop it with drop-outputs",
             )
 
 
@@ -129,7 +129,7 @@ def _set_batch(graph: gs.Graph, axes: dict[str, int], batch: int) -> None:
 
 def _batch_of(before: Runner) -> int:
     """Return the batch size of the graph before the pass; a dynamic one is run image by image."""
-    from fastscnn_opt.model import graph_inputs
+    from fastscnn_opt.model.interface import graph_inputs
 
     for value in graph_inputs(before.model):
         dims = value.type.tensor_type.shape.dim

@@ -11,9 +11,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import typer
+from graphs import run_with_lowered_pooling, segmenter
+from numpy.typing import NDArray
+from PIL import Image
 
 REPOSITORY = Path(__file__).parent.parent
 collect_ignore = ["plugin_example"]
@@ -148,3 +152,40 @@ def torch_export() -> Callable[..., onnx.ModelProto]:
         return program.model_proto
 
     return export
+
+
+@pytest.fixture
+def network() -> onnx.ModelProto:
+    """A small network with everything that the demo variants change; see `graphs.segmenter`."""
+    return segmenter()
+
+
+@pytest.fixture
+def run() -> Callable[[onnx.ModelProto, NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Return the outputs of a model in onnxruntime, with adaptive pooling written out."""
+    return run_with_lowered_pooling
+
+
+Add = Callable[..., tuple[Path, Path]]
+
+
+@pytest.fixture
+def add_pair(tmp_path) -> Add:
+    """Return a function that adds one pair to the tree at `tmp_path` and returns its two files."""
+
+    def add(
+        stem: str = "ulm_000000_000019", *, split: str = "val", size: tuple[int, int] = (16, 32), ids: str = "labelIds"
+    ) -> tuple[Path, Path]:
+        city = stem.partition("_")[0]
+        image = tmp_path / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
+        label = tmp_path / "gtFine" / split / city / f"{stem}_gtFine_{ids}.png"
+        rng = np.random.default_rng(len(stem))
+        for file, pixels in (
+            (image, rng.integers(0, 256, (*size, 3), dtype=np.uint8)),
+            (label, rng.integers(0, 19, size, dtype=np.uint8)),
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+        return image, label
+
+    return add

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from fastscnn_opt.model import save_model
+from fastscnn_opt.ascend.lint.rules import RULES
+from fastscnn_opt.ascend.whitelists.patchfile import parse
+from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.scoring.reference import read_reference
 from fastscnn_opt.scoring.variants import DataTable, ModelTable, ScoreTable, VariantTable, read_variants
-from fastscnn_opt.targets.ascend.lint.rules import RULES
-from fastscnn_opt.tbe.patchfile import parse
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import onnx
 import pytest
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.data.writing import write_cityscapes
-from fastscnn_opt.model import save_model
+from fastscnn_opt.demo.scene_files import write_cityscapes
+from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.network.layout import Layout, expected_entries
 
 HEIGHT, WIDTH = 192, 384
@@ -30,7 +30,12 @@ PAGES = (
 )
 KINDS = {"sh", "sh hardware", "sh plugin", "text", "toml", "toml variants", "toml patch", "toml plugin", "python",
          "python plugin"}  # fmt: skip
-ELSEWHERE = {verb: f"tests/cli/test_{verb}.py" for verb in ("bench", "bisect", "demo", "search")}
+ELSEWHERE = {
+    "bench": "tests/cli/verbs/scoring/test_bench.py",
+    "bisect": "tests/cli/verbs/scoring/test_bisect.py",
+    "demo": "tests/cli/verbs/setup/test_demo.py",
+    "search": "tests/cli/verbs/scoring/test_search.py",
+}
 """Verbs that take long even in small, and the tests that run them; here their options are checked alone."""
 
 PERF_VISION = """\
@@ -74,7 +79,7 @@ def small_network():
 def workspace(small_network, tmp_path, monkeypatch):
     """A folder with what the pages take for granted: a model, a checkpoint, images, and what tools of a card left."""
     torch = pytest.importorskip("torch", reason="checkpoints need torch")
-    monkeypatch.setattr("fastscnn_opt.network.demo.demo_model", lambda: small_network)
+    monkeypatch.setattr("fastscnn_opt.demo.network.demo_model", lambda: small_network)
     folder = tmp_path / "work"
     (folder / "result").mkdir(parents=True)
     monkeypatch.chdir(folder)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.errors import counted
+from fastscnn_opt.text import counted
 
 
 @pytest.mark.parametrize(

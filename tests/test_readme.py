@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.model import save_model
+from fastscnn_opt.model.saving import save_model
 
 
 @pytest.fixture

@@ -10,42 +10,52 @@ import os
 import signal
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from fastscnn_opt.cli import NOTES
-from fastscnn_opt.errors import UserError, describe_os_error, printable_lines
+from fastscnn_opt.errors import UserError
+from fastscnn_opt.files import describe_os_error
+from fastscnn_opt.text import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
+class Verb(NamedTuple):
+    """Where the module of a verb is, below `cli.verbs`, and its one-line summary."""
+
+    folder: str
+    summary: str
+
+
 VERBS = {
-    "demo": "Build and score the bundled demo variants and show their table.",
-    "passes": "List the installed passes with their contracts and options.",
-    "explain": "Print the manual of a pass.",
-    "apply": "Apply named passes to a model and verify each one.",
-    "diff": "Show what changed between two models.",
-    "export": "Turn a FastSCNN checkpoint into an ONNX model.",
-    "compile": "Compile a model for a target.",
-    "prepare": "Write the binary images and labels that the vendor's tools read.",
-    "eval": "Score the accuracy of a model on labelled images.",
-    "scenes": "Write synthetic street scenes with labels as a Cityscapes tree.",
-    "bench": "Time models side by side, interleaved, with intervals.",
-    "score": "Build, compile and score every variant of a variants file.",
-    "compare": "Show the variant table of one run, or two runs side by side.",
-    "search": "Explore pipelines for the best trade-offs of accuracy and speed.",
-    "bisect": "Find the pass, and its changes, that cost too much accuracy.",
-    "overlay": "Draw what a model, or two side by side, see in photographs.",
-    "report": "Show a run as one HTML page: what to ship, tables and plots.",
-    "patch": "List, apply and revert white-list patches of the vendor compiler.",
-    "profile": "Show where the time of a run went, and what would save it.",
-    "lint": "Find what a target will run slowly, differently or not at all.",
-    "cache": "List, size and prune what is kept between runs, or by one run.",
-    "doctor": "Say what is installed, which targets work, what is missing.",
+    "demo": Verb("setup", "Build and score the bundled demo variants and show their table."),
+    "passes": Verb("rewriting", "List the installed passes with their contracts and options."),
+    "explain": Verb("rewriting", "Print the manual of a pass."),
+    "apply": Verb("rewriting", "Apply named passes to a model and verify each one."),
+    "diff": Verb("rewriting", "Show what changed between two models."),
+    "export": Verb("rewriting", "Turn a FastSCNN checkpoint into an ONNX model."),
+    "compile": Verb("ascend", "Compile a model for a target."),
+    "prepare": Verb("ascend", "Write the binary images and labels that the vendor's tools read."),
+    "eval": Verb("scoring", "Score the accuracy of a model on labelled images."),
+    "scenes": Verb("setup", "Write synthetic street scenes with labels as a Cityscapes tree."),
+    "bench": Verb("scoring", "Time models side by side, interleaved, with intervals."),
+    "score": Verb("scoring", "Build, compile and score every variant of a variants file."),
+    "compare": Verb("scoring", "Show the variant table of one run, or two runs side by side."),
+    "search": Verb("scoring", "Explore pipelines for the best trade-offs of accuracy and speed."),
+    "bisect": Verb("scoring", "Find the pass, and its changes, that cost too much accuracy."),
+    "overlay": Verb("scoring", "Draw what a model, or two side by side, see in photographs."),
+    "report": Verb("scoring", "Show a run as one HTML page: what to ship, tables and plots."),
+    "patch": Verb("ascend", "List, apply and revert white-list patches of the vendor compiler."),
+    "profile": Verb("ascend", "Show where the time of a run went, and what would save it."),
+    "lint": Verb("ascend", "Find what a target will run slowly, differently or not at all."),
+    "cache": Verb("setup", "List, size and prune what is kept between runs, or by one run."),
+    "doctor": Verb("setup", "Say what is installed, which targets work, what is missing."),
 }
-"""Every verb with its one-line summary, in the order of the help text."""
+"""Every verb, in the order of the help text."""
 
 ANYWHERE = {"--quiet": ("--quiet", "-q"), "--verbose": ("--verbose", "-v"), "--debug": ("--debug",)}
 """Options that work before and after the verb, with their spellings."""
@@ -94,11 +104,11 @@ def build(verb: str | None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     )
     root.callback()(_root)
-    for name, summary in VERBS.items():
+    for name, (folder, summary) in VERBS.items():
         if verb not in (name, "*"):
             root.command(name, help=summary)(_not_loaded)
             continue
-        module = import_module(f"fastscnn_opt.cli.{name}")
+        module = import_module(f"fastscnn_opt.cli.verbs.{folder}.{name}")
         epilog = f"Options of every verb: {', '.join(ANYWHERE)}."
         if hasattr(module, "app"):
             root.add_typer(module.app, name=name, help=summary, epilog=epilog)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastscnn_opt.cli import NOTES
-from fastscnn_opt.errors import printable, printable_lines
+from fastscnn_opt.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +141,7 @@ def _not_a_formula(cell: str, column: Column) -> str:
 
 
 def _html(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
-    from fastscnn_opt.notebook import html_table
+    from fastscnn_opt.html import html_table
 
     safe = [[printable_lines(cell) for cell in row] for row in rows]
     return html_table([(column.heading, column.figures) for column in columns], safe, printable(title))

@@ -9,8 +9,8 @@ import typer
 from fastscnn_opt.cli.completion import target_names
 
 if TYPE_CHECKING:
-    from fastscnn_opt.scoring.engine import TargetChoice
-    from fastscnn_opt.targets.limits import Limits
+    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.processes.limits import Limits
 
 TargetOption = Annotated[
     str,
@@ -27,7 +27,7 @@ TimeLimitOption = Annotated[
 
 def memory_size(text: str) -> int:
     """Return the bytes that an argument says; anything else is wrong usage."""
-    from fastscnn_opt.targets.limits import parse_memory
+    from fastscnn_opt.targets.processes.limits import parse_memory
 
     try:
         return parse_memory(text)
@@ -49,14 +49,14 @@ MemoryLimitOption = Annotated[
 
 def limits_from(silence_s: float, memory_bytes: int | None) -> Limits:
     """Return the limits that the options ask for."""
-    from fastscnn_opt.targets.limits import Limits
+    from fastscnn_opt.targets.processes.limits import Limits
 
     return Limits(silence_s, memory_bytes)
 
 
 def target_choice(target: str, settings: list[str] | None, threads: int | None = None) -> TargetChoice:
     """Return the target with the options given as ``KEY=VALUE``; whether it has them is the target's business."""
-    from fastscnn_opt.scoring.engine import TargetChoice
+    from fastscnn_opt.scoring.worker.client import TargetChoice
 
     options: dict[str, str | int | bool] = {} if threads is None else {"threads": threads}
     for setting in settings or []:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from fastscnn_opt.errors import printable
+from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -44,8 +44,9 @@ class Pair:
         image = read_image(self.image)
         if label.shape != image.shape[:2]:
             raise DataError(
-                f"{self.label}: {_size_text(label.shape)}, but its image is {_size_text(image.shape)}; "
-                "use the label map that was made for this image"
+                f"{_size_text(label.shape)}, but its image is {_size_text(image.shape)}",
+                where=self.label,
+                cure="use the label map that was made for this image",
             )
         return Sample(self.name, image, label)
 
@@ -77,8 +78,9 @@ class CityscapesDataset:
         sample = pair.load()
         if sample.image.shape[:2] != self.size:
             raise DataError(
-                f"{pair.image}: {_size_text(sample.image.shape)}, but {self.pairs[0].image.name} is "
-                f"{_size_text(self.size)}; all images of a dataset have one size"
+                f"{_size_text(sample.image.shape)}, but {self.pairs[0].image.name} is {_size_text(self.size)}",
+                where=pair.image,
+                cure="all images of a dataset have one size",
             )
         return sample
 
@@ -120,17 +122,21 @@ def _content_hash(file: Path) -> str:
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}); check the file and its permissions") from error
+        raise DataError(
+            f"cannot be read ({error.strerror})", where=file, cure="check the file and its permissions"
+        ) from error
 
 
 def _check_root(root: Path) -> None:
     if (root / IMAGES).is_dir():
         return
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give the one that holds {IMAGES} and {LABELS}")
+        raise DataError("no such folder", where=root, cure=f"give the one that holds {IMAGES} and {LABELS}")
     nearby = [folder for folder in (root.parent, *sorted(root.iterdir())) if (folder / IMAGES).is_dir()]
     instead = f"give {nearby[0]}" if nearby else f"give the one that holds {IMAGES} and {LABELS}"
-    raise DataError(f"{root}: holds no folder {IMAGES}, so it is not the root of a Cityscapes tree; {instead}")
+    raise DataError(
+        f"holds no folder {IMAGES}, so it is not the root of a Cityscapes tree", where=root, cure=f"{instead}"
+    )
 
 
 def _no_split(root: Path, split: str) -> str:
@@ -149,7 +155,9 @@ def _pair(root: Path, split: str, image: Path) -> Pair:
     for suffix in (LABEL_SUFFIX, TRAIN_ID_SUFFIX):
         if (label := folder / f"{stem}{suffix}").is_file():
             return Pair(stem, image, label)
-    raise DataError(f"{image}: has no label map; put {stem}{LABEL_SUFFIX} into {folder}, or take the image away")
+    raise DataError(
+        "has no label map", where=image, cure=f"put {stem}{LABEL_SUFFIX} into {folder}, or take the image away"
+    )
 
 
 def _size_text(shape: tuple[int, ...]) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from fastscnn_opt.errors import DataError, counted
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -69,11 +70,11 @@ class DataSource:
         if (self.root is None) == (self.synthetic is None):
             raise DataError("name either the root of a dataset (--data) or a number of synthetic scenes (--synthetic)")
         if self.synthetic is not None and self.synthetic < 1:
-            raise DataError(f"{self.synthetic} synthetic scenes are no dataset; ask for at least 1")
+            raise DataError(f"{self.synthetic} synthetic scenes are no dataset", cure="ask for at least 1")
         if self.limit is not None and self.limit < 1:
-            raise DataError(f"a limit of {self.limit} leaves no image; use at least 1")
+            raise DataError(f"a limit of {self.limit} leaves no image", cure="use at least 1")
         if self.seed < 0:
-            raise DataError(f"the seed {self.seed} is negative; use 0 or more")
+            raise DataError(f"the seed {self.seed} is negative", cure="use 0 or more")
 
     def open(self, scene_size: tuple[int, int] | None = None) -> Dataset:
         """Open the dataset; synthetic scenes get the height and width `scene_size`, 1024 x 2048 by default.

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE, LAST_LABEL_ID, TRAIN_ID_OF
-from fastscnn_opt.errors import DataError, counted
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,13 +53,17 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             start = file.read(26)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from error
+        raise DataError(
+            f"cannot be read ({error.strerror})", where=path, cure="check the file and its permissions"
+        ) from error
     if len(start) < 26 or start[:8] != _SIGNATURE or start[12:16] != b"IHDR":
-        raise DataError(f"{path}: not a PNG file, or only a part of one; copy it again")
+        raise DataError("not a PNG file, or only a part of one", where=path, cure="copy it again")
     width, height, bits, colour = struct.unpack(">IIBB", start[16:])
     if not 0 < height * width <= _MOST_PIXELS:
         raise DataError(
-            f"{path}: by its header {width} x {height} (width x height), which is no image of a camera; copy it again"
+            f"by its header {width} x {height} (width x height), which is no image of a camera",
+            where=path,
+            cure="copy it again",
         )
     return Header(height, width, bits, _COLOURS.get(colour, "unknown"))
 
@@ -73,7 +78,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     header = read_header(path)
     if (header.colour, header.bits) != ("RGB", 8):
-        raise DataError(f"{path}: holds {header}, but images are RGB of 8 bits; convert it to that")
+        raise DataError(f"holds {header}, but images are RGB of 8 bits", where=path, cure="convert it to that")
     return _decode(path)
 
 
@@ -95,7 +100,9 @@ def read_label(path: Path, *, train_ids: bool) -> NDArray[np.uint8]:
     header = read_header(path)
     if header.colour != "palette" and (header.colour, header.bits) != ("grey", 8):
         raise DataError(
-            f"{path}: holds {header}, but a label map is grey of 8 bits or palette; give the labelIds or trainIds file"
+            f"holds {header}, but a label map is grey of 8 bits or palette",
+            where=path,
+            cure="give the labelIds or trainIds file",
         )
     ids = _decode(path)
     table = _TABLE_OF_TRAIN_IDS if train_ids else _TABLE_OF_LABEL_IDS
@@ -105,8 +112,9 @@ def read_label(path: Path, *, train_ids: bool) -> NDArray[np.uint8]:
         known = f"trainIds are 0 to {len(CLASSES) - 1}" if train_ids else f"labelIds are 0 to {LAST_LABEL_ID}"
         pixels = counted(int(np.count_nonzero(unknown)), "pixel")
         raise DataError(
-            f"{path}: unknown ids {found} in {pixels}; {known}, and {IGNORE} is "
-            "ignored: mend the label map, or take the image away"
+            f"unknown ids {found} in {pixels}",
+            where=path,
+            cure=f"{known}, and {IGNORE} is ignored: mend the label map, or take the image away",
         )
     return labels
 
@@ -121,7 +129,7 @@ def _decode(path: Path) -> NDArray[np.uint8]:
         with Image.open(path, formats=["PNG"]) as image:
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: a damaged or truncated PNG ({error}); copy it again") from error
+        raise DataError(f"a damaged or truncated PNG ({error})", where=path, cure="copy it again") from error
 
 
 def _table(known: list[int], mapped: NDArray[np.uint8]) -> NDArray[np.uint8]:

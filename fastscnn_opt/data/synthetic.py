@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL
 
-from fastscnn_opt.data import scenes
 from fastscnn_opt.data.dataset import Sample
 from fastscnn_opt.data.prefetch import default_workers, prefetch
-from fastscnn_opt.data.scenes import render_scene
+from fastscnn_opt.demo import scenes
+from fastscnn_opt.demo.scenes import render_scene
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -45,8 +45,9 @@ def load_checkpoint(path: Path) -> tuple[Layout, dict[str, Tensor]]:
     layout = recognise(state)
     if layout is None:
         raise CheckpointError(
-            f"{path}: not a FastSCNN checkpoint in the SegmenTron or the Tramac layout; "
-            f"its {len(state)} keys begin with {_shortened(state)}"
+            "not a FastSCNN checkpoint in the SegmenTron or the Tramac layout",
+            where=path,
+            cure=f"its {len(state)} keys begin with {_shortened(state)}",
         )
     expected = expected_entries(layout, heads_in(layout, state))
     _check_keys(state, expected, layout, path)
@@ -59,7 +60,7 @@ def _unpickle(path: Path) -> Any:
         import torch
     except ModuleNotFoundError as error:
         raise CheckpointError(
-            f"{path}: reading a checkpoint needs torch; install it with: pip install 'fastscnn-opt[export]'"
+            "reading a checkpoint needs torch", where=path, cure="install it with: pip install 'fastscnn-opt[export]'"
         ) from error
     try:
         unpacked = _unpacked_bytes(path)
@@ -68,13 +69,15 @@ def _unpickle(path: Path) -> Any:
                 warnings.simplefilter("ignore")  # about pickle protocols; what matters raises
                 return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise CheckpointError(f"cannot be read ({error.strerror or error})", where=path) from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except Exception as error:  # a damaged pickle can raise anything at all
-        raise CheckpointError(f"{path}: {NO_CHECKPOINT}") from error
+        raise CheckpointError(f"{NO_CHECKPOINT}", where=path) from error
     raise CheckpointError(
-        f"{path}: unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs; save model.state_dict() alone"
+        f"unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs",
+        where=path,
+        cure="save model.state_dict() alone",
     )
 
 
@@ -103,12 +106,13 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{path}: holds no state_dict; save model.state_dict() with torch.save")
+        raise CheckpointError("holds no state_dict", where=path, cure="save model.state_dict() with torch.save")
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(
-                f"{path}: holds no state_dict ({key!r} is a {type(value).__name__}, not a tensor); "
-                "save model.state_dict() with torch.save"
+                f"holds no state_dict ({key!r} is a {type(value).__name__}, not a tensor)",
+                where=path,
+                cure="save model.state_dict() with torch.save",
             )
     return {key.removeprefix(DATA_PARALLEL_PREFIX): value for key, value in content.items()}
 
@@ -123,7 +127,7 @@ def _check_keys(
     complaints = [f"{len(keys)} {what} ({_shortened(keys)})" for what, keys in found if keys]
     if complaints:
         raise CheckpointError(
-            f"{path}: does not fit FastSCNN in the {layout} layout, keys are {' and '.join(complaints)}"
+            f"does not fit FastSCNN in the {layout} layout, keys are {' and '.join(complaints)}", where=path
         )
 
 
@@ -135,15 +139,16 @@ def _check_tensors(
         key = wrong[0]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise CheckpointError(
-            f"{path}: {key} has shape {list(state[key].shape)}, FastSCNN in the {layout} layout for 19 classes needs "
-            f"{list(expected[key])}{more}"
+            f"{key} has shape {list(state[key].shape)}, FastSCNN in the {layout} layout for 19 classes needs "
+            f"{list(expected[key])}{more}",
+            where=path,
         )
     for key, value in state.items():
         if value.is_complex() or value.is_quantized or (value.dim() and not value.is_floating_point()):
-            raise CheckpointError(f"{path}: {key} is {value.dtype}, not a floating-point tensor")
+            raise CheckpointError(f"{key} is {value.dtype}, not a floating-point tensor", where=path)
         if not value.isfinite().all():
             raise CheckpointError(
-                f"{path}: {key} holds NaN or infinity; use a checkpoint from before training diverged"
+                f"{key} holds NaN or infinity", where=path, cure="use a checkpoint from before training diverged"
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.model import save_model
+from fastscnn_opt.model.saving import save_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

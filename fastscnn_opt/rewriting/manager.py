@@ -17,7 +17,7 @@ from fastscnn_opt.errors import ModelError, PassError, UserError
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
 from fastscnn_opt.rewriting.instruments import Instrument, Timing
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of
-from fastscnn_opt.rewriting.summary import as_html, describe
+from fastscnn_opt.rewriting.report import as_html, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from fastscnn_opt.rewriting.live import LiveGraph
+    from fastscnn_opt.rewriting.graph.live import LiveGraph
 
 _OBJECTS_PER_COLLECTION = 50_000
 """How many objects a run may make until the garbage collector looks at them: those of some 2500 nodes.
@@ -243,7 +243,7 @@ def run_pass(item: Pass, model: onnx.ModelProto, report: PassReport) -> onnx.Mod
 
 
 def _live_graph(model: onnx.ModelProto) -> LiveGraph:
-    from fastscnn_opt.rewriting.live import LiveGraph
+    from fastscnn_opt.rewriting.graph.live import LiveGraph
 
     return LiveGraph(model)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model import fingerprint
+from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.rewriting.contract import Contract, Feeds, Pass, Runner, Step, Tensor
 from fastscnn_opt.rewriting.manager import PassReport, run_pass
 from fastscnn_opt.rewriting.registry import text_of

@@ -104,10 +104,10 @@ def read_pipeline(argument: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise PipelineError(
-            f"{path}: the pipeline file cannot be read ({error.strerror}); check the name after @"
+            f"the pipeline file cannot be read ({error.strerror})", where=path, cure="check the name after @"
         ) from error
     except UnicodeDecodeError as error:
-        raise PipelineError(f"{path}: the pipeline file is not UTF-8 text") from error
+        raise PipelineError("the pipeline file is not UTF-8 text", where=path) from error
 
 
 def point_at(text: str, span: Span, message: str) -> PipelineError:

@@ -11,10 +11,12 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-from fastscnn_opt.errors import PipelineError, RegistryError, unknown
+from fastscnn_opt.errors import PipelineError, RegistryError
+from fastscnn_opt.plugins import entry_points_of, load, origin_of
 from fastscnn_opt.rewriting.contract import Pass
 from fastscnn_opt.rewriting.pipeline import Atom, Option, PassText, format_pipeline, parse, point_at
 from fastscnn_opt.rewriting.select import ROLES, Select
+from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -32,29 +34,14 @@ class OptionInfo:
 
 
 def entry_points() -> dict[str, EntryPoint]:
-    """Return the entry point of every installed pass by name, in alphabetical order, without importing any.
+    """Return the entry point of every installed pass by name, without importing any.
 
     Raises
     ------
     RegistryError
         Two distributions claim one name.
     """
-    from importlib.metadata import entry_points as installed
-
-    found: dict[str, EntryPoint] = {}
-    for point in sorted(installed(group=GROUP), key=lambda point: (point.name, point.value)):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise RegistryError(
-                f"the pass name {point.name!r} is claimed by both {_origin(other)} and {_origin(point)}; "
-                "uninstall one of them"
-            )
-    return found
-
-
-def _origin(point: EntryPoint) -> str:
-    distribution = f"{point.dist.name} " if point.dist else ""
-    return f"{distribution}({point.value})"
+    return entry_points_of(GROUP, "pass")
 
 
 def pass_class(name: str) -> type[Pass]:
@@ -71,12 +58,9 @@ def pass_class(name: str) -> type[Pass]:
     if name not in points:
         raise PipelineError(unknown("pass", name, points))
     point = points[name]
-    try:
-        cls = point.load()
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise RegistryError(f"the pass {name!r} of {_origin(point)} cannot be imported: {error}") from error
+    cls = load(point, "pass")
     if not (isinstance(cls, type) and issubclass(cls, Pass)) or getattr(cls, "name", None) != name:
-        raise RegistryError(f"{_origin(point)} is registered as the pass {name!r} but is no pass of that name")
+        raise RegistryError(f"{origin_of(point)} is registered as the pass {name!r} but is no pass of that name")
     return cls
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import CheckFailedError, ModelError
-from fastscnn_opt.model import fingerprint, sample_inputs, save_model
+from fastscnn_opt.model.external_data import has_weights_outside, rooted
+from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.rewriting.contract import HALF_NETWORK_TOLERANCE, Contract, Feeds, Labels, Pass, Tensor
 from fastscnn_opt.rewriting.instruments import Instrument
-from fastscnn_opt.rewriting.runnable import runnable
-from fastscnn_opt.weights import has_weights_outside, rooted
 
 if TYPE_CHECKING:
     import onnx
@@ -115,7 +116,7 @@ class GraphRunner:
         except _engine_errors() as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(
-                f"onnxruntime refuses the graph ({reason}); to go on unchecked, use --no-verify"
+                f"onnxruntime refuses the graph ({reason})", cure="to go on unchecked, use --no-verify"
             ) from error
         self._memo: tuple[Feeds, dict[str, Tensor]] | None = None
 

@@ -8,13 +8,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.errors import RunError, UserError, counted
-from fastscnn_opt.scoring.engine import Engine, TargetChoice, available_target
-from fastscnn_opt.scoring.latency import ratio_to_baseline, summarise
+from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.scoring.progress import Show, show_nothing
-from fastscnn_opt.scoring.work.roughness import doubts, others_at_work
-from fastscnn_opt.scoring.work.timing import Contestant, Effort, Timed, time_side_by_side
-from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.scoring.stages.precision import doubts, others_at_work
+from fastscnn_opt.scoring.stages.timing import Contestant, Effort, Timed, time_side_by_side
+from fastscnn_opt.scoring.worker.client import Engine, TargetChoice, available_target
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +80,7 @@ def _find_baseline(names: Sequence[str], wanted: str | None) -> int:
         return found[0]
     near = get_close_matches(Path(wanted).stem, [Path(name).stem for name in names], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"the models are {', '.join(names)}"
-    raise RunError(f"the baseline {wanted!r} is none of the models; {hint}")
+    raise RunError(f"the baseline {wanted!r} is none of the models", cure=f"{hint}")
 
 
 def _compile(model: Path, artefact: Path, target: TargetChoice, batch: int | None, limits: Limits) -> None:
@@ -93,7 +94,8 @@ def _compile(model: Path, artefact: Path, target: TargetChoice, batch: int | Non
 
 def _timed_or_raise(result: Timed | UserError, model: str) -> Timed:
     if isinstance(result, UserError):
-        raise type(result)(f"{model}: {str(result).removeprefix(f'{model}: ')}") from result
+        result.where = model
+        raise result
     return result
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from fastscnn_opt.errors import CheckFailedError, UserError
-from fastscnn_opt.targets.child import ChildCrashedError, ChildHungError
+from fastscnn_opt.targets.processes.child import ChildCrashedError, ChildHungError
 
 
 class Status(StrEnum):
@@ -185,4 +185,6 @@ def outcome_of(error: UserError, label: str) -> tuple[Status, str]:
         ChildHungError: Status.TIMED_OUT,
         CheckFailedError: Status.BROKEN,
     }
-    return statuses.get(type(error), Status.FAILED), str(error).removeprefix(f"{label}: ")
+    if error.where == label:
+        error.where = ""  # the table names the row
+    return statuses.get(type(error), Status.FAILED), str(error)

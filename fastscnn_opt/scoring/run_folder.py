@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from fastscnn_opt.errors import RunError, printable
-from fastscnn_opt.locking import locked
-from fastscnn_opt.model import write_atomically
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.files import locked, write_atomically
 from fastscnn_opt.schema import fault
-from fastscnn_opt.scoring.engine import UNFINISHED
 from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord
 from fastscnn_opt.scoring.variants import RowPlan
+from fastscnn_opt.scoring.worker.client import UNFINISHED
+from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Show the variant table in a notebook."""
-        from fastscnn_opt.notebook import html_table
+        from fastscnn_opt.html import html_table
         from fastscnn_opt.scoring.tables import ONE_RUN, cells, rows_of
 
         title = f"{self.folder}: {self.about['data']['is']}"
@@ -198,7 +198,7 @@ def _clear_leftovers(folder: Path) -> None:
 def read_run(folder: Path) -> Run:
     """Read a run folder, which another process may be writing to. Raises RunError if it is none, or damaged."""
     if not (folder / "run.json").is_file():
-        raise RunError(f"{folder}: no run folder (it has no run.json); `fastscnn-opt score` makes one")
+        raise RunError("no run folder (it has no run.json)", where=folder, cure="`fastscnn-opt score` makes one")
     about = _read_about(folder)
     records = _read_lines(folder / "records.jsonl", RowRecord, repair=False)
     sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=False)
@@ -224,7 +224,7 @@ def append_line(file: Path, content: dict[str, Any]) -> None:
 def refuse_other_content(folder: Path) -> None:
     """Raise RunError for a folder that holds other things than a run, or is a file."""
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; give the path of a folder for --run")
+        raise RunError("is a file", where=folder, cure="give the path of a folder for --run")
     if not folder.exists() or (folder / "run.json").exists():
         return
     others = sorted(
@@ -232,7 +232,7 @@ def refuse_other_content(folder: Path) -> None:
     )
     if others:
         raise RunError(
-            f"{folder}: holds something else ({others[0]}) and is no run folder; name a new folder for --run"
+            f"holds something else ({others[0]}) and is no run folder", where=folder, cure="name a new folder for --run"
         )
 
 
@@ -242,12 +242,14 @@ def _read_about(folder: Path) -> dict[str, Any]:
         about: dict[str, Any] = _ANYTHING.validate_json(file.read_bytes())
         if about.get("schema") != SCHEMA:
             was = about.get("schema")
-            raise RunError(f"{file}: of schema {was}, and this release reads {SCHEMA}; score into another folder")
+            raise RunError(
+                f"of schema {was}, and this release reads {SCHEMA}", where=file, cure="score into another folder"
+            )
         _About.model_validate(about)
     except ValidationError as error:
         finding = error.errors()[0]
         where = ".".join(map(str, finding["loc"])) or "the file"
-        raise RunError(f"{file}: damaged ({fault(finding, where)}); score into another folder") from error
+        raise RunError(f"damaged ({fault(finding, where)})", where=file, cure="score into another folder") from error
     return about
 
 
@@ -269,7 +271,9 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]
             records.append(_whole(reader.validate_json(line)))
         except ValueError as error:
             raise RunError(
-                f"{file}: line {number} is no record of this release; remove the line, or score into another folder"
+                f"line {number} is no record of this release",
+                where=file,
+                cure="remove the line, or score into another folder",
             ) from error
     return records
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.errors import CheckFailedError, RunError, counted
+from fastscnn_opt.errors import CheckFailedError, RunError
 from fastscnn_opt.scoring.records import RowRecord, RowTiming, Status
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -300,4 +301,4 @@ def raise_for(run: Run) -> None:
         names = ", ".join(f"{label_of(row, rows)} ({row['status']})" for row in failed)
         raise CheckFailedError(f"{len(failed)} of {counted(len(rows), 'row')} could not be scored: {names}")
     if not done:
-        raise RunError(f"no row could be scored; {rows[0]['variant']}: {rows[0]['reason']}")
+        raise RunError("no row could be scored", cure=f"{rows[0]['variant']}: {rows[0]['reason']}")

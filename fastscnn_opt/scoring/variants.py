@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fastscnn_opt.data.dataset import DataSource
-from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError, unknown
+from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import Identified
-from fastscnn_opt.targets.limits import parse_memory
+from fastscnn_opt.targets.processes.limits import parse_memory
+from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,14 +198,14 @@ def _check_names(tables: VariantsFile, where: str) -> None:
     names = [variant.name for variant in tables.variant]
     for name in names:
         if names.count(name) > 1:
-            raise RunError(f"{where}: two variants are called {name!r}; give each a name of its own")
+            raise RunError(f"two variants are called {name!r}", where=where, cure="give each a name of its own")
     baseline = tables.score.baseline
     if baseline is not None and baseline not in names:
         near = get_close_matches(baseline, names, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"the variants are {', '.join(map(repr, names))}"
-        raise RunError(f"{where}: [score]: the baseline {baseline!r} is no variant; {hint}")
+        raise RunError(f"[score]: the baseline {baseline!r} is no variant", where=where, cure=f"{hint}")
     if tables.score.rounds is not None and tables.score.seconds is not None:
-        raise RunError(f"{where}: [score]: give rounds or seconds, not both")
+        raise RunError("[score]: give rounds or seconds, not both", where=where)
 
 
 def _check_baseline_target(variants: Variants) -> None:
@@ -212,30 +213,32 @@ def _check_baseline_target(variants: Variants) -> None:
     known = [row.target for row in variants.rows if row.variant == variants.baseline]
     if wanted is not None and wanted not in known:
         wrong = unknown(f"target of the baseline {variants.baseline!r}", wanted, dict.fromkeys(known))
-        raise RunError(f"{variants.file}: [score]: baseline_target: {wrong}")
+        raise RunError(f"[score]: baseline_target: {wrong}", where=variants.file)
 
 
 def _check_model(table: ModelTable, file: Path, *, needs_model: bool) -> None:
     if (table.path is None) == (table.checkpoint is None):
-        raise RunError(f"{file}: [model]: give either path, of an ONNX file, or checkpoint")
+        raise RunError("[model]: give either path, of an ONNX file, or checkpoint", where=file)
     chosen = file.parent / str(table.path or table.checkpoint)
     if needs_model and not chosen.is_file():
         key = "path" if table.path else "checkpoint"
-        raise RunError(f"{file}: [model]: {key}: there is no file {chosen}; paths are relative to the variants file")
+        raise RunError(
+            f"[model]: {key}: there is no file {chosen}", where=file, cure="paths are relative to the variants file"
+        )
 
 
 def _data_source(table: DataTable, file: Path, synthetic: int | None) -> DataSource:
     if synthetic is not None:
         return DataSource(synthetic=synthetic, seed=table.seed)
     if (table.root is None) == (table.synthetic is None):
-        raise RunError(f"{file}: [data]: give either root, of a Cityscapes tree, or synthetic, a number of scenes")
+        raise RunError("[data]: give either root, of a Cityscapes tree, or synthetic, a number of scenes", where=file)
     if table.synthetic is not None and "split" in table.model_fields_set:
-        raise RunError(f"{file}: [data]: split goes with root, and synthetic scenes have none; leave it out")
+        raise RunError("[data]: split goes with root, and synthetic scenes have none", where=file, cure="leave it out")
     root = None if table.root is None else str(file.parent / table.root)
     try:
         return DataSource(root, table.split, table.synthetic, table.seed, table.limit)
     except DataError as error:
-        raise DataError(f"{file}: [data]: {error}") from error
+        raise DataError(f"[data]: {error}", where=file) from error
 
 
 def _pipeline(variant: VariantTable, file: Path) -> str:
@@ -249,20 +252,20 @@ def _pipeline(variant: VariantTable, file: Path) -> str:
         )
         build_pipeline(text)
     except PipelineError as error:
-        raise PipelineError(f"{file}: variant {variant.name!r}: {error}") from error
+        raise PipelineError(f"variant {variant.name!r}: {error}", where=file) from error
     return text
 
 
 def _patches(variant: VariantTable, file: Path) -> tuple[str, ...]:
     """Return the patches of a variant, paths made relative to `file`, once all are known. Raises PatchError."""
-    from fastscnn_opt.tbe.patchfile import find
+    from fastscnn_opt.ascend.whitelists.patchfile import find
 
     names = tuple(str(file.parent / name) if name.endswith(".toml") else name for name in variant.patches)
     for name in names:
         try:
             find(name)
         except PatchError as error:
-            raise PatchError(f"{file}: variant {variant.name!r}: {error}") from error
+            raise PatchError(f"variant {variant.name!r}: {error}", where=file) from error
     return names
 
 
@@ -280,8 +283,10 @@ def _check_targets(names: set[str], tables: VariantsFile, where: str) -> None:
 
     for name in sorted(names):
         if "patches" in tables.target.get(name, {}):
-            raise RunError(f"{where}: [target.{name}]: patches belong to a variant; name them in its [[variant]] table")
+            raise RunError(
+                f"[target.{name}]: patches belong to a variant", where=where, cure="name them in its [[variant]] table"
+            )
         try:
             get_target(name, tables.target.get(name))
         except TargetError as error:
-            raise TargetError(f"{where}: {error}") from error
+            raise TargetError(f"{error}", where=where) from error

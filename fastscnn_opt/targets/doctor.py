@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastscnn_opt.targets.machine import PACKAGES, machine, versions
+from fastscnn_opt.machine import PACKAGES, machine, versions
 from fastscnn_opt.targets.registry import get_target, target_names
 
 EXTRAS = {"openvino": ("openvino", "the target openvino"), "torch": ("export", "`export`")}

@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.base import FREE, Availability, Session, TensorSpec
-from fastscnn_opt.targets.machine import cpu_model, usable_cores
+from fastscnn_opt.machine import cpu_model, usable_cores
+from fastscnn_opt.measuring.session import FREE, Session, TensorSpec
+from fastscnn_opt.model.runnable import unlowered_pooling
+from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.options import check_options
-from fastscnn_opt.targets.unlowered import unlowered_pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -108,8 +109,9 @@ class OpenVino:
                 ov.save_model(converted, written, compress_to_fp16=False)
             except RuntimeError as error:  # a full disk, too
                 raise TargetError(
-                    f"{model}: the compiled model cannot be written ({_finding(str(error))}); "
-                    "check that its folder takes files and the disk has room"
+                    f"the compiled model cannot be written ({_finding(str(error))})",
+                    where=model,
+                    cure="check that its folder takes files and the disk has room",
                 ) from error
             written.with_suffix(".bin").replace(_weights(artefact))
             written.replace(artefact)
@@ -119,7 +121,7 @@ class OpenVino:
         import openvino as ov
 
         if reason := self.availability().reason:
-            raise TargetError(f"{artefact}: {reason}")
+            raise TargetError(f"{reason}", where=artefact)
         settings = {
             "INFERENCE_PRECISION_HINT": str(self.precision),
             "INFERENCE_NUM_THREADS": self.threads or usable_cores(),
@@ -151,7 +153,7 @@ def _read(file: Path) -> ov.Model:
     if file.suffix == OpenVino.artefact_suffix:
         for part in (file, _weights(file)):
             if not part.is_file():
-                raise TargetError(f"{part}: the file is missing; compile the model again")
+                raise TargetError("the file is missing", where=part, cure="compile the model again")
         with _engine_errors(file):
             return ov.Core().read_model(file, _weights(file))
     with _engine_errors(file, lambda refused: unlowered_pooling(refused, OpenVino.name)):
@@ -164,7 +166,7 @@ def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _:
     try:
         yield
     except RuntimeError as error:  # the engine's only class
-        raise TargetError(f"{file}: {explain(file) or _finding(str(error))}") from error
+        raise TargetError(f"{explain(file) or _finding(str(error))}", where=file) from error
 
 
 def _finding(text: str) -> str:
@@ -213,7 +215,7 @@ class _Session:
     @property
     def _engine(self) -> ov.InferRequest:
         if self._request is None:
-            raise TargetError(f"{self._file}: the session is closed")
+            raise TargetError("the session is closed", where=self._file)
         return self._request
 
     def _bind(self, feeds: Mapping[str, NDArray[np.generic]]) -> None:
@@ -223,11 +225,13 @@ class _Session:
         engine = self._engine
         if feeds.keys() != {spec.name for spec in self.inputs}:
             wanted = ", ".join(spec.name for spec in self.inputs)
-            raise TargetError(f"{self._file}: the model takes the inputs {wanted}, not {', '.join(feeds) or 'none'}")
+            raise TargetError(
+                f"the model takes the inputs {wanted}, not {', '.join(feeds) or 'none'}", where=self._file
+            )
         for spec in self.inputs:
             value = feeds[spec.name]
             if value.dtype != spec.dtype:
-                raise TargetError(f"{self._file}: input {spec.name!r} is {spec.dtype}, not {value.dtype}")
+                raise TargetError(f"input {spec.name!r} is {spec.dtype}, not {value.dtype}", where=self._file)
             with _engine_errors(self._file):
                 engine.set_tensor(spec.name, ov.Tensor(np.ascontiguousarray(value)))
 
@@ -235,6 +239,6 @@ class _Session:
 def _spec(port: ov.Output, file: Path) -> TensorSpec:
     kind, name = port.get_element_type().get_type_name(), port.get_any_name()
     if kind not in _DTYPES:
-        raise TargetError(f"{file}: {name!r} is of type {kind}, which numpy does not have")
+        raise TargetError(f"{name!r} is of type {kind}, which numpy does not have", where=file)
     shape = tuple(dim.get_length() if dim.is_static else FREE for dim in port.get_partial_shape())
     return TensorSpec(name, shape, _DTYPES[kind])

@@ -13,17 +13,18 @@ import numpy as np
 from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.base import FREE, Availability
-from fastscnn_opt.targets.commanded import CommandSession, Signature, signature_of, with_shapes
+from fastscnn_opt.measuring.session import FREE
+from fastscnn_opt.targets.base import Availability
+from fastscnn_opt.targets.command_session import CommandSession, Signature, signature_of, with_shapes
 from fastscnn_opt.targets.options import check_options, written
-from fastscnn_opt.targets.tool import Finished, find, probe, run_tool
+from fastscnn_opt.targets.processes.tool import Finished, find, probe, run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fastscnn_opt.targets.base import Session
+    from fastscnn_opt.measuring.session import Session
 
 Shapes = Annotated[str, written(r"[^,]+:\d+(x\d+)*(,[^,]+:\d+(x\d+)*)*", "name:1x3x1024x2048,...")]
 
@@ -72,7 +73,7 @@ def parse_report(log: str) -> Report:
     queries = re.findall(r"^[Tt]hroughput: ([\d.e+-]+) qps", lines, re.MULTILINE)
     missing = [name for name in _TIMES if name not in figures]
     if missing:
-        raise TargetError(f"trtexec: reported no GPU compute time ({missing[0]} is missing); look into its log")
+        raise TargetError(f"trtexec: reported no GPU compute time ({missing[0]} is missing)", cure="look into its log")
     minimum, maximum, mean, median, p99 = (figures[name] for name in _TIMES)
     return Report(minimum, maximum, mean, median, p99, _number(queries[-1]) if queries else None)
 
@@ -81,7 +82,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise TargetError(f"trtexec: reported {text!r}, which is not a number; look into its log") from error
+        raise TargetError(f"trtexec: reported {text!r}, which is not a number", cure="look into its log") from error
 
 
 def build_command(
@@ -159,7 +160,7 @@ class TensorRt:
             trtexec is not installed, is not done in time, or failed; the message has its error line. Or `shapes` does
             not fit the model, or leaves a dimension open.
         """
-        from fastscnn_opt.model import load_model
+        from fastscnn_opt.model.loading import load_model
 
         onnx_model = load_model(model)
         if self.shapes:
@@ -168,8 +169,9 @@ class TensorRt:
         for spec in signature.inputs:
             if FREE in spec.shape:
                 raise TargetError(
-                    f"{model}: input {spec.name!r} leaves dimension {spec.shape.index(FREE)} open; "
-                    "give the target option shapes, or fix it with `fastscnn-opt apply --passes static-batch`"
+                    f"input {spec.name!r} leaves dimension {spec.shape.index(FREE)} open",
+                    where=model,
+                    cure=("give the target option shapes, or fix it with `fastscnn-opt apply --passes static-batch`"),
                 )
         with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
             engine = Path(name).resolve() / "model.engine"
@@ -187,7 +189,7 @@ class TensorRt:
     def open(self, artefact: Path) -> Session:
         """Open an engine; trtexec is started for every batch, and its words are kept in ``<artefact>.run.log``."""
         if not artefact.is_file():
-            raise TargetError(f"{artefact}: no such engine; compile the model first")
+            raise TargetError("no such engine", where=artefact, cure="compile the model first")
         signature = Signature.load(artefact)
         return CommandSession(artefact, signature, _Trtexec(self, self._trtexec(), artefact.resolve(), signature))
 
@@ -219,7 +221,9 @@ class _Trtexec:
         values = parse_outputs(results.read_text(encoding="utf-8"))
         missing = [spec.name for spec in self.signature.outputs if spec.name not in values]
         if missing:
-            raise TargetError(f"{self.engine}: trtexec wrote no output {missing[0]!r}; compile the model again")
+            raise TargetError(
+                f"trtexec wrote no output {missing[0]!r}", where=self.engine, cure="compile the model again"
+            )
         return [values[spec.name].astype(spec.dtype) for spec in self.signature.outputs]
 
     def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
@@ -229,7 +233,7 @@ class _Trtexec:
         latencies_ms = [float(run["computeMs"]) for run in json.loads(times.read_text(encoding="utf-8"))]
         if len(latencies_ms) < iterations:
             raise TargetError(
-                f"{self.engine}: trtexec noted {len(latencies_ms)} of {iterations} times; look into its log"
+                f"trtexec noted {len(latencies_ms)} of {iterations} times", where=self.engine, cure="look into its log"
             )
         return latencies_ms[-iterations:]
 
@@ -260,7 +264,7 @@ def parse_outputs(text: str) -> dict[str, NDArray[np.float64]]:
             outputs[name] = np.fromstring(match[3], dtype=np.float64, sep=",").reshape(shape)
         except (ValueError, DeprecationWarning) as error:
             raise TargetError(
-                f"trtexec: wrote values of output {name!r} that do not fit {match[2]}; look into its log"
+                f"trtexec: wrote values of output {name!r} that do not fit {match[2]}", cure="look into its log"
             ) from error
     return outputs
 

@@ -83,7 +83,7 @@ class BatchFlow:
         self, node: gs.Node, why: str, cure: str = "export the model with the batch size that you need"
     ) -> NoReturn:
         """Raise the error that names the node, why the batch cannot be followed through it, and what to do."""
-        raise PassError(f"{node.name} ({node.op}): {why}; {cure}")
+        raise PassError(f"{node.name} ({node.op}): {why}", cure=f"{cure}")
 
     def follow(self, node: gs.Node, index: int, entry: int, what: str) -> None:
         """Make entry `entry` of input `index` of `node` the new batch size; it is the old one, as a constant."""

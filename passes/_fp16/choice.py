@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
 
-from fastscnn_opt.errors import PassError, unknown
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.text import unknown
 
 from .._graph import constant_value
 from .magnitudes import LARGEST, largest_magnitude, magnitudes_on_samples, misfit
@@ -74,7 +75,7 @@ def _kept_by_user(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, .
         if not any(fnmatchcase(name, glob) for name in names):
             near = get_close_matches(glob, names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "list the nodes with `fastscnn-opt diff`"
-            raise PassError(f"keep={glob} matches the name of no node; {hint}")
+            raise PassError(f"keep={glob} matches the name of no node", cure=f"{hint}")
     present = {node.op for node in graph.nodes}
     for op in keep_ops:
         if op not in present and op not in (known := _operators()):

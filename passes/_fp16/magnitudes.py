@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import ModelError, PassError
-from fastscnn_opt.model import sample_inputs
-from fastscnn_opt.rewriting.runnable import runnable
+from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.rewriting.verify import GraphRunner
 
 if TYPE_CHECKING:

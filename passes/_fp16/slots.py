@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.model import ADAPTIVE_POOL
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
 from .._graph import DEFAULT_DOMAINS
 

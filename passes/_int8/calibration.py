@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.model import fingerprint
-from fastscnn_opt.rewriting.runnable import runnable
+from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.saving import fingerprint
 
 from .kept import kept
 

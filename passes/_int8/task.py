@@ -1,7 +1,4 @@
-"""The images that a model is calibrated on, and how well it does on them.
-
-This is the one module of the passes that sees targets and scoring.
-"""
+"""The images that a model is calibrated on, and its accuracy on them."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.errors import DataError, ModelError, PassError
-from fastscnn_opt.model import fingerprint
-from fastscnn_opt.rewriting.runnable import runnable
-from fastscnn_opt.scoring.accuracy import evaluate, image_input, model_size
-from fastscnn_opt.targets.base import FREE, TensorSpec
-from fastscnn_opt.targets.ort import OnnxRuntime
+from fastscnn_opt.measuring.accuracy import evaluate, image_input, model_size
+from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
+from fastscnn_opt.measuring.session import FREE, TensorSpec
+from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.saving import fingerprint
 
 from .kept import kept
 
@@ -102,7 +99,7 @@ class Task:
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
             file = Path(folder) / "candidate.onnx"
             file.write_bytes(runnable(model).SerializeToString())
-            session = OnnxRuntime().open(file)
+            session = OnnxSession(load_session(file, session_options()), file)
             try:
                 return evaluate(session, self).confusion.iou
             except (ModelError, DataError) as error:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.model.runnable import windows
 from fastscnn_opt.rewriting.contract import Skip
-from fastscnn_opt.rewriting.runnable import windows
 from fastscnn_opt.rewriting.verify import GraphRunner
 
 from .._graph import DEFAULT_DOMAINS, constant_value

@@ -19,7 +19,7 @@ def failing(monkeypatch):
         def command():
             raise error
 
-        import fastscnn_opt.cli.passes as module
+        import fastscnn_opt.cli.verbs.rewriting.passes as module
 
         monkeypatch.setattr(module, "command", command)
 

@@ -12,7 +12,7 @@ import termios
 import pytest
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.model import save_model
+from fastscnn_opt.model.saving import save_model
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -128,7 +128,7 @@ def test_quiet_works_before_and_after_the_verb(model_file, capsys, place, option
 def test_verbose_lets_the_modules_speak_on_stderr(capsys, monkeypatch, place):
     import logging
 
-    import fastscnn_opt.cli.passes as module
+    import fastscnn_opt.cli.verbs.rewriting.passes as module
 
     monkeypatch.setattr(module, "command", lambda: logging.getLogger("fastscnn_opt.scoring.x").debug("deep inside"))
     assert run(["--verbose", "passes"] if place == "before" else ["passes", "-v"]) == 0
@@ -172,8 +172,8 @@ def test_the_shell_completes_verbs_options_passes_and_targets(words, expected):
 
 def test_completing_imports_one_verb_and_nothing_heavy():
     _, loaded = complete("explain", "r")
-    assert "fastscnn_opt.cli.explain" in loaded
-    assert "fastscnn_opt.cli.score" not in loaded
+    assert "fastscnn_opt.cli.verbs.rewriting.explain" in loaded
+    assert "fastscnn_opt.cli.verbs.scoring.score" not in loaded
     assert {"numpy", "onnx", "onnx_graphsurgeon", "torch"} & loaded == set()
 
 

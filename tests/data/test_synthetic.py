@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fastscnn_opt.data.scenes import render_scene
 from fastscnn_opt.data.synthetic import SyntheticDataset
+from fastscnn_opt.demo.scenes import render_scene
 
 
 def test_samples_are_the_scenes_of_the_seeds():

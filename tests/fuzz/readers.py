@@ -80,11 +80,13 @@ def _models() -> list[bytes]:
 
 
 def _read_model(path: Path) -> None:
+    from fastscnn_opt.ascend.lint.rules import lint
+    from fastscnn_opt.diff import diff_models
     from fastscnn_opt.errors import UserError
-    from fastscnn_opt.model import infer_shapes, load_model, sample_inputs
-    from fastscnn_opt.rewriting.diff import diff_models
+    from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.model.samples import sample_inputs
+    from fastscnn_opt.model.shapes import infer_shapes
     from fastscnn_opt.rewriting.manager import PassManager
-    from fastscnn_opt.targets.ascend.lint.rules import lint
 
     model = load_model(path)
     errors = []
@@ -165,11 +167,11 @@ def _read_variants(path: Path) -> None:
 def _spaces() -> list[bytes]:
     from importlib.resources import files
 
-    return [files("fastscnn_opt.scoring.searching").joinpath("default.toml").read_bytes()]
+    return [files("fastscnn_opt.searching").joinpath("default.toml").read_bytes()]
 
 
 def _read_space(path: Path) -> None:
-    from fastscnn_opt.scoring.searching.space import read_space
+    from fastscnn_opt.searching.space import read_space
 
     read_space(path)
 
@@ -190,8 +192,8 @@ _tables = _texts(
 
 
 def _read_tables(path: Path) -> None:
-    from fastscnn_opt.targets.ascend.profile.findings import find
-    from fastscnn_opt.targets.ascend.profile.reading import find_tables, read_profile
+    from fastscnn_opt.ascend.profile.findings import find
+    from fastscnn_opt.ascend.profile.reading import find_tables, read_profile
 
     find(read_profile(find_tables([path])), {("five_2_four", (1, 19, 64, 128)): "cann-5.0.2"})
 
@@ -212,7 +214,7 @@ _reports = _texts(
 
 
 def _read_report(path: Path) -> None:
-    from fastscnn_opt.targets.reports import read_report
+    from fastscnn_opt.ascend.reports import read_report
 
     read_report(path)
 
@@ -229,7 +231,7 @@ _traces = _texts(
 
 
 def _read_trace(path: Path) -> None:
-    from fastscnn_opt.targets.ort_profile import read_trace, sum_up
+    from fastscnn_opt.targets.onnxruntime.profile import read_trace, sum_up
 
     sum_up(read_trace(path), 1, 1, path).to_json()
 
@@ -254,7 +256,7 @@ entries = [{shape = [4, 4], why = "w"}]
 
 
 def _read_patch(path: Path) -> None:
-    from fastscnn_opt.tbe.patchfile import load, parse, to_toml
+    from fastscnn_opt.ascend.whitelists.patchfile import load, parse, to_toml
 
     patch = load(path)
     if parse(to_toml(patch), "again") != patch:
@@ -273,8 +275,8 @@ _sources = _texts(
 
 
 def _read_source(path: Path) -> None:
-    from fastscnn_opt.tbe.patchfile import Edit, Entry
-    from fastscnn_opt.tbe.source import Source
+    from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry
+    from fastscnn_opt.ascend.whitelists.source import Source
 
     entries = (Entry(shape=(9, 9, 9, 9), why="w"),)
     Source(path.read_bytes(), str(path)).find(
@@ -340,8 +342,8 @@ def _numbers() -> list[bytes]:
 
 
 def _read_dump(path: Path) -> None:
-    from fastscnn_opt.scoring.dumps.content import content_of, read_dump
-    from fastscnn_opt.scoring.dumps.files import DumpChoice, find_dumps
+    from fastscnn_opt.ascend.dumps.content import content_of, read_dump
+    from fastscnn_opt.ascend.dumps.files import DumpChoice, find_dumps
 
     dumps = find_dumps(DumpChoice(path.parent), ["image"])
     for dump in dumps:
@@ -353,7 +355,7 @@ def _labels() -> list[bytes]:
 
 
 def _read_prepared(path: Path) -> None:
-    from fastscnn_opt.data.prepared import open_prepared
+    from fastscnn_opt.ascend.prepare.folder import open_prepared
 
     labels = open_prepared(path.parent.parent)
     labels.label(0)
@@ -369,7 +371,7 @@ def _manifests() -> list[bytes]:
 
 
 def _read_manifest(path: Path) -> None:
-    from fastscnn_opt.data.prepared import open_prepared
+    from fastscnn_opt.ascend.prepare.folder import open_prepared
 
     open_prepared(path.parent)
 
@@ -421,7 +423,7 @@ def _read_checkpoint(path: Path) -> None:
 
 
 def _predictions() -> list[bytes]:
-    from fastscnn_opt.scoring.pictures.kept import keep_predictions
+    from fastscnn_opt.scoring.pictures.predictions import keep_predictions
 
     file = Path("predictions-seed.zip")
     with keep_predictions(file, ["a"], _SIZE) as keep:
@@ -432,7 +434,7 @@ def _predictions() -> list[bytes]:
 
 
 def _read_predictions(path: Path) -> None:
-    from fastscnn_opt.scoring.pictures.kept import KeptPredictions
+    from fastscnn_opt.scoring.pictures.predictions import KeptPredictions
 
     KeptPredictions(path).load(0)
 

@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from fastscnn_opt.errors import DataError, ModelError, PatchError, RunError
-from fastscnn_opt.model import load_model, sample_inputs
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.samples import sample_inputs
 
 RUN = Path(__file__).with_name("run.py")
 
@@ -133,7 +134,7 @@ def test_an_input_of_huge_dimensions_gets_no_sample():
     ids=["open", "lists", "not", "minus", "attributes"],
 )
 def test_a_source_that_would_overflow_the_parser_s_stack_is_refused(text):
-    from fastscnn_opt.tbe.source import Source
+    from fastscnn_opt.ascend.whitelists.source import Source
 
     with pytest.raises(PatchError, match=r"a\.py.*(nested too deeply|not valid Python)"):
         Source(text.encode() + b"\n", "a.py")
@@ -147,8 +148,8 @@ def test_a_source_that_would_overflow_the_parser_s_stack_is_refused(text):
     ],
 )
 def test_an_array_with_a_damaged_header_is_refused(tmp_path, header):
-    from fastscnn_opt.scoring.dumps.content import content_of
-    from fastscnn_opt.scoring.dumps.files import DumpChoice, find_dumps
+    from fastscnn_opt.ascend.dumps.content import content_of
+    from fastscnn_opt.ascend.dumps.files import DumpChoice, find_dumps
 
     header = header.ljust(118) + b"\n"
     start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
@@ -159,7 +160,7 @@ def test_an_array_with_a_damaged_header_is_refused(tmp_path, header):
 
 @pytest.mark.parametrize("number", ["9" * 400, "[" * 3000])
 def test_a_summary_with_impossible_numbers_is_refused(tmp_path, number):
-    from fastscnn_opt.targets.reports import read_report
+    from fastscnn_opt.ascend.reports import read_report
 
     (tmp_path / "s.json").write_text(
         '{"NPU_compute_time": {"min": 2, "max": 5, "mean": 4, "median": 4, "percentile(99%)": 5}, "throughput": '
@@ -182,7 +183,7 @@ def test_a_damaged_run_is_refused(tmp_path, about):
 def test_a_compressed_bomb_among_kept_predictions_is_refused(tmp_path):
     import zipfile
 
-    from fastscnn_opt.scoring.pictures.kept import KeptPredictions
+    from fastscnn_opt.scoring.pictures.predictions import KeptPredictions
 
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("00000.png", bytes(1 << 27))
@@ -192,9 +193,9 @@ def test_a_compressed_bomb_among_kept_predictions_is_refused(tmp_path):
 
 
 def test_values_nested_too_deeply_are_refused(tmp_path):
-    from fastscnn_opt.scoring.searching.space import read_space
+    from fastscnn_opt.ascend.whitelists.patchfile import parse
     from fastscnn_opt.scoring.variants import parse_variants
-    from fastscnn_opt.tbe.patchfile import parse
+    from fastscnn_opt.searching.space import read_space
 
     text = "a = " + "[" * 3000 + "]" * 3000
     with pytest.raises(PatchError, match="nested too deeply"):
@@ -220,9 +221,9 @@ def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_pat
 
 @pytest.mark.parametrize("size", [1 << 33])
 def test_an_endless_file_is_refused_before_it_is_read(tmp_path, size):
-    from fastscnn_opt.scoring.dumps.content import content_of
-    from fastscnn_opt.scoring.dumps.files import DumpChoice, find_dumps
-    from fastscnn_opt.targets.reports import read_report
+    from fastscnn_opt.ascend.dumps.content import content_of
+    from fastscnn_opt.ascend.dumps.files import DumpChoice, find_dumps
+    from fastscnn_opt.ascend.reports import read_report
 
     with (tmp_path / "image_1.txt").open("wb") as file:
         file.truncate(size)  # takes no space on the disk
@@ -253,7 +254,7 @@ def test_a_record_without_its_figures_is_refused(tmp_path, change):
 
 
 def test_a_report_with_a_broken_number_is_refused(tmp_path):
-    from fastscnn_opt.targets.reports import read_report
+    from fastscnn_opt.ascend.reports import read_report
 
     times = "min = 6.1 ms, max = 6.3 ms, mean = 1+15 ms, median = 6.2 ms, percentile(99%) = 6.3 ms"
     (tmp_path / "t.log").write_text(f"[I] GPU Compute Time: {times}")
@@ -264,7 +265,7 @@ def test_a_report_with_a_broken_number_is_refused(tmp_path):
 @pytest.mark.parametrize("damage", ["[]]", "{}", "[" * 3000, '[{"ts": -1}]', '[{"dur": ' + "9" * 400 + "}]"])
 def test_a_damaged_trace_is_refused(tmp_path, damage):
     from fastscnn_opt.errors import TargetError
-    from fastscnn_opt.targets.ort_profile import read_trace
+    from fastscnn_opt.targets.onnxruntime.profile import read_trace
 
     (tmp_path / "trace.json").write_text(damage)
     with pytest.raises(TargetError, match=r"trace\.json: not a trace of onnxruntime"):

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
+from fastscnn_opt.model.runnable import runnable
 from fastscnn_opt.rewriting.manager import PassManager, Result
-from fastscnn_opt.rewriting.runnable import runnable
 
 Rewrite = Callable[[onnx.ModelProto, str], Result]
 Run = Callable[..., list[np.ndarray]]

@@ -143,7 +143,7 @@ def test_the_nodes_are_in_order_without_sorting(parse):
     import onnx_graphsurgeon as gs
     from fastscnn_opt.passes.fp16 import Fp16
 
-    from fastscnn_opt.model import infer_shapes
+    from fastscnn_opt.model.shapes import infer_shapes
 
     text = "g (float[4] x) => (float[4] y, float[4] z) { a = Sin(x) b = Erf(a) z = Add(a, b) y = Cos(b) }"
     graph = gs.import_onnx(infer_shapes(parse(text)))

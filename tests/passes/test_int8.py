@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fastscnn_opt.data.dataset import DataSource
-from fastscnn_opt.data.scenes import render_scene
+from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.errors import DataError, ModelError, PassError, PipelineError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model import check_model
+from fastscnn_opt.model.loading import check_model
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class

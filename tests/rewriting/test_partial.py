@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model import fingerprint
+from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass
 from fastscnn_opt.rewriting.partial import Divisible, Hiding
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of

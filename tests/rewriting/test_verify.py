@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model import sample_inputs
+from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.verify import ContractBreachError, GraphRunner

@@ -4,7 +4,7 @@ import json
 import textwrap
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.model import save_model
+from fastscnn_opt.model.saving import save_model
 
 PASSES = '''
     import ctypes, time

@@ -6,19 +6,19 @@ import textwrap
 import pytest
 
 from fastscnn_opt.errors import RunError, TargetError
-from fastscnn_opt.model import save_model
-from fastscnn_opt.scoring.harness import score
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.scoring.score import score
+from fastscnn_opt.scoring.stages.settings import Settings, Stage
+from fastscnn_opt.scoring.stages.timing import Effort
 from fastscnn_opt.scoring.tables import rows_of
 from fastscnn_opt.scoring.variants import read_variants
-from fastscnn_opt.scoring.work.settings import Settings, Stage
-from fastscnn_opt.scoring.work.timing import Effort
 
 CROSS = """
     import os
     from dataclasses import dataclass
     from typing import ClassVar
     from fastscnn_opt.targets.base import Availability
-    from fastscnn_opt.targets.ort import OnnxRuntime
+    from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
 
     def has(tool):
         return Availability(tool in os.environ["PRETENDED_TOOLS"], "1", f"{tool} is missing", "install it")

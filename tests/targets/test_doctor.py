@@ -1,7 +1,7 @@
 """What the doctor finds."""
 
+from fastscnn_opt.machine import PACKAGES
 from fastscnn_opt.targets import doctor
-from fastscnn_opt.targets.machine import PACKAGES
 
 
 def test_every_package_and_every_target_is_listed():

@@ -9,11 +9,11 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.scoring.bench import bench
-from fastscnn_opt.scoring.engine import TargetChoice, compile_model
-from fastscnn_opt.scoring.work.timing import Effort
+from fastscnn_opt.scoring.stages.timing import Effort
+from fastscnn_opt.scoring.worker.client import TargetChoice, compile_model
 from fastscnn_opt.targets import openvino as module
-from fastscnn_opt.targets.base import FREE, TensorSpec
 from fastscnn_opt.targets.openvino import OpenVino, OpenVinoBf16
 from fastscnn_opt.targets.registry import get_target
 

@@ -1,12 +1,18 @@
 """Targets by name, those of other distributions included."""
 
 import textwrap
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from fastscnn_opt.errors import RegistryError, TargetError
-from fastscnn_opt.targets.ort import OnnxRuntime
-from fastscnn_opt.targets.registry import BUILT_IN, get_target, option_names, target_names
+from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
+from fastscnn_opt.targets.registry import GROUP, get_target, option_names, target_names
+
+ROOT = Path(__file__).parents[2]
+
+BUILT_IN = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"][GROUP]
 
 PLUGIN = """
     from dataclasses import dataclass
@@ -73,5 +79,5 @@ def test_two_targets_of_one_name_are_an_error(install):
 
 def test_an_installed_target_that_cannot_be_loaded_is_an_error(install):
     install("abacus", "abacus_target:Missing")
-    with pytest.raises(RegistryError, match="'abacus' cannot be loaded from abacus_target:Missing"):
+    with pytest.raises(RegistryError, match="'abacus' of abacus \\(abacus_target:Missing\\) cannot be imported"):
         get_target("abacus")

@@ -12,18 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.measuring.session import TensorSpec
 from fastscnn_opt.targets import tensorrt
-from fastscnn_opt.targets.base import TensorSpec
-from fastscnn_opt.targets.commanded import Signature
+from fastscnn_opt.targets.command_session import Signature
 from fastscnn_opt.targets.registry import get_target
-from fastscnn_opt.targets.tensorrt import (
-    Report,
-    TensorRt,
-    build_command,
-    parse_outputs,
-    parse_report,
-    run_command,
-)
+from fastscnn_opt.targets.tensorrt import Report, TensorRt, build_command, parse_outputs, parse_report, run_command
 
 STAMP = "[07/20/2021-01:49:12] [I] "
 OLD = [

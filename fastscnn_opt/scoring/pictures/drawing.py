@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE, PALETTE
-from fastscnn_opt.errors import printable
+from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,11 +13,11 @@ from PIL import Image
 
 from fastscnn_opt.data.png import read_label
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.model import write_atomically
-from fastscnn_opt.scoring.engine import TargetChoice, opened_model
+from fastscnn_opt.files import write_atomically
 from fastscnn_opt.scoring.pictures.drawing import beside, blend, with_legend
 from fastscnn_opt.scoring.pictures.photographs import read_photograph
-from fastscnn_opt.targets.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.scoring.worker.client import TargetChoice, opened_model
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,19 +41,21 @@ def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False)
         replaced.
     """
     if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file; give a folder for the pictures")
+        raise DataError("is a file", where=folder, cure="give a folder for the pictures")
     places = [folder / f"{image.stem}.png" for image in images]
     originals = {image.resolve() for image in images}
     taken: dict[str, Path] = {}
     for image, place in zip(images, places, strict=True):
         name = place.name.casefold()  # some disks take names that differ in case for one
         if name in taken:
-            raise DataError(f"{image}: its picture would be {place}, as that of {taken[name]}; rename one of them")
+            raise DataError(
+                f"its picture would be {place}, as that of {taken[name]}", where=image, cure="rename one of them"
+            )
         taken[name] = image
         if place.resolve() in originals:
-            raise DataError(f"{place}: the picture would replace an image itself; give another folder")
+            raise DataError("the picture would replace an image itself", where=place, cure="give another folder")
         if place.exists() and not overwrite:
-            raise DataError(f"{place}: exists already; give another folder, or --overwrite")
+            raise DataError("exists already", where=place, cure="give another folder, or --overwrite")
     return places
 
 

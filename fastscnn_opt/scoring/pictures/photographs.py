@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastscnn_opt.data.png import write_png
 from fastscnn_opt.errors import DataError, ModelError
-from fastscnn_opt.scoring.accuracy import StageTimes, image_input, predict
+from fastscnn_opt.measuring.accuracy import StageTimes, image_input, predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastscnn_opt.targets.base import Session
+    from fastscnn_opt.measuring.session import Session
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 _MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
@@ -35,20 +35,22 @@ def read_photograph(path: Path) -> NDArray[np.uint8]:
     """
     if not path.is_file():
         what = "is a folder; give the images in it" if path.is_dir() else "there is no such image; check its name"
-        raise DataError(f"{path}: {what}")
+        raise DataError(f"{what}", where=path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
                 if image.mode not in _MODES:
-                    raise DataError(f"{path}: holds pixels of kind {image.mode}; convert it to RGB of 8 bits")
+                    raise DataError(
+                        f"holds pixels of kind {image.mode}", where=path, cure="convert it to RGB of 8 bits"
+                    )
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: no image of a known kind ({', '.join(_FORMATS)})") from error
+        raise DataError(f"no image of a known kind ({', '.join(_FORMATS)})", where=path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: too large an image ({error}); make it smaller") from error
+        raise DataError(f"too large an image ({error})", where=path, cure="make it smaller") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: a damaged or truncated image ({error}); copy it again") from error
+        raise DataError(f"a damaged or truncated image ({error})", where=path, cure="copy it again") from error
 
 
 def write_label_maps(
@@ -72,7 +74,7 @@ def write_label_maps(
             feeds = image_input(session.inputs, size).feed([photo])
             labels = predict(session, feeds, size, StageTimes())[0]
         except ModelError as error:
-            raise ModelError(f"{path}: {error}") from error
+            raise ModelError(f"{error}", where=path) from error
         write_png(folder / f"{index}.png", labels.astype(np.uint8))
         if on_image is not None:
             on_image(1)

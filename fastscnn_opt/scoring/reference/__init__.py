@@ -59,7 +59,9 @@ def read_reference(name: str) -> Reference:
     known = reference_names()
     if name not in known:
         near = get_close_matches(name, known, n=1, cutoff=0.4)
-        raise RunError(f"there is no reference {name!r}; {f'did you mean {near[0]!r}?' if near else f'known: {known}'}")
+        raise RunError(
+            f"there is no reference {name!r}", cure=f"{(f'did you mean {near[0]!r}?' if near else f'known: {known}')}"
+        )
     text = next(file for file in _files() if file.name == f"{name}.toml").read_text(encoding="utf-8")
     return Reference.model_validate(tomllib.loads(text))
 

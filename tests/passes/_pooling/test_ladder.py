@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from fastscnn_opt.model import check_model
+from fastscnn_opt.model.loading import check_model
 from fastscnn_opt.rewriting.manager import PassManager
 
 Pair = tuple[int, int]

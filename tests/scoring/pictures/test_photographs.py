@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.measuring.session import TensorSpec
 from fastscnn_opt.scoring.pictures.photographs import read_photograph, write_label_maps
-from fastscnn_opt.targets.base import TensorSpec
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 

@@ -1,0 +1,218 @@
+"""What a dump holds, told from its size, and its label maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from tokenize import TokenError
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, Dump, some
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.measuring.label_map import label_map
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_CLASSES = len(CLASSES)
+_LARGEST_TEXT = 1 << 32
+"""Bytes of a text dump, at most: more than a batch of four images of 1024 x 2048 needs with 25 characters a value."""
+
+
+class ElementType(StrEnum):
+    """Type of the values in a binary dump. The original evaluation script reads float16 dumps as ``int16``."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    INT16 = "int16"
+    UINT8 = "uint8"
+    INT32 = "int32"
+    INT64 = "int64"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one image's part of a dump is: logits (19, H, W), or a label map (H, W)."""
+
+    dtype: ElementType
+    logits: bool
+
+    def values(self, pixels: int) -> int:
+        """Return how many values an image of `pixels` pixels has."""
+        return _CLASSES * pixels if self.logits else pixels
+
+    def size(self, pixels: int) -> int:
+        """Return how many bytes an image of `pixels` pixels has."""
+        return self.values(pixels) * np.dtype(self.dtype).itemsize
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {'logits' if self.logits else 'label map'}"
+
+
+DEDUCED = tuple(
+    [Content(dtype, logits=True) for dtype in (ElementType.FLOAT32, ElementType.FLOAT16)]
+    + [Content(dtype, logits=False) for dtype in (ElementType.UINT8, ElementType.INT32, ElementType.INT64)]
+)
+"""What the size of a file is held against; no two of these have the same size."""
+
+
+def content_of(dumps: Sequence[Dump], pixels: int, dtype: ElementType | None) -> Content:
+    """Tell from the files' sizes what they hold, for images of `pixels` pixels.
+
+    Raises
+    ------
+    DataError
+        A file is truncated or too long, no known content has such a size, or more than one has.
+    """
+    candidates = DEDUCED if dtype is None else (Content(dtype, logits=True), Content(dtype, logits=False))
+    binary = [dump for dump in dumps if dump.path.suffix != TEXT]
+    if not binary:
+        return _content_of_text(dumps[0], pixels, candidates)
+    fitting = {dump: [content for content in candidates if _fits(dump, content, pixels)] for dump in binary}
+    hits = Counter(chain(*fitting.values()))
+    if not hits:
+        raise DataError(_no_content(binary[0], pixels, candidates))
+    best, *rivals = [content for content in candidates if hits[content] == max(hits.values())]
+    wrong = [dump for dump in binary if not fitting[dump] or not (rivals or best in fitting[dump])]
+    if wrong:
+        sizes = some([f"{dump.path.name} ({dump.path.stat().st_size} bytes)" for dump in wrong])
+        expected = ", ".join(f"{content} {content.size(pixels) * wrong[0].capacity}" for content in (best, *rivals))
+        raise DataError(
+            f"{len(wrong)} of {len(dumps)} dumps are truncated or of another kind: {sizes}; expected are "
+            f"{expected} bytes",
+            where=wrong[0].path.parent,
+            cure="run the tool on these images again",
+        )
+    if rivals:
+        raise DataError(
+            f"by its size this may be {best} or {rivals[0]}",
+            where=binary[0].path,
+            cure="say which with --dtype, or give the right --batch",
+        )
+    return best
+
+
+def read_dump(dump: Dump, content: Content, size: tuple[int, int]) -> NDArray[np.integer]:
+    """Return the label maps of the images of a file, `count`, H, W with H and W from `size`; logits give their argmax.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is truncated, or holds classes that do not exist.
+    """
+    height, width = size
+    values = _read_values(dump.path, content)
+    wanted = content.values(height * width)
+    if values.size not in (dump.count * wanted, dump.capacity * wanted):
+        raise DataError(
+            f"{values.size} values, but {content} of {height} x {width} (height x width) has {wanted} per "
+            f"image, of {dump.count}",
+            where=dump.path,
+            cure="the dump is truncated or of another kind",
+        )
+    values = values[: dump.count * wanted]
+    if not content.logits:
+        return _checked_classes(values.reshape(dump.count, height, width), dump.path)
+    logits = values.reshape(dump.count, _CLASSES, height, width)
+    if logits.dtype.kind == "f":
+        return label_map(cast("NDArray[np.floating]", logits))
+    return cast("NDArray[np.int64]", logits.argmax(axis=1))
+
+
+def _fits(dump: Dump, content: Content, pixels: int) -> bool:
+    """Tell whether the file's size is that of `content`; a text always fits, since only reading it tells."""
+    if dump.path.suffix == TEXT:
+        return True
+    dtype, size = np.dtype(content.dtype), dump.path.stat().st_size
+    if dump.path.suffix == ARRAY:
+        array = _open_npy(dump.path)
+        dtype, size = array.dtype, array.nbytes
+    lengths = {count * content.size(pixels) for count in (dump.count, dump.capacity)}
+    return dtype == np.dtype(content.dtype) and size in lengths
+
+
+def _no_content(dump: Dump, pixels: int, candidates: Sequence[Content]) -> str:
+    sizes = ", ".join(f"{content} {content.size(pixels) * dump.capacity}" for content in candidates)
+    what = f"{dump.path.stat().st_size} bytes"
+    if dump.path.suffix == ARRAY:
+        array = _open_npy(dump.path)
+        what = f"{array.dtype} of shape {array.shape}"
+    each = "an image" if dump.capacity == 1 else f"{dump.capacity} images"
+    return (
+        f"{dump.path}: {what}, which fits nothing that is known; {each} of {pixels} pixels would be {sizes} bytes; "
+        "check the size of the images, or give --dtype or --batch"
+    )
+
+
+def _content_of_text(dump: Dump, pixels: int, candidates: Sequence[Content]) -> Content:
+    values = _read_text(dump.path).size
+    for content in (candidates[0], Content(candidates[0].dtype, logits=False)):
+        if values in (content.values(pixels) * dump.count, content.values(pixels) * dump.capacity):
+            return content
+    raise DataError(
+        f"{values} values, but an image of {pixels} pixels has {_CLASSES * pixels} logits or {pixels} labels",
+        where=dump.path,
+        cure="the dump is truncated, or its image has another size",
+    )
+
+
+def _read_values(path: Path, content: Content) -> NDArray[np.generic]:
+    try:
+        if path.suffix == TEXT:
+            return _read_text(path)
+        if path.suffix == ARRAY:
+            return np.ascontiguousarray(_open_npy(path)).reshape(-1)
+        return np.fromfile(path, dtype=np.dtype(content.dtype).newbyteorder("<"))
+    except OSError as error:
+        raise DataError(
+            f"cannot be read ({error.strerror})", where=path, cure="check the file and its permissions"
+        ) from error
+
+
+def _open_npy(path: Path) -> NDArray[np.generic]:
+    try:
+        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TokenError, OverflowError, TypeError) as error:
+        raise DataError(
+            "not an array file of numpy, or a truncated one", where=path, cure="run the tool on this image again"
+        ) from error
+    return array
+
+
+def _read_text(path: Path) -> NDArray[np.float32]:
+    """Read numbers separated by white space, up to the first thing that is none where numpy is older than 2.3."""
+    if path.stat().st_size > _LARGEST_TEXT:
+        raise DataError(
+            f"{path.stat().st_size} bytes of text, which is no dump of images", where=path, cure="check the file"
+        )
+    try:
+        return np.fromfile(path, dtype=np.float32, sep=" ")
+    except ValueError as error:
+        raise DataError(
+            "holds text that is no number", where=path, cure="a text dump is numbers with blanks between"
+        ) from error
+
+
+def _checked_classes(labels: NDArray[np.generic], path: Path) -> NDArray[np.integer]:
+    if not (labels.min() >= 0 and labels.max() < _CLASSES):
+        raise DataError(
+            f"holds values from {labels.min()} to {labels.max()}, but the classes are 0 to {_CLASSES - 1}",
+            where=path,
+            cure="check the type of the dump (--dtype) and which output it is (--output-index)",
+        )
+    classes = labels.astype(np.uint8)
+    if not np.array_equal(classes, labels):
+        raise DataError(
+            "holds values between two classes, so it is no label map",
+            where=path,
+            cure="check --dtype and --output-index",
+        )
+    return classes

@@ -1,0 +1,87 @@
+"""Rules about the model as a whole: operator sets and open dimensions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
+from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastscnn_opt.ascend.lint.graph import Graph
+
+OLDEST_SUPPORTED, NEWEST_SUPPORTED = 11, 13
+"""Operator sets that atc of CANN 5.0.2 supports well."""
+
+_MODEL = "model"
+
+
+@rule("A301", Severity.ERROR, "operator set that is named twice or needlessly")
+def operator_sets(graph: Graph) -> Iterator[Problem]:
+    """Find more entries for operator sets than atc takes.
+
+    A domain may be named once only, and one that no node uses counts all the same (E16005: The model has [2]
+    [--domain_version] fields, but only one is allowed). The empty domain and `ai.onnx` are the same one.
+
+    Cure: any pass that changes the graph, such as `fp16-output`, writes the list anew with one entry per domain in use.
+    """
+    domains = ["" if opset.domain in DEFAULT_DOMAINS else opset.domain for opset in graph.model.opset_import]
+    used = {"", *(node.domain for node in graph.nodes)}
+    listed = ", ".join(f"{opset.domain or 'ai.onnx'} {opset.version}" for opset in graph.model.opset_import)
+    repeated = {domain for domain in domains if domains.count(domain) > 1}
+    reasons = [f"{domain or 'ai.onnx'} is named {domains.count(domain)} times" for domain in sorted(repeated)]
+    reasons += [f"no node uses {domain}" for domain in sorted(set(domains) - used)]
+    if reasons:
+        yield Problem(
+            _MODEL,
+            f"its operator sets are {listed}, and {', '.join(reasons)}",
+            "write the list anew with any pass that changes the graph, such as `fp16-output`",
+            "fp16-output" if any(graph.dtype(value.name) == np.float32 for value in graph.outputs) else "",
+        )
+
+
+@rule("A302", Severity.ERROR, "operator set that atc does not take")
+def new_opset(graph: Graph) -> Iterator[Problem]:
+    """Find a default operator set newer than 13, the newest that atc of CANN 5.0.2 supports.
+
+    Cure: export the model with opset 11 to 13 (`fastscnn-opt export --opset 13`).
+    """
+    if graph.opset > NEWEST_SUPPORTED:
+        yield Problem(_MODEL, f"opset {graph.opset} is newer than {NEWEST_SUPPORTED}", "export it with opset 11 to 13")
+
+
+@rule("A303", Severity.WARNING, "operator set that atc supports poorly")
+def old_opset(graph: Graph) -> Iterator[Problem]:
+    """Find a default operator set older than 11; 11 to 13 are those that atc of CANN 5.0.2 supports well.
+
+    Cure: export the model with opset 11 to 13 (`fastscnn-opt export --opset 13`).
+    """
+    if graph.opset < OLDEST_SUPPORTED:
+        yield Problem(_MODEL, f"opset {graph.opset} is older than {OLDEST_SUPPORTED}", "export it with opset 11 to 13")
+
+
+@rule("A304", Severity.ERROR, "open dimension")
+def open_dimension(graph: Graph) -> Iterator[Problem]:
+    """Find inputs with a dimension that is not fixed, such as a dynamic batch.
+
+    atc refuses them (E10001: Value [-1] for parameter [image] is invalid).
+
+    Cure: the pass `static-batch` for the batch; export the model with a fixed size for the others. The compile option
+    `input_shape` fixes them all, for one compilation.
+    """
+    for value in graph.inputs:
+        shape = graph.shape(value.name)
+        if shape is not None and all(length is not None for length in shape):
+            continue
+        only_batch = shape is not None and None not in shape[1:]
+        cure = "fix it with the pass `static-batch{n=1}`" if only_batch else "export the model with a fixed input size"
+        yield Problem(
+            value.name,
+            f"has open dimensions ({graph.describe(value.name)})",
+            f"{cure}, or give the compile option `input_shape`",
+            "static-batch{n=1}" if only_batch else "",
+        )

@@ -1,0 +1,156 @@
+"""Rules about single operators, Resize aside."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
+from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS, Graph, attribute, label
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+MOST_POOLED_ELEMENTS = 255
+"""Largest area of an AveragePool kernel on the AI Core of the Ascend 310."""
+
+LARGEST_POOL_STRIDE = 63
+"""Largest stride of an AveragePool on the AI Core of the Ascend 310."""
+
+OLDEST_POOL_OPSET, NEWEST_POOL_OPSET = 8, 13
+"""Operator sets in which atc of CANN 5.0.2 has a parser for `AdaptiveAvgPool2d`."""
+
+_ADAPTIVE_LOWERED = "lower the adaptive pooling to matrix products with the pass `adaptive-avgpool`"
+_WIDE = (np.dtype(np.int64), np.dtype(np.float64))
+
+
+@rule("A101", Severity.ERROR, "AveragePool that leaves the AI Core")
+def average_pool(graph: Graph) -> Iterator[Problem]:
+    """Find AveragePool nodes that the AI Core cannot run.
+
+    On the Ascend 310 an AveragePool over more than 255 elements, or with a stride above 63, becomes a TransposeD, an
+    operator on the AI CPU, and a second TransposeD. In FastSCNN at 1024x2048 that is what exporters make of the
+    pyramid bins 1, 2 and 3 (kernels of 2048, 512 and 264 elements).
+
+    Cure: the pass `large-avgpool`, whose matrix products stay on the AI Core and give the same averages. Where they
+    stand for an adaptive pooling they are only near it: export that as it is, and `adaptive-avgpool` averages its true
+    windows (`fastscnn-opt export CHECKPOINT` does so by default).
+    """
+    for node in graph.nodes:
+        if node.op_type != "AveragePool" or node.domain not in DEFAULT_DOMAINS:
+            continue
+        kernel = attribute(node, "kernel_shape", [])
+        strides = attribute(node, "strides", [1] * len(kernel))
+        reasons = []
+        if math.prod(kernel) > MOST_POOLED_ELEMENTS:
+            reasons.append(
+                f"its kernel {_times(kernel)} has {math.prod(kernel)} elements (at most {MOST_POOLED_ELEMENTS})"
+            )
+        if max(strides, default=1) > LARGEST_POOL_STRIDE:
+            reasons.append(f"its stride is {_times(strides)} (at most {LARGEST_POOL_STRIDE})")
+        if reasons:
+            message = f"leaves the AI Core between two TransposeD, since {' and '.join(reasons)}"
+            shape = graph.shape(node.input[0]) or ()
+            if len(shape) == 4 and None not in shape[2:]:
+                cure = "turn it into matrix products with the pass `large-avgpool`"
+                yield Problem(label(node), message, cure, "large-avgpool")
+            else:
+                yield Problem(label(node), message, "export the model for images of a fixed size, and lint it again")
+
+
+@rule("A102", Severity.ERROR, "operator that atc has no parser for")
+def unknown_operator(graph: Graph) -> Iterator[Problem]:
+    """Find operators that atc refuses.
+
+    atc knows the operators of ONNX's own domain only (E19010: No parser is registered for Op). One exception is
+    `AdaptiveAvgPool2d`, which it takes as an operator of that domain in operator sets 8 to 13 though ONNX does not
+    define it; in any other domain or operator set it is unknown.
+
+    Cure: `adaptive-avgpool` for adaptive pooling; any other operator has to be replaced by ONNX operators before the
+    export.
+    """
+    for node in graph.nodes:
+        own = node.domain in DEFAULT_DOMAINS
+        if own and node.op_type == ADAPTIVE_POOL and not OLDEST_POOL_OPSET <= graph.opset <= NEWEST_POOL_OPSET:
+            message = (
+                f"{ADAPTIVE_POOL} has a parser for opset {OLDEST_POOL_OPSET} to {NEWEST_POOL_OPSET}, not {graph.opset}"
+            )
+            yield Problem(label(node), message, _ADAPTIVE_LOWERED, "adaptive-avgpool")
+        elif not own:
+            yield _foreign(node)
+
+
+def _foreign(node: onnx.NodeProto) -> Problem:
+    message = f"{node.domain}.{node.op_type} is no operator of ONNX, and atc has no parser for it"
+    if node.op_type == ADAPTIVE_POOL or "adaptive_avg_pool2d" in str(attribute(node, "operator", "")):
+        return Problem(label(node), message, _ADAPTIVE_LOWERED, "adaptive-avgpool")
+    return Problem(label(node), message, "export the model with operators of ONNX in its place")
+
+
+@rule("A103", Severity.WARNING, "Pad that does nothing")
+def needless_pad(graph: Graph) -> Iterator[Problem]:
+    """Find Pad nodes whose pads are all zero.
+
+    Older exporters put one before every AveragePool, with pads that are computed from constants. Each is a copy.
+
+    Cure: the pass `simplify`.
+    """
+    for node in graph.nodes:
+        if node.op_type != "Pad" or node.domain not in DEFAULT_DOMAINS:
+            continue
+        pads = attribute(node, "pads")
+        if pads is None and len(node.input) > 1:
+            pads = graph.constant(node.input[1])
+        if pads is not None and not np.any(pads):
+            yield Problem(
+                label(node), "pads nothing, and copies its input", "remove it with the pass `simplify`", "simplify"
+            )
+
+
+@rule("A104", Severity.WARNING, "int64 or float64 tensor")
+def wide_tensor(graph: Graph) -> Iterator[Problem]:
+    """Find tensors of 64 bits, which the AI Core has no instructions for.
+
+    Shape arithmetic that an exporter left in the graph is reported once for all its nodes. Constants such as the sizes
+    of a Resize are read by the compiler, not by the device, and are fine.
+
+    Cure: `static-batch` and `simplify` fold shape arithmetic; a float64 output becomes float16 with `fp16-output`; data
+    in between has to be exported as float32 or int32. The int64 indices of an ArgMax are avoided by leaving out
+    `argmax-output`.
+    """
+    yield from _shape_arithmetic(graph)
+    made_by = {name: node.op_type for node in graph.nodes for name in node.output}
+    outputs = {value.name for value in graph.outputs}
+    data = [*(value.name for value in graph.inputs), *(name for name in made_by if not graph.is_shape_arithmetic(name))]
+    for tensor in data:
+        if (dtype := graph.dtype(tensor)) not in _WIDE:
+            continue
+        cure, passes = f"export it as {'float32' if dtype == np.float64 else 'int32'}", ""
+        if made_by.get(tensor) == "ArgMax":  # ONNX fixes its type
+            cure = "leave out `argmax-output`, and use the pass `fp16-output` in its place"
+        elif dtype == np.float64 and tensor in outputs:
+            cure, passes = "use the pass `fp16-output`", "fp16-output"
+        yield Problem(tensor, f"is {graph.describe(tensor)}; the AI Core has no 64-bit types", cure, passes)
+
+
+def _shape_arithmetic(graph: Graph) -> Iterator[Problem]:
+    wide = [
+        node
+        for node in graph.nodes
+        if node.op_type != "Constant"
+        and any(graph.is_shape_arithmetic(name) and graph.dtype(name) in _WIDE for name in node.output)
+    ]
+    if wide:
+        fixed = all(graph.is_foldable(name) for node in wide for name in node.output)
+        passes = "simplify" if fixed else "static-batch{n=1},simplify"
+        message = f"the first of {len(wide)} nodes of shape arithmetic on 64-bit numbers"
+        yield Problem(label(wide[0]), message, f"fold it with `{passes}`", passes)
+
+
+def _times(lengths: list[int]) -> str:
+    return "x".join(map(str, lengths))

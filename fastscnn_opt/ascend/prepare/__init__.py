@@ -1,0 +1,1 @@
+"""Folders of binary images and labels for the vendor's benchmark tools."""

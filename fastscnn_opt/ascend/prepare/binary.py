@@ -1,0 +1,142 @@
+"""Write the binary images, labels and info file that the vendor's benchmark tools read.
+
+A folder is prepared in steps that can be interrupted at any moment: every file appears under its name only when it is
+complete, and the manifest lists the images that are finished. A second run does what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.ascend.prepare.folder import (
+    IMAGES,
+    LABEL_TYPE,
+    LABELS,
+    MANIFEST,
+    Entry,
+    FileRecord,
+    ImageType,
+    image_file,
+    label_file,
+)
+from fastscnn_opt.ascend.prepare.plan import Plan, Request, plan
+from fastscnn_opt.data.classes import IGNORE
+from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.data.preprocess import normalise
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import locked, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.data.dataset import Sample
+
+
+def prepare(request: Request, on_image: Callable[[int], None] | None = None) -> Plan:
+    """Write the files that are missing and the info file, and return what the plan was.
+
+    `on_image` is told the number of images finished since its last call, those that were there before included.
+
+    Raises
+    ------
+    DataError
+        As for `plan`; or the disk is too small or full, another process prepares this folder, or an image is unusable.
+        What is finished stays, and the next run goes on from there.
+    OSError
+        The folder cannot be written.
+    """
+    _check_disk(plan(replace(request, verify=False)))  # refuse before anything is created
+    request.root.mkdir(parents=True, exist_ok=True)
+    with locked(request.root, "preparing this folder", DataError):
+        work = plan(request)  # what another process has finished by now counts
+        _check_disk(work)
+        _clear(work)
+        if on_image is not None:
+            on_image(len(work.finished))
+        _write_pending(work, on_image or (lambda _: None))
+        write_atomically(work.info, info_text(work).encode())
+    return work
+
+
+def info_text(work: Plan) -> str:
+    """Return the info file: one line ``{index} {path} {width} {height}`` per image, from index 0."""
+    size = f"{work.manifest.width} {work.manifest.height}"
+    paths = (work.root / image_file(name) for name in work.dataset.names)
+    return "".join(f"{index} {path.as_posix()} {size}\n" for index, path in enumerate(paths))
+
+
+def encode_image(image: NDArray[np.uint8], dtype: ImageType) -> bytes:
+    """Return the bytes of an image file from an image H, W, 3, RGB: see `ImageType`."""
+    if dtype is ImageType.UINT8:
+        return image.tobytes()
+    return normalise(image[None]).astype("<f4", copy=False).tobytes()
+
+
+def encode_label(label: NDArray[np.uint8]) -> bytes:
+    """Return the bytes of a label file from a label map H, W, trainIds: float32 with -1 for ignored pixels."""
+    values = label.astype(LABEL_TYPE)
+    values[label == IGNORE] = -1
+    return values.tobytes()
+
+
+def _check_disk(work: Plan) -> None:
+    if work.needed_bytes > work.free_bytes:
+        raise DataError(
+            f"the files need {work.needed_bytes / 1000000000.0:.1f} GB, but the disk has "
+            f"{work.free_bytes / 1000000000.0:.1f} GB free",
+            where=work.root,
+            cure="make room, or prepare fewer images with --limit",
+        )
+
+
+def _clear(work: Plan) -> None:
+    """Remove what an earlier preparation left and nobody needs, parts of files that a killed run left included."""
+    for file in work.stale:
+        (work.root / file).unlink(missing_ok=True)
+    _write_manifest(work, work.finished)  # from here on the folder is known as ours, however early the run ends
+    for name in (IMAGES, LABELS):
+        (work.root / name).mkdir(exist_ok=True)
+        for part in (work.root / name).glob(".*.bin.*.part"):
+            part.unlink()
+
+
+def _write_pending(work: Plan, on_image: Callable[[int], None]) -> None:
+    entries = dict(work.finished)
+    pending = work.pending
+    with closing(prefetch(lambda turn: _write_pair(work, pending[turn]), len(pending), default_workers())) as written:
+        for entry in written:
+            entries[entry.name] = entry
+            _write_manifest(work, entries)
+            on_image(1)
+
+
+def _write_manifest(work: Plan, entries: dict[str, Entry]) -> None:
+    ordered = tuple(entries[name] for name in work.dataset.names if name in entries)
+    text = work.manifest.model_copy(update={"images": ordered}).model_dump_json(indent=1)
+    write_atomically(work.root / MANIFEST, text.encode() + b"\n")
+
+
+def _write_pair(work: Plan, index: int) -> Entry:
+    sample: Sample = work.dataset.load(index)
+    image = _write_file(work.root, image_file(sample.name), encode_image(sample.image, work.manifest.dtype))
+    label = _write_file(work.root, label_file(sample.name), encode_label(sample.label))
+    return Entry(name=sample.name, image=image, label=label)
+
+
+def _write_file(root: Path, file: str, content: bytes) -> FileRecord:
+    try:
+        write_atomically(root / file, content)
+    except OSError as error:
+        raise DataError(
+            f"cannot be written ({error.strerror})",
+            where=root / file,
+            cure="finished files are kept, mend this and run again",
+        ) from error
+    return FileRecord(file=file, size=len(content), sha256=hashlib.sha256(content).hexdigest())

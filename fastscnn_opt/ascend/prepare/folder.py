@@ -1,0 +1,195 @@
+"""Folders of binary images and labels for the vendor's benchmark tools: their layout, manifest and labels.
+
+``leftImg8bit/<name>_leftImg8bit.bin`` is an image, either normalised float32 of shape 1, 3, H, W or raw uint8 of shape
+1, H, W, 3. ``gtFine/<name>_gtFine_labelIds.bin`` is its label map, float32 of shape 1, H, W: trainIds, with -1 for
+ignored pixels. All are little endian and without a header.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fastscnn_opt.data.classes import CLASSES, IGNORE
+from fastscnn_opt.data.synthetic import SIZE
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.schema import fault
+from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+IMAGES = "leftImg8bit"
+LABELS = "gtFine"
+IMAGE_SUFFIX = f"_{IMAGES}.bin"
+LABEL_SUFFIX = f"_{LABELS}_labelIds.bin"
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+
+LABEL_TYPE = np.dtype("<f4")
+"""Element type of a label file; the original evaluation script reads labels as float32."""
+
+
+class ImageType(StrEnum):
+    """What an image file holds: ``float32`` is normalised and N, C, H, W; ``uint8`` is raw RGB and N, H, W, C."""
+
+    FLOAT32 = "float32"
+    UINT8 = "uint8"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileRecord(_Strict):
+    """A finished file: its path below the folder, its size in bytes and its SHA-256 as hexadecimal text."""
+
+    file: str
+    size: Annotated[int, Field(ge=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Entry(_Strict):
+    """A finished image with its label map."""
+
+    name: Annotated[str, Field(pattern=r"^[^/\\\s\x00]+$")]
+    image: FileRecord
+    label: FileRecord
+
+
+class Manifest(_Strict):
+    """What a prepared folder is made from, and which of its files are finished.
+
+    `source` describes the dataset in words, `fingerprint` is that of the dataset, and `count` its number of images;
+    `images` are the finished ones.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    source: str
+    fingerprint: str
+    dtype: ImageType
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+    count: Annotated[int, Field(ge=1)]
+    images: tuple[Entry, ...] = ()
+
+
+def image_file(name: str) -> str:
+    """Return the path of the binary image called `name`, relative to its folder."""
+    return f"{IMAGES}/{name}{IMAGE_SUFFIX}"
+
+
+def label_file(name: str) -> str:
+    """Return the path of the binary label map called `name`, relative to its folder."""
+    return f"{LABELS}/{name}{LABEL_SUFFIX}"
+
+
+def read_manifest(root: Path) -> Manifest | None:
+    """Return the manifest of a prepared folder, or None where there is none.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, or was written by a newer version of this project.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        finding = error.errors()[0]
+        where = ".".join(map(str, finding["loc"])) or "the file"
+        raise DataError(
+            f"not the manifest of a prepared folder, or a damaged one ({fault(finding, where)})",
+            where=path,
+            cure="prepare the data into another folder",
+        ) from error
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise DataError(
+            f"schema version {manifest.schema_version}, but this program knows {SCHEMA_VERSION}",
+            where=path,
+            cure="use the version that wrote it, or prepare the data again into another folder",
+        )
+    return manifest
+
+
+@dataclass(frozen=True)
+class PreparedLabels:
+    """The label maps of a prepared folder, in the order in which the benchmark tool is given the images."""
+
+    root: Path
+    names: tuple[str, ...]
+    size: tuple[int, int]
+    """Height and width."""
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """Read one label map as H, W, trainIds with 255 for ignored pixels. Raises DataError."""
+        path = self.root / label_file(self.names[index])
+        height, width = self.size
+        try:
+            values = np.fromfile(path, dtype=LABEL_TYPE)
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", where=path, cure="prepare the data again") from error
+        if values.nbytes != path.stat().st_size or values.size != height * width:
+            raise DataError(
+                f"{path.stat().st_size} bytes, but a float32 label map of {height} x {width} (height x width) "
+                f"has {height * width * LABEL_TYPE.itemsize}",
+                where=path,
+                cure="prepare the data again",
+            )
+        return _train_ids(values, path).reshape(height, width)
+
+
+def _train_ids(values: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
+    with np.errstate(invalid="ignore"):  # a NaN becomes some number, which the comparison finds
+        whole = values.astype(np.int16)
+    labels = whole.astype(np.uint8)  # -1 becomes 255
+    known = (labels < len(CLASSES)) | (labels == IGNORE)
+    if not ((whole == values) & known & (whole >= -1) & (whole <= IGNORE)).all():
+        raise DataError(
+            f"holds values that are no trainIds (0 to {len(CLASSES) - 1}, -1 for ignored pixels)", where=path
+        )
+    return labels
+
+
+def is_prepared(root: Path) -> bool:
+    """Tell a prepared folder, with a manifest or made by the original recipe's script, from a Cityscapes tree."""
+    return (root / MANIFEST).is_file() or next((root / LABELS).glob(f"*{LABEL_SUFFIX}"), None) is not None
+
+
+def open_prepared(root: Path, limit: int | None = None) -> PreparedLabels:
+    """Open the labels of a prepared folder; `limit` keeps the first ones only.
+
+    A folder without a manifest, as the original recipe's script leaves it, is read in the order of its names. Its
+    images are taken as 1024 x 2048 where the label files have that many values.
+
+    Raises
+    ------
+    DataError
+        The folder holds no labels, or is only half prepared.
+    """
+    manifest = read_manifest(root)
+    if manifest is not None:
+        if len(manifest.images) < min(manifest.count, limit or manifest.count):
+            raise DataError(
+                f"only {len(manifest.images)} of {counted(manifest.count, 'image')} are prepared",
+                where=root,
+                cure="run `prepare` again to finish them",
+            )
+        names = tuple(entry.name for entry in manifest.images)
+        return PreparedLabels(root, names[:limit], (manifest.height, manifest.width))
+    files = sorted((root / LABELS).glob(f"*{LABEL_SUFFIX}"))
+    if not files:
+        raise DataError(
+            f"holds no {MANIFEST} and no {LABELS}/*{LABEL_SUFFIX}", where=root, cure="give a folder made by `prepare`"
+        )
+    pixels = files[0].stat().st_size // LABEL_TYPE.itemsize
+    size = SIZE if pixels == SIZE[0] * SIZE[1] else (1, pixels)
+    return PreparedLabels(root, tuple(path.name.removesuffix(LABEL_SUFFIX) for path in files)[:limit], size)

@@ -1,0 +1,244 @@
+"""What has to be written to prepare a folder for the vendor's benchmark tools, and what is there already."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.ascend.prepare.folder import (
+    IMAGES,
+    LABEL_TYPE,
+    LABELS,
+    MANIFEST,
+    Entry,
+    ImageType,
+    Manifest,
+    image_file,
+    label_file,
+    read_manifest,
+)
+from fastscnn_opt.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastscnn_opt.data.dataset import Dataset, DataSource
+
+INFO = "fast_scnn_prep_bin.info"
+"""Name of the info file in the original recipe."""
+
+_CHANNELS = 3
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    Attributes
+    ----------
+    source
+        The dataset.
+    root
+        The folder to prepare. The info file names the images below it as it is written here, so a relative one is
+        relative to where the benchmark tool will run.
+    dtype
+        What the image files hold.
+    info
+        Where the info file goes; by default `INFO` in `root`.
+    scene_size
+        Height and width of synthetic scenes.
+    force
+        Replace what was prepared from another dataset or as another type.
+    verify
+        Read the finished files again and do those over whose SHA-256 is not the one in the manifest.
+    """
+
+    source: DataSource
+    root: Path
+    dtype: ImageType = ImageType.FLOAT32
+    info: Path | None = None
+    scene_size: tuple[int, int] | None = None
+    force: bool = False
+    verify: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is finished, what is left to write, and what it needs.
+
+    Attributes
+    ----------
+    dataset
+        The opened dataset.
+    manifest
+        Without images: what the folder is made from.
+    finished
+        Entries of the images that are there already, by name.
+    stale
+        Files of an earlier preparation that have to go.
+    free_bytes
+        Free space on the disk of the folder.
+    """
+
+    root: Path
+    info: Path
+    dataset: Dataset
+    manifest: Manifest
+    finished: dict[str, Entry] = field(repr=False)
+    stale: tuple[str, ...]
+    free_bytes: int
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """Indices of the images that are left to write."""
+        return tuple(index for index, name in enumerate(self.dataset.names) if name not in self.finished)
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of one image file."""
+        per_value = np.dtype(self.manifest.dtype).itemsize
+        return _CHANNELS * self.manifest.height * self.manifest.width * per_value
+
+    @property
+    def label_bytes(self) -> int:
+        """Size of one label file."""
+        return self.manifest.height * self.manifest.width * LABEL_TYPE.itemsize
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of all image and label files together."""
+        return len(self.dataset) * (self.image_bytes + self.label_bytes)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Size of the files that are left to write."""
+        return len(self.pending) * (self.image_bytes + self.label_bytes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as the `prepare` verb prints them; sizes are in bytes."""
+        return {
+            "output": str(self.root),
+            "info": str(self.info),
+            "source": self.manifest.source,
+            "dtype": str(self.manifest.dtype),
+            "height": self.manifest.height,
+            "width": self.manifest.width,
+            "images": len(self.dataset),
+            "finished": len(self.finished),
+            "image_bytes": self.image_bytes,
+            "label_bytes": self.label_bytes,
+            "total_bytes": self.total_bytes,
+            "needed_bytes": self.needed_bytes,
+            "free_bytes": self.free_bytes,
+            "fits": self.needed_bytes <= self.free_bytes,
+        }
+
+
+def plan(request: Request) -> Plan:
+    """Compare what is asked for with what is there; nothing is written.
+
+    Raises
+    ------
+    DataError
+        The dataset is unusable; the folder holds other data, or was prepared from another dataset; or its path has
+        blanks.
+    """
+    root, dataset = request.root, request.source.open(request.scene_size)
+    height, width = dataset.size
+    manifest = Manifest(
+        source=request.source.describe(),
+        fingerprint=dataset.fingerprint(),
+        dtype=request.dtype,
+        height=height,
+        width=width,
+        count=len(dataset),
+    )
+    info = request.info or root / INFO
+    _check_paths(root, info, dataset)
+    old = read_manifest(root)
+    if old is None:
+        _refuse_foreign(root)
+        old = manifest
+    difference = _difference(request, manifest, old)
+    if difference and not request.force:
+        raise DataError(f"{difference}", where=root, cure="choose another folder, or replace its content with --force")
+    kept = () if difference else old.images
+    wanted = Plan(root, info, dataset, manifest, {}, (), _free_bytes(root))
+    finished = {entry.name: entry for entry in kept if _is_finished(wanted, entry, verify=request.verify)}
+    stale = [
+        file for entry in old.images if entry not in kept for file in (image_file(entry.name), label_file(entry.name))
+    ]
+    return replace(wanted, finished=finished, stale=tuple(stale))
+
+
+def _check_paths(root: Path, info: Path, dataset: Dataset) -> None:
+    if root.exists() and not root.is_dir():
+        raise DataError("is a file", where=root, cure="give a folder for the binary files")
+    if info.is_dir() or (info.parent != root and not info.parent.is_dir()):
+        raise DataError(
+            "the info file cannot be put there", where=info, cure="give a file name in a folder that exists"
+        )
+    for text in (str(root), *dataset.names):
+        if len(text.split()) != 1 or text != text.strip():
+            raise DataError(
+                f"{text!r} holds a blank, at which the benchmark tools split the lines of the info file",
+                cure="choose a name without",
+            )
+
+
+def _refuse_foreign(root: Path) -> None:
+    """Refuse a folder that is not ours, such as the dataset itself, which has the same two folders."""
+    for name in (IMAGES, LABELS):
+        if (root / name).exists():
+            raise DataError(
+                f"holds a folder {name} but no {MANIFEST}, so it was not made by `prepare`",
+                where=root,
+                cure="choose another folder",
+            )
+
+
+def _difference(request: Request, new: Manifest, old: Manifest) -> str:
+    """Say why what is there cannot be part of what is asked for; the empty text if it can."""
+    if old.dtype != new.dtype:
+        return f"was prepared as {old.dtype}, not {new.dtype}"
+    if (old.height, old.width) != (new.height, new.width):
+        return (
+            f"was prepared from images of {old.height} x {old.width}, not {new.height} x {new.width} (height x width)"
+        )
+    if old.fingerprint == new.fingerprint:
+        return ""
+    # A run with another limit took the first images of the same dataset.
+    if old.fingerprint != replace(request.source, limit=old.count).open(request.scene_size).fingerprint():
+        return f"was prepared from another dataset ({old.source}), or files of it have changed since"
+    return f"holds {old.count} images, not only the {new.count} asked for" if old.count > new.count else ""
+
+
+def _is_finished(work: Plan, entry: Entry, *, verify: bool) -> bool:
+    expected = {
+        image_file(entry.name): (entry.image, work.image_bytes),
+        label_file(entry.name): (entry.label, work.label_bytes),
+    }
+    for file, (record, size) in expected.items():
+        path = work.root / file
+        if not path.is_file() or not record.size == size == path.stat().st_size:
+            return False
+        if verify and _sha256_of(path) != record.sha256:
+            _log.warning("%s: its SHA-256 is not the one in the manifest; it is written again", path)
+            return False
+    return True
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _free_bytes(root: Path) -> int:
+    existing = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+    return shutil.disk_usage(existing).free

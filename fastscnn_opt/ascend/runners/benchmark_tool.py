@@ -1,0 +1,121 @@
+"""benchmark.x86_64 and benchmark.aarch64, the benchmark tool of CANN 5: how it is called and what it reports."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.ascend.runners.command import positive, read_dump
+from fastscnn_opt.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.ascend.runners.command import CompiledFile
+
+_CHANNELS = 3
+
+_MOST_ROUNDS = 1024
+"""Most batches of one pure inference, by the tool's manual."""
+
+
+def executable() -> str:
+    """Return the name that the tool has on this kind of machine."""
+    return "benchmark.aarch64" if platform.machine() in ("aarch64", "arm64") else "benchmark.x86_64"
+
+
+def vision_command(
+    benchmark: str, artefact: Path, info: Path, *, height: int, width: int, device: int = 0, batch: int = 1
+) -> list[str]:
+    """Return the argument list that runs every file listed in `info` and dumps the outputs below ``result/``."""
+    return [
+        benchmark,
+        "-model_type=vision",
+        f"-device_id={device}",
+        f"-batch_size={batch}",
+        f"-om_path={artefact}",
+        f"-input_text_path={info}",
+        f"-input_width={width}",
+        f"-input_height={height}",
+        "-output_binary=True",
+        "-useDvpp=False",
+    ]
+
+
+def pure_inference_command(
+    benchmark: str, artefact: Path, *, rounds: int, device: int = 0, batch: int = 1
+) -> list[str]:
+    """Return the argument list that runs `rounds` batches of made-up data."""
+    return [benchmark, f"-round={rounds}", f"-om_path={artefact}", f"-device_id={device}", f"-batch_size={batch}"]
+
+
+def info_lines(files: Sequence[str], *, height: int, width: int) -> str:
+    """Return the text of an info file: index, path, width and height of every input."""
+    return "".join(f"{index} {file} {width} {height}\n" for index, file in enumerate(files))
+
+
+@dataclass(frozen=True)
+class PureInference:
+    """Samples per second of one device, and ms for one sample (not for one batch)."""
+
+    throughput: float
+    latency_ms: float
+
+
+def parse_pure_inference(output: str) -> PureInference:
+    """Read the figures that pure inference prints, with colons or equals signs; raises TargetError without any."""
+    found = re.findall(r"ave_throughputRate ?[:=] ?([^\s,]+?) ?samples/s, ave_latency ?[:=] ?([^\s,]+?) ?ms", output)
+    if not found:
+        raise TargetError("benchmark: printed no ave_throughputRate", cure="look into its log")
+    throughput, latency = found[-1]
+    return PureInference(
+        positive(throughput, "benchmark: ave_throughputRate"), positive(latency, "benchmark: ave_latency")
+    )
+
+
+@dataclass(frozen=True)
+class BenchmarkTool:
+    """Runs a compiled file with the executable `benchmark`, which takes one input of images; see `commanded.Tool`."""
+
+    compiled: CompiledFile
+    benchmark: str
+
+    def infer(self, feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[NDArray[np.generic]]:
+        """Run once; samples are files, and every output of each becomes a dump ``<stem>_<k>.bin``, k from 1."""
+        if len(feeds) != 1 or feeds[0].ndim != 4:
+            raise TargetError(
+                "takes models with one input of images only", where=self.benchmark, cure="install ais_bench for others"
+            )
+        samples = feeds[0]
+        height, width = samples.shape[1:3] if samples.shape[3] == _CHANNELS else samples.shape[2:]
+        files = [folder / f"sample{index}.bin" for index in range(len(samples))]
+        for file, sample in zip(files, samples, strict=True):
+            sample.tofile(file)
+        info = folder / "samples.info"
+        # Names without folders: the tool splits lines at blanks, and is started where the files are.
+        names = [file.name for file in files]
+        info.write_text(info_lines(names, height=height, width=width), encoding="utf-8")
+        device, batch = self.compiled.device, len(samples)
+        command = vision_command(
+            self.benchmark, self.compiled.path, info, height=height, width=width, device=device, batch=batch
+        )
+        finished = self.compiled.run(command, folder)
+        dumps = folder / "result" / f"dumpOutput_device{device}"
+        return [
+            np.concatenate([read_dump(dumps, f"{file.stem}_{number}.bin", finished) for file in files])
+            for number in range(1, self.compiled.outputs + 1)
+        ]
+
+    def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
+        """Return the average time of a batch on made-up data, once for every iteration: the tool does not tell more."""
+        device, batch, rounds = self.compiled.device, len(feeds[0]), min(iterations, _MOST_ROUNDS)
+        command = pure_inference_command(self.benchmark, self.compiled.path, rounds=rounds, device=device, batch=batch)
+        finished = self.compiled.run(command, folder)
+        return [1000 * batch / parse_pure_inference(finished.output).throughput] * iterations

@@ -1,0 +1,66 @@
+"""What the vendor's three commands that run a compiled file share: files in, files out, error lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.processes.tool import run_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.targets.processes.tool import Finished
+
+
+@dataclass(frozen=True)
+class CompiledFile:
+    """A compiled file with `outputs` outputs, the device that runs it, and what holds for every command that does."""
+
+    path: Path
+    outputs: int
+    device: int
+    limit_s: float
+    log: Path
+
+    def run(self, command: Sequence[str], folder: Path) -> Finished:
+        """Run `command` in `folder`. Raises TargetError, with the first error line of the command if it failed."""
+        finished = run_tool(command, log=self.log, limit_s=self.limit_s, folder=folder)
+        if finished.exit_code != 0:
+            errors = (line.strip() for line in finished.output.splitlines() if "[ERROR]" in line)
+            raise finished.failure(next(errors, ""))
+        return finished
+
+
+def write_feeds(feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[Path]:
+    """Write every array, flat and in the byte order of this machine, to ``input_<i>.bin`` and return the files."""
+    folder.mkdir()
+    files = [folder / f"input_{index}.bin" for index in range(len(feeds))]
+    for file, feed in zip(files, feeds, strict=True):
+        feed.tofile(file)
+    return files
+
+
+def read_dump(folder: Path, name: str, finished: Finished) -> NDArray[np.uint8]:
+    """Return the bytes of the one file `name` below `folder`; some releases put a folder of the date in between."""
+    found = sorted(folder.rglob(name))
+    if len(found) != 1:
+        raise finished.failure(f"wrote {len(found) or 'no'} files {name} where one was expected")
+    return np.fromfile(found[0], dtype=np.uint8)
+
+
+def positive(text: str, what: str) -> float:
+    """Return the number in `text`; raises TargetError, naming `what`, for anything but a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise TargetError(f"{what} is {text!r}, not a number above 0", cure="look into the log of the tool")
+    return value

@@ -1,0 +1,68 @@
+"""msame: how it is called and what it reports."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.ascend.runners.command import positive, read_dump, write_feeds
+from fastscnn_opt.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.ascend.runners.command import CompiledFile
+    from fastscnn_opt.targets.processes.tool import Finished
+
+
+def msame_command(
+    msame: str, artefact: Path, *, inputs: Sequence[Path], output: Path, device: int = 0, loop: int = 1
+) -> list[str]:
+    """Return the argument list; outputs are written as flat binary files."""
+    options = {
+        "model": artefact,
+        "input": ",".join(map(str, inputs)),
+        "output": output,
+        "outfmt": "BIN",
+        "loop": loop,
+        "device": device,
+    }
+    return [msame, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
+
+
+def parse_average_ms(output: str) -> float:
+    """Return the average time of a batch in ms; raises TargetError if msame printed none."""
+    found = re.findall(r"^Inference average time ?: *(\S+) ms", output, re.MULTILINE)
+    if not found:
+        raise TargetError("msame: printed no average time", cure="look into its log")
+    return positive(found[-1], "msame: the average time")
+
+
+@dataclass(frozen=True)
+class Msame:
+    """Runs a compiled file with the executable `msame`; see `commanded.Tool`."""
+
+    compiled: CompiledFile
+    msame: str
+
+    def infer(self, feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[NDArray[np.generic]]:
+        """Run once; the files are ``<name>_output_<i>.bin``, i from 0."""
+        finished = self._run(feeds, folder, 1)
+        return [read_dump(folder / "out", f"*_output_{index}.bin", finished) for index in range(self.compiled.outputs)]
+
+    def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
+        """Return the average time of a run, once for every iteration: the tool does not tell more."""
+        return [parse_average_ms(self._run(feeds, folder, iterations).output)] * iterations
+
+    def _run(self, feeds: Sequence[NDArray[np.generic]], folder: Path, loop: int) -> Finished:
+        output = folder / "out"
+        output.mkdir()
+        inputs = write_feeds(feeds, folder / "in")
+        device = self.compiled.device
+        command = msame_command(self.msame, self.compiled.path, inputs=inputs, output=output, device=device, loop=loop)
+        return self.compiled.run(command, folder)

@@ -1,0 +1,116 @@
+"""Sessions on compiled files through the Python package ais_bench."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.measuring.session import TensorSpec
+from fastscnn_opt.targets.command_session import Signature, in_order, shaped, signature_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def importable() -> bool:
+    """Whether this interpreter has ais_bench and the native module that it needs."""
+    return find_spec("ais_bench") is not None and find_spec("aclruntime") is not None
+
+
+class AisBenchSession:
+    """The `InferSession` of ais_bench behind `base.Session`: the compiled file is loaded once and stays on the device.
+
+    Inputs and outputs are those that the compiler noted beside the file, or else those that the file reports itself.
+    """
+
+    def __init__(self, artefact: Path, device: int) -> None:
+        interface = import_module("ais_bench.infer.interface")
+        self._artefact = artefact
+        with _vendor_errors(artefact):
+            self._session: Any = interface.InferSession(device, str(artefact))
+        if signature_file(artefact).is_file():
+            signature = Signature.load(artefact)
+            self.inputs, self.outputs = signature.inputs, signature.outputs
+        else:
+            self.inputs = tuple(_spec(tensor, artefact) for tensor in self._session.get_inputs())
+            self.outputs = tuple(_spec(tensor, artefact) for tensor in self._session.get_outputs())
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Run once on `feeds`. Raises TargetError."""
+        results = self._infer(in_order(feeds, self.inputs, self._artefact))
+        return {
+            spec.name: shaped(np.asarray(result), spec, self._artefact)
+            for spec, result in zip(self.outputs, results, strict=True)
+        }
+
+    def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
+        """Return what runs n times and reads the time on the device of each run from ais_bench."""
+        arrays = in_order(feeds, self.inputs, self._artefact)
+
+        def time(iterations: int) -> list[float]:
+            before = len(self._times_ms())
+            for _ in range(iterations):
+                self._infer(arrays)
+            times_ms = self._times_ms()[before:]
+            if len(times_ms) != iterations:
+                raise TargetError(
+                    f"ais_bench noted {len(times_ms)} times for {iterations} runs",
+                    where=self._artefact,
+                    cure="update ais_bench",
+                )
+            return times_ms
+
+        return time
+
+    def close(self) -> None:
+        """Free the device."""
+        session, self._session = self._session, None
+        if session is not None and hasattr(session, "free_resource"):
+            session.free_resource()
+
+    def _infer(self, arrays: list[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        if self._session is None:
+            raise TargetError("the session is closed", where=self._artefact)
+        with _vendor_errors(self._artefact):
+            results: list[NDArray[np.generic]] = self._session.infer(arrays)
+        if len(results) != len(self.outputs):
+            raise TargetError(
+                f"gave {len(results)} outputs where {len(self.outputs)} were expected", where=self._artefact
+            )
+        return results
+
+    def _times_ms(self) -> list[float]:
+        if self._session is None:
+            raise TargetError("the session is closed", where=self._artefact)
+        # Releases before 2023 spell it `sumary`.
+        summary = self._session.summary if hasattr(self._session, "summary") else self._session.sumary
+        return [float(time_ms) for time_ms in summary().exec_time_list]
+
+
+@contextmanager
+def _vendor_errors(artefact: Path) -> Iterator[None]:
+    """Turn what ais_bench and its native module raise into a TargetError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise TargetError(
+            f"ais_bench: {reason}", where=artefact, cure="see `npu-smi info` for the state of the device"
+        ) from error
+
+
+def _spec(tensor: Any, artefact: Path) -> TensorSpec:
+    kind = getattr(tensor.datatype, "name", str(tensor.datatype))
+    try:
+        dtype = np.dtype(kind).name
+    except TypeError as error:
+        raise TargetError(f"{tensor.name!r} is of type {kind}, which numpy does not have", where=artefact) from error
+    return TensorSpec(str(tensor.name), tuple(int(length) for length in tensor.shape), dtype)

@@ -1,0 +1,238 @@
+"""The Ascend targets: compile with atc, run with what is installed."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from fastscnn_opt.ascend import toolkit
+from fastscnn_opt.ascend.aipp import aipp_config, image_size
+from fastscnn_opt.ascend.atc import AtcOptions, atc_command, atc_failure
+from fastscnn_opt.ascend.boundary import settle
+from fastscnn_opt.ascend.runners import session
+from fastscnn_opt.ascend.runners.ais_bench import AisBench, hyphened
+from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, executable
+from fastscnn_opt.ascend.runners.command import CompiledFile
+from fastscnn_opt.ascend.runners.msame import Msame
+from fastscnn_opt.ascend.soc import SocVersion, devices_per_card
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.base import Availability
+from fastscnn_opt.targets.command_session import CommandSession, Signature, signature_of
+from fastscnn_opt.targets.options import check_options
+from fastscnn_opt.targets.processes.tool import find, run_tool
+
+if TYPE_CHECKING:
+    import onnx
+
+    from fastscnn_opt.measuring.session import Session
+    from fastscnn_opt.targets.command_session import Tool
+
+
+class Runner(StrEnum):
+    """The ways to run a compiled file, the best first."""
+
+    SESSION = "session"
+    AIS_BENCH = "ais_bench"
+    MSAME = "msame"
+    BENCHMARK = "benchmark"
+
+
+@dataclass(frozen=True)
+class Ascend310(AtcOptions):
+    """An Ascend processor: atc compiles; ais_bench, msame or the benchmark tool runs, the first that is installed.
+
+    Attributes
+    ----------
+    aipp
+        Let the device normalise: the compiled file takes uint8 RGB images, N, H, W, 3.
+    patches
+        White-list patches that the toolkit carries while it compiles. They are put in place by whoever calls `compile`;
+        here they only tell artefacts apart.
+    device
+        Number of the device to run on; figures are those of this one device.
+    runner
+        How to run; by default the first `Runner` that is installed.
+    python
+        Interpreter that has ais_bench, if it is not this one.
+    limit_s
+        Seconds after which a vendor tool is ended. The default is less than what a row may take, so that the tool is
+        named; searches for faster schedules (`auto_tune_mode`) take hours.
+    """
+
+    aipp: bool = False
+    patches: tuple[str, ...] = ()
+    device: Annotated[int, Field(ge=0)] = 0
+    runner: Runner | None = None
+    python: str = "python3"
+    limit_s: Annotated[float, Field(gt=0)] = 540.0
+
+    name: ClassVar[str] = "ascend310"
+    artefact_suffix: ClassVar[str] = ".om"
+
+    def __post_init__(self) -> None:
+        check_options(self, self.name)
+        if self.aipp and self.insert_op_conf:
+            raise TargetError(
+                f"target {self.name}: aipp writes the file that insert_op_conf names", cure="use one of the two"
+            )
+
+    @property
+    def devices_per_card(self) -> int:
+        """How many devices of this processor share a card."""
+        return devices_per_card(self.soc_version)
+
+    def fps_per_card(self, fps: float) -> float:
+        """Return images per second of a card from those of one device."""
+        return fps * self.devices_per_card
+
+    def can_compile(self) -> Availability:
+        """Tell whether atc is installed; compiling needs no device."""
+        return _availability([toolkit.missing_atc()])
+
+    def can_run(self) -> Availability:
+        """Tell whether a device is here, and something to run compiled files."""
+        return _availability([self._missing_runner(), toolkit.missing_device()])
+
+    def availability(self) -> Availability:
+        """Tell whether this target can compile and run here."""
+        return _availability([toolkit.missing_atc(), self._missing_runner(), toolkit.missing_device()])
+
+    def tool_versions(self) -> dict[str, str]:
+        """Name the versions of the toolkit and the driver, where atc lies, and what runs compiled files."""
+        atc = toolkit.find_atc()
+        return {
+            "cann": toolkit.cann_version(atc) if atc else "none",
+            "atc": str(Path(atc).resolve()) if atc else "none",
+            "driver": toolkit.driver_version(),
+            "runner": str(self._installed_runner() or "none"),
+        }
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        """Compile the ONNX file `model` to `artefact`, and note its signature in ``<artefact>.json`` beside it.
+
+        atc works in a folder of its own beside `artefact`, which appears only when it is done.
+
+        Raises
+        ------
+        ModelError
+            `model` is not a model.
+        TargetError
+            atc is not installed, leaves a dimension open, is not done in time, or failed; the message has its error
+            line.
+        """
+        from fastscnn_opt.model.loading import load_model
+
+        atc = toolkit.find_atc()
+        if atc is None:
+            raise TargetError(f"target {self.name}: {self.can_compile().reason}")
+        onnx_model = load_model(model)
+        with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
+            folder = Path(name).resolve()
+            options, signature = settle(self._with_aipp_file(onnx_model, folder), onnx_model, model)
+            command = atc_command(atc, options, model.resolve(), folder / "model")
+            finished = run_tool(command, log=log, limit_s=self.limit_s, folder=folder)
+            # Newer releases add the machine to the name, as in model_linux_x86_64.om.
+            written = sorted(folder.glob("model*.om"))
+            if finished.exit_code != 0:
+                raise atc_failure(finished)
+            if len(written) != 1:
+                raise finished.failure(f"reported success, but wrote {len(written) or 'no'} compiled files")
+            signature.save(artefact)
+            written[0].replace(artefact)
+
+    def open(self, artefact: Path) -> Session:
+        """Open a compiled file on the device; see `Runner` for what runs it.
+
+        A `Session` of ais_bench keeps the file loaded. The others start their command for every batch, keep its words
+        in ``<artefact>.run.log``, and tell mean latencies only.
+        """
+        if not artefact.is_file():
+            raise TargetError("no such compiled file", where=artefact, cure="compile the model first")
+        runner = self._installed_runner()
+        if runner is None or toolkit.missing_device():
+            raise TargetError(f"target {self.name}: {self.can_run().reason}")
+        if runner is Runner.SESSION:
+            return session.AisBenchSession(artefact, self.device)
+        signature = Signature.load(artefact)
+        return CommandSession(artefact, signature, self._tool(runner, artefact.resolve(), len(signature.outputs)))
+
+    def _tool(self, runner: Runner, artefact: Path, outputs: int) -> Tool:
+        log = artefact.with_name(f"{artefact.name}.run.log")
+        compiled = CompiledFile(artefact, outputs, self.device, self.limit_s, log)
+        if runner is Runner.AIS_BENCH:
+            return AisBench(compiled, str(find(self.python)), hyphens=bool(hyphened(self.python)))
+        if runner is Runner.MSAME:
+            return Msame(compiled, str(find("msame")))
+        return BenchmarkTool(compiled, str(find(executable())))
+
+    def _with_aipp_file(self, model: onnx.ModelProto, folder: Path) -> AtcOptions:
+        """Write the AIPP file if one is wanted, and return options that name it."""
+        if not self.aipp:
+            return self
+        file = folder / "aipp.cfg"
+        inputs = signature_of(model).inputs
+        if not inputs:
+            raise TargetError(
+                f"target {self.name}: the model has no input that AIPP could feed", cure="leave out the option aipp"
+            )
+        file.write_text(aipp_config(*image_size(inputs[0])), encoding="utf-8")
+        return replace(self, aipp=False, insert_op_conf=file)
+
+    def _installed_runner(self) -> Runner | None:
+        """Return the runner that was asked for, or the first there is; None if it is not installed."""
+        choice = (self.runner,) if self.runner else tuple(Runner)
+        return next((runner for runner in choice if self._has(runner)), None)
+
+    def _has(self, runner: Runner) -> bool:
+        if runner is Runner.SESSION:
+            return session.importable()
+        if runner is Runner.AIS_BENCH:
+            return hyphened(self.python) is not None
+        return find("msame" if runner is Runner.MSAME else executable()) is not None
+
+    def _missing_runner(self) -> toolkit.Missing | None:
+        if self._installed_runner():
+            return None
+        what = f"the runner {self.runner} is not" if self.runner else f"no ais_bench, msame or {executable()} is"
+        return toolkit.Missing(f"{what} installed", "install the wheels of ais_bench and aclruntime")
+
+
+@dataclass(frozen=True)
+class Ascend310P(Ascend310):
+    """The Ascend 310P, formerly 710; see `Ascend310`."""
+
+    soc_version: SocVersion = "Ascend310P3"
+
+    name: ClassVar[str] = "ascend310p"
+
+
+@dataclass(frozen=True)
+class Ascend310B(Ascend310):
+    """The Ascend 310B; see `Ascend310`."""
+
+    soc_version: SocVersion = "Ascend310B4"
+
+    name: ClassVar[str] = "ascend310b"
+
+
+@dataclass(frozen=True)
+class Ascend910(Ascend310):
+    """The Ascend 910 in its many variants; see `Ascend310`."""
+
+    soc_version: SocVersion = "Ascend910A"
+
+    name: ClassVar[str] = "ascend910"
+
+
+def _availability(requirements: list[toolkit.Missing | None]) -> Availability:
+    missing = [requirement for requirement in requirements if requirement]
+    if missing:
+        whats, cures = ("; ".join(words) for words in zip(*((each.what, each.cure) for each in missing), strict=True))
+        return Availability(available=False, missing=whats, cure=cures)
+    atc = toolkit.find_atc()
+    return Availability(available=True, version=f"CANN {toolkit.cann_version(atc)}" if atc else "")

@@ -1,0 +1,70 @@
+"""What of the CANN toolkit is installed here."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastscnn_opt.targets.processes.tool import find, probe
+
+_DEFAULT = Path("/usr/local/Ascend/ascend-toolkit")
+"""Where the toolkit is installed unless another place was chosen."""
+
+_DEVICE_FILES = Path("/dev")
+
+_INSTALL = f"install the CANN toolkit, 5.0.2 or newer, and run `source {_DEFAULT}/set_env.sh`"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that is not installed here, and how to get it."""
+
+    what: str
+    cure: str
+
+
+def find_atc() -> str | None:
+    """Return the path of atc, or None."""
+    return find("atc")
+
+
+def missing_atc() -> Missing | None:
+    """Return what is missing for compiling: nothing, the toolkit, or only its environment variables."""
+    if find_atc():
+        return None
+    home = os.environ.get("ASCEND_HOME_PATH")
+    places = [
+        place / "set_env.sh" for root in ([Path(home)] if home else []) + [_DEFAULT] for place in (root, root.parent)
+    ]
+    script = next((place for place in places if place.is_file()), None)
+    return Missing("atc is not on the PATH", f"run `source {script}` first" if script else _INSTALL)
+
+
+def missing_device() -> Missing | None:
+    """Return what is missing for running besides a tool: the driver with its npu-smi or device files, or nothing."""
+    if find("npu-smi") or any(_DEVICE_FILES.glob("davinci[0-9]*")):
+        return None
+    return Missing(
+        "there is no Ascend device (no npu-smi, no /dev/davinci0)",
+        "use a machine with an Ascend card and its driver",
+    )
+
+
+def cann_version(atc: str) -> str:
+    """Return the version of the toolkit that `atc` is of, from its install note or path; ``unknown`` without."""
+    real = Path(atc).resolve()
+    for folder in list(real.parents)[:4]:
+        for note in (*folder.glob("ascend_toolkit_install.info"), *folder.glob("*-linux/ascend_toolkit_install.info")):
+            text = note.read_text(encoding="utf-8", errors="replace")
+            if version := re.search(r"^version=(\S+)", text, re.MULTILINE):
+                return version[1]
+    versions = [part for part in real.parts if re.fullmatch(r"\d+\.\d+(\.\w+)+", part)]
+    return versions[-1] if versions else "unknown"
+
+
+def driver_version() -> str:
+    """Return the version that npu-smi reports, ``unknown`` if it is not installed or does not tell."""
+    version = re.search(r"Version:\s*(\S+)", probe("npu-smi", "info") or "")
+    return version[1] if version else "unknown"

@@ -1,0 +1,272 @@
+"""White-list patches as data: the TOML files that say which shapes go into which statement of which operator source."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fastscnn_opt.ascend.whitelists.conditions import normal_form
+from fastscnn_opt.errors import PatchError
+from fastscnn_opt.schema import parse_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Shape = tuple[Annotated[int, Field(ge=1, strict=True)], ...]
+"""One entry of a white list: the extents of a tensor, in the order of its format (N, C, H, W for TransData)."""
+
+TRANS_DATA_FUNCTIONS = ("five_2_four", "four_2_five")
+"""Functions whose white lists hold the 4-D side of the transformation; they reject other ranks before the test."""
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+"""What a patch may be called: one word that is also a good file name."""
+
+MAX_RANK = 8
+"""Most axes a tensor of the vendor's operators can have."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(_Strict):
+    """One shape to list, and why it is worth listing."""
+
+    shape: Shape
+    why: Annotated[str, Field(min_length=1)]
+
+
+class Edit(_Strict):
+    """The shapes to add to one white list, and the statement that holds it.
+
+    The statement is either an ``if`` or ``elif`` whose condition is exactly `conjuncts`, one of which is ``NAME in
+    [...]``, or the assignment of a list of shapes to the name `assigned`. Both are looked for inside `function` of
+    `file` (a path below ``tbe/impl``). `called_from` names the file beside it that has to call ``<module>.<function>(``
+    for the list to have any effect.
+    """
+
+    file: str
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    conjuncts: tuple[str, ...] = ()
+    assigned: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    called_from: str | None = None
+    note: str = ""
+    entries: tuple[Entry, ...]
+
+    @field_validator("file", "called_from")
+    @classmethod
+    def _below_impl(cls, path: str | None) -> str | None:
+        parts = PurePosixPath(path or "").parts
+        if path is not None and (not path.endswith(".py") or path.startswith("/") or ".." in parts or "\\" in path):
+            raise ValueError("must be the path of a .py file below tbe/impl")
+        return path
+
+    @field_validator("conjuncts")
+    @classmethod
+    def _expressions(cls, conjuncts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in conjuncts:
+            try:
+                normal_form(text)
+            except SyntaxError as error:
+                raise ValueError(f"{text!r} is not a Python expression: {error.msg}") from error
+        return conjuncts
+
+    @model_validator(mode="after")
+    def _one_statement(self) -> Self:
+        if (self.assigned is None) == (not self.conjuncts):
+            raise ValueError("needs either 'conjuncts' or 'assigned' to describe the statement")
+        if self.conjuncts and sum(text.endswith(" in [...]") for text in self.condition) != 1:
+            raise ValueError("'conjuncts' needs exactly one test of the form 'NAME in [...]'")
+        return self
+
+    @model_validator(mode="after")
+    def _fitting_shapes(self) -> Self:
+        seen = set()
+        for shape in self.shapes:
+            if self.function in TRANS_DATA_FUNCTIONS and len(shape) != 4:
+                raise ValueError(
+                    f"shape {list(shape)} has {len(shape)} axes, but {self.function} compares the 4-D shape N, C, H, W "
+                    f"and rejects every other rank before that test, so it would never match"
+                )
+            if not 1 <= len(shape) <= MAX_RANK:
+                raise ValueError(f"shape {list(shape)} needs 1 to {MAX_RANK} axes")
+            if shape in seen:
+                raise ValueError(f"shape {list(shape)} is listed twice")
+            seen.add(shape)
+        return self
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the entries, in order."""
+        return tuple(entry.shape for entry in self.entries)
+
+    @property
+    def condition(self) -> tuple[str, ...]:
+        """The normal forms of the conjuncts, sorted."""
+        return tuple(sorted(normal_form(text) for text in self.conjuncts))
+
+    @property
+    def list_name(self) -> str:
+        """The name that is compared with the list, or that the list is bound to."""
+        if self.assigned is not None:
+            return self.assigned
+        return next(text.removesuffix(" in [...]") for text in self.condition if text.endswith(" in [...]"))
+
+    @property
+    def call(self) -> str:
+        """The call that gives the list its effect, such as ``five_2_four.five_2_four``."""
+        return f"{PurePosixPath(self.file).stem}.{self.function}"
+
+    def with_shapes(self, shapes: tuple[tuple[int, ...], ...]) -> Edit:
+        """Return the same edit with only those of its entries whose shape is in `shapes`."""
+        return self.model_copy(update={"entries": tuple(entry for entry in self.entries if entry.shape in shapes)})
+
+
+class Patch(_Strict):
+    """A named set of edits that is applied and reverted as one."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    summary: Annotated[str, Field(min_length=1)]
+    versions: Annotated[tuple[str, ...], Field(min_length=1)]
+    why: str = ""
+    edits: Annotated[tuple[Edit, ...], Field(min_length=1)]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that the patch edits, each once, in order."""
+        return tuple(dict.fromkeys(edit.file for edit in self.edits))
+
+    def edits_of(self, file: str) -> tuple[Edit, ...]:
+        """Return the edits of one file."""
+        return tuple(edit for edit in self.edits if edit.file == file)
+
+    def made_for(self, version: str) -> bool:
+        """Tell whether `version` of CANN, such as ``5.0.2.alpha003``, is one of `versions` or a pre-release of it."""
+        return any(version == known or version.startswith(f"{known}.") for known in self.versions)
+
+
+def shipped() -> dict[str, Patch]:
+    """Read every patch that comes with the project, by name.
+
+    Raises
+    ------
+    PatchError
+        One of them cannot be read, or is not named after its file.
+    """
+    patches = {}
+    for resource in sorted(resources.files("fastscnn_opt.patches").iterdir(), key=lambda item: item.name):
+        if resource.name.endswith(".toml"):
+            patch = parse(resource.read_text(encoding="utf-8"), resource.name)
+            if f"{patch.name}.toml" != resource.name:
+                raise PatchError(
+                    f"a shipped patch is named after its file, but this one is named {patch.name!r}",
+                    where=resource.name,
+                )
+            patches[patch.name] = patch
+    return patches
+
+
+def find(name_or_path: str, others: Iterable[Patch] = ()) -> Patch:
+    """Return the patch a user means: a path that ends in ``.toml``, or the name of one shipped or among `others`.
+
+    Raises
+    ------
+    PatchError
+        There is no such patch, or its file cannot be read.
+    """
+    if name_or_path.endswith(".toml"):
+        return load(Path(name_or_path))
+    known = {patch.name: patch for patch in others} | shipped()
+    if name_or_path in known:
+        return known[name_or_path]
+    near = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.3)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+    raise PatchError(
+        f"there is no patch {name_or_path!r}", cure=f"{hint} (a path to a patch of your own ends in .toml)"
+    )
+
+
+def load(path: Path) -> Patch:
+    """Read a patch from a TOML file.
+
+    Raises
+    ------
+    PatchError
+        The file is missing, is not TOML, has an unknown key, lacks one, or holds a value that cannot be used.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PatchError(f"the patch cannot be read: {reason}", where=path) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Patch:
+    """Turn TOML text into a patch; `source` names it in errors.
+
+    Raises
+    ------
+    PatchError
+        The text is not TOML, has an unknown key, lacks one, or holds a value that cannot be used.
+    """
+    return parse_toml(text, source, Patch, PatchError)
+
+
+def to_toml(patch: Patch) -> str:
+    """Write a patch as TOML that `parse` reads back to an equal patch."""
+    lines = [f"name = {_string(patch.name)}", f"summary = {_string(patch.summary)}"]
+    lines.append(f"versions = [{', '.join(map(_string, patch.versions))}]")
+    lines += [f"why = {_string(patch.why)}"] * bool(patch.why)
+    for edit in patch.edits:
+        lines += ["", "[[edits]]", f"file = {_string(edit.file)}", f"function = {_string(edit.function)}"]
+        if edit.assigned is not None:
+            lines.append(f"assigned = {_string(edit.assigned)}")
+        else:
+            lines += ["conjuncts = [", *(f"    {_string(text)}," for text in edit.conjuncts), "]"]
+        lines += [f"called_from = {_string(edit.called_from)}"] if edit.called_from is not None else []
+        lines += [f"note = {_string(edit.note)}"] * bool(edit.note)
+        for entry in edit.entries:
+            lines += ["", "[[edits.entries]]", f"shape = {list(entry.shape)}", f"why = {_string(entry.why)}"]
+        if not edit.entries:
+            lines.append("entries = []")
+    return "\n".join(lines) + "\n"
+
+
+def _string(text: str) -> str:
+    if "'" not in text and '"' in text and not re.search(r"[\x00-\x1f\x7f]", text):
+        return f"'{text}'"
+    # A JSON string is a TOML basic string but for DEL, which TOML wants escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def write(patch: Patch, path: Path) -> None:
+    """Write a patch to a TOML file, whole or not at all.
+
+    Raises
+    ------
+    PatchError
+        The file cannot be written.
+    """
+    from fastscnn_opt.files import write_atomically
+
+    try:
+        write_atomically(path, to_toml(patch).encode())
+    except OSError as error:
+        raise PatchError(f"the patch cannot be written: {error.strerror}", where=path) from error
+
+
+def name_from(path: Path) -> str:
+    """Return a name for a patch that is made from, or goes to, a file."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", path.stem).strip("._+-") or "derived"
+
+
+def as_json(patch: Patch) -> dict[str, Any]:
+    """Return the patch as plain values for JSON."""
+    return patch.model_dump(mode="json")

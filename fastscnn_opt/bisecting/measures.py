@@ -1,0 +1,197 @@
+"""What a graph has lost against the model it was made of: points of mIoU, or the deviation of its outputs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from fastscnn_opt import cache
+from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.machine import versions
+from fastscnn_opt.measuring.accuracy import image_input, model_size
+from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.rewriting.verify import GraphRunner, compare
+from fastscnn_opt.scoring.worker.client import TargetChoice, available_target, evaluate_model
+from fastscnn_opt.targets.command_session import signature_of
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import onnx
+
+    from fastscnn_opt.bisecting.graphs import Graph
+    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.rewriting.contract import Feeds, Pass, Runner, Tensor
+
+_KIND = "accuracy"
+"""What the figures are kept under in the cache."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a graph has lost: a figure, or, where it cannot be run, None and why."""
+
+    figure: float | None
+    why: str = ""
+
+
+class Measure(Protocol):
+    """Measures losses; `key` is their name in JSON, and `heading` that of their column."""
+
+    key: str
+    heading: str
+
+    def words(self, figure: float) -> str:
+        """Return a figure as the end of a sentence about a graph."""
+
+    def limit(self, figure: float) -> str:
+        """Return the largest loss that is allowed, as part of a sentence."""
+
+    def start(self, source: Graph) -> str:
+        """Measure what all others are compared with, and return it in words; the empty text if that takes nothing."""
+
+    def loss(self, graph: Graph) -> Loss:
+        """Return the loss of `graph` against the source it was made of."""
+
+
+class AccuracyLoss:
+    """Points of mIoU that a graph has lost against its source, both run on the same images in a child process.
+
+    An adaptive average pooling, which no engine runs, is written out window by window first. Figures are kept in the
+    cache under the content of the graph, the images, the target and the versions.
+    """
+
+    key = "mIoU_drop"
+    heading = "points of mIoU lost"
+
+    def __init__(self, source: DataSource, target: TargetChoice, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._source = source
+        self._target = target
+        self._limits = limits
+        tools = available_target(target).tool_versions()
+        packages = versions(("fastscnn-opt", "numpy", "pillow"))
+        self._before = 0.0
+        self._about = json.dumps([source.fingerprint(), target.name, dict(target.options), tools, packages])
+
+    def words(self, figure: float) -> str:
+        """Return points that were lost or gained."""
+        return f"{abs(figure):.4g} points of mIoU {'gained' if figure < 0 else 'lost'}"
+
+    def limit(self, figure: float) -> str:
+        """Return the points that may be lost."""
+        return f"{figure:g} points of mIoU"
+
+    def start(self, source: Graph) -> str:
+        """Measure the source. Raises UserError if it cannot be run, or the images cannot be used."""
+        self._before = self._miou(source)
+        return f"mIoU {100 * self._before:.2f} %"
+
+    def loss(self, graph: Graph) -> Loss:
+        """Measure `graph`. Raises DataError if the images cannot be used."""
+        try:
+            return Loss(100 * (self._before - self._miou(graph)))
+        except (ModelError, TargetError) as error:
+            return Loss(None, str(error))
+
+    def _miou(self, graph: Graph) -> float:
+        """Return the mIoU of a graph as a fraction."""
+        key = cache.key_of(graph.sha256, self._about)
+        if (known := cache.get(_KIND, key)) is not None:
+            return float(json.loads(known)["mIoU"])
+        figures = evaluate_model(self._runnable(graph), self._source, self._target, limits=self._limits)
+        cache.put(_KIND, key, json.dumps(figures).encode())
+        return float(figures["mIoU"])
+
+    def _runnable(self, graph: Graph) -> Path:
+        model = graph.load()
+        spelled_out = runnable(model)
+        if spelled_out is model:
+            return graph.file
+        file = graph.file.with_name(f"{graph.file.stem}-runnable.onnx")
+        save_model(spelled_out, file)
+        return file
+
+
+class Deviation:
+    """The largest absolute deviation of an output from what the source gives, mapped through the passes in between.
+
+    Label maps deviate by how far apart the logits of the two labels are. The inputs are images of `source`, or without
+    one the sample input that contracts are verified on.
+    """
+
+    key = "max_abs_diff"
+    heading = "deviation"
+
+    def __init__(self, source: DataSource | None = None) -> None:
+        self._source = source
+        self._runners: dict[str, GraphRunner] = {}
+
+    def words(self, figure: float) -> str:
+        """Return a deviation."""
+        return f"deviates by {figure:.4g}"
+
+    def limit(self, figure: float) -> str:
+        """Return the deviation that is allowed."""
+        return f"a deviation of {figure:g}"
+
+    def start(self, source: Graph) -> str:
+        """Return the empty text: the source deviates by nothing from itself."""
+        del source
+        return ""
+
+    def loss(self, graph: Graph) -> Loss:
+        """Compare `graph` with its source. Raises UserError where the source cannot be run or images do not fit."""
+        after = graph.load()
+        ideal = self._ideal(graph)
+        try:
+            actual = GraphRunner(after)
+        except ModelError as error:
+            return Loss(None, str(error))
+        worst = 0.0
+        for feeds in self._feeds(after):
+            expected = ideal(feeds)
+            try:
+                values = actual(feeds)
+            except ModelError as error:
+                return Loss(None, str(error))
+            worst = max(worst, compare(expected, values, after)[0])
+        return Loss(worst)
+
+    def _ideal(self, graph: Graph) -> Runner:
+        """Return what gives the outputs that `graph` must have, by running its source."""
+        if graph.parent is None or graph.item is None:
+            if graph.sha256 not in self._runners:
+                self._runners[graph.sha256] = GraphRunner(graph.load())
+            return self._runners[graph.sha256]
+        return _Ideal(graph, self._ideal(graph.parent), graph.item)
+
+    def _feeds(self, model: onnx.ModelProto) -> Iterator[Feeds]:
+        if self._source is None:
+            yield sample_inputs(model)
+            return
+        inputs = signature_of(model).inputs
+        with closing(self._source.open(scene_size=model_size(inputs)).samples()) as samples:
+            for sample in samples:
+                yield image_input(inputs, sample.label.shape).feed([sample.image])
+
+
+@dataclass(frozen=True)
+class _Ideal:
+    """Gives the outputs that `graph`, which `item` made, must have: those of `before`, mapped by the pass."""
+
+    graph: Graph
+    before: Runner
+    item: Pass
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        return self.graph.load()
+
+    def __call__(self, feeds: Feeds) -> dict[str, Tensor]:
+        return self.item.expected(self.before, feeds)

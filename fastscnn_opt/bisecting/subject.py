@@ -1,0 +1,75 @@
+"""What is searched: a model and the passes that start from it, given as such or as a variant of a variants file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.rewriting.pipeline import read_pipeline
+from fastscnn_opt.rewriting.registry import build_pipeline
+from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.scoring.worker.client import Engine, TargetChoice
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.text import unknown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.rewriting.contract import Pass
+    from fastscnn_opt.scoring.variants import Variants
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and passes; a variants file also knows the images, how many points may be lost, and target options."""
+
+    model: Path
+    passes: tuple[Pass, ...]
+    source: DataSource | None = None
+    max_drop: float | None = None
+    target_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def read_model(model: Path, passes: str) -> Subject:
+    """Return a model and the passes of a pipeline text or ``@FILE``. Raises PipelineError."""
+    return Subject(model, build_pipeline(read_pipeline(passes)))
+
+
+def read_variant(
+    file: Path, name: str, folder: Path, *, limit: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Subject:
+    """Return a variant of a variants file; `limit` keeps its first images. A checkpoint is exported into `folder`.
+
+    Raises
+    ------
+    RunError
+        There is no such variant, or what makes it special are patches of a vendor compiler.
+    UserError
+        As `read_variants` does, or the checkpoint cannot be exported.
+    """
+    variants = read_variants(file)
+    tables = {variant.name: variant for variant in variants.tables.variant}
+    if name not in tables:
+        raise RunError(f"{unknown('variant', name, tables)}", where=file)
+    if tables[name].patches:
+        raise RunError(
+            f"the variant {name!r} has patches, which change a vendor's compiler and not the model",
+            where=file,
+            cure="bisect searches passes, so give it the model and --passes",
+        )
+    source = variants.source if limit is None else replace(variants.source, limit=limit)
+    pipeline = next(row.passes for row in variants.rows if row.variant == name)
+    table = variants.tables
+    model = variants.model or _exported(variants, folder, limits)
+    return Subject(model, build_pipeline(pipeline), source, table.score.max_drop, table.target)
+
+
+def _exported(variants: Variants, folder: Path, limits: Limits) -> Path:
+    checkpoint, table = variants.file.parent / str(variants.tables.model.checkpoint), variants.tables.model
+    with Engine(str(checkpoint), TargetChoice(""), limits=limits) as engine:
+        engine.export(
+            checkpoint, folder / "exported.onnx", outputs=table.outputs, height=table.height, width=table.width
+        )
+    return folder / "exported.onnx"

@@ -1,0 +1,1 @@
+"""Verbs for vendor compilers and devices."""

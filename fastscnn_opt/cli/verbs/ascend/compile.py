@@ -1,0 +1,48 @@
+"""The verb `compile`: from an ONNX model to an artefact of a target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
+from fastscnn_opt.cli.verbs.scoring.score import ThreadsOption
+
+
+def command(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="The ONNX model to compile; the file itself stays as it is.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the artefact goes.")],
+    target: TargetOption = "onnxruntime",
+    settings: SettingsOption = None,
+    threads: ThreadsOption = None,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Compile a model for a target, in a process of its own.
+
+    The output of a vendor tool is kept in OUT.log.
+    """
+    from fastscnn_opt.scoring.worker.client import compile_model
+
+    limits = limits_from(limit_s, memory)
+    with progress(None, f"compiling for {target}"):
+        versions = compile_model(model, output, target_choice(target, settings, threads), limits=limits)
+    size = output.stat().st_size
+    if form is Format.JSON:
+        print_json({"target": target, "artefact": str(output), "bytes": size, "tools": versions})
+        return
+    tools = ", ".join(f"{name} {version}" for name, version in versions.items())
+    typer.echo(f"wrote {output}: {size} bytes for {target} ({tools})")

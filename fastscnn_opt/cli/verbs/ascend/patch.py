@@ -1,0 +1,316 @@
+"""The verb `patch`: list, show, apply and revert white-list patches of the vendor compiler, and derive new ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastscnn_opt.cli.printing import (
+    Column,
+    Format,
+    FormatOption,
+    TableFormat,
+    TableFormatOption,
+    note,
+    print_json,
+    print_table,
+)
+from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastscnn_opt.ascend.whitelists.derive import Derived
+    from fastscnn_opt.ascend.whitelists.patchfile import Patch
+    from fastscnn_opt.ascend.whitelists.plan import FileChange
+
+app = typer.Typer(no_args_is_help=True)
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        help="The toolkit folder that holds 'opp', or any folder from which exactly one tbe/impl is reached.",
+        show_default="the toolkit that the CANN environment variables name",
+    ),
+]
+PatchArgument = Annotated[
+    str, typer.Argument(metavar="PATCH", help="Name of a patch, or the path of one that ends in .toml.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and write nothing.")]
+
+
+@app.command("list")
+def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.TABLE) -> None:
+    """List the shipped patches; with --root also those applied there, and the state of each file."""
+    from fastscnn_opt.ascend.whitelists.patchfile import shipped
+    from fastscnn_opt.ascend.whitelists.status import applied, status
+    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+
+    impl = find_impl(root) if root is not None else None
+    patches = shipped() | ({patch.name: patch for patch in applied(impl)} if impl else {})
+    states = {
+        name: {row.file: row.state.value for row in status(impl, [patch])} if impl else None
+        for name, patch in patches.items()
+    }
+    if form is TableFormat.JSON:
+        print_json([_outline(patch) | {"states": states[patch.name]} for patch in patches.values()])
+        return
+    columns = [
+        Column("patch"),
+        Column("CANN"),
+        Column("entries", figures=True),
+        Column("what it does"),
+        Column("state"),
+    ]
+    print_table(
+        columns,
+        [
+            [
+                patch.name,
+                ", ".join(patch.versions),
+                str(_outline(patch)["entries"]),
+                patch.summary,
+                ", ".join(f"{file} {state}" for file, state in (states[patch.name] or {}).items()) or "-",
+            ]
+            for patch in patches.values()
+        ],
+        form,
+    )
+
+
+@app.command()
+def show(patch: PatchArgument, root: RootOption = None, form: FormatOption = Format.TABLE) -> None:
+    """Show what a patch adds to which statement, and why; with --root also the statement's line in that tree."""
+    from fastscnn_opt.ascend.whitelists.patchfile import as_json, to_toml
+    from fastscnn_opt.ascend.whitelists.plan import locate
+    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+
+    impl = find_impl(root) if root is not None else None
+    found = _find(patch, impl)
+    places = [{"file": edit.file, "line": locate(impl, edit)} for edit in found.edits] if impl else None
+    if form is Format.JSON:
+        print_json(as_json(found) | {"statements": places})
+        return
+    typer.echo(to_toml(found), nl=False)
+    for place in places or ():
+        note(f"{impl}/{place['file']}: line {place['line']}")
+
+
+@app.command("status")
+def show_status(
+    patches: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATCH", help="Names or .toml paths.", show_default="those applied, else all shipped"),
+    ] = None,
+    root: RootOption = None,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Tell each file's state: untouched, patched, partly patched, edited since, statement not found, no effect."""
+    from fastscnn_opt.ascend.whitelists.patchfile import shipped
+    from fastscnn_opt.ascend.whitelists.status import applied, status
+    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+
+    impl = find_impl(root)
+    chosen = [_find(name, impl) for name in patches or ()] or applied(impl) or list(shipped().values())
+    rows = status(impl, chosen)
+    if form is TableFormat.JSON:
+        print_json(
+            [
+                {
+                    "file": row.file,
+                    "state": row.state.value,
+                    "reason": row.reason,
+                    "entries": [{"shape": list(entry.shape), "present": entry.present} for entry in row.entries],
+                    "patch": row.patch,
+                }
+                for row in rows
+            ]
+        )
+        return
+    columns = [Column("patch"), Column("file"), Column("state"), Column("reason")]
+    print_table(columns, [[row.patch, row.file, row.state.value, row.reason] for row in rows], form)
+
+
+@app.command()
+def diff(patch: PatchArgument, root: RootOption = None, form: FormatOption = Format.TABLE) -> None:
+    """Show the change that applying a patch would make, or, where it is applied, the change that it made."""
+    from fastscnn_opt.ascend.whitelists.engine import made_or_planned
+    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+
+    impl = find_impl(root)
+    changes = made_or_planned(impl, _find(patch, impl))
+    if form is Format.JSON:
+        print_json([{"file": change.file, "diff": change.diff} for change in changes])
+    else:
+        typer.echo("".join(change.diff for change in changes), nl=False)
+
+
+@app.command()
+def apply(
+    patch: PatchArgument, root: RootOption = None, dry_run: DryRunOption = False, form: FormatOption = Format.TABLE
+) -> None:
+    """Add the shapes of a patch that are missing, in all its files or in none."""
+    from fastscnn_opt.ascend.whitelists import engine
+    from fastscnn_opt.ascend.whitelists.plan import remarks
+    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+
+    impl = find_impl(root)
+    found = _find(patch, impl)
+    changes = engine.apply(impl, found, dry_run=dry_run)
+    for remark in remarks(impl, found):
+        note(f"note: {remark}")
+    _print_changes(impl, found.name, changes, form, dry_run=dry_run)
+
+
+@app.command()
+def revert(
+    patch: PatchArgument,
+    root: RootOption = None,
+    own_entries: Annotated[
+        bool,
+        typer.Option("--own-entries", help="From a file that was edited since, remove the patch's own entries only."),
+    ] = False,
+    dry_run: DryRunOption = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Put back the original bytes of every file that a patch changed."""
+    from fastscnn_opt.ascend.whitelists import engine
+    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+
+    impl = find_impl(root)
+    name = _find(patch, impl).name
+    try:
+        changes = engine.revert(impl, name, own_entries=own_entries, dry_run=dry_run)
+    except engine.EditedSinceError as error:
+        note(error.difference.rstrip("\n"))
+        raise
+    _print_changes(impl, name, changes, form, dry_run=dry_run)
+
+
+@app.command()
+def derive(
+    profile: Annotated[
+        Path | None, typer.Option("--profile", metavar="CSV", help="An op_summary table of the profiler.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="ONNX", help="A model to look at without a run.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Batch size, with --model.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="TOML", help="Where the patch goes.", show_default="printed on stdout"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the patch.", show_default="that of the output file, or of the source")
+    ] = None,
+    root: RootOption = None,
+    dry_run: DryRunOption = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Write a new patch with the shapes that pay, each with its reason; with --root without those listed already."""
+    from fastscnn_opt.ascend.whitelists.derive import without_listed
+    from fastscnn_opt.ascend.whitelists.patchfile import name_from, to_toml, write
+    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+
+    derived = _derive(profile, model, batch, name or name_from(output or profile or model or Path("derived")))
+    if root is not None:
+        derived = without_listed(derived, find_impl(root))
+    if output is not None and not dry_run:
+        write(derived.patch, output)
+    if form is Format.JSON:
+        print_json(_derived_json(derived, output))
+    elif output is None or dry_run:
+        typer.echo(to_toml(derived.patch), nl=False)
+    else:
+        typer.echo(f"{output}: {counted(sum(len(edit.entries) for edit in derived.patch.edits), 'entry', 'entries')}")
+    if form is not Format.JSON:
+        for skip in derived.skipped:
+            note(f"left out {skip.what}: {skip.why}")
+
+
+def _derive(profile: Path | None, model: Path | None, batch: int | None, name: str) -> Derived:
+    from fastscnn_opt.ascend.whitelists.derive import from_model, from_profile
+
+    if profile is not None and model is None and batch is None:
+        from fastscnn_opt.ascend.profile.tables import read_op_summary
+
+        return from_profile(read_op_summary(profile), profile.name, name)
+    if profile is None and model is not None and batch is not None:
+        from fastscnn_opt.model.loading import load_model
+
+        return from_model(load_model(model), batch, model.name, name)
+    raise typer.BadParameter("give either --profile, or --model with --batch")
+
+
+def _derived_json(derived: Derived, output: Path | None) -> dict[str, Any]:
+    from fastscnn_opt.ascend.whitelists.patchfile import as_json
+
+    skipped = [{"what": skip.what, "why": skip.why} for skip in derived.skipped]
+    return as_json(derived.patch) | {"output": str(output) if output else None, "skipped": skipped}
+
+
+def _find(name: str, impl: Path | None) -> Patch:
+    """Find a patch by name or path; one that is applied to the tree is known by its name, too."""
+    from fastscnn_opt.ascend.whitelists.patchfile import find
+    from fastscnn_opt.ascend.whitelists.status import applied
+
+    return find(name, applied(impl) if impl else ())
+
+
+def _outline(patch: Patch) -> dict[str, Any]:
+    return {
+        "name": patch.name,
+        "summary": patch.summary,
+        "versions": list(patch.versions),
+        "files": list(patch.files),
+        "entries": sum(len(edit.entries) for edit in patch.edits),
+    }
+
+
+def _print_changes(impl: Path, name: str, changes: Sequence[FileChange], form: Format, *, dry_run: bool) -> None:
+    if form is Format.JSON:
+        print_json(
+            {
+                "patch": name,
+                "impl": str(impl),
+                "dry_run": dry_run,
+                "files": [
+                    {
+                        "file": change.file,
+                        "changed": change.before != change.after,
+                        "line": change.line,
+                        "added": [list(shape) for shape in change.added],
+                        "already": [list(shape) for shape in change.already],
+                        "removed": [list(shape) for shape in change.removed],
+                    }
+                    for change in changes
+                ],
+            }
+        )
+        return
+    if not changes:
+        typer.echo(f"{name} is not applied to {impl}; nothing to do")
+    for change in changes:
+        where = f"{change.file}:{change.line}" if change.line else change.file
+        typer.echo(f"{where}: {_summary(change)}{' (dry run)' if dry_run else ''}")
+        if dry_run:
+            typer.echo(change.diff, nl=False)
+
+
+def _summary(change: FileChange) -> str:
+    if change.before == change.after:
+        return (
+            f"nothing to change, {counted(len(change.already), 'entry is', 'entries are')} listed already"
+            if change.already
+            else "nothing to change"
+        )
+    if change.added:
+        return f"{counted(len(change.added), 'entry', 'entries')} added" + (
+            f", {counted(len(change.already), 'was', 'were')} listed already" if change.already else ""
+        )
+    return f"{counted(len(change.removed), 'entry', 'entries')} removed" + (
+        ", the edits since are kept" if change.line else ", the original is back"
+    )

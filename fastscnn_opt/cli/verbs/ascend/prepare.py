@@ -1,0 +1,94 @@
+"""The verb `prepare`: binary images and labels for the vendor's benchmark tools."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
+from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
+from fastscnn_opt.text import counted
+
+
+class Type(StrEnum):
+    """What an image file holds."""
+
+    FLOAT32 = "float32"
+    UINT8 = "uint8"
+
+
+def command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files; may be half done.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Root of a Cityscapes tree: holds leftImg8bit and gtFine.")
+    ] = None,
+    split: SplitOption = None,
+    synthetic: SyntheticOption = None,
+    seed: SeedOption = None,
+    height: Annotated[int, typer.Option(help="Height of synthetic scenes.", min=32)] = 1024,
+    width: Annotated[int, typer.Option(help="Width of synthetic scenes.", min=32)] = 2048,
+    limit: LimitOption = None,
+    dtype: Annotated[
+        Type, typer.Option(help="float32: normalised 1x3xHxW; uint8: raw RGB 1xHxWx3, for a model with AIPP.")
+    ] = Type.FLOAT32,
+    info: Annotated[
+        Path | None, typer.Option(help="The info file (default: fast_scnn_prep_bin.info in OUTPUT).")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written and how much disk it needs.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read finished files again and redo those whose SHA-256 differs.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what was prepared from another dataset or as another type.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Write the binary images, labels and info file for the vendor's benchmark tools.
+
+    Images are leftImg8bit/NAME_leftImg8bit.bin; labels are gtFine/NAME_gtFine_labelIds.bin, float32 trainIds with -1
+    for ignored pixels; both lie below OUTPUT. An interrupted run goes on where it stopped: a manifest lists the
+    finished files with their sizes and SHA-256. The info file names the images as OUTPUT is written here, so run the
+    benchmark tool from the same folder, or give an absolute path.
+    """
+    from fastscnn_opt.ascend.prepare.binary import prepare
+    from fastscnn_opt.ascend.prepare.folder import ImageType
+    from fastscnn_opt.ascend.prepare.plan import Request, plan
+
+    source = data_source(data, split, synthetic, seed, limit)
+    request = Request(source, output, ImageType(dtype), info, (height, width), force=force, verify=verify)
+    work = plan(request)
+    if not dry_run:
+        with progress(len(work.dataset), "images") as advance:
+            work = prepare(request, advance)
+    result = work.to_json()
+    if form is Format.JSON:
+        print_json(result)
+    else:
+        _print_plan(result, dry_run=dry_run)
+    if dry_run:
+        note("nothing was written (--dry-run)")
+
+
+def _print_plan(result: dict[str, Any], *, dry_run: bool) -> None:
+    count, finished = result["images"], result["finished"]
+    verb = "to write" if dry_run else "written"
+    shape = f"{result['height']} x {result['width']} (height x width), {result['dtype']}"
+    typer.echo(f"{result['output']}: {counted(count, 'image')} of {shape}, from {result['source']}")
+    typer.echo(f"{count - finished} {verb}, {_size(result['needed_bytes'])}; {finished} were there already")
+    typer.echo(
+        f"{_size(result['image_bytes'])} per image and {_size(result['label_bytes'])} per label, "
+        f"{_size(result['total_bytes'])} in all; {_size(result['free_bytes'])} free on the disk"
+    )
+    if not result["fits"]:
+        typer.echo("this does not fit on the disk")
+    typer.echo(f"info file {result['info']}")
+
+
+def _size(size: int) -> str:
+    unit, name = next(((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB")) if size >= unit), (1e3, "kB"))
+    return f"{size / unit:.1f} {name}"

@@ -1,0 +1,78 @@
+"""The verb `apply`: rewrite a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastscnn_opt.cli.completion import pass_names
+from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
+from fastscnn_opt.text import counted
+
+
+def command(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="The ONNX model to rewrite; the file itself stays as it is.")
+    ],
+    passes: Annotated[
+        str,
+        typer.Option(
+            "--passes",
+            "-p",
+            help="The pipeline: name{option=value option=value},name,... or @FILE.",
+            autocompletion=pass_names,
+        ),
+    ],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the rewritten model goes.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what every pass would do and write nothing.")] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
+    ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Name every node; without it, nodes of which the same is to be said share a line."),
+    ] = False,
+    dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Apply named passes to a model and verify each one.
+
+    With --dry-run nothing is written or verified: for each pass, run on what the passes before it make, it is said what
+    it would change, and what it looked at and leaves alone, with the reason.
+    """
+    from fastscnn_opt.errors import ModelError
+    from fastscnn_opt.files import check_place
+    from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.model.saving import save_model
+    from fastscnn_opt.rewriting.instruments import Dump, Progress
+    from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.rewriting.pipeline import read_pipeline
+    from fastscnn_opt.rewriting.registry import build_pipeline
+    from fastscnn_opt.rewriting.report import describe_plan
+
+    if output is None and not dry_run:
+        raise typer.BadParameter("give -o OUT, or --dry-run to write nothing", param_hint="-o")
+    text = read_pipeline(passes)
+    count = len(build_pipeline(text))
+    if output is not None and not dry_run:
+        if output.exists() and model.exists() and output.samefile(model):
+            raise ModelError("is the model itself, which stays as it is", where=output, cure="give -o another file")
+        check_place(output)
+    with progress(count, "passes") as advance:
+        instruments = [Progress(note, advance), *([Dump(dump)] if dump and not dry_run else [])]
+        manager = PassManager(text, verify=not (no_verify or dry_run), instruments=instruments)
+        result = manager.run(load_model(model))
+    if output is not None and not dry_run:
+        save_model(result.model, output)
+    if form is Format.JSON:
+        print_json(result.to_json())
+        return
+    if not dry_run:
+        typer.echo(result.summary(everything=everything))
+        typer.echo(f"wrote {output}")
+        return
+    for line in describe_plan(result.steps, everything=everything):
+        typer.echo(line)
+    typer.echo(f"{result.nodes_before} -> {counted(result.nodes_after, 'node')}; nothing was written (--dry-run)")

@@ -1,0 +1,57 @@
+"""The verb `diff`: what changed between two models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json
+
+if TYPE_CHECKING:
+    from fastscnn_opt.diff import ModelDiff
+
+_LINES = 20
+"""Lines of each kind that are shown without --all."""
+
+_COLOURS = {"+": "green", "-": "red", "~": "yellow", "": "bold"}
+
+
+def command(
+    before: Annotated[Path, typer.Argument(metavar="A", help="An ONNX model.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="The model to compare it with.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Show every difference; without it, {_LINES} lines of each kind.")
+    ] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 1 if the models differ.")] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show what changed between two models.
+
+    Nodes are the same if they have the same name, else if they have the same place in the structure. Renaming nodes,
+    inner tensors and initializers is no difference, nor is another order of the nodes in the file, nor a default of
+    ONNX that is written out. What a node reads is compared by where it comes from: an inserted node is one added node
+    and one changed input. Initializers are compared by shape, type and largest absolute difference.
+    """
+    from fastscnn_opt.diff import diff_models
+    from fastscnn_opt.model.loading import load_model
+
+    found = diff_models(load_model(before), load_model(after))
+    if form is Format.JSON:
+        print_json(found.to_json())
+    else:
+        _print(found, None if everything else _LINES)
+    if exit_code and found:
+        raise typer.Exit(1)
+
+
+def _print(found: ModelDiff, limit: int | None) -> None:
+    """Print the lines, coloured on a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    for line in found.lines(limit):
+        console.print(Text(line.text, style=_COLOURS[line.mark] if found else ""))

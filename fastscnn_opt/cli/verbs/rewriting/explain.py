@@ -1,0 +1,91 @@
+"""The verb `explain`: the manual of a pass, or what it would do to a model."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastscnn_opt.cli.completion import pass_names
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json
+from fastscnn_opt.rewriting.contract import Contract
+
+if TYPE_CHECKING:
+    from fastscnn_opt.rewriting.contract import Pass
+
+PROMISES = {
+    Contract.EXACT: "exact: the same function up to the order of float sums; checked on every run",
+    Contract.ROUNDING: "rounding: the same function in a narrower type; checked on every run against that type",
+    Contract.LOSSY: "lossy: another function; its deviation is reported, and only a task metric can judge it",
+}
+
+
+def command(
+    text: Annotated[
+        str,
+        typer.Argument(
+            metavar="PASS", help="A pass as `passes` lists it, with options if need be.", autocompletion=pass_names
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="MODEL", help="Say what the pass would do to this ONNX model.", show_default=False),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Name every node; without it, nodes of which the same is to be said share a line."),
+    ] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Print the manual of a pass, or say what it would do to a model.
+
+    With a model, such as in `explain 'resize-nearest{only=head}' model.onnx`, it is said what the pass would change,
+    and what it looked at and leaves alone, with the reason. Nothing is written.
+    """
+    from fastscnn_opt.errors import PipelineError
+    from fastscnn_opt.rewriting.pipeline import parse, read_pipeline
+    from fastscnn_opt.rewriting.registry import build_pipeline, pass_class
+
+    text = read_pipeline(text)
+    named = parse(text)
+    if len(named) != 1:
+        raise PipelineError(
+            f"{text!r} names {len(named)} passes", cure="explain takes one, and apply --dry-run several"
+        )
+    if named[0].options or model is not None:
+        build_pipeline(text)
+    cls = pass_class(named[0].name)
+    if model is not None:
+        _explain_on(model, text, everything=everything, form=form)
+    else:
+        _print_manual(cls, form)
+
+
+def _explain_on(model: Path, text: str, *, everything: bool, form: Format) -> None:
+    from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.rewriting.report import describe_plan
+
+    result = PassManager(text, verify=False).run(load_model(model))
+    if form is Format.JSON:
+        print_json(result.steps[0].to_json())
+        return
+    for line in describe_plan(result.steps, everything=everything):
+        typer.echo(line)
+
+
+def _print_manual(cls: type[Pass], form: Format) -> None:
+    from fastscnn_opt.rewriting.registry import options_of
+
+    manual = inspect.getdoc(cls) or ""
+    options = options_of(cls)
+    if form is Format.JSON:
+        described = [{"name": o.name, "type": o.type, "default": o.default} for o in options]
+        print_json({"name": cls.name, "contract": str(cls.contract), "manual": manual, "options": described})
+        return
+    typer.echo(f"{cls.name}\n\n{manual}\n\nContract: {PROMISES[cls.contract]}.")
+    for option in options:
+        default = "required" if option.default is None else f"default {option.default or 'none'}"
+        typer.echo(f"  {option.name}: {option.type} ({default})")

@@ -1,0 +1,1 @@
+"""Verbs that score, compare and explain variants."""

@@ -1,0 +1,68 @@
+"""The verb `bench`: the speed of models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table, progress
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
+from fastscnn_opt.cli.verbs.scoring.score import RoundsOption, SecondsOption, ThreadsOption, effort_from
+
+_COLUMNS = (
+    Column("model"), Column("batch", figures=True), Column("median ms", figures=True),
+    Column("p90 ms", figures=True, rank=2), Column("p99 ms", figures=True, rank=1), Column("fps", figures=True),
+    Column("ratio [95 %]", figures=True),
+)  # fmt: skip
+
+
+def command(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help="ONNX models to time side by side.")],
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Images per run; models of another batch are changed.", show_default="each model's own"
+        ),
+    ] = None,
+    rounds: RoundsOption = None,
+    seconds: SecondsOption = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The model the others are compared with.", show_default="the first")
+    ] = None,
+    target: TargetOption = "onnxruntime",
+    settings: SettingsOption = None,
+    threads: ThreadsOption = None,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Time models side by side.
+
+    Each model is compiled and runs in a process of its own. After a warm-up they take turns, A B C A B C, while the
+    others stand still. A ratio above 1 is faster than the baseline, image by image; its 95 % interval comes from
+    resampling the rounds. Latencies are those of the engine on prepared inputs.
+    """
+    from fastscnn_opt.scoring.bench import bench
+
+    choice = target_choice(target, settings, threads)
+    effort, limits = effort_from(rounds, seconds), limits_from(limit_s, memory)
+    table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, say=note, show=progress)
+    if form is TableFormat.JSON:
+        print_json(table)
+        return
+    print_table(_COLUMNS, [_cells(row) for row in table["rows"]], form)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    figures = ["-" if row[name] is None else f"{row[name]:.2f}" for name in ("median_ms", "p90_ms", "p99_ms", "fps")]
+    ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+    return [row["model"], str(row["batch"]), *figures, ratio]

@@ -1,0 +1,192 @@
+"""The verb `bisect`: which pass costs too much accuracy, and which of its changes."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastscnn_opt.cli.completion import pass_names
+from fastscnn_opt.cli.data_options import DataOption, LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
+from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table, say
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    limits_from,
+    target_choice,
+)
+
+if TYPE_CHECKING:
+    from fastscnn_opt.bisecting.bisect import Bisection
+    from fastscnn_opt.bisecting.measures import Loss, Measure
+    from fastscnn_opt.bisecting.subject import Subject
+    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.processes.limits import Limits
+
+
+def command(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="The ONNX model that the passes start from; or a variants file.")
+    ],
+    passes: Annotated[
+        str | None,
+        typer.Option(
+            "--passes", "-p", help="The pipeline to search: name{option=value},... or @FILE.", autocompletion=pass_names
+        ),
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant to search, where MODEL is a variants file.")] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0, help="Points of mIoU that may be lost.", show_default="that of the variants file"),
+    ] = None,
+    max_diff: Annotated[
+        float | None, typer.Option(min=0, help="Or: how far an output may deviate, in its own unit.")
+    ] = None,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Also find the smallest set of the pass's changes that does it.")
+    ] = False,
+    data: DataOption = None,
+    split: SplitOption = None,
+    synthetic: SyntheticOption = None,
+    seed: SeedOption = None,
+    limit: LimitOption = None,
+    target: TargetOption = "onnxruntime",
+    settings: SettingsOption = None,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Find the first pass of a pipeline that costs too much accuracy, and which of its changes do.
+
+    The model after some of the passes is scored against the model before all of them; a binary search finds the first
+    pass after which more than --max-drop points of mIoU are lost, with at most log2(passes) + 2 evaluations. A graph
+    that the engine refuses or crashes on counts as lost. Contracts are not checked, so passes that promise what they do
+    not keep are found as well. With --max-diff the outputs are compared instead, on the images given or, without any,
+    on the input that contracts are checked on.
+
+    With --nodes, the pass found is run with some of its changes only, until the smallest set is found that does the
+    harm. The pipeline that avoids it is shown last; it was measured, too. The exit code is 0 whether a culprit is found
+    or nothing breaks the limit.
+    """
+    from fastscnn_opt.bisecting.bisect import bisect
+    from fastscnn_opt.bisecting.graphs import Workshop
+    from fastscnn_opt.bisecting.telling import to_json
+    from fastscnn_opt.model.loading import load_model
+
+    given = any(option is not None for option in (data, split, synthetic, seed))
+    _check_usage(passes, variant, max_drop, max_diff, takes_images=given or variant is not None, limit=limit)
+    source = data_source(data, split, synthetic, seed, limit) if given else None
+    limits = limits_from(limit_s, memory)
+    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
+        folder = Path(name)
+        subject = _subject(model, passes, variant, source, limit, folder, limits)
+        allowed, measure = _measure(subject, max_drop, max_diff, target_choice(target, settings), limits)
+        graph = load_model(subject.model)
+        found = bisect(Workshop(folder), graph, subject.passes, measure, allowed, nodes=nodes, say=note)
+    if form is Format.JSON:
+        images = subject.source.describe() if subject.source else None
+        print_json({"model": str(model), "data": images, **to_json(found)})
+    else:
+        _print(found)
+
+
+def _check_usage(
+    passes: str | None,
+    variant: str | None,
+    max_drop: float | None,
+    max_diff: float | None,
+    *,
+    takes_images: bool,
+    limit: int | None,
+) -> None:
+    if (passes is None) == (variant is None):
+        raise typer.BadParameter("give --passes with a model, or --variant with a variants file", param_hint="--passes")
+    if max_drop is not None and max_diff is not None:
+        raise typer.BadParameter("give --max-drop or --max-diff, not both", param_hint="--max-drop")
+    if limit is not None and not takes_images:
+        raise typer.BadParameter("goes with --data, --synthetic or --variant", param_hint="--limit")
+
+
+def _subject(
+    model: Path,
+    passes: str | None,
+    variant: str | None,
+    source: DataSource | None,
+    limit: int | None,
+    folder: Path,
+    limits: Limits,
+) -> Subject:
+    """Return what is to be searched; images that are given on the command line replace those of a variants file."""
+    from fastscnn_opt.bisecting.subject import read_model, read_variant
+
+    if passes is not None:
+        return replace(read_model(model, passes), source=source)
+    subject = read_variant(model, str(variant), folder, limit=limit, limits=limits)
+    return subject if source is None else replace(subject, source=source)
+
+
+def _measure(
+    subject: Subject, max_drop: float | None, max_diff: float | None, choice: TargetChoice, limits: Limits
+) -> tuple[float, Measure]:
+    """Return how much may be lost, and of what."""
+    from fastscnn_opt.bisecting.measures import AccuracyLoss, Deviation
+    from fastscnn_opt.scoring.worker.client import TargetChoice
+
+    if max_diff is not None:
+        if choice != TargetChoice("onnxruntime"):
+            raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option")
+        return max_diff, Deviation(subject.source)
+    allowed = subject.max_drop if max_drop is None else max_drop
+    if allowed is None:
+        raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")
+    if subject.source is None:
+        raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
+    options = {**subject.target_options.get(choice.name, {}), **choice.options}
+    return allowed, AccuracyLoss(subject.source, TargetChoice(choice.name, options), limits=limits)
+
+
+def _print(found: Bisection) -> None:
+    from fastscnn_opt.bisecting.telling import advice, sentence
+
+    say(sentence(found))
+    figure = Column(found.measure.heading, figures=True)
+    rows = [
+        [str(number), text, _figure(found.losses.get(number)), _verdict(found, number)]
+        for number, text in enumerate(found.pipeline, start=1)
+    ]
+    print_table([Column("pass", figures=True), Column("after"), figure, Column("verdict")], rows, TableFormat.TABLE)
+    if found.nodes is not None and found.nodes.sets:
+        blamed = {node for group in found.nodes.sets for node in group}
+        rows = [
+            [node, what, _figure(found.nodes.losses.get((node,))), "to blame" if node in blamed else "harmless"]
+            for node, what in found.nodes.changes.items()
+        ]
+        print_table(
+            [Column("node"), Column("change"), Column("alone", figures=True), Column("verdict")],
+            rows,
+            TableFormat.TABLE,
+        )
+    if found.avoiding is not None:
+        say(advice(found))
+        if not found.avoiding.why_not:
+            say(f"  {found.avoiding.passes or '(no pass)'}")
+
+
+def _figure(loss: Loss | None) -> str:
+    return "-" if loss is None else "does not run" if loss.figure is None else f"{loss.figure:.4g}"
+
+
+def _verdict(found: Bisection, number: int) -> str:
+    if found.culprit is not None and number == found.culprit.number:
+        return "breaks the limit first"
+    if number in found.idle:
+        return "changes nothing"
+    if number not in found.losses:
+        return "not measured"
+    return "broken" if found.culprit is not None and number > found.culprit.number else "kept"

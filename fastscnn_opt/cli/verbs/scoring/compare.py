@@ -1,0 +1,44 @@
+"""The verb `compare`: the variant table of one run, or of two side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, print_json, print_table
+from fastscnn_opt.cli.verbs.scoring.score import print_run
+
+
+def command(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `score` or `demo` made.")],
+    second: Annotated[
+        Path | None, typer.Argument(metavar="RUN2", help="Another one to compare it with.", show_default=False)
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Published figures to print below one run, such as fastscnn-ascend310.", show_default=False),
+    ] = None,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Show the variant table of one run, or two runs side by side.
+
+    Of two runs, the change of a row is that from the first run to the second: mIoU in points, and how many times the
+    fps. Times of different sessions are not paired, so a small change of fps between runs means little.
+    """
+    from fastscnn_opt.scoring.run_folder import read_run
+    from fastscnn_opt.scoring.tables import TWO_RUNS, side_by_side, two_run_cells
+
+    one = read_run(first)
+    if second is not None and reference is not None:
+        raise typer.BadParameter("goes with one run only", param_hint="--reference")
+    if second is None:
+        print_run(one, form, reference)
+        return
+    table = side_by_side(one, read_run(second))
+    if form is TableFormat.JSON:
+        print_json(table)
+        return
+    columns = [Column(heading, figures=figures) for heading, figures in TWO_RUNS]
+    print_table(columns, [two_run_cells(row) for row in table["rows"]], form, title=f"1: {first}, 2: {second}")

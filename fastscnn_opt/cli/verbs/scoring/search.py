@@ -1,0 +1,119 @@
+"""The verb `search`: which pipelines are worth having."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastscnn_opt.cli.data_options import DataOption, LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json
+from fastscnn_opt.cli.target_options import (
+    MemoryLimitOption,
+    SettingsOption,
+    TargetOption,
+    TimeLimitOption,
+    target_choice,
+)
+from fastscnn_opt.cli.verbs.scoring.score import ThreadsOption, print_run
+from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.searching.search import Found
+
+_MINUTES = 10.0
+"""How long to explore where the user sets no budget."""
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model that every pipeline starts from.")],
+    run: Annotated[Path, typer.Option("--run", help="The run folder; an existing search is continued.")],
+    space: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with slots and alternatives.", show_default="made of the installed passes"),
+    ] = None,
+    evaluations: Annotated[
+        int | None, typer.Option(min=1, help="Pipelines to try, those of earlier starts included.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, help="Minutes of this start, the last timing included.", show_default="10 without --evaluations"
+        ),
+    ] = None,
+    max_drop: Annotated[float, typer.Option(min=0, help="Points of mIoU that a pipeline may lose.")] = 3.0,
+    few: Annotated[
+        int, typer.Option(min=1, help="Images on which a pipeline is looked at before it is scored on all.")
+    ] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of timing for each of the best in the end.")] = 5.0,
+    data: DataOption = None,
+    split: SplitOption = None,
+    synthetic: SyntheticOption = None,
+    seed: SeedOption = None,
+    limit: LimitOption = None,
+    target: TargetOption = "onnxruntime",
+    settings: SettingsOption = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images per run.")] = 1,
+    threads: ThreadsOption = None,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
+    ] = False,
+    limit_s: TimeLimitOption = 600.0,
+    memory: MemoryLimitOption = None,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Explore pipelines and return the best trade-offs between accuracy and speed.
+
+    A pipeline is one alternative of each slot of the space. Small spaces are explored whole; in large ones every
+    alternative is tried alone first, and optuna combines those that are of use. A pipeline that loses more than
+    --max-drop on a few images is given up before all images are paid for. Speed is measured one pipeline at a time
+    beside the baseline, and the best are timed side by side in the end.
+
+    What is shown are the pipelines that no other beats in both accuracy and speed. The run folder holds all that were
+    tried, failed ones included, for `compare` and `report`, and the best as a variants file, front.toml, for `score`.
+    The same command on the same folder goes on where it stopped; --minutes are those of each start.
+    """
+    from fastscnn_opt.scoring.stages.settings import Settings
+    from fastscnn_opt.scoring.stages.timing import Effort
+    from fastscnn_opt.searching.search import Budget, search
+    from fastscnn_opt.searching.space import default_space, read_space
+    from fastscnn_opt.searching.task import Task
+    from fastscnn_opt.searching.trials import Screening
+
+    source, choice = data_source(data, split, synthetic, seed, limit), target_choice(target, settings, threads)
+    chosen = read_space(space) if space else default_space(_calibration(source))
+    task = Task.of(model, source, choice, baseline=chosen.baseline, batch=batch, max_drop=max_drop)
+    budget = Budget(evaluations, minutes if minutes or evaluations else _MINUTES)
+    how = Settings(
+        verify=not no_verify, effort=Effort(seconds=seconds), threads=threads, limit_s=limit_s, memory_bytes=memory
+    )
+    _print(search(task, chosen, run, how, budget, Screening(few, max_drop), note), form)
+
+
+def _calibration(source: DataSource) -> Path | None:
+    """Return the tree that is scored if another split of it is there to calibrate on."""
+    if source.root is None or source.split == "train" or not (Path(source.root) / "leftImg8bit" / "train").is_dir():
+        return None
+    return Path(source.root).absolute()
+
+
+def _print(found: Found, form: TableFormat) -> None:
+    if form is TableFormat.JSON:
+        from fastscnn_opt.scoring.tables import to_json
+
+        print_json(
+            {
+                **to_json(found.best),
+                "front": found.front,
+                "trials": found.endings,
+                "space": found.run.about["search"]["size"],
+            }
+        )
+        return
+    print_run(found.best, form)
+    endings = ", ".join(f"{count} {ending}" for ending, count in found.endings.items() if count)
+    size, folder = found.run.about["search"]["size"], found.run.folder
+    note(f"tried {sum(found.endings.values())} of {counted(size, 'pipeline')}: {endings}")
+    note(f"all of them: fastscnn-opt compare {folder}; the best as a variants file: {folder / 'front.toml'}")

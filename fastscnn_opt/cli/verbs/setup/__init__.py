@@ -1,0 +1,1 @@
+"""Verbs for the installation, the demo and its data."""

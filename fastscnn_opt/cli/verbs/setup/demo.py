@@ -1,0 +1,46 @@
+"""The verb `demo`: the variant table of the bundled network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, progress
+from fastscnn_opt.cli.verbs.scoring.score import (
+    JobsOption,
+    RoundsOption,
+    SecondsOption,
+    ThreadsOption,
+    effort_from,
+    print_run,
+)
+
+
+def command(
+    run: Annotated[Path, typer.Option("--run", help="The run folder; an existing one is continued.")] = Path(
+        "fastscnn-opt-demo"
+    ),
+    scenes: Annotated[
+        int | None, typer.Option(min=1, help="Synthetic street scenes to score on.", show_default="those of demo.toml")
+    ] = None,
+    rounds: RoundsOption = None,
+    seconds: SecondsOption = None,
+    threads: ThreadsOption = None,
+    jobs: JobsOption = 1,
+    form: TableFormatOption = TableFormat.TABLE,
+) -> None:
+    """Build and score the bundled demo variants and show their table.
+
+    The run folder gets the network, demo.onnx, and the variants file, demo.toml, to copy and change.
+    """
+    from fastscnn_opt.demo.scoring import score_demo
+    from fastscnn_opt.scoring.stages.settings import Settings
+    from fastscnn_opt.scoring.tables import raise_for
+
+    settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
+    finished = score_demo(run, settings, scenes=scenes, say=note, show=progress)
+    print_run(finished, form)
+    note(f"the table again: fastscnn-opt compare {run}; as a page: fastscnn-opt report {run} -o report.html")
+    raise_for(finished)

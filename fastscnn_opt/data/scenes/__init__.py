@@ -1,5 +1,0 @@
-"""Deterministic synthetic street scenes with exact labels for the 19 Cityscapes classes."""
-
-from fastscnn_opt.data.scenes.composition import render_scene
-
-__all__ = ["render_scene"]

@@ -1,0 +1,41 @@
+"""Scores the bundled variants file on the bundled network."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.demo.network import demo_model
+from fastscnn_opt.files import write_atomically
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.scoring.progress import Show, show_nothing
+from fastscnn_opt.scoring.run_folder import refuse_other_content
+from fastscnn_opt.scoring.score import score
+from fastscnn_opt.scoring.variants import read_variants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fastscnn_opt.scoring.run_folder import Run
+    from fastscnn_opt.scoring.stages.settings import Settings
+
+VARIANTS = "demo.toml"
+MODEL = "demo.onnx"
+
+
+def score_demo(
+    folder: Path, settings: Settings, *, scenes: int | None, say: Callable[[str], None], show: Show = show_nothing
+) -> Run:
+    """Put the bundled network and its variants file into a run folder and score them there, on `scenes` scenes.
+
+    A variants file that is there already is kept, so that a user's changes to it count. Raises what `score` does.
+    """
+    refuse_other_content(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MODEL).exists():
+        save_model(demo_model(), folder / MODEL)
+    if not (folder / VARIANTS).exists():
+        write_atomically(folder / VARIANTS, files("fastscnn_opt.demo").joinpath(VARIANTS).read_bytes())
+    say(f"the variants file is {folder / VARIANTS}")
+    return score(read_variants(folder / VARIANTS, synthetic=scenes), folder, settings, say, show)

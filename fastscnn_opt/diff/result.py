@@ -1,0 +1,205 @@
+"""What a comparison of two models found, for programs, terminals and notebooks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastscnn_opt.html import html_table
+from fastscnn_opt.text import printable
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that only one of the models has, such as a node; `what` is its operator or type."""
+
+    name: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is different about a node, an initializer, an input, an output or the model.
+
+    Attributes
+    ----------
+    name
+        What it is about, by its name in the first model.
+    field
+        What is different: an attribute's name, ``input 0``, ``operator``, ``shape``, ``type``, ``values``, ``source``.
+    before, after
+        Its value in either model: a number, a text, a list; None where there is none.
+    kind
+        ``attribute``, ``input``, ``operator``, ``outputs``, or the empty text for what is no node.
+    what
+        The operator of a node.
+    renamed
+        Its name in the second model, where that is another.
+    max_abs_diff
+        For elements: the largest absolute difference; None where it is not known or not finite.
+    """
+
+    name: str
+    field: str
+    before: Any = None
+    after: Any = None
+    kind: str = ""
+    what: str = ""
+    renamed: str | None = None
+    max_abs_diff: float | None = None
+
+
+@dataclass
+class Group:
+    """The differences of one kind of thing."""
+
+    added: list[Item] = field(default_factory=list)
+    removed: list[Item] = field(default_factory=list)
+    changed: list[Difference] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.added) + len(self.removed) + len(self.changed)
+
+    def extend(self, other: Group) -> None:
+        """Add the differences of `other`."""
+        self.added += other.added
+        self.removed += other.removed
+        self.changed += other.changed
+
+
+@dataclass
+class ModelDiff:
+    """What is different between two models; false if nothing is.
+
+    Renaming nodes, inner tensors and initializers, and another order of the nodes in the file, are no difference.
+    Inputs and outputs are what callers name, so their names count.
+    """
+
+    inputs: Group = field(default_factory=Group)
+    outputs: Group = field(default_factory=Group)
+    nodes: Group = field(default_factory=Group)
+    initializers: Group = field(default_factory=Group)
+    functions: Group = field(default_factory=Group)
+    opsets: list[Difference] = field(default_factory=list)
+    metadata: list[Difference] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What is written differently and means the same."""
+
+    def __bool__(self) -> bool:
+        groups = (self.inputs, self.outputs, self.nodes, self.initializers, self.functions)
+        return any(groups) or bool(self.opsets or self.metadata)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the differences as the verb `diff` prints them."""
+        return {
+            "same": not self,
+            "inputs": _group_json(self.inputs, "name", "type"),
+            "outputs": _group_json(self.outputs, "name", "type"),
+            "nodes": _group_json(self.nodes, "node", "op"),
+            "initializers": _group_json(self.initializers, "name", "type"),
+            "functions": _group_json(self.functions, "name", "is"),
+            "opsets": [_difference_json(entry, "domain", "is") for entry in self.opsets],
+            "metadata": [_difference_json(entry, "name", "is") for entry in self.metadata],
+            "notes": self.notes,
+        }
+
+    def summary(self, limit: int | None = 20) -> str:
+        """Return the differences as text, at most `limit` lines of each group (None: all)."""
+        return "\n".join(line.text for line in self.lines(limit))
+
+    def lines(self, limit: int | None = 20) -> list[Line]:
+        """Return the differences as lines, each with its mark: ``+``, ``-``, ``~``, or none for headings."""
+        if not self:
+            return [Line("", "no difference"), *(Line("", f"note: {text}") for text in self.notes)]
+        lines: list[Line] = []
+        for heading, group in self._groups():
+            if group:
+                lines += _group_lines(heading, group, limit)
+        return [*lines, *(Line("", f"note: {text}") for text in self.notes)]
+
+    def _groups(self) -> list[tuple[str, Group]]:
+        return [
+            ("inputs", self.inputs),
+            ("outputs", self.outputs),
+            ("nodes", self.nodes),
+            ("initializers", self.initializers),
+            ("functions", self.functions),
+            ("operator sets", Group(changed=self.opsets)),
+            ("metadata", Group(changed=self.metadata)),
+        ]
+
+    def _repr_html_(self) -> str:
+        """Show the differences as a table in a notebook."""
+        rows = [[line.mark, line.body] for line in self.lines()]
+        return html_table([("", False), ("difference", False)], rows)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text: its mark (``+``, ``-``, ``~`` or none) and what follows."""
+
+    mark: str
+    body: str
+
+    @property
+    def text(self) -> str:
+        """The whole line."""
+        return f"  {self.mark} {self.body}" if self.mark else self.body
+
+
+_LONGEST = 100
+"""Characters of a value that a line shows."""
+
+
+def _group_lines(heading: str, group: Group, limit: int | None) -> list[Line]:
+    """Return a heading with counts, then what is removed, added and changed."""
+    lines = []
+    kinds = (("removed", "-", group.removed), ("added", "+", group.added), ("changed", "~", group.changed))
+    counts = ", ".join(f"{len(entries)} {verb}" for verb, _, entries in kinds if entries)
+    lines.append(Line("", f"{heading}: {counts}"))
+    for _, mark, entries in kinds:
+        shown = entries if limit is None else entries[:limit]
+        lines += [Line(mark, _describe(entry)) for entry in shown]
+        if len(shown) < len(entries):
+            lines.append(Line("", f"    ... and {len(entries) - len(shown)} more; --all shows them"))
+    return lines
+
+
+def _describe(entry: Item | Difference) -> str:
+    if isinstance(entry, Item):
+        return f"{printable(entry.name)} ({printable(entry.what)})"
+    name = printable(entry.name) + (f" (now {printable(entry.renamed)})" if entry.renamed else "")
+    name += f" ({printable(entry.what)})" if entry.what else ""
+    largest = f", largest difference {entry.max_abs_diff:.6g}" if entry.max_abs_diff is not None else ""
+    if entry.before == entry.after:
+        return f"{name}: {printable(entry.field)}{largest or ' differ'} ({_shown(entry.before)})"
+    change = f"{_shown(entry.before)} -> {_shown(entry.after)}{largest}"
+    return (
+        f"{name}: {change}"
+        if entry.field == "value" and not entry.kind
+        else f"{name}: {printable(entry.field)} {change}"
+    )
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else printable(str(value))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _group_json(group: Group, name: str, what: str) -> dict[str, Any]:
+    return {
+        "added": [{name: item.name, what: item.what} for item in group.added],
+        "removed": [{name: item.name, what: item.what} for item in group.removed],
+        "changed": [_difference_json(entry, name, what) for entry in group.changed],
+    }
+
+
+def _difference_json(entry: Difference, name: str, what: str) -> dict[str, Any]:
+    row: dict[str, Any] = {name: entry.name, "field": entry.field, "before": entry.before, "after": entry.after}
+    if entry.what:
+        row |= {what: entry.what, "kind": entry.kind}
+    if entry.renamed:
+        row["renamed"] = entry.renamed
+    if entry.field == "values" or entry.max_abs_diff is not None:
+        row["max_abs_diff"] = entry.max_abs_diff
+    return row

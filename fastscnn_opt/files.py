@@ -1,0 +1,121 @@
+"""Files and folders: write in one move, lock, and say in one sentence what the system refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import secrets
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastscnn_opt.errors import UserError
+
+_LOCK = ".lock"
+_HOLDER = ".lock-holder"
+"""Names the process that holds the lock; it is a second file because acquiring a lock empties the lock file."""
+
+_CURES = {
+    errno.ENOSPC: "free some space there, or choose another disk",
+    errno.EDQUOT: "free some space there, or choose another disk",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "check its permissions, or choose another place",
+    errno.ENOENT: "check the path, or create the folder first",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "give the path of a file",
+}
+"""How to mend what the system refused."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return an error of the operating system as one sentence: the file, what is wrong, and how to mend it."""
+    where = f"{error.filename}: " if error.filename else ""
+    cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
+    return f"{where}{error.strerror or error}{cure}"
+
+
+def check_place(path: Path) -> None:
+    """Raise the OSError that writing to `path` would end in, as far as can be told beforehand."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to a temporary file beside `path`, flush it to the disk, and move it into place.
+
+    A symbolic link stays, and the file that it names is replaced. A device is written to directly.
+    Raises OSError, which names `path` and never the temporary file, when the system refuses.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(content)
+        return
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` that replaces it when the block ends, and is removed when the block fails.
+
+    Raises OSError, which names `path` and never the temporary file, when the system refuses.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:  # the system applies the umask; tempfile would make it private
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):  # the user knows the file that was to be written, not the temporary one
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+@contextmanager
+def locked(folder: Path, doing: str, error: type[UserError]) -> Iterator[None]:
+    """Keep `folder` to this process while the block runs; the system frees the lock however the process ends.
+
+    Raises
+    ------
+    UserError
+        Of the class `error`: another process holds the lock; `doing` says what such a process does with the folder.
+    OSError
+        The folder cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock, holder = FileLock(folder / _LOCK, timeout=0), folder / _HOLDER
+    try:
+        lock.acquire()
+    except Timeout:
+        who = _holder_of(holder) or "another process"
+        raise error(f"{folder}: {who} is {doing}; wait for it, or use another folder") from None
+    try:
+        holder.write_text(
+            f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,",
+            encoding="utf-8",
+        )
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder_of(file: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):  # another process may be writing or removing it
+        return file.read_text(encoding="utf-8")
+    return ""

@@ -1,0 +1,130 @@
+"""Sessions of ONNX Runtime on the CPU, in this process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.measuring.session import FREE, TensorSpec
+from fastscnn_opt.model.runnable import unlowered_pooling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import onnxruntime as ort
+    from numpy.typing import NDArray
+
+_DTYPES = {"float": "float32", "double": "float64"} | {
+    name: name for name in ("float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+}
+"""Element types as ONNX Runtime prints them, ``tensor(float)``, and their numpy names where the two differ or agree."""
+
+_FAILURES = (
+    "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile",
+    "NotFound", "NotImplemented", "RuntimeException",
+)  # fmt: skip
+"""The exceptions of ONNX Runtime, which share no base class."""
+
+
+_ERRORS_ONLY = 3
+"""Log level of ONNX Runtime that leaves out warnings; an optimised file gets one, for it belongs to its machine."""
+
+
+def session_options(threads: int | None = None) -> ort.SessionOptions:
+    """Return options with all graph optimisations; `threads` of one operator, by default every usable core."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads or usable_cores()
+    options.log_severity_level = _ERRORS_ONLY
+    return options
+
+
+def load_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """Load an ONNX file into the engine. Raises TargetError, or ModelError if it is no model."""
+    import onnxruntime as ort
+
+    with _engine_errors(file, lambda refused: unlowered_pooling(refused, "onnxruntime")):
+        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _: None) -> Iterator[None]:
+    """Turn an exception of the engine into a TargetError, in the words of `explain` where it has any."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as engine
+
+    failures = tuple(getattr(engine, name) for name in _FAILURES if hasattr(engine, name))
+    try:
+        yield
+    except failures as error:
+        words = str(error).strip().splitlines()
+        raise TargetError(f"{explain(file) or (words[0] if words else type(error).__name__)}", where=file) from error
+
+
+class OnnxSession:
+    """An ONNX Runtime session behind the `Session` protocol."""
+
+    def __init__(self, session: ort.InferenceSession, file: Path) -> None:
+        self._session: ort.InferenceSession | None = session
+        self._file = file
+        self.inputs = tuple(_spec(value, file) for value in session.get_inputs())
+        self.outputs = tuple(_spec(value, file) for value in session.get_outputs())
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Run once on `feeds` and return the outputs by name. Raises TargetError."""
+        with _engine_errors(self._file):
+            results = self._engine.run(None, dict(feeds))
+        return {spec.name: result for spec, result in zip(self.outputs, results, strict=True)}
+
+    def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
+        """Bind inputs and outputs once: what is timed is the engine, without the copies of its Python interface."""
+        engine = self._engine
+        binding = engine.io_binding()
+        for name, value in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        for spec in self.outputs:
+            binding.bind_output(spec.name, "cpu")
+
+        def time(iterations: int) -> list[float]:
+            latencies_ms = []
+            with _engine_errors(self._file):
+                for _ in range(iterations):
+                    start = perf_counter_ns()
+                    engine.run_with_iobinding(binding)
+                    latencies_ms.append((perf_counter_ns() - start) / 1e6)
+            return latencies_ms
+
+        return time
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._session = None
+
+    @property
+    def _engine(self) -> ort.InferenceSession:
+        if self._session is None:
+            raise TargetError("the session is closed", where=self._file)
+        return self._session
+
+
+class TracedSession(OnnxSession):
+    """A session that writes down when each operator ran."""
+
+    def end_trace(self) -> Path:
+        """Finish the trace and return its file, JSON in the Chrome trace event format; later runs are not in it."""
+        return Path(self._engine.end_profiling())
+
+
+def _spec(value: ort.NodeArg, file: Path) -> TensorSpec:
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    if kind not in _DTYPES:
+        raise TargetError(f"{value.name!r} is of type {value.type}, which numpy does not have", where=file)
+    shape = tuple(dim if isinstance(dim, int) else FREE for dim in value.shape)
+    return TensorSpec(value.name, shape, _DTYPES[kind])

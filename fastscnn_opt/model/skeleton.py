@@ -1,0 +1,241 @@
+"""The outline of a model: all of it but the values of large weights, which checking and shape inference do not need.
+
+The ONNX checker and shape inference work on serialised models. What they are given here is small whatever the weights
+weigh, so their cost follows the number of nodes, and models beyond the 2 GB that one protobuf message can hold are no
+exception.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+from fastscnn_opt.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+    import onnx
+
+Message = TypeVar("Message", "onnx.ModelProto", "onnx.GraphProto", "onnx.TensorProto")
+
+ADAPTIVE_POOL = "AdaptiveAvgPool2d"
+"""Operator that exporters with a custom symbolic emit and that atc takes, though ONNX does not define it."""
+
+ONNX_DOMAINS = ("", "ai.onnx")
+"""The ways in which a node can say that its operator is one of ONNX itself."""
+
+_GRAPHS = (5, 10)
+"""AttributeProto.GRAPH and GRAPHS."""
+
+_VENDOR_DOMAIN = "fastscnn_opt.vendor"
+
+LARGE_ELEMENTS = 256
+"""Initializers with more elements are weights; shapes, sizes, axes and the like, which inference reads, have fewer."""
+
+
+class Outline:
+    """A model without the values of its large initializers, for the ONNX checker and for shape inference.
+
+    Large initializers are inputs of it. Adaptive average pooling, which ONNX does not define, is written as two
+    operators of ONNX that make the same shape, so that one sweep infers the shapes behind every pooling.
+
+    Parameters
+    ----------
+    model
+        The model.
+    where
+        What errors call it.
+    initializers
+        The initializers of its main graph, where it comes without them.
+
+    Raises
+    ------
+    ModelError
+        What is left is larger than 2 GB.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        where: str,
+        initializers: Iterable[onnx.TensorProto] | None = None,
+    ) -> None:
+        self._where = where
+        self._inner: set[str] = set()
+        frame = model
+        if initializers is None or any(node.op_type == ADAPTIVE_POOL for node in model.graph.node):
+            frame = copy_without(model, "graph")
+            self._inner = _copy_graph(model.graph, frame)
+            _keep_unknown_shapes(model, frame.graph)
+        weights = _without_values(
+            model.graph.initializer if initializers is None else initializers,
+            inputs={value.name for value in model.graph.input},
+        )
+        try:
+            # One message behind another reads as both merged, as protobuf defines it: nothing is copied for it.
+            self._content: bytes = frame.SerializeToString() + weights.SerializeToString()
+        except ValueError as error:
+            raise ModelError(
+                "holds more than 2 GB outside the initializers of its main graph, which cannot be checked",
+                where=where,
+                cure="export it with its weights as initializers",
+            ) from error
+
+    def check(self) -> None:
+        """Hold the model against the ONNX checker. Raises ModelError with its first finding."""
+        import onnx
+
+        try:
+            onnx.checker.check_model(self._content)
+        except (onnx.checker.ValidationError, ValueError) as error:
+            raise ModelError(f"{_finding(str(error))}", where=self._where) from error
+
+    def infer(self) -> onnx.GraphProto:
+        """Return the graph of the outline with the types of all outputs and inner tensors that can be told.
+
+        Raises
+        ------
+        ModelError
+            Inference stops at a node, as it may where nothing has checked the model.
+        """
+        import onnx
+
+        try:
+            inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(self._content, data_prop=True)
+        except onnx.shape_inference.InferenceError as error:
+            raise ModelError(f"no shapes can be inferred: {_first_line(str(error))}", where=self._where) from error
+        if self._inner:
+            kept = [info for info in inferred.graph.value_info if info.name not in self._inner]
+            del inferred.graph.value_info[:]
+            inferred.graph.value_info.extend(kept)
+        return inferred.graph
+
+
+def is_large(tensor: onnx.TensorProto) -> bool:
+    """Tell whether `tensor` is a weight by its size: raw or external data of more than `LARGE_ELEMENTS` elements."""
+    stored_whole = tensor.HasField("raw_data") or bool(tensor.external_data)
+    return stored_whole and math.prod(tensor.dims) > LARGE_ELEMENTS
+
+
+def has_subgraphs(node: onnx.NodeProto) -> bool:
+    """Tell whether `node` is control flow: whether an attribute of it holds a graph."""
+    return any(attribute.type in _GRAPHS for attribute in node.attribute)
+
+
+def copy_without(message: Message, left_out: str) -> Message:
+    """Return a copy of a message of scalars and lists without its field `left_out`."""
+    copy = type(message)()
+    for field, value in message.ListFields():
+        if field.name == left_out:
+            continue
+        if isinstance(value, (int, str)):
+            setattr(copy, field.name, value)
+        else:
+            getattr(copy, field.name).extend(value)
+    return copy
+
+
+def _without_values(initializers: Iterable[onnx.TensorProto], inputs: Container[str]) -> onnx.ModelProto:
+    """Return a model with the small initializers, and with inputs for the large ones but for what is in `inputs`."""
+    import onnx
+
+    outline = onnx.ModelProto()
+    types: dict[tuple[int, ...], onnx.TypeProto] = {}
+    for tensor in initializers:
+        if not is_large(tensor):
+            outline.graph.initializer.add().CopyFrom(tensor)
+        elif tensor.name not in inputs:
+            kind = (tensor.data_type, *tensor.dims)
+            if kind not in types:
+                types[kind] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+            outline.graph.input.add(name=tensor.name).type.CopyFrom(types[kind])
+    return outline
+
+
+def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
+    """Copy `graph` into `target` without initializers and inner shapes; write out adaptive poolings.
+
+    Every adaptive pooling to h x w becomes two operators of that output shape; the names between the two are returned.
+    GlobalAveragePool keeps N and C and makes 1 x 1; an AveragePool of a 1 x 1 window with h - 1 and w - 1 elements of
+    padding makes h x w of that, in every operator set. A pooling without a usable size goes to a domain that neither
+    checker nor inference looks into.
+    """
+    import onnx
+
+    copy, inner = target.graph, set()
+    copy.name = graph.name
+    for repeated in ("input", "output", "sparse_initializer"):
+        getattr(copy, repeated).extend(getattr(graph, repeated))
+    if not any(node.op_type == ADAPTIVE_POOL for node in graph.node):
+        copy.node.extend(graph.node)
+        return set()
+    for node in graph.node:
+        size = _pooled_size(node)
+        if size is None:
+            copy.node.append(node)
+            if node.op_type == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
+                copy.node[-1].domain = _VENDOR_DOMAIN
+            continue
+        source, result = node.input[0], node.output[0]
+        mean = f"{result}/mean"
+        inner.add(mean)
+        padding = [0, 0, size[0] - 1, size[1] - 1]
+        copy.node.add(op_type="GlobalAveragePool", input=[source], output=[mean])
+        copy.node.append(onnx.helper.make_node("AveragePool", [mean], [result], kernel_shape=[1, 1], pads=padding))
+    target.opset_import.add(domain=_VENDOR_DOMAIN, version=1)
+    return inner
+
+
+def _pooled_size(node: onnx.NodeProto) -> tuple[int, int] | None:
+    """Return the height and width that an adaptive pooling makes; None for another node, or without a usable size."""
+    if node.op_type != ADAPTIVE_POOL or not node.input or len(node.output) != 1:
+        return None
+    size = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "output_size"), [])
+    return (size[0], size[-1]) if len(size) in (1, 2) and min(size) > 0 else None
+
+
+def _keep_unknown_shapes(model: onnx.ModelProto, outline: onnx.GraphProto) -> None:
+    """Keep the shapes that the file carries behind operators that inference knows nothing of.
+
+    All others are dropped: after a rewrite they may no longer be true.
+    """
+    if unknown := outputs_of_unknown(model, outline.node):
+        outline.value_info.extend(info for info in model.graph.value_info if info.name in unknown)
+
+
+def outputs_of_unknown(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Return the outputs of those of the `nodes` in `model` whose operators inference knows nothing of."""
+    functions = {(body.domain, body.name) for body in model.functions}
+    return {
+        name
+        for node in nodes
+        if node.domain not in ONNX_DOMAINS and (node.domain, node.op_type) not in functions and not _pooled_size(node)
+        for name in node.output
+    }
+
+
+def _finding(text: str) -> str:
+    """Make one sentence of a checker message."""
+    first = _first_line(text) or "the ONNX checker refuses it"
+    if "topologically sorted" in text:
+        return f"its nodes are not in topological order, or form a cycle; export it again ({first})"
+    return f"the ONNX checker refuses it: {first}"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    """Return the graphs that are the value of an attribute."""
+    return [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+
+
+def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs inside the nodes of `graph`, at every depth."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in graphs_of(attribute):
+                yield body
+                yield from subgraphs(body)

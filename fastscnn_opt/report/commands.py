@@ -1,0 +1,61 @@
+"""The commands that make a row, and a whole run, again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.scoring.variants import ModelTable, parse_variants
+
+if TYPE_CHECKING:
+    from fastscnn_opt.report.content import Entry
+    from fastscnn_opt.scoring.run_folder import Run
+
+
+def commands_for(run: Run, entry: Entry) -> list[str]:
+    """Return what a shell needs to build the model of `entry`; empty if it was never built."""
+    if entry.row["model"] is None:
+        return []
+    model = run.about["model"]["file"]
+    first = []
+    if not model.endswith(".onnx"):
+        table = _model_table(run)
+        options = ["--outputs", table.outputs, "--height", str(table.height), "--width", str(table.width)]
+        first, model = [_line("export", model, "-o", "exported.onnx", *options)], "exported.onnx"
+    made = f"row-{entry.number}.onnx"
+    if not entry.pipeline:
+        return [*first, f"cp -- {shlex.quote(model)} {made}"]
+    return [*first, _line("apply", model, "--passes", ",".join(entry.pipeline), "-o", made)]
+
+
+def command_for_run(run: Run) -> str:
+    """Return what a shell needs to score the same rows again, into a new folder."""
+    file = run.about["variants_file"]["path"]
+    again = f"{run.folder.name or 'run'}-again"
+    if run.folder.joinpath("demo.toml").as_posix() == file:
+        scenes = (run.about["data"].get("source") or {}).get("synthetic")
+        choice = [] if scenes is None else ["--scenes", str(scenes)]
+        return _line("demo", "--run", again, *choice, *_effort(run))
+    return _line("score", file, "--run", again, *_effort(run))
+
+
+def _effort(run: Run) -> list[str]:
+    """Return the options that say how long to time, as in the last session."""
+    effort: dict[str, Any] = run.sessions[-1].effort if run.sessions else {}
+    if effort.get("rounds") is not None:
+        return ["--rounds", str(effort["rounds"])]
+    return ["--seconds", f"{effort['seconds']:g}"] if "seconds" in effort else []
+
+
+def _model_table(run: Run) -> ModelTable:
+    """Return how the variants file has a checkpoint exported; the defaults if it no longer fits the schema."""
+    file = run.about["variants_file"]
+    try:
+        return parse_variants(file["text"], file["path"]).model
+    except RunError:
+        return ModelTable()
+
+
+def _line(*words: str) -> str:
+    return shlex.join(["fastscnn-opt", *words])

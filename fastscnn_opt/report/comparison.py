@@ -1,0 +1,106 @@
+"""What got better or worse from one run to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.report.content import label_in
+from fastscnn_opt.scoring.pareto import NOTICEABLE
+from fastscnn_opt.scoring.tables import side_by_side
+from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from fastscnn_opt.report.content import Content, Entry
+
+_POINTS = 0.05
+"""Change of mIoU in points that counts: less is what another build of an engine may do to ties."""
+
+_TIMES = 1.05
+"""Change of speed that counts: times of two sessions are not paired, and a machine is rarely steadier than that."""
+
+
+def compare(first: Content, second: Content) -> dict[str, Any]:
+    """Return the rows of two runs side by side with a verdict on each, for the template.
+
+    A row is better if its mIoU or its speed improved by more than chance and the other did not get worse, and the
+    other way round; otherwise it is mixed, or the same.
+    """
+    table = side_by_side(first.run, second.run)["rows"]
+    rows = [_row(row, label_in(row, table), first, second) for row in table]
+    return {"first": str(first.run.folder), "note": _note(first, second, rows), "rows": rows}
+
+
+def _row(row: dict[str, Any], label: str, first: Content, second: Content) -> dict[str, Any]:
+    other = row["other"]
+    points, times = row["change"]["mIoU"], row["change"]["fps"]
+    verdict, tone = _verdict(row, points, times)
+    return {
+        "label": label,
+        "miou_then": _text(row["mIoU"], 2, 100),
+        "miou_now": _text(other and other["mIoU"], 2, 100),
+        "miou_change": "" if points is None else f"{points:+.2f}",
+        "worst": _worst(_find(first, row), _find(second, row)),
+        "fps_then": _text(row["fps"], 2),
+        "fps_now": _text(other and other["fps"], 2),
+        "times": _text(times, 2),
+        "verdict": verdict,
+        "tone": tone,
+        "reason": other["reason"] if other and other["status"] != "ok" else "",
+    }
+
+
+def _verdict(row: dict[str, Any], points: float | None, times: float | None) -> tuple[str, str]:
+    """Return the verdict in words, and whether that is good or bad."""
+    other = row["other"]
+    if row["status"] == "absent":
+        return "new", ""
+    if other is None:
+        return "gone", ""
+    if (row["status"] == "ok") != (other["status"] == "ok"):
+        return ("works now", "good") if other["status"] == "ok" else (f"{other['status']} now", "bad")
+    if other["status"] != "ok":
+        return f"still {other['status']}", ""
+    changes = []
+    if points is not None and abs(points) >= _POINTS:
+        changes.append(("more accurate", "good") if points > 0 else ("less accurate", "bad"))
+    if times is not None and not 1 / _TIMES < times < _TIMES:
+        changes.append(("faster", "good") if times > 1 else ("slower", "bad"))
+    if not changes:
+        return "same", ""
+    tones = {tone for _, tone in changes}
+    return ", ".join(words for words, _ in changes), tones.pop() if len(tones) == 1 else ""
+
+
+def _worst(before: Entry | None, after: Entry | None) -> str:
+    """Return the class that lost most IoU from one run to the other."""
+    if before is None or after is None:
+        return ""
+    losses = {
+        name: 100 * (old - new)
+        for name in CLASSES
+        if (old := before.iou.get(name)) is not None and (new := after.iou.get(name)) is not None
+    }
+    worst = max(losses, key=lambda name: losses[name], default=None)
+    return "" if worst is None or losses[worst] < NOTICEABLE else f"{worst} {-losses[worst]:+.2f}"
+
+
+def _find(content: Content, row: dict[str, Any]) -> Entry | None:
+    keys = ("variant", "target", "batch")
+    return next((entry for entry in content.entries if all(entry.row[key] == row[key] for key in keys)), None)
+
+
+def _note(first: Content, second: Content, rows: list[dict[str, Any]]) -> str:
+    better, worse = (sum(row["tone"] == tone for row in rows) for tone in ("good", "bad"))
+    words = [f"Of {counted(len(rows), 'row')}, {better or 'none'} got better and {worse or 'none'} got worse."]
+    if first.run.about["data"]["key"] != second.run.about["data"]["key"]:
+        words.append("The runs are on different images, so a change of accuracy may come from these.")
+    if first.run.about.get("machine") != second.run.about.get("machine"):
+        words.append("The runs are from different machines, so a change of speed says nothing about the rows.")
+    else:
+        words.append(f"Times of two sessions are not paired, so a speed counts as changed from {_TIMES:g} times on.")
+    return " ".join(words)
+
+
+def _text(value: float | None, digits: int, scale: float = 1.0) -> str:
+    return "" if value is None else f"{value * scale:.{digits}f}"

@@ -1,0 +1,293 @@
+"""The sections of a report as texts and figures, ready for the template: tables, heat map, pictures, details."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.data.classes import CLASSES, PALETTE
+from fastscnn_opt.report.commands import commands_for
+from fastscnn_opt.report.costs import pass_costs
+from fastscnn_opt.scoring.pareto import NOTICEABLE
+from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastscnn_opt.report.content import Content, Entry
+    from fastscnn_opt.report.gallery import Gallery
+
+Section = dict[str, Any]
+
+_MOST_NAMED = 9
+"""Columns of the heat map that have names; more are numbered, as on a phone."""
+
+COLUMNS = (
+    ("no.", True), ("row", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
+    ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("images/s", True), ("ratio [95 %]", True),
+    ("size MB", True), ("peak MB", True),
+)  # fmt: skip
+"""Headings of the table of rows, and whether a column holds figures."""
+
+_STRONGEST = 10.0
+"""Points of IoU at which a cell of the heat map has its full colour."""
+
+
+def table(content: Content, chosen: Sequence[Entry]) -> list[Section]:
+    """Return the rows of the table: each cell with its text and the value it is sorted by; `chosen` are recommended."""
+    return [
+        {
+            "cells": [{"text": text, "value": value} for text, value in _cells(entry)],
+            "marks": _marks(content, entry, chosen),
+            "tone": "" if entry.row["status"] == "ok" else "failed",
+            "reason": entry.row["reason"],
+        }
+        for entry in content.entries
+    ]
+
+
+def _cells(entry: Entry) -> list[tuple[str, str]]:
+    row = entry.row
+    ratio = ""
+    if row["ratio"] is not None:
+        ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+    texts = [(text, text) for text in (row["variant"], row["target"])]
+    figures = [
+        _figure(row["pixAcc"], 2, 100), _figure(row["mIoU"], 2, 100), _figure(row["mIoU_drop"], 2),
+        _figure(row["median_ms"], 2), _figure(row["p99_ms"], 2), _figure(row["fps"], 2),
+        (ratio, _figure(row["ratio"], 2)[1]), _figure(row["model_bytes"], 2, 1e-6),
+        _figure(row["peak_rss_bytes"], 0, 1e-6),
+    ]  # fmt: skip
+    contract = (entry.contract, entry.contract)
+    return [_figure(entry.number, 0), *texts, _figure(row["batch"], 0), contract, *figures]
+
+
+def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, str]:
+    """Return a figure as text and as the value it is sorted by; both are empty if it is not known."""
+    # A zero added to a negative zero is a positive one: what rounds to nothing has no sign.
+    return ("", "") if value is None else (f"{round(value * scale, digits) + 0.0:.{digits}f}", repr(float(value)))
+
+
+def _marks(content: Content, entry: Entry, chosen: Sequence[Entry]) -> list[Section]:
+    status = entry.row["status"]
+    marks = {
+        "recommended": (entry in chosen, "good"),
+        "baseline": (entry.is_baseline, ""),
+        "front": (entry.number in content.front, ""),
+        "beyond the gate": (entry.row["gate"] == "failed", "bad"),
+        status: (status != "ok", "bad"),
+    }
+    return [{"text": text, "tone": tone} for text, (holds, tone) in marks.items() if holds]
+
+
+def gate_text(content: Content) -> str:
+    """Say what the accuracy gate of the table is."""
+    against = f"against the baseline “{content.run.about['baseline']}”"
+    if content.limit is None:
+        return f"Drops are in points of mIoU {against}; no accuracy gate is set (max_drop)."
+    beyond = sum(entry.row["gate"] == "failed" for entry in content.entries)
+    return f"Accuracy gate: at most {content.limit:g} points of mIoU {against}; beyond it: {beyond or 'no row'}."
+
+
+def decode_text(content: Content) -> str:
+    """Say what the stage before the preprocessing is, for these data."""
+    synthetic = (content.run.about["data"].get("source") or {}).get("synthetic")
+    return "the image and its label" if synthetic is None else "here: drawing the synthetic scene"
+
+
+def heat(content: Content) -> Section:
+    """Return the IoU of each class of the first scored baseline, and what every other row changes, in points."""
+    scored = [entry for entry in content.entries if entry.iou]
+    base = next((entry for entry in content.baselines if entry.iou), None)
+    if base is None:
+        return {"columns": [], "rows": [], "numbered": False}
+    others = [entry for entry in scored if entry is not base]
+    losses = {entry.number: content.losses(entry) for entry in others}
+    return {
+        "columns": [{"number": entry.number, "label": entry.short} for entry in others],
+        "numbered": len(others) > _MOST_NAMED,
+        "rows": [
+            {
+                "name": name,
+                "base": "absent" if (iou := base.iou.get(name)) is None else f"{100 * iou:.1f}",
+                "cells": [_heat_cell(losses[entry.number].get(name)) for entry in others],
+            }
+            for name in CLASSES
+        ],
+    }
+
+
+def _heat_cell(loss: float | None) -> Section:
+    if loss is None:
+        return {"text": "", "tone": "", "share": 0}
+    tone = "" if abs(loss) < NOTICEABLE else ("worse" if loss > 0 else "better")
+    share = round(min(1.0, abs(loss) / _STRONGEST) ** 0.5 * 85)
+    return {"text": f"{-loss:+.1f}" if abs(loss) >= 0.05 else "0", "tone": tone, "share": share}
+
+
+def confusions(content: Content) -> list[Section]:
+    """Return the confusion matrix of each row that has one."""
+    return [
+        {"number": entry.number, "label": entry.label, "counts": entry.details["confusion"]}
+        for entry in content.entries
+        if "confusion" in entry.details
+    ]
+
+
+def costs(content: Content) -> list[Section]:
+    """Return what each pass costs, the most expensive first."""
+    return [
+        {
+            "text": cost.text,
+            "entry": cost.entry.short,
+            "before": cost.before.short,
+            "points": f"{cost.points:.2f}" if abs(cost.points) >= NOTICEABLE else "0.00",
+            "times": "" if cost.times is None else f"{cost.times:.2f}",
+        }
+        for cost in sorted(pass_costs(content), key=lambda cost: -cost.points)
+    ]
+
+
+def pictures(content: Content, gallery: Gallery) -> tuple[Section, list[dict[str, Section]]]:
+    """Return the pictures for the template, and the views of each for the script, by file of label maps."""
+    rows = [entry for entry in content.entries if gallery.files.get(entry.number, gallery.baseline) != gallery.baseline]
+    changed = {
+        entry.number: max((found.views[gallery.files[entry.number]].changed for found in gallery.pictures), default=0.0)
+        for entry in rows
+    }
+    first = max(rows, key=lambda entry: changed[entry.number], default=None)
+    section = {
+        "notes": gallery.notes,
+        "rows": [
+            {
+                "file": gallery.files[entry.number], "number": entry.number, "label": entry.label,
+                "selected": entry is first,
+            }
+            for entry in rows
+        ],
+        "legend": [{"name": CLASSES[index], "colour": " ".join(map(str, PALETTE[index]))} for index in gallery.classes],
+        "pictures": [
+            {
+                "name": found.name, "width": found.width, "height": found.height, "photo": found.photo,
+                "label": found.label, "baseline": found.views[gallery.baseline].prediction,
+            }
+            for found in gallery.pictures
+        ],
+    }  # fmt: skip
+    views = [
+        {
+            name: {
+                "prediction": view.prediction,
+                "difference": view.difference,
+                "text": _view_text(view.changed, view.right, found.views[gallery.baseline].right),
+            }
+            for name, view in found.views.items()
+        }
+        for found in gallery.pictures
+    ]
+    return section, views
+
+
+def _view_text(changed: float, right: float | None, before: float | None) -> str:
+    text = f"{100 * changed:.2f} % of the pixels differ"
+    return text if right is None or before is None else f"{text}; right: {100 * before:.2f} → {100 * right:.2f} %"
+
+
+def details(content: Content, chosen: Sequence[Entry]) -> list[Section]:
+    """Return everything there is to know about each row; the chosen ones are shown open."""
+    return [
+        {
+            "number": entry.number,
+            "label": entry.label,
+            "open": entry in chosen,
+            "status": entry.row["status"],
+            "tone": "good" if entry.row["status"] == "ok" else "bad",
+            "reason": entry.row["reason"],
+            "passes": entry.row["passes"],
+            "patches": entry.row["patches"],
+            "commands": commands_for(content.run, entry),
+            "reproduce": entry.record.reproduce if entry.record else "",
+            "steps": [_step(step) for step in (entry.record.steps if entry.record else [])],
+            "facts": _facts(content, entry),
+        }
+        for entry in content.entries
+    ]
+
+
+def _step(step: Mapping[str, Any]) -> Section:
+    """Return what a pass did in a row, and the nodes it changed or left."""
+    verified = {
+        True: "checked and kept",
+        None: "not judged by numbers" if step["contract"] == "lossy" else "not checked",
+    }
+    words = [f"{step['contract']}: {verified.get(step['verified'], 'broken')}"]
+    if step["max_abs_diff"] is not None:
+        words.append(f"largest deviation {step['max_abs_diff']:.3g}")
+    words.append(f"{step['changes']} changed, {step['skips']} left alone")
+    nodes = step.get("nodes", {"changes": [], "skips": []})
+    if "nodes" not in step and step["changes"] + step["skips"]:
+        words.append("which nodes was not recorded by the release that built it")
+    lists = [
+        {"title": _title("changed", nodes["changes"], step["changes"]),
+         "lines": [{"node": change["node"], "text": change["what"]} for change in nodes["changes"]]},
+        {"title": _title("left alone", nodes["skips"], step["skips"]),
+         "lines": [{"node": skip["node"], "text": skip["why"]} for skip in nodes["skips"]]},
+    ]  # fmt: skip
+    return {"text": step.get("text", step["pass"]), "verdict": f"{'; '.join(words)}.", "lists": lists}
+
+
+def _title(what: str, shown: Sequence[object], count: int) -> str:
+    return f"{count} {what}" + (f", the first {len(shown)} are shown" if len(shown) < count else "")
+
+
+def _facts(content: Content, entry: Entry) -> list[tuple[str, str]]:
+    """Return hashes, versions and how the figures were made, as far as they are known."""
+    record, timing, session = entry.record, entry.timing, content.session_of(entry)
+    compiled = entry.compiled
+    accuracy = (record.accuracy or {}) if record else {}
+    warm = (timing.warm_up or {}) if timing else {}
+    facts = {
+        "model": entry.row["model"],
+        "SHA-256 of the model": record.model_sha256 if record else None,
+        "artefact": entry.row["artefact"],
+        "keys": f"row {record.keys.row[:16]}, accuracy {record.keys.accuracy[:16]}, speed {record.keys.speed[:16]}"
+        if record
+        else None,
+        "target options": _pairs(compiled.options) if compiled else None,
+        "target tools": _pairs(compiled.tools) if compiled else None,
+        "images": f"{accuracy['images']} with {accuracy['pixels']} labelled pixels" if "pixels" in accuracy else None,
+        "mIoU over all 19": f"{100 * entry.row['mIoU_all']:.2f} %" if entry.row["mIoU_all"] is not None else None,
+        "scored": f"{record.at}, in {record.seconds:.1f} s" if record and record.at else None,
+        "timed": f"{session.at}, {counted(session.rounds, 'round')}; {session.isolation}" if session else None,
+        "warm-up": f"{counted(warm['runs'], 'run')}, {'steady' if warm['steady'] else 'never steady'}"
+        if warm
+        else None,
+        "per card": f"{entry.row['fps_per_card']:.2f} images/s" if entry.row["fps_per_card"] else None,
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _pairs(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def run_facts(content: Content) -> list[tuple[str, str]]:
+    """Return the machine, the versions, the model and the data of a run."""
+    about = content.run.about
+    facts = {
+        "run folder": str(content.run.folder),
+        "started": about.get("started", ""),
+        "model": about["model"].get("file", ""),
+        "key of the model": about["model"]["key"],
+        "data": about["data"].get("is", ""),
+        "key of the data": about["data"]["key"],
+        "machine": _pairs(_readable(about.get("machine", {}))),
+        "versions": _pairs({name: value or "not installed" for name, value in about.get("versions", {}).items()}),
+        "variants file": about.get("variants_file", {}).get("path", ""),
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _readable(machine: Mapping[str, Any]) -> dict[str, Any]:
+    memory = machine.get("memory_bytes")
+    facts = {name: value for name, value in machine.items() if name != "memory_bytes"}
+    return facts | ({"memory": f"{memory / 1e9:.0f} GB"} if memory else {})

@@ -1,0 +1,1 @@
+"""The bridge between ONNX files and onnx-graphsurgeon."""

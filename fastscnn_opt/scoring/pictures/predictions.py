@@ -1,0 +1,147 @@
+"""Label maps that a model gave for the images of a dataset, kept small in one file, to be looked at later.
+
+The file is a ZIP archive: ``about.json`` with the names and the size of the images and the step between the pixels that
+were kept, and one palette PNG of classes per image, by its number, because a name may hold anything.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MOST_IMAGES = 500
+"""Images whose label maps are kept: as many as the Cityscapes validation set has."""
+
+_LONGEST_SIDE = 1024
+"""Pixels of the longer side of what is kept, at most; enough for a page, and a tenth of the disk space."""
+
+_ABOUT = "about.json"
+_GREY = [level for level in range(256) for _ in "RGB"]
+
+_LARGEST_PART = 2 * _LONGEST_SIDE**2
+"""Bytes of an entry, at most; a grey PNG of that many pixels is smaller."""
+
+
+@dataclass(frozen=True)
+class KeptImages:
+    """Which images label maps were kept of: the first `names` of a dataset, of height and width `size`.
+
+    Of the rows and columns of pixels, every `step`-th is kept.
+    """
+
+    names: tuple[str, ...]
+    size: tuple[int, int]
+    step: int
+
+
+class KeptPredictions:
+    """The label maps in a file that `keep_predictions` wrote. Raises RunError for anything else."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    @cached_property
+    def images(self) -> KeptImages:
+        """What is in the file."""
+        try:
+            about = json.loads(self._read(_ABOUT))
+            height, width = map(int, about["size"])
+            return KeptImages(tuple(map(str, about["names"])), (height, width), int(about["step"]))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise self._damaged(error) from error
+
+    def load(self, index: int) -> NDArray[np.uint8]:
+        """Return the label map of one image, H, W, of values 0 to 18, at the size it was kept."""
+        try:
+            with Image.open(io.BytesIO(self._read(_entry(index))), formats=["PNG"]) as image:
+                labels = np.asarray(image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise self._damaged(error) from error
+        height, width = self.images.size
+        step = self.images.step
+        if labels.shape != (-(-height // step), -(-width // step)) or labels.dtype != np.uint8:
+            raise self._damaged(f"image {index} is {labels.dtype} {labels.shape}")
+        if labels.max() >= len(CLASSES):
+            raise self._damaged(f"image {index} holds class {labels.max()}")
+        return labels
+
+    def _read(self, entry: str) -> bytes:
+        try:
+            with zipfile.ZipFile(self._file) as archive, archive.open(entry) as part:
+                content = part.read(_LARGEST_PART + 1)
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
+            raise self._damaged(error) from error
+        if len(content) > _LARGEST_PART:
+            raise self._damaged(f"{entry} is larger than {_LARGEST_PART} bytes")
+        return content
+
+    def _damaged(self, what: object) -> RunError:
+        return RunError(f"the kept label maps cannot be read ({what})", where=self._file, cure="remove the file")
+
+
+@contextmanager
+def keep_predictions(
+    file: Path, names: Sequence[str], size: tuple[int, int]
+) -> Iterator[Callable[[NDArray[np.integer]], None]]:
+    """Write label maps to `file`, which appears when the block ends well; yields what takes one map after the other.
+
+    The maps are those of the images `names`, in order, of height and width `size`; after `MOST_IMAGES` no more are
+    kept.
+    """
+    images = KeptImages(tuple(names[:MOST_IMAGES]), size, -(-max(size) // _LONGEST_SIDE))
+    partial = file.with_name(f".unfinished-{file.name}")
+    count = 0
+    try:
+        with zipfile.ZipFile(partial, "w") as archive:
+
+            def keep(labels: NDArray[np.integer]) -> None:
+                nonlocal count
+                if count < len(images.names):
+                    archive.writestr(_entry(count), _png(labels[:: images.step, :: images.step]))
+                    count += 1
+
+            yield keep
+            archive.writestr(_ABOUT, json.dumps(asdict(images)))
+        partial.replace(file)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def _entry(index: int) -> str:
+    return f"{index:05d}.png"
+
+
+def _png(labels: NDArray[np.integer]) -> bytes:
+    """Return a label map as a PNG; one with a palette is not filtered, which takes a tenth of the time."""
+    picture = Image.fromarray(labels.astype(np.uint8))
+    picture.putpalette(bytes(_GREY))
+    content = io.BytesIO()
+    picture.save(content, format="PNG", compress_level=3)
+    return content.getvalue()

@@ -1,0 +1,122 @@
+"""Builds the model of a variant at the batch size of a row, and says what each pass promised and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.files import write_atomically
+from fastscnn_opt.machine import versions
+from fastscnn_opt.model.interface import graph_inputs
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import fingerprint, save_model
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.registry import text_of
+from fastscnn_opt.scoring.records import key_of
+
+if TYPE_CHECKING:
+    import onnx
+
+    from fastscnn_opt.rewriting.contract import Pass
+
+_VERIFIERS = ("fastscnn-opt", "onnx", "onnxruntime", "numpy")
+"""Packages that a finding of the verification depends on, beside the graphs."""
+
+_MOST_NODES = 100
+"""Changes, and skips, of a step that a record names; a pass may report thousands."""
+
+
+def build_model(
+    model: Path, passes: str, output: Path, *, batch: int | None, verify: bool, reports: Path | None = None
+) -> dict[str, Any]:
+    """Run the pipeline `passes` on the file `model` and save the result as `output`.
+
+    Where `batch` is given and is not the model's own, the pass ``static-batch`` runs first. What the verification of a
+    pass found is kept in the folder `reports` and found again there, by the graphs before and after the pass, so that
+    variants that begin alike verify their common passes once.
+
+    If `output` is a folder, the first 16 digits of ``sha256`` name the file in it. A model whose weights are in a file
+    of their own knows its name, so that neither could be renamed later.
+
+    Returns
+    -------
+    dict
+        ``file`` and ``sha256`` of the built model, and ``steps``: for each pass its name, text, contract, number of
+        changes and skips, ``verified`` and ``max_abs_diff``, and in ``nodes`` the first hundred changes and skips
+        themselves.
+
+    Raises
+    ------
+    ModelError
+        The file is no usable model, or the pipeline itself makes another batch size.
+    PipelineError, PassError, CheckFailedError
+        As `PassManager.run` does.
+    """
+    graph = load_model(model)
+    steps = []
+    for item in PassManager(pipeline_for(graph, passes, batch)).passes:
+        graph, step = _run_pass(item, graph, reports, verify=verify)
+        steps.append(step)
+    if batch is not None and batch_of(graph) != batch:
+        raise ModelError(
+            f"the pipeline {passes!r} makes a batch of {batch_of(graph)}, but the row is for {batch}",
+            cure="leave static-batch out of it and list the batch sizes as `batch`",
+        )
+    digest = fingerprint(graph)
+    file = output / f"{digest[:16]}.onnx" if output.is_dir() else output
+    save_model(graph, file)
+    return {"file": str(file), "sha256": digest, "steps": steps}
+
+
+def pipeline_for(model: onnx.ModelProto, passes: str, batch: int | None) -> str:
+    """Return the pipeline `passes`, behind ``static-batch`` where `batch` is given and is not the model's own."""
+    first = f"static-batch{{n={batch}}}" if batch is not None and batch_of(model) != batch else ""
+    return ",".join(part for part in (first, passes.strip()) if part)
+
+
+def batch_of(model: onnx.ModelProto) -> int | None:
+    """Return the leading dimension of the first input, or None where the model leaves it open."""
+    inputs = graph_inputs(model)
+    dims = inputs[0].type.tensor_type.shape.dim if inputs else []
+    return int(dims[0].dim_value) if dims and dims[0].HasField("dim_value") else None
+
+
+def _run_pass(
+    item: Pass, before: onnx.ModelProto, reports: Path | None, *, verify: bool
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Run one pass and return the graph after it and the report, verified unless that was done before.
+
+    The pass itself always runs: while it is being written it changes without any version that could be part of a key.
+    """
+    if not verify or reports is None:
+        result = PassManager([item], verify=verify).run(before)
+        return result.model, _in_short(result.to_json()["steps"][0])
+    after = PassManager([item], verify=False).run(before).model
+    promise = (str(item.promise()), item.tolerance)
+    code = _code_of(item)
+    key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, code, versions(_VERIFIERS))
+    report = reports / f"step-{key[:16]}.json"
+    if report.exists():
+        known: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return after, known
+    manager = PassManager([item], verify=True, reproducers=reports / "breaches")
+    step = _in_short(manager.run(before).to_json()["steps"][0])
+    write_atomically(report, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
+    return after, step
+
+
+def _code_of(item: Pass) -> str:
+    """Return a hash of the file that defines a pass, which says how its outputs compare with those before it."""
+    file = inspect.getsourcefile(type(item))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+
+
+def _in_short(step: dict[str, Any]) -> dict[str, Any]:
+    """Count what a step changed and skipped, and keep the first ones; all of them are told by ``apply``."""
+    changes, skips = step["changes"], step["skips"]
+    nodes = {"changes": changes[:_MOST_NODES], "skips": skips[:_MOST_NODES]}
+    return {**step, "changes": len(changes), "skips": len(skips), "nodes": nodes}

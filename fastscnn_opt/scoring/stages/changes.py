@@ -1,0 +1,41 @@
+"""What is asked of a run folder now that was not, or was otherwise, when it was scored before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastscnn_opt.scoring.run_folder import Run
+    from fastscnn_opt.scoring.variants import RowPlan
+    from fastscnn_opt.scoring.worker.client import TargetChoice
+
+
+def changes(run: Run, before: Mapping[str, Any], choices: Mapping[RowPlan, TargetChoice]) -> str:
+    """Say in one sentence what has changed since `before`, which ``run.json`` said; the empty text if nothing has.
+
+    `choices` are the rows that are asked for now, each with its target and the options that it gets.
+    """
+    earlier = {plan.identity: plan for plan in replace(run, about=dict(before)).plan}
+    options = {record.identity: record.options for record in run.compiled}
+    groups: dict[str, list[str]] = {"new": [], "another pipeline": [], "other options": []}
+    for plan, choice in choices.items():
+        was = earlier.pop(plan.identity, None)
+        if was is None:
+            groups["new"].append(plan.label)
+        elif (was.passes, was.patches) != (plan.passes, plan.patches):
+            groups["another pipeline"].append(plan.label)
+        elif options.get(plan.identity, choice.options) != choice.options:
+            groups["other options"].append(plan.label)
+    groups["no longer asked for"] = [plan.label for plan in earlier.values()]
+    found = [f"{what}: {', '.join(labels)}" for what, labels in groups.items() if labels]
+    others = {"another model": "model", "other images": "data"}
+    found += [f"{what} for all rows" for what, key in others.items() if _differ(before[key], run.about[key])]
+    return f"changed since the last start: {'; '.join(found)}" if found else ""
+
+
+def _differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Tell whether the keys of the model or the data differ; a run that was only compiled has no data yet."""
+    return bool(before["key"]) and before["key"] != now["key"]

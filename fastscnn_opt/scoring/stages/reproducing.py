@@ -1,0 +1,91 @@
+"""The command that reproduces what ended a row's process."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.scoring.stages.building import pipeline_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.errors import UserError
+    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.processes.limits import Limits
+
+
+def reproduction(
+    error: UserError, choice: TargetChoice, *, model: Path | None, batch: int, source: DataSource | None, limits: Limits
+) -> str:
+    """Return a command for the shell that does again what a child process was asked for when it ended with `error`.
+
+    Empty for any other error, and where the model to build from cannot be read any more. `model` is the built model,
+    where there is one; `source` are the images, where there are any. Patches that the target wants are applied first.
+    Paths are absolute.
+    """
+    from fastscnn_opt.targets.processes.child import ChildEndedError
+
+    if not isinstance(error, ChildEndedError):
+        return ""
+    asked = error.arguments
+    bounds = _options({"--time-limit": f"{limits.silence_s:g}", "--memory-limit": _memory(limits)})
+    target = ["--target", choice.name, *_settings(choice.options)]
+    match error.command:
+        case "export":
+            size = _options({"--outputs": asked["outputs"], "--height": asked["height"], "--width": asked["width"]})
+            words = ["export", _path(asked["checkpoint"]), "-o", "exported.onnx", *size]
+        case "build":
+            try:
+                passes = pipeline_for(load_model(asked["model"]), asked["passes"], asked["batch"])
+            except ModelError:
+                return ""
+            checked = [] if asked["verify"] else ["--no-verify"]
+            words = ["apply", _path(asked["model"]), "--passes", passes, "-o", "built.onnx", *checked]
+        case "compile":
+            words = [
+                "compile",
+                _path(asked["model"]),
+                "-o",
+                f"compiled{Path(asked['artefact']).suffix}",
+                *target,
+                *bounds,
+            ]
+        case "open" | "evaluate" if source is not None:
+            words = ["eval", _path(model), *target, *_images(source), *_options({"--batch": batch}), *bounds]
+        case _:
+            words = ["bench", _path(model), *target, *_options({"--batch": batch, "--rounds": 5}), *bounds]
+    patches = choice.options.get("patches", []) if "--target" in words else []
+    commands = [*(["patch", "apply", name] for name in patches), words]
+    return " && ".join(shlex.join(["fastscnn-opt", *command]) for command in commands)
+
+
+def _path(file: object) -> str:
+    return str(Path(str(file)).absolute())
+
+
+def _memory(limits: Limits) -> str | None:
+    return None if limits.memory_bytes is None else f"{limits.memory_bytes / 2**20:.6f}".rstrip("0").rstrip(".") + "MiB"
+
+
+def _images(source: DataSource) -> list[str]:
+    if source.root is not None:
+        return _options({"--data": _path(source.root), "--split": source.split, "--limit": source.limit})
+    return _options({"--synthetic": source.synthetic, "--seed": source.seed, "--limit": source.limit})
+
+
+def _settings(options: Mapping[str, Any]) -> list[str]:
+    words = []
+    for key, value in options.items():
+        if key != "patches" and value not in (None, ""):
+            words += ["--option", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
+    return words
+
+
+def _options(values: Mapping[str, object]) -> list[str]:
+    given = {name: value for name, value in values.items() if value is not None}
+    return [word for name, value in given.items() for word in (name, str(value))]

@@ -1,0 +1,67 @@
+"""How a run is scored: what the caller says, else the variants file, else the default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.scoring.stages.timing import Effort
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits, parse_memory
+
+if TYPE_CHECKING:
+    from fastscnn_opt.scoring.variants import Variants
+
+
+class Stage(StrEnum):
+    """Which part of the work is done on this machine."""
+
+    ALL = "all"
+    COMPILE = "compile"
+    """Build and compile; needs the model and the compilers, but no data and no device."""
+    RUN = "run"
+    """Score and time what was compiled; needs the run folder, the data and the devices, but no model, no compiler."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to score, beside what the variants file says.
+
+    Attributes
+    ----------
+    verify
+        Hold every pass against its contract.
+    effort
+        How long to time; None takes what the variants file says.
+    threads
+        Threads of one operator, for targets that have them; None takes what the variants file says, or every core.
+    limit_s
+        Seconds without a sign of life after which a child process is given up; None takes what the variants file says,
+        or that of `Limits`.
+    memory_bytes
+        Physical memory that a child process may hold; None takes what the variants file says, or sets no limit.
+    jobs
+        Rows whose accuracy is measured at the same time. Timing is never shared.
+    stage
+        Which part of the work to do; the run folder may be copied to another machine between two parts.
+    """
+
+    verify: bool = True
+    effort: Effort | None = None
+    threads: int | None = None
+    limit_s: float | None = None
+    memory_bytes: int | None = None
+    jobs: int = 1
+    stage: Stage = Stage.ALL
+
+    def limits(self, variants: Variants) -> Limits:
+        """Return what a child process may take."""
+        table, memory_bytes = variants.tables.score, self.memory_bytes
+        if memory_bytes is None and table.memory_limit is not None:
+            memory_bytes = parse_memory(table.memory_limit)
+        return Limits(self.limit_s or table.time_limit or DEFAULT_LIMITS.silence_s, memory_bytes)
+
+    def effort_for(self, variants: Variants) -> Effort:
+        """Return how long rows are timed."""
+        table = variants.tables.score
+        return self.effort or (Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds))

@@ -1,0 +1,1 @@
+"""The ONNX Runtime targets and their profile."""

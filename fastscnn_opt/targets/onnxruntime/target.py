@@ -1,0 +1,92 @@
+"""The embedded target: ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.machine import cpu_model
+from fastscnn_opt.measuring.onnx_session import OnnxSession, TracedSession, load_session, session_options
+from fastscnn_opt.targets.base import Availability
+from fastscnn_opt.targets.options import check_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastscnn_opt.measuring.session import Session
+
+_CURE = "pip install onnxruntime"
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """ONNX Runtime on the CPU.
+
+    Compiling runs all of the engine's own graph optimisations and saves the optimised graph. Its layout optimisations
+    depend on the processor, so the artefact belongs to the kind of machine it was made on; `tool_versions` names the
+    processor for that reason.
+
+    Attributes
+    ----------
+    threads
+        Threads of one operator (intra-op); None takes every core this process may use.
+    """
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+    name: ClassVar[str] = "onnxruntime"
+    artefact_suffix: ClassVar[str] = ".onnx"
+
+    def __post_init__(self) -> None:
+        check_options(self, self.name)
+
+    def availability(self) -> Availability:
+        """Tell whether the Python package can be imported."""
+        try:
+            import onnxruntime as ort
+        except ImportError as error:
+            return Availability(available=False, missing=f"onnxruntime cannot be imported ({error})", cure=_CURE)
+        return Availability(available=True, version=ort.__version__)
+
+    def tool_versions(self) -> dict[str, str]:
+        """Return the version of ONNX Runtime and the processor."""
+        return {"onnxruntime": self.availability().version, "cpu": cpu_model()}
+
+    def compile(self, model: Path, artefact: Path, log: Path) -> None:
+        """Optimise `model` for this machine and write the optimised graph to `artefact`. Raises TargetError."""
+        del log  # the engine writes to stderr, which the caller keeps
+        options = session_options(self.threads)
+        options.optimized_model_filepath = str(artefact)
+        if _is_too_large_for_one_file(model):
+            prefix = "session.optimized_model_external_initializers"
+            options.add_session_config_entry(f"{prefix}_file_name", f"{artefact.name}.data")
+            options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
+        load_session(model, options)
+        if not artefact.is_file():
+            raise TargetError(f"onnxruntime reported success but wrote no optimised model to {artefact}", where=model)
+
+    def open(self, artefact: Path) -> Session:
+        """Open an ONNX file, optimised before or not. Raises TargetError or ModelError."""
+        return OnnxSession(load_session(artefact, session_options(self.threads)), artefact)
+
+    def open_traced(self, model: Path, prefix: Path) -> TracedSession:
+        """Open an ONNX file with a trace of every operator, in a file whose path begins with `prefix`.
+
+        Raises TargetError or ModelError.
+        """
+        options = session_options(self.threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(prefix)
+        return TracedSession(load_session(model, options), model)
+
+
+def _is_too_large_for_one_file(file: Path) -> bool:
+    """Tell whether the weights of a model are larger than one ONNX file can hold. Raises ModelError."""
+    from fastscnn_opt.model.external_data import stored_bytes
+    from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.model.saving import MOST_INLINE_BYTES
+
+    return sum(map(stored_bytes, load_model(file).graph.initializer)) >= MOST_INLINE_BYTES

@@ -1,0 +1,32 @@
+"""Words of messages: nearest names, counted nouns, and text that is safe on a terminal."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence for an unknown name, with the nearest valid one, or all when none is near."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+    return f"unknown {what} {name!r}; {hint}"
+
+
+def counted(count: int, thing: str, things: str | None = None) -> str:
+    """Return a number with its noun: ``1 row``, ``2 rows``; `things` is the plural where an s does not make it."""
+    return f"{count} {thing if count == 1 else things or f'{thing}s'}"
+
+
+def printable(text: str) -> str:
+    """Return `text`, such as a name from a model, on one line and without characters that control a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return `text` without characters that control a terminal, but with its lines and tabs."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))

@@ -1,0 +1,87 @@
+"""What a graph has lost is seen through passes that change its inputs and outputs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx
+import pytest
+
+from fastscnn_opt.bisecting.graphs import Workshop
+from fastscnn_opt.bisecting.measures import Deviation
+from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass
+from fastscnn_opt.rewriting.registry import build_pipeline
+
+
+@dataclass(frozen=True)
+class ScaledInput(Pass):
+    """The graph takes its image multiplied by `factor`, and divides by `divisor`, which should be the same."""
+
+    name: ClassVar[str] = "scaled-input"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    factor: float
+    divisor: float
+
+    def rewrite(self, graph):
+        import onnx_graphsurgeon as gs
+
+        (image,) = graph.inputs
+        inner = gs.Variable(f"{image.name}_of_{self.factor}", dtype=np.float32, shape=image.shape)
+        for node in list(image.outputs):
+            node.inputs = [inner if tensor is image else tensor for tensor in node.inputs]
+        divisor = gs.Constant(f"{inner.name}_divisor", np.array(self.divisor, np.float32))
+        graph.nodes.append(gs.Node("Div", inputs=[image, divisor], outputs=[inner]))
+        yield Change(image, f"times {self.factor}")
+
+    def expected(self, before, feeds):
+        return before({name: value / np.float32(self.factor) for name, value in feeds.items()})
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return Workshop(tmp_path)
+
+
+@pytest.fixture
+def linear() -> onnx.ModelProto:
+    """The output is twice the input."""
+    return onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,16,32] image) => (float[1,3,16,32] y, float[1,3,16,32] z)
+        <float two = {2}> { y = Mul(image, two) z = Neg(image) }
+    """)
+
+
+def losses(shop, model, passes, measure=None) -> list[float | None]:
+    measure = measure or Deviation()
+    return [measure.loss(graph).figure for graph in shop.grow(shop.keep(model), passes)]
+
+
+def test_deviations_are_seen_through_changed_inputs_and_outputs(shop, linear):
+    passes = [ScaledInput(4, 4), *build_pipeline("drop-outputs"), ScaledInput(8, 8), *build_pipeline("argmax-output")]
+    assert losses(shop, linear, passes) == [0, 0, 0, 0]
+
+
+def test_a_wrong_factor_deviates_by_what_it_makes_of_the_largest_value(shop, linear):
+    model_input = DataSource(synthetic=1)
+    deviation = losses(shop, linear, [ScaledInput(1, 1.25)], Deviation(model_input))[0]
+    image = next(iter(model_input.open(scene_size=(16, 32)).samples())).image
+    largest = np.abs((image / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).max()
+    assert deviation == pytest.approx(2 * largest * (1 - 1 / 1.25), rel=1e-4)
+
+
+def test_the_worst_image_counts(shop, linear):
+    one, two = (
+        losses(shop, linear, [ScaledInput(1, 1.25)], Deviation(DataSource(synthetic=1, seed=seed)))[0]
+        for seed in (0, 1)
+    )
+    both = losses(shop, linear, [ScaledInput(1, 1.25)], Deviation(DataSource(synthetic=2)))[0]
+    assert both == max(one, two)
+
+
+def test_a_graph_is_kept_once(shop, linear):
+    grown = shop.grow(shop.keep(linear), build_pipeline("static-batch{n=1},drop-outputs,drop-outputs"))
+    assert len({graph.sha256 for graph in grown}) == 2
+    assert len(list(shop.folder.glob("*.onnx"))) == 2

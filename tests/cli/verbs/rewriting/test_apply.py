@@ -1,0 +1,137 @@
+"""The verb `apply` from the outside: files, JSON, dry runs, errors and exit codes."""
+
+import json
+
+import onnx
+import pytest
+
+from fastscnn_opt.cli.main import run
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import fingerprint, save_model
+
+
+@pytest.fixture
+def model_file(tiny_model, tmp_path):
+    save_model(tiny_model, tmp_path / "m.onnx")
+    return tmp_path / "m.onnx"
+
+
+def apply(model_file, *arguments):
+    return run(["apply", str(model_file), *map(str, arguments)])
+
+
+def test_the_rewritten_model_is_written_and_the_source_left_alone(model_file, tmp_path):
+    before = model_file.read_bytes()
+    assert apply(model_file, "--passes", "resize-nearest{only=head}", "-o", tmp_path / "out.onnx") == 0
+    modes = [
+        {attribute.name: attribute for attribute in node.attribute}["mode"].s
+        for node in load_model(tmp_path / "out.onnx").graph.node
+        if node.op_type == "Resize"
+    ]
+    assert modes == [b"linear", b"nearest"]
+    assert model_file.read_bytes() == before
+
+
+def test_the_model_itself_is_never_overwritten(model_file, capsys):
+    before = model_file.read_bytes()
+    assert apply(model_file, "--passes", "fp16-output", "-o", model_file) == 1
+    assert "is the model itself" in capsys.readouterr().err
+    assert model_file.read_bytes() == before
+
+
+def test_json_goes_to_stdout_alone_in_the_documented_shape(model_file, tmp_path, capsys):
+    assert (
+        apply(model_file, "--passes", "resize-nearest,fp16-output", "-o", tmp_path / "o.onnx", "--format", "json") == 0
+    )
+    result = json.loads(capsys.readouterr().out)
+    assert result["pipeline"] == "resize-nearest,fp16-output"
+    assert (result["nodes_before"], result["nodes_after"]) == (4, 5)
+    first, second = result["steps"]
+    assert (first["pass"], first["contract"], len(first["changes"])) == ("resize-nearest", "lossy", 2)
+    assert set(first["changes"][0]) == {"node", "what"}
+    assert (second["contract"], second["verified"]) == ("rounding", True)
+    assert 0 < second["max_abs_diff"] < 0.01
+
+
+def test_a_dry_run_writes_nothing(model_file, tmp_path, capsys):
+    assert apply(model_file, "--passes", "fp16-output", "-o", tmp_path / "out.onnx", "--dry-run") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+    assert capsys.readouterr().out == (
+        "fp16-output: rounding; would change 1, leaves 0\n"
+        "  would change output1: float32 -> float16\n"
+        "4 -> 5 nodes; nothing was written (--dry-run)\n"
+    )
+
+
+def test_a_dry_run_says_why_a_node_is_left_after_the_passes_before(model_file, capsys):
+    assert apply(model_file, "--passes", "resize-nearest{only=head},resize-nearest,fp16-output", "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "  would change enlarge: linear -> nearest, round_prefer_ceil",
+        "  leaves shrink: not selected by only=head",
+    ]
+    assert "  leaves enlarge: mode is nearest, not linear" in lines
+
+
+def test_a_dry_run_in_json_has_the_reasons_and_is_not_verified(model_file, tmp_path, capsys):
+    assert apply(model_file, "--passes", "resize-nearest{only=head}", "--dry-run", "--format", "json") == 0
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert step["skips"] == [{"node": "shrink", "why": "not selected by only=head"}]
+    assert (step["verified"], step["max_abs_diff"]) == (None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_dry_run_dumps_nothing(model_file, tmp_path):
+    assert apply(model_file, "--passes", "fp16-output", "--dry-run", "--dump", tmp_path / "dump") == 0
+    assert not (tmp_path / "dump").exists()
+
+
+def test_dumps_are_written_per_pass(model_file, tmp_path):
+    folder = tmp_path / "dump"
+    assert apply(model_file, "--passes", "fp16-output", "-o", tmp_path / "out.onnx", "--dump", folder) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["00-input.onnx", "01-fp16-output.onnx"]
+
+
+def test_a_pipeline_file_is_the_same_as_its_text(model_file, tmp_path):
+    (tmp_path / "p.txt").write_text("resize-nearest,\nfp16-output\n")
+    apply(model_file, "--passes", f"@{tmp_path / 'p.txt'}", "-o", tmp_path / "a.onnx")
+    apply(model_file, "--passes", "resize-nearest,fp16-output", "-o", tmp_path / "b.onnx")
+    assert fingerprint(load_model(tmp_path / "a.onnx")) == fingerprint(load_model(tmp_path / "b.onnx"))
+
+
+def test_a_misspelled_pass_points_at_its_place_and_leaves_no_file(model_file, tmp_path, capsys):
+    assert apply(model_file, "--passes", "fp16-output,resize-nearst", "-o", tmp_path / "out.onnx") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "error: unknown pass 'resize-nearst'; did you mean 'resize-nearest'?\n"
+        "  fp16-output,resize-nearst\n"
+        "              ^^^^^^^^^^^^^\n"
+    )
+    assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--passes", "fp16-output"], 2),
+        (["-o", "x.onnx"], 2),
+        (["--passes", "fp16-output", "-o", "/no/such/folder/x.onnx"], 1),
+        (["--passes", "drop-outputs{keep=output9}", "-o", "x.onnx"], 1),
+    ],
+)
+def test_exit_codes_tell_usage_from_input(model_file, arguments, code, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert apply(model_file, *arguments) == code
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_truncated_model_is_one_sentence(model_file, tmp_path, capsys):
+    model_file.write_bytes(model_file.read_bytes()[:100])
+    assert apply(model_file, "--passes", "fp16-output", "-o", tmp_path / "out.onnx") == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_empty_pipeline_copies_the_model(model_file, tmp_path):
+    assert apply(model_file, "--passes", "", "-o", tmp_path / "out.onnx") == 0
+    assert onnx.load(tmp_path / "out.onnx") == onnx.load(model_file)

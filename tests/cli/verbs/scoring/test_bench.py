@@ -1,0 +1,119 @@
+"""The verbs `bench`, `compile` and `doctor`, from the outside."""
+
+import json
+
+import onnx
+import pytest
+
+from fastscnn_opt.cli.main import run
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Two networks of one input 1x3x8x8 each."""
+    for name in ("first", "second"):
+        model = onnx.parser.parse_model(
+            '<ir_version: 8, opset_import: ["" : 13]> '
+            "net (float[1,3,8,8] image) => (float[1,3,8,8] out) { out = Relu(image) }"
+        )
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    return [str(tmp_path / "first.onnx"), str(tmp_path / "second.onnx")]
+
+
+def test_json_has_a_row_for_each_model(capsys, models):
+    assert run(["bench", *models, "--rounds", "5", "--threads", "1", "--format", "json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table["baseline"] == models[0]
+    assert [(row["model"], row["batch"]) for row in table["rows"]] == [(models[0], 1), (models[1], 1)]
+    assert list(table["rows"][0]) == [
+        "model",
+        "batch",
+        "median_ms",
+        "p90_ms",
+        "p99_ms",
+        "fps",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+    ]
+    assert table["rows"][0]["ratio"] == 1
+
+
+def test_few_rounds_are_told_and_have_no_percentiles(capsys, models, monkeypatch):
+    monkeypatch.setattr("fastscnn_opt.scoring.stages.timing.iterations_per_turn", lambda _: 1)
+    assert run(["bench", models[0], "--rounds", "5", "--threads", "1", "--format", "csv"]) == 0
+    captured = capsys.readouterr()
+    assert "note: the interval of 5 rounds of timing is rough; use 10 or more" in captured.err
+    assert captured.out.splitlines()[-1].split(",")[3:5] == ["-", "-"]  # p90 and p99
+
+
+def test_models_of_another_batch_are_changed_and_fps_counts_images(capsys, models):
+    assert run(["bench", models[0], "--batch", "4", "--rounds", "5", "--threads", "1", "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["batch"] == 4
+    assert row["fps"] == pytest.approx(4000 / row["median_ms"])
+
+
+def test_the_baseline_can_be_named_by_its_file(capsys, models):
+    arguments = ["--baseline", "second.onnx", "--rounds", "5", "--threads", "1", "--format", "json"]
+    assert run(["bench", *models, *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["baseline"] == models[1]
+
+
+def test_a_table_has_a_line_for_each_model(capsys, models):
+    assert run(["bench", models[0], "--rounds", "5", "--threads", "1", "--format", "md"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "1.00 [1.00, 1.00]" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--baseline", "secnd"], "is none of the models; did you mean"),
+        (["--target", "onxruntime"], "unknown target 'onxruntime'; did you mean 'onnxruntime'?"),
+        (["--target", "ascend310"], "target ascend310 is not available: "),
+    ],
+)
+def test_a_wrong_choice_is_one_sentence(capsys, models, arguments, words):
+    assert run(["bench", *models, *arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_missing_model_is_one_sentence(capsys):
+    assert run(["bench", "gone.onnx", "--rounds", "5"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "error: gone.onnx: the model file does not exist; give the path of an .onnx file"
+
+
+def test_compile_writes_an_artefact_that_runs(capsys, models, tmp_path):
+    out = tmp_path / "out.onnx"
+    assert run(["compile", models[0], "-o", str(out), "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["target"], report["bytes"]) == ("onnxruntime", out.stat().st_size)
+    assert [value.name for value in onnx.load(out).graph.output] == ["out"]
+    assert {entry.name for entry in tmp_path.iterdir()} == {"first.onnx", "second.onnx", "out.onnx"}
+
+
+def test_compiling_into_a_missing_folder_is_one_sentence(capsys, models, tmp_path):
+    assert run(["compile", models[0], "-o", str(tmp_path / "gone" / "out.onnx")]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_compiling_what_is_no_model_leaves_nothing_behind(capsys, tmp_path):
+    (tmp_path / "noise.onnx").write_bytes(b"noise")
+    assert run(["compile", str(tmp_path / "noise.onnx"), "-o", str(tmp_path / "out.onnx")]) == 1
+    assert "noise.onnx: not an ONNX model" in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["noise.onnx"]
+
+
+def test_the_doctor_tells_machine_packages_and_targets(capsys):
+    assert run(["doctor", "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report.keys() == {"machine", "packages", "targets"}
+
+
+def test_the_doctor_s_table_names_every_target(capsys):
+    assert run(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("onnxruntime", "ascend310", "openvino"))

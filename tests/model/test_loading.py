@@ -1,0 +1,213 @@
+"""Loading, checking, saving: every bad file gets one sentence that names it, and no file is left half-written."""
+
+import errno
+import os
+
+import numpy as np
+import onnx
+import pytest
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.files import write_atomically
+from fastscnn_opt.model.loading import check_model, load_model
+from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.saving import fingerprint, save_model
+from fastscnn_opt.model.shapes import infer_shapes
+
+
+def write(path, model):
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def write_with_external_data(model, path):
+    """Write `model` with its weights in ``weights.bin`` beside it."""
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+    onnx.save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    return path
+
+
+def test_a_saved_model_is_loaded_again_the_same(tiny_model, tmp_path):
+    save_model(tiny_model, tmp_path / "m.onnx")
+    assert fingerprint(load_model(tmp_path / "m.onnx")) == fingerprint(tiny_model)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"none\.onnx: the model file does not exist"):
+        load_model(tmp_path / "none.onnx")
+
+
+def test_a_folder_is_no_model(tmp_path):
+    with pytest.raises(ModelError, match="is a folder"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01\x02", b"not a model", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"m\.onnx: .*(not an ONNX model|holds no graph)"):
+        load_model(tmp_path / "m.onnx")
+
+
+def test_a_truncated_model_is_refused_at_every_length(tiny_model, tmp_path):
+    content = tiny_model.SerializeToString()
+    for length in range(0, len(content) - 1, 7):
+        (tmp_path / "m.onnx").write_bytes(content[:length])
+        with pytest.raises(ModelError, match=r"m\.onnx"):
+            load_model(tmp_path / "m.onnx")
+
+
+def test_an_unsorted_graph_is_refused(tiny_model, tmp_path):
+    nodes = list(tiny_model.graph.node)
+    del tiny_model.graph.node[:]
+    tiny_model.graph.node.extend(reversed(nodes))
+    with pytest.raises(ModelError, match="not in topological order, or form a cycle"):
+        load_model(write(tmp_path / "m.onnx", tiny_model))
+
+
+def test_a_cyclic_graph_is_refused(tiny_model, tmp_path):
+    tiny_model.graph.node[0].input[0] = "r"
+    with pytest.raises(ModelError, match="not in topological order, or form a cycle"):
+        load_model(write(tmp_path / "m.onnx", tiny_model))
+
+
+@pytest.mark.parametrize(("version", "what"), [(8, "older than 9"), (999, "newer than")])
+def test_an_opset_out_of_range_says_what_to_do(tiny_model, version, what):
+    tiny_model.opset_import[0].version = version
+    with pytest.raises(ModelError, match=f"opset {version} is {what}.*; (export it again|upgrade onnx)"):
+        check_model(tiny_model, "m.onnx")
+
+
+def test_missing_external_data_is_named(tiny_model, tmp_path):
+    path = write_with_external_data(tiny_model, tmp_path / "m.onnx")
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ModelError, match=r"m\.onnx: its external data cannot be read .*weights\.bin"):
+        load_model(path)
+
+
+def test_external_data_beside_the_model_is_read(tiny_model, tmp_path):
+    path = write_with_external_data(tiny_model, tmp_path / "m.onnx")
+    weights = onnx.numpy_helper.to_array(load_model(path).graph.initializer[0])
+    assert weights[0, 1, 0, 0] == np.float32(0.5)
+
+
+def test_the_vendor_operator_is_allowed_in_the_default_domain():
+    check_model(
+        onnx.parser.parse_model("""
+            <ir_version: 8, opset_import: ["" : 13]>
+            g (float[1,3,8,8] x) => (float[1,3,3,3] y) { y = AdaptiveAvgPool2d<output_size=[3,3]>(x) }
+        """),
+        "m",
+    )
+
+
+def test_another_unknown_operator_is_refused(tiny_model):
+    tiny_model.graph.node[1].op_type = "Swoosh"
+    with pytest.raises(ModelError, match=r"m: the ONNX checker refuses it: .*Swoosh"):
+        check_model(tiny_model, "m")
+
+
+def test_shapes_are_inferred_through_adaptive_pooling():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13, "custom" : 1]>
+        g (float[1,3,9,9] x) => (float[1,3,3,2] y)
+        { a = Relu(x) b = custom.AdaptiveAvgPool2d<output_size=[3,2]>(a) y = Relu(b) }
+    """)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in infer_shapes(model).graph.value_info}
+    assert shapes == {"a": [1, 3, 9, 9], "b": [1, 3, 3, 2]}
+
+
+def test_shapes_that_are_no_longer_true_are_dropped():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,9,9] x) => (float[1,3,9,9] y) <float[1,3,5,5] a> { a = Relu(x) y = Relu(a) }
+    """)
+    (inner,) = infer_shapes(model).graph.value_info
+    assert [dim.dim_value for dim in inner.type.tensor_type.shape.dim] == [1, 3, 9, 9]
+
+
+def test_an_invalid_model_is_not_saved(tiny_model, tmp_path):
+    tiny_model.graph.node[1].op_type = "Swoosh"
+    with pytest.raises(ModelError):
+        save_model(tiny_model, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"old")
+
+    def interrupt(_descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new content")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_full_disk_names_the_file_that_was_to_be(tmp_path, monkeypatch):
+    def refuse(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "m.onnx", b"content")
+    assert caught.value.filename == str(tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_told_by_the_file_that_was_to_be(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "none" / "m.onnx", b"content")
+    assert caught.value.filename == str(tmp_path / "none" / "m.onnx")
+
+
+def test_a_folder_is_not_written_to(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomically(tmp_path, b"content")
+    assert caught.value.filename == str(tmp_path)
+
+
+def test_a_link_stays_and_the_file_it_names_is_written(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"old")
+    link = tmp_path / "link.onnx"
+    link.symlink_to("m.onnx")
+    write_atomically(link, b"new content")
+    assert link.is_symlink()
+    assert (tmp_path / "m.onnx").read_bytes() == b"new content"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, b"content")
+        assert os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_sample_inputs_fit_the_graph_and_repeat(tiny_model):
+    first, second = sample_inputs(tiny_model), sample_inputs(tiny_model)
+    assert (first["image"].shape, first["image"].dtype) == ((1, 3, 16, 32), np.float32)
+    np.testing.assert_array_equal(first["image"], second["image"])
+
+
+def test_a_dimension_that_is_not_fixed_is_chosen(tiny_model):
+    tiny_model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    assert sample_inputs(tiny_model)["image"].shape == (1, 3, 16, 32)
+
+
+def test_integer_images_span_the_byte_range():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]> g (uint8[1,64,64,3] x) => (uint8[1,64,64,3] y) { y = Identity(x) }
+    """)
+    image = sample_inputs(model)["x"]
+    assert (image.dtype, image.min() < 40, image.max() > 210) == (np.uint8, True, True)

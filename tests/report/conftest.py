@@ -1,0 +1,164 @@
+"""Run folders made up for the purpose: every figure is chosen, nothing is run."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.synthetic import scene_name
+from fastscnn_opt.demo.scenes import render_scene
+from fastscnn_opt.report.content import Content, gather
+from fastscnn_opt.scoring.pictures.predictions import keep_predictions
+from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.run_folder import open_run, read_run
+from fastscnn_opt.scoring.variants import RowPlan
+
+SIZE = (32, 64)
+STAGES = {"decode": 8.0, "preprocess": 2.0, "infer": 30.0, "post": 5.0}
+
+
+def step(name: str, contract: str = "exact", *, text: str | None = None) -> dict:
+    """A step that changed one node and left one alone."""
+    nodes = {"changes": [{"node": "head", "what": f"{name} did it"}], "skips": [{"node": "body", "why": "not linear"}]}
+    verified = None if contract == "lossy" else True
+    known = {"pass": name, "text": text or name, "contract": contract, "changes": 1, "skips": 1, "seconds": 0.1}
+    return known | {"verified": verified, "max_abs_diff": 1e-6, "nodes": nodes}
+
+
+class RunBuilder:
+    """Writes a run folder, row by row."""
+
+    def __init__(self, folder: Path, **about) -> None:
+        self.folder = folder
+        self.about = {
+            "started": "2030-01-01T00:00:00+00:00",
+            "machine": {"cpu": "a processor", "cores": 2, "memory_bytes": 8_000_000_000},
+            "versions": {"onnx": "1.0", "libcst": None},
+            "variants_file": {"path": "/models/variants.toml", "sha256": "0", "text": "[model]\npath = 'net.onnx'\n"},
+            "model": {"file": "/models/net.onnx", "key": "m"},
+            "data": {"is": "2 synthetic scenes", "key": "d", "source": {"synthetic": 2}},
+            "baseline": "base",
+            "max_drop": None,
+        } | about
+        self.plans, self.records, self.timings = [], [], []
+
+    def row(
+        self, variant, miou=None, fps=None, *, passes="", steps=(), target="onnxruntime", batch=1, iou=None,
+        status=Status.OK, reason="", maps=None, old=False, host=7.0,
+    ):  # fmt: skip
+        """Add a row; `iou` is by class, 0.5 for all by default, `maps` are label maps to be kept.
+
+        `host` is what the host needs for an image, in ms; the stages add up to it.
+        """
+        plan = RowPlan(variant, passes, (), target, batch)
+        self.plans.append(plan)
+        key = f"{variant} {target} {batch}"
+        accuracy = details = None
+        if miou is not None:
+            classes = dict.fromkeys(CLASSES, 0.5) | (iou or {})
+            accuracy = {"pixAcc": miou + 0.1, "mIoU": miou, "mIoU_all": miou, "iou": classes, "images": 2, "pixels": 9}
+            details = {
+                "confusion": np.eye(19, dtype=int).tolist(),
+                "stages_ms": STAGES | {"preprocess": 2.0, "post": host - 2.0},
+            }
+            if maps is not None:
+                details["predictions"] = self.keep(f"{len(self.plans)}.zip", maps)
+        self.records.append(
+            RowRecord(
+                **{**asdict(plan), "patches": []}, source="m", data=self.about["data"]["key"],
+                keys=Keys("r" * 64, "a" * 64, key), status=status, reason=reason, steps=list(steps),
+                model="models/x.onnx", artefact="models/x.onnx", model_sha256="5" * 64, model_bytes=4_000_000,
+                peak_rss_bytes=90_000_000, accuracy=accuracy, details=None if old else details, at="2030-01-01",
+            )
+        )  # fmt: skip
+        if fps is not None:
+            self.timings.append((plan, key, fps))
+        return self
+
+    def keep(self, name, maps):
+        """Keep label maps as an evaluation does."""
+        file = self.folder / "predictions" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / "run.json").touch()
+        names = [scene_name(index) for index in range(len(maps))]
+        with keep_predictions(file, names, maps[0].shape) as keep:
+            for labels in maps:
+                keep(labels)
+        return f"predictions/{name}"
+
+    def _timing(self, plan, key, fps):
+        base = self.timings[0][2]
+        ms = 1000 * plan.batch / fps
+        samples = [[ms * factor] for factor in (0.9, 1.0, 1.0, 1.0, 1.2)]
+        warm_up = {"runs": 9, "seconds": 1.0, "steady": True, "latency_ms": ms}
+        return RowTiming(
+            plan.variant, plan.target, plan.batch, key, Status.OK, "", ms, 1.1 * ms, 1.2 * ms, fps,
+            fps / base, 0.98 * fps / base, 1.02 * fps / base, None, warm_up, samples,
+        )  # fmt: skip
+
+    def write(self) -> Path:
+        """Write everything and return the folder."""
+        (self.folder / "run.json").unlink(missing_ok=True)
+        with open_run(self.folder, self.about | {"rows": [asdict(plan) for plan in self.plans]}) as run:
+            for record in self.records:
+                run.append_row(record)
+            if self.timings:
+                rows = [self._timing(*timing) for timing in self.timings]
+                run.append_session(SessionRecord("2030-01-02", {"rounds": 5, "seconds": 15.0}, "alone", 12, "k", rows))
+        return self.folder
+
+    def content(self, **options) -> Content:
+        """Write everything and return what the report shows of it."""
+        return gather(read_run(self.write()), **options)
+
+
+def scenes(count=2, size=SIZE):
+    """Label maps of the scenes that the data of a made-up run are, with no pixel ignored."""
+    labels = [render_scene(seed, height=size[0], width=size[1])[1] for seed in range(count)]
+    return [np.where(label == 255, 0, label) for label in labels]
+
+
+def disturbed(maps, *shares):
+    """Turn a share of the pixels of each map, from its top, into the next class."""
+    result = []
+    for labels, share in zip(maps, shares, strict=True):
+        changed = labels.copy()
+        rows = round(share * len(labels))
+        changed[:rows] = (changed[:rows] + 1) % 19
+        result.append(changed)
+    return result
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Start a run folder: ``build()`` or ``build("name", max_drop=0.5)``."""
+    return lambda name="run", **about: RunBuilder(tmp_path / name, **about)
+
+
+def typical_run(folder: Path) -> RunBuilder:
+    maps = scenes()
+    exact, lossy = step("tidy"), step("coarsen", "lossy", text="coarsen{only=head}")
+    builder = RunBuilder(folder, max_drop=1.0)
+    builder.row("base", 0.60, 10, maps=maps)
+    builder.row("tidy", 0.60, 15, passes="tidy", steps=[exact], maps=maps, iou={"pole": 0.499})
+    builder.row(
+        "coarse", 0.55, 20, passes="tidy,coarsen{only=head}", steps=[exact, lossy], iou={"pole": 0.4},
+        maps=disturbed(maps, 0.25, 0.5),
+    )  # fmt: skip
+    return builder.row("broken", status=Status.CRASHED, reason="the process ended")
+
+
+@pytest.fixture
+def typical(tmp_path) -> RunBuilder:
+    """A baseline, two passes of which the second costs accuracy, and a row that failed."""
+    return typical_run(tmp_path / "typical")
+
+
+@pytest.fixture(scope="session")
+def typical_page(tmp_path_factory) -> str:
+    """The page of the typical run."""
+    from fastscnn_opt.report.page import render
+
+    return render(typical_run(tmp_path_factory.mktemp("typical") / "run").content())

@@ -1,0 +1,141 @@
+"""The pictures of a report: which images, from what, and what is said where something is missing."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastscnn_opt.data.classes import PALETTE
+from fastscnn_opt.report import gallery as module
+from fastscnn_opt.report.gallery import BETTER, OTHER, SAME, WORSE, fates, make_gallery
+
+
+def pixels(url: str) -> np.ndarray:
+    _, _, content = url.partition(";base64,")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA"))
+
+
+def test_the_image_that_changed_most_comes_first(typical):
+    gallery = make_gallery(typical.content())
+    assert [picture.name for picture in gallery.pictures] == ["scene_000001", "scene_000000"]
+    views = [picture.views[gallery.files[3]] for picture in gallery.pictures]
+    assert [view.changed for view in views] == [0.5, 0.25]
+    assert gallery.notes == ()
+
+
+def test_predictions_are_in_the_colours_of_cityscapes(typical, kept_maps):
+    gallery = make_gallery(typical.content())
+    shown = pixels(gallery.pictures[1].views[gallery.baseline].prediction)
+    np.testing.assert_array_equal(shown[..., :3], PALETTE[kept_maps[0]])
+
+
+def test_differences_are_told_apart_by_what_became_of_a_pixel():
+    label = np.array([[1, 1, 1, 1, 255]], np.uint8)
+    base = np.array([[1, 1, 2, 3, 4]], np.uint8)
+    labels = np.array([[1, 2, 1, 4, 5]], np.uint8)
+    assert fates(labels, base, label).tolist() == [[SAME, WORSE, BETTER, OTHER, OTHER]]
+    assert fates(labels, base, None).tolist() == [[SAME, OTHER, OTHER, OTHER, OTHER]]
+
+
+def test_a_difference_covers_what_changed_and_nothing_else(typical):
+    gallery = make_gallery(typical.content())
+    opaque = pixels(gallery.pictures[0].views[gallery.files[3]].difference)[..., 3]
+    assert (opaque[:16] == 255).all()
+    assert (opaque[16:] == 0).all()
+
+
+def test_photographs_are_those_of_the_data(typical, photographs):
+    gallery = make_gallery(typical.content())
+    shown = pixels(gallery.pictures[1].photo)[..., :3].astype(int)
+    assert np.abs(shown - photographs[0]).mean() < 12, "JPEG is not exact"
+
+
+def test_pictures_without_their_data_show_predictions_and_say_so(build, kept_maps):
+    source = {"root": "/nowhere", "split": "val"}
+    builder = build(data={"is": "gone", "key": "d", "source": source}).row("base", 0.6, 10, maps=kept_maps)
+    gallery = make_gallery(builder.row("fast", 0.5, 20, maps=[*kept_maps[::-1]]).content())
+    assert [(picture.photo, picture.label) for picture in gallery.pictures] == [(None, None)] * 2
+    assert len(gallery.pictures[0].views) == 2
+    (note,) = gallery.notes
+    assert note.startswith("photographs and labels are left out: /nowhere: no such folder")
+
+
+def test_data_that_are_other_images_now_are_not_shown(build, kept_maps):
+    data = {"is": "other", "key": "d", "source": {"synthetic": 2, "seed": 9}}
+    builder = build(data=data).row("base", 0.6, 10, maps=kept_maps)
+    gallery = make_gallery(builder.row("fast", 0.5, 20, maps=[*kept_maps[::-1]]).content())
+    assert gallery.pictures[0].photo is None
+    assert gallery.notes == ("photographs and labels are left out: the data are other images now",)
+
+
+def test_a_run_of_an_earlier_release_has_no_pictures_and_says_so(build):
+    gallery = make_gallery(build().row("base", 0.6, 10, old=True).content())
+    assert gallery.pictures == ()
+    assert gallery.notes == (
+        "base: scored by a release that kept no label maps",
+        "the label maps of the baseline were not kept; score into a new folder to see pictures",
+    )
+
+
+def test_a_lost_file_is_told(typical):
+    folder = typical.write()
+    (folder / "predictions" / "3.zip").unlink()
+    gallery = make_gallery(typical.content())
+    assert set(gallery.files) == {1, 2}
+    assert any("3.zip: the kept label maps cannot be read" in note for note in gallery.notes)
+
+
+def test_damaged_pictures_do_not_cost_the_page(typical):
+    folder = typical.write()
+    whole = (folder / "predictions" / "3.zip").read_bytes()
+    (folder / "predictions" / "3.zip").write_bytes(whole.replace(b"IDAT", b"IDOT"))
+    gallery = make_gallery(typical.content())
+    assert gallery.pictures == ()
+    assert "3.zip: the kept label maps cannot be read" in gallery.notes[0]
+
+
+def test_label_maps_of_another_size_are_left_out(build, kept_maps):
+    other = [labels[:16] for labels in kept_maps]
+    content = build().row("base", 0.6, 10, maps=kept_maps).row("odd", 0.6, 20, maps=other).content()
+    gallery = make_gallery(content)
+    assert set(gallery.files) == {1}
+    assert gallery.notes[0] == "odd: its label maps are of other images or another size"
+
+
+def test_where_nothing_changed_that_is_said(build, kept_maps):
+    content = build().row("base", 0.6, 10, maps=kept_maps).row("same", 0.6, 20, maps=kept_maps).content()
+    gallery = make_gallery(content)
+    assert len(gallery.pictures) == 1
+    assert gallery.notes[0].startswith("every row gave the baseline's label maps to the pixel")
+
+
+def test_pictures_shrink_until_they_fit(typical, monkeypatch):
+    monkeypatch.setattr(module, "BUDGET_BYTES", 20_000)
+    whole = sum(map(module._size, make_gallery(typical.content()).pictures))
+    monkeypatch.setattr(module, "BUDGET_BYTES", whole - 1)
+    gallery = make_gallery(typical.content())
+    assert gallery.pictures[0].width < 64
+    assert sum(map(module._size, gallery.pictures)) < whole
+
+
+def test_at_most_so_many_pictures(typical):
+    assert len(make_gallery(typical.content(), most=1).pictures) == 1
+
+
+@pytest.fixture
+def kept_maps():
+    """The label maps of the baseline of a made-up run."""
+    from fastscnn_opt.demo.scenes import render_scene
+
+    labels = [render_scene(seed, height=32, width=64)[1] for seed in range(2)]
+    return [np.where(label == 255, 0, label) for label in labels]
+
+
+@pytest.fixture
+def photographs():
+    """The photographs of the data of a made-up run."""
+    from fastscnn_opt.demo.scenes import render_scene
+
+    return [render_scene(seed, height=32, width=64)[0].astype(int) for seed in range(2)]

@@ -1,0 +1,444 @@
+"""Between passes only what changed is looked at: every pass still finds the types that the whole graph gives."""
+
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastscnn_opt.demo.network import demo_model
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.model.shapes import infer_shapes
+from fastscnn_opt.rewriting import instruments as instruments_module
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
+from fastscnn_opt.rewriting.graph import live as live_module
+from fastscnn_opt.rewriting.instruments import Instrument
+from fastscnn_opt.rewriting.manager import PassManager
+
+NETWORK = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,2,12,16] image, bool flag) => (float[1,2,h,w] result, float[n,m] end, int64[k,4] kept)
+    <float[2,2,1,1] weight = {1,2,3,4}, int64[1] zero = {0}, int64[1] rest = {-1}, int64[1] two = {2},
+     float[4] scales = {1,1,2,2}, float[1,2,1,1] offset = {0.5,1.5}>
+    {
+        conv = Conv<kernel_shape=[1,1]>(image, weight)
+        pooled = MaxPool<kernel_shape=[2,2], strides=[2,2]>(conv)
+        added = Add(pooled, offset)
+        active = Relu(added)
+        chosen = If (flag) <then_branch = yes () => (float[1,2,a,b] taken) { taken = Sigmoid(active) },
+                            else_branch = no () => (float[1,2,c,d] left) { left = Identity(active) }>
+        shape = Shape(added)
+        batch = Gather<axis=0>(shape, zero)
+        target = Concat<axis=0>(batch, rest)
+        flat = Reshape(chosen, target)
+        end = Relu(flat)
+        twice = Resize<mode="nearest">(active, , scales)
+        smooth = Relu(twice)
+        places = NonZero(smooth)
+        found = Transpose(places)
+        kept = Identity(found)
+        result = Mul(smooth, offset)
+    }
+"""
+
+
+@dataclass(frozen=True)
+class Do(Pass):
+    """Runs a function on the graph and reports it as a change, or not."""
+
+    name: ClassVar[str] = "do"
+    contract: ClassVar[Contract] = Contract.LOSSY
+
+    work: Any
+    reported: bool = True
+
+    def rewrite(self, graph):
+        self.work(graph)
+        yield Change("graph", "done") if self.reported else Skip("graph", "nothing to do")
+
+
+def by_output(graph, name):
+    return next((node for node in graph.nodes if any(tensor.name == name for tensor in node.outputs)), None)
+
+
+def insert_behind(name, op, dtype=None, **attributes):
+    """Let the readers of a tensor read what a new node makes of it."""
+
+    def work(graph):
+        tensor = by_output(graph, name).outputs[0]
+        made = gs.Variable(f"{name}_{len(graph.nodes)}", dtype or tensor.dtype)
+        for reader in list(tensor.outputs):
+            if any(node is reader for node in graph.nodes):
+                reader.inputs = [made if one is tensor else one for one in reader.inputs]
+        graph.nodes.append(gs.Node(op, made.name, deepcopy(attributes), [tensor], [made]))
+
+    return work
+
+
+def make_anew(name, op, **attributes):
+    """Let another operator make a tensor of the same name from the same input."""
+
+    def work(graph):
+        old = by_output(graph, name)
+        result, sources = old.outputs[0], list(old.inputs)[:1]
+        old.outputs.clear()
+        graph.nodes.append(gs.Node(op, f"{name}_anew_{len(graph.nodes)}", deepcopy(attributes), sources, [result]))
+
+    return work
+
+
+def set_attribute(name, attribute, value):
+    return lambda graph: by_output(graph, name).attrs.__setitem__(attribute, deepcopy(value))
+
+
+def set_constant(name, values):
+    def work(graph):
+        for node in graph.nodes:
+            for tensor in node.inputs:
+                if tensor.name == name and isinstance(tensor, gs.Constant):
+                    tensor.values = np.array(values, tensor.dtype).reshape(tensor.shape)
+
+    return work
+
+
+def lie_about(name, shape):
+    return lambda graph: setattr(by_output(graph, name).outputs[0], "shape", list(shape))
+
+
+def widen_input(graph):
+    graph.inputs[0].shape = [1, 2, 24, 16]
+
+
+def read_all(graph):
+    for node in graph.nodes:
+        for tensor in node.inputs:
+            if isinstance(tensor, gs.Constant):
+                tensor.values.sum()
+
+
+def rename(name):
+    return lambda graph: setattr(by_output(graph, name), "name", f"renamed_{len(graph.nodes)}_{name}")
+
+
+def replace_constant(graph):
+    """Put another constant of the same name in the place of one."""
+    node = by_output(graph, "twice")
+    node.inputs[2] = gs.Constant("scales", np.float32([1, 1, 3, 1]))
+
+
+def gather_anew(graph):
+    """Let a new node of the same type take another dimension from the shape."""
+    old = by_output(graph, "batch")
+    result, sources = old.outputs[0], [old.inputs[0], gs.Constant(f"one_{len(graph.nodes)}", np.int64([1]))]
+    old.outputs.clear()
+    graph.nodes.append(gs.Node("Gather", f"gather_{len(graph.nodes)}", {"axis": 0}, sources, [result]))
+
+
+def reshape_anew(graph):
+    """Let a new node read the shape that others compute."""
+    old = by_output(graph, "flat")
+    result, sources = old.outputs[0], list(old.inputs)
+    old.outputs.clear()
+    graph.nodes.append(gs.Node("Reshape", f"reshape_{len(graph.nodes)}", {}, sources, [result]))
+
+
+def places_elsewhere(graph):
+    """Add nodes whose types have dimensions that nobody can tell, and that are others than those in the graph."""
+    count = len(graph.nodes)
+    places, found = gs.Variable(f"places_{count}"), gs.Variable(f"found_{count}", np.int64, [f"count_{count}", 4])
+    graph.nodes.append(gs.Node("NonZero", places.name, {}, [by_output(graph, "active").outputs[0]], [places]))
+    graph.nodes.append(gs.Node("Transpose", found.name, {}, [places], [found]))
+    graph.outputs.append(found)
+
+
+EDITS = {
+    "places elsewhere": places_elsewhere,
+    "dimension gathered anew": gather_anew,
+    "reshaped anew": reshape_anew,
+    "other strides": set_attribute("pooled", "strides", [3, 2]),
+    "relu as sigmoid": make_anew("active", "Sigmoid"),
+    "pool as average": make_anew("pooled", "AveragePool", kernel_shape=[2, 2], strides=[2, 2]),
+    "pool of another size": make_anew("pooled", "AveragePool", kernel_shape=[3, 3]),
+    "relu behind relu": insert_behind("active", "Relu"),
+    "identity in shape arithmetic": insert_behind("batch", "Identity"),
+    "size in the place of shape": set_attribute("shape", "start", 1),
+    "other dimension": set_constant("zero", [1]),
+    "other rest": set_constant("rest", [3]),
+    "other scales": set_constant("scales", [1, 1, 1, 3]),
+    "other offset": set_constant("offset", [2, 3]),
+    "another constant of the same name": replace_constant,
+    "half": insert_behind("smooth", "Cast", np.float16, to=10),
+    "lie about one": lie_about("active", [7]),
+    "lie about the end": lie_about("smooth", [1, 2]),
+    "larger image": widen_input,
+    "values read": read_all,
+    "places behind places": insert_behind("found", "Identity"),
+    "places anew": make_anew("found", "Transpose"),
+    "renamed": rename("conv"),
+    "renamed control flow": rename("chosen"),
+}
+
+
+def drop_output(graph):
+    graph.outputs.pop()
+
+
+def types_in(graph):
+    return {
+        tensor.name: (tensor.dtype and np.dtype(tensor.dtype), tensor.shape)
+        for node in graph.nodes
+        for tensor in node.outputs
+    }
+
+
+def types_of(model):
+    """Infer the types of all tensors of a model anew; where ONNX does not define an operator, it says them itself."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    if all(node.op_type != "AdaptiveAvgPool2d" for node in model.graph.node):
+        del bare.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
+    types = {}
+    for info in (*inferred.value_info, *inferred.output):
+        kind = info.type.tensor_type
+        shape = [getattr(dim, dim.WhichOneof("value") or "", None) for dim in kind.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type) if kind.elem_type else None
+        types[info.name] = (dtype, shape if kind.HasField("shape") else None)
+    return types
+
+
+def assert_same_types(seen, expected):
+    """Compare types; made-up names of dimensions may differ, but must be equal where the others are."""
+    names = {}
+    for tensor, (dtype, shape) in seen.items():
+        other_dtype, other_shape = expected.get(tensor, (None, None))
+        assert dtype == other_dtype, tensor
+        assert (shape is None) == (other_shape is None), tensor
+        for one, other in zip(shape or [], other_shape or [], strict=True):
+            if str(one).startswith("unk__"):
+                assert names.setdefault(one, other) == other, tensor
+            else:
+                assert one == other, (tensor, shape, other_shape)
+    assert len(set(names.values())) == len(names)
+
+
+class Models(Instrument):
+    """Keeps the models after each pass: where somebody looks at them, the whole graph is checked and inferred."""
+
+    def __init__(self, first):
+        self.kept = [first]
+
+    def after(self, item, index, report, before, after):
+        self.kept.append(after)
+
+
+def check(model, passes):
+    """Hold the types that are seen before each pass against those of the whole models, and the results, too."""
+    models, seen = Models(model), []
+    look = Do(lambda graph: seen.append(types_in(graph)), reported=False)
+    unseen = PassManager([look, *(one for item in passes for one in (item, look))], verify=False)
+    try:
+        expected = PassManager(passes, verify=False, instruments=[models]).run(model).model
+    except PassError as error:
+        with pytest.raises(PassError, match=f"^{re.escape(str(error))}$"):
+            unseen.run(model)
+        return
+    assert unseen.run(model).model == expected
+    models.kept[0] = infer_shapes(model)
+    for types, whole in zip(seen, models.kept, strict=True):
+        assert_same_types(types, types_of(whole))
+
+
+@settings(max_examples=60, deadline=None)
+@given(edits=st.lists(st.sampled_from(sorted(EDITS)), max_size=4))
+def test_every_pass_sees_the_types_that_the_whole_graph_gives(edits):
+    check(onnx.parser.parse_model(NETWORK), [Do(EDITS[edit]) for edit in edits])
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "adaptive-avgpool,drop-outputs,argmax-output,fast-argmax,uint8-input",
+        "adaptive-avgpool{lower=native},resize-nearest,uint8-input,drop-outputs,fp16-output,remove-noops",
+        "static-batch{n=2},drop-outputs,large-avgpool,adaptive-avgpool,fast-argmax{labels=true},uint8-input{layout=nchw}",
+    ],
+)
+def test_real_passes_see_them_on_a_real_network(pipeline):
+    check(demo_model(), PassManager(pipeline).passes)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "{ row = Unsqueeze(sizes, zero) back = Squeeze(row, zero)",
+        "{ row = Unsqueeze(sizes, zero) real = Cast<to=1>(row) flat = Squeeze(real, zero) back = Cast<to=7>(flat)",
+    ],
+)
+def test_sizes_are_followed_through_every_rank_and_type(way):
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g (float[2,3] image) => (float[h,w] result)
+        <int64[2] sizes = {2,3}, int64[1] zero = {0}>"""
+        + way
+        + " shaped = Reshape(image, back) active = Relu(shaped) more = Relu(active) result = Neg(more) }"
+    )
+
+    def swap(graph):
+        graph.nodes[0].inputs[0] = gs.Constant("swapped", np.array([3, 2]))
+
+    seen = []
+    look = Do(lambda graph: seen.append(by_output(graph, "active").outputs[0].shape), reported=False)
+    PassManager([look, Do(swap), look], verify=False).run(model)
+    assert seen == [[2, 3], [3, 2]]
+
+
+CUSTOM = """
+    <ir_version: 8, opset_import: ["" : 17, "custom" : 1]>
+    g (float[1,2,4,4] image, float[1,2,4,4] other) => (float[1,2,h,w] result, float[1,2,4,4] aside)
+    <float[1,2,4,4] made, float[1,1,4,4] again>
+    {
+        made = custom.Foo(image)
+        active = Relu(made)
+        again = custom.Bar(other)
+        more = Relu(again)
+        result = Add(active, more)
+        aside = Neg(active)
+    }
+"""
+
+
+def shapes_after(*works):
+    result = PassManager([Do(work) for work in works], verify=False).run(onnx.parser.parse_model(CUSTOM)).model
+    infos = [*result.graph.value_info, *result.graph.output]
+    return {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in infos}
+
+
+@pytest.mark.parametrize("others", [[], [insert_behind("more", "Relu")], [read_all, insert_behind("more", "Relu")]])
+def test_shapes_behind_custom_operators_stay(others):
+    shapes = shapes_after(drop_output, *others)
+    assert [shapes[name] for name in ("made", "active", "again", "more")] == [[1, 2, 4, 4]] * 2 + [[1, 1, 4, 4]] * 2
+
+
+def test_shapes_behind_a_custom_operator_go_where_it_reads_something_else():
+    shapes = shapes_after(lambda graph: setattr(graph.inputs[1], "shape", [1, 2, 8, 8]))
+    assert shapes["made"] == [1, 2, 4, 4]
+    assert "again" not in shapes
+
+
+def test_shapes_behind_a_custom_operator_go_where_it_is_another():
+    shapes = shapes_after(set_attribute("made", "mode", "half"))
+    assert "made" not in shapes
+    assert shapes["again"] == [1, 1, 4, 4]
+
+
+def test_inference_between_passes_counts_for_none_of_them(monkeypatch):
+    inferences = []
+    original = live_module.Outline.infer
+    monkeypatch.setattr(live_module.Outline, "infer", lambda outline: inferences.append(1) or original(outline))
+    clock = SimpleNamespace(perf_counter=lambda: float(len(inferences)))
+    monkeypatch.setattr(instruments_module, "time", clock)
+    passes = [Do(rename("conv")), Do(widen_input), Do(insert_behind("twice", "Relu"))]
+    result = PassManager(passes, verify=False).run(onnx.parser.parse_model(NETWORK))
+    assert len(inferences) > 2
+    assert [step.seconds for step in result.steps] == [0, 0, 0]
+
+
+def test_the_whole_graph_is_looked_at_once_where_passes_change_little(monkeypatch):
+    sizes = []
+    original = live_module.Outline.infer
+
+    def infer(outline):
+        inferred = original(outline)
+        sizes.append(len(inferred.node))
+        return inferred
+
+    model = PassManager("drop-outputs", verify=False).run(demo_model()).model
+    monkeypatch.setattr(live_module.Outline, "infer", infer)
+    PassManager("adaptive-avgpool,argmax-output,fast-argmax,uint8-input", verify=False).run(model)
+    first, *between, last = sizes
+    assert len(between) == 3
+    assert sum(between) < first < last
+
+
+def no_operator(graph):
+    by_output(graph, "active").op = "NoSuchOperator"
+
+
+def no_attribute(graph):
+    by_output(graph, "conv").attrs["no_such_attribute"] = 1
+
+
+def cycle(graph):
+    by_output(graph, "pooled").inputs[0] = by_output(graph, "active").outputs[0]
+
+
+def one_name_twice(graph):
+    by_output(graph, "smooth").outputs[0].name = "active"
+
+
+def nothing_makes_it(graph):
+    by_output(graph, "smooth").inputs[0] = gs.Variable("made_by_nothing", np.float32, [1, 2, 12, 16])
+
+
+def no_type(graph):
+    graph.outputs[0].dtype = None
+
+
+def no_inputs(graph):
+    by_output(graph, "pooled").inputs.clear()
+
+
+@dataclass(frozen=True)
+class Wrong(Do):
+    """The pass that is to blame."""
+
+    name: ClassVar[str] = "wrong"
+
+
+WRONG = [no_operator, no_attribute, cycle, one_name_twice, nothing_makes_it, no_type, no_inputs]
+NO_VALUES = [None, object(), [], 2**70, [2**70], [None]]
+
+
+@pytest.mark.parametrize("work", [*WRONG, *(set_attribute("active", "axis", value) for value in NO_VALUES)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_pass_that_left_an_invalid_graph_is_named(work, place):
+    others = [Do(rename("conv")), Do(insert_behind("twice", "Relu"))]
+    passes = [*others[:place], Wrong(work), *others[place:]]
+    with pytest.raises(PassError, match=r"^the pass wrong left an invalid graph: "):
+        PassManager(passes, verify=False).run(onnx.parser.parse_model(NETWORK))
+
+
+def test_a_pass_that_stumbles_over_an_invalid_graph_is_not_blamed():
+    def stumble(graph):
+        if by_output(graph, "active").op == "NoSuchOperator":
+            raise KeyError("active")
+
+    with pytest.raises(PassError, match=r"^the pass wrong left an invalid graph: "):
+        PassManager([Wrong(no_operator), Do(stumble)], verify=False).run(onnx.parser.parse_model(NETWORK))
+
+
+def test_what_a_pass_says_of_a_valid_graph_is_said_once():
+    said = []
+
+    def refuse(graph):
+        said.append(graph)
+        raise PassError("the image is too small")
+
+    with pytest.raises(PassError, match=r"^the image is too small$"):
+        PassManager([Do(refuse), Do(read_all)], verify=False).run(onnx.parser.parse_model(NETWORK))
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("secret", [no_operator, widen_input, drop_output, EDITS["other strides"]])
+def test_a_secret_change_behind_an_open_one_is_forgotten(secret):
+    model = onnx.parser.parse_model(NETWORK)
+    end = Do(insert_behind("twice", "Relu"))
+    passes = [Do(rename("conv")), Do(secret, reported=False), end]
+    expected = PassManager([passes[0], end], verify=False).run(model).model
+    assert PassManager(passes, verify=False).run(model).model == expected

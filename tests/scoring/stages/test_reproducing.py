@@ -1,0 +1,107 @@
+"""Commands that reproduce what ended a process."""
+
+import shlex
+from pathlib import Path
+
+import onnx
+import pytest
+
+from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.scoring.stages.reproducing import reproduction
+from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.targets.processes.child import ChildCrashedError
+from fastscnn_opt.targets.processes.limits import Limits
+
+CHOICE = TargetChoice("onnxruntime", {"threads": 2, "aipp": True, "patches": []})
+TARGET = ["--target", "onnxruntime", "--option", "threads=2", "--option", "aipp=true"]
+LIMITS = ["--time-limit", "30", "--memory-limit", "1536MiB"]
+MODEL = Path("/runs/a b/models/x.onnx")
+
+
+def command(error, *, batch=1, source=None) -> str:
+    limits = Limits(30.0, 3 << 29)
+    return reproduction(error, CHOICE, model=MODEL, batch=batch, source=source, limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("asked", "arguments", "words"),
+    [
+        (
+            "compile",
+            {"model": "/m.onnx", "artefact": "/tmp/a/x.onnxruntime-1.om"},
+            ["compile", "/m.onnx", "-o", "compiled.om", *TARGET, *LIMITS],
+        ),
+        (
+            "export",
+            {"checkpoint": "/a.pth", "outputs": "main", "height": 64, "width": 128},
+            ["export", "/a.pth", "-o", "exported.onnx", "--outputs", "main", "--height", "64", "--width", "128"],
+        ),
+        ("time", {"iterations": 3}, ["bench", str(MODEL), *TARGET, "--batch", "4", "--rounds", "5", *LIMITS]),
+    ],
+)
+def test_what_was_asked_for_is_asked_for_again(asked, arguments, words, assert_command_is_valid):
+    text = command(ChildCrashedError("x", command=asked, arguments=arguments), batch=4)
+    assert shlex.split(text) == ["fastscnn-opt", *words]
+    assert_command_is_valid(words)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (DataSource(synthetic=3, seed=5), ["--synthetic", "3", "--seed", "5"]),
+        (DataSource("/data", "train", limit=2), ["--data", "/data", "--split", "train", "--limit", "2"]),
+    ],
+)
+def test_an_evaluation_names_its_images(source, words, assert_command_is_valid):
+    text = command(ChildCrashedError("x", command="evaluate", arguments={}), source=source)
+    expected = ["eval", str(MODEL), *TARGET, *words, "--batch", "1", *LIMITS]
+    assert shlex.split(text) == ["fastscnn-opt", *expected]
+    assert_command_is_valid(expected)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "batch", "passes", "expected"),
+    [
+        ("2", 4, "fp16-output", "static-batch{n=4},fp16-output"),
+        ("2", 4, "", "static-batch{n=4}"),
+        ("2", 1, "fp16-output", "static-batch{n=1},fp16-output"),
+        ("N", 1, "fp16-output", "static-batch{n=1},fp16-output"),
+        ("2", 2, "fp16-output", "fp16-output"),
+    ],
+)
+def test_a_build_names_every_pass_that_ran(dimension, batch, passes, expected, tmp_path, assert_command_is_valid):
+    file = tmp_path / "m.onnx"
+    text = f"g (float[{dimension},3] x) => (float[{dimension},3] y) {{ y = Relu(x) }}"
+    onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), file)
+    asked = {"model": str(file), "passes": passes, "verify": False, "batch": batch}
+    words = ["apply", str(file), "--passes", expected, "-o", "built.onnx", "--no-verify"]
+    assert shlex.split(command(ChildCrashedError("x", command="build", arguments=asked), batch=batch)) == [
+        "fastscnn-opt",
+        *words,
+    ]
+    assert_command_is_valid(words)
+
+
+def test_a_model_that_is_gone_has_nothing_to_build_again():
+    asked = {"model": "/gone.onnx", "passes": "", "verify": True, "batch": 1}
+    assert command(ChildCrashedError("x", command="build", arguments=asked)) == ""
+
+
+def test_patches_are_applied_before_the_command_that_needs_them(assert_command_is_valid):
+    choice = TargetChoice("ascend", {"aipp": True, "patches": ["cann-5.0.2", "my own.toml"]})
+    error = ChildCrashedError("x", command="compile", arguments={"model": "/m.onnx", "artefact": "/tmp/x.om"})
+    text = reproduction(error, choice, model=None, batch=1, source=None, limits=Limits(30.0))
+    commands = [shlex.split(part) for part in text.split(" && ")]
+    again = ["compile", "/m.onnx", "-o", "compiled.om", "--target", "ascend", "--option", "aipp=true"]
+    assert commands == [
+        ["fastscnn-opt", "patch", "apply", "cann-5.0.2"],
+        ["fastscnn-opt", "patch", "apply", "my own.toml"],
+        ["fastscnn-opt", *again, "--time-limit", "30"],
+    ]
+    for words in commands:
+        assert_command_is_valid(words[1:])
+
+
+def test_an_error_that_ended_no_process_has_none():
+    assert command(TargetError("x")) == ""

@@ -1,0 +1,274 @@
+"""Scoring into a run folder, with real child processes on small models."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.scoring.pictures.predictions import KeptPredictions
+from fastscnn_opt.scoring.pruning import prune
+from fastscnn_opt.scoring.run_folder import read_run
+from fastscnn_opt.scoring.score import score
+from fastscnn_opt.scoring.stages.settings import Settings
+from fastscnn_opt.scoring.stages.timing import Effort
+from fastscnn_opt.scoring.tables import rows_of
+from fastscnn_opt.scoring.variants import read_variants
+
+SETTINGS = Settings(effort=Effort(rounds=2), threads=1, limit_s=300)
+
+HEAD = """
+    [model]
+    path = "net.onnx"
+    [data]
+    synthetic = 2
+    [[variant]]
+    name = "exact"
+    passes = "adaptive-avgpool"
+"""
+NEAREST = """
+    [[variant]]
+    name = "nearest"
+    passes = "adaptive-avgpool,resize-nearest"
+"""
+
+FAULTY = """
+    import os, time
+    from dataclasses import dataclass
+    from typing import ClassVar
+    from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
+
+    @dataclass(frozen=True)
+    class Crashing(OnnxRuntime):
+        name: ClassVar[str] = "crashing"
+        def open(self, artefact):
+            os.write(2, b"native code gave up\\n")
+            os.abort()
+
+    @dataclass(frozen=True)
+    class Hanging(OnnxRuntime):
+        name: ClassVar[str] = "hanging"
+        def open(self, artefact):
+            time.sleep(3600)
+"""
+
+
+@pytest.fixture
+def write(tmp_path, network):
+    """Write a variants file beside the small network."""
+    save_model(network, tmp_path / "net.onnx")
+
+    def write_file(text: str):
+        (tmp_path / "variants.toml").write_text(textwrap.dedent(text))
+        return tmp_path / "variants.toml"
+
+    return write_file
+
+
+@pytest.fixture
+def faulty_targets(plug_in):
+    """Install two targets, one that crashes and one that hangs, for child processes too."""
+    plug_in("faulty_targets", FAULTY, targets=["Crashing", "Hanging"])
+
+
+def lines_of(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+
+
+def test_a_run_is_scored_once_and_then_continued(write, tmp_path):
+    """One test for the whole course of a run, because every start of it costs seconds."""
+    run = tmp_path / "run"
+    first = rows_of(score(read_variants(write(HEAD + NEAREST)), run, SETTINGS))
+    assert [row["status"] for row in first] == ["ok", "ok"]
+    assert first[0]["mIoU_drop"] == 0
+    assert first[1]["mIoU"] != first[0]["mIoU"]
+    assert [row["ratio_low"] <= row["ratio"] <= row["ratio_high"] for row in first] == [True, True]
+    assert [[step["verified"] for step in row["steps"]] for row in first] == [[True], [True, None]]
+    assert all(row["peak_rss_bytes"] > 10_000_000 for row in first)
+    assert all((run / row["model"]).stat().st_size == row["model_bytes"] for row in first)
+
+    recorded = read_run(run).records
+    assert [np.trace(record.details["confusion"]) for record in recorded] == pytest.approx(
+        [record.accuracy["pixAcc"] * record.accuracy["pixels"] for record in recorded]
+    )
+    assert all(set(record.details["stages_ms"]) == {"decode", "preprocess", "infer", "post"} for record in recorded)
+    kept = [KeptPredictions(run / record.details["predictions"]) for record in recorded]
+    assert [predictions.images.names for predictions in kept] == [("scene_000000", "scene_000001")] * 2
+    assert (kept[0].load(1) != kept[1].load(1)).any()
+
+    before = {name: (run / name).read_bytes() for name in ("records.jsonl", "timings.jsonl")}
+    said = []
+    assert rows_of(score(read_variants(write(HEAD + NEAREST)), run, SETTINGS, said.append)) == first
+    assert said == [
+        "found exact (onnxruntime, batch 1), built by an earlier start",
+        "found nearest (onnxruntime, batch 1), built by an earlier start",
+        "the accuracy of 2 rows is known",
+    ]
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+    same = NEAREST.replace('"nearest"', '"same under another name"')
+    said.clear()
+    third = rows_of(score(read_variants(write(HEAD + NEAREST + same)), run, SETTINGS, said.append))
+    assert said[0] == "changed since the last start: new: same under another name (onnxruntime, batch 1)"
+    assert third[:2] != first, "the baseline is timed again, together with the new row"
+    assert third[1] == first[1], "a row that was timed keeps its figures"
+    assert third[2]["mIoU"] == first[1]["mIoU"]
+    assert (run / "records.jsonl").read_bytes().startswith(before["records.jsonl"])
+    assert [line["variant"] for line in lines_of(run)] == ["exact", "nearest", "same under another name"]
+    assert [len(session.rows) for session in read_run(run).sessions] == [2, 2]
+
+    more = HEAD.replace("synthetic = 2", "synthetic = 3")
+    fourth = rows_of(score(read_variants(write(more)), run, SETTINGS))
+    assert lines_of(run)[-1]["accuracy"]["images"] == 3
+    assert fourth[0]["median_ms"] == third[0]["median_ms"], "other images do not change the speed"
+
+
+@pytest.mark.usefixtures("faulty_targets")
+def test_a_crash_is_the_row_s_own(write, tmp_path):
+    text = HEAD + NEAREST.replace("[[variant]]", '[[variant]]\ntargets = ["crashing"]')
+    rows = rows_of(score(read_variants(write(text)), tmp_path / "run", SETTINGS))
+    assert [row["status"] for row in rows] == ["ok", "crashed"]
+    assert "SIGABRT" in rows[1]["reason"]
+    assert "native code gave up" in rows[1]["reason"]
+    logs = [file.read_text() for file in (tmp_path / "run" / "logs").iterdir()]
+    assert any("native code gave up" in log for log in logs)
+
+
+@pytest.mark.usefixtures("faulty_targets")
+def test_a_hang_is_the_row_s_own(write, tmp_path):
+    text = HEAD.replace("[[variant]]", '[[variant]]\ntargets = ["hanging"]')
+    rows = rows_of(score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, verify=False, limit_s=2)))
+    assert rows[0]["status"] == "timed out"
+    assert "gave no sign of life for 2 s" in rows[0]["reason"]
+
+
+def test_rows_that_cannot_be_scored_are_rows(write, tmp_path):
+    text = (
+        HEAD.replace('passes = "adaptive-avgpool"', 'passes = ""')
+        + '[[variant]]\nname = "elsewhere"\ntargets = ["ascend310"]\n'
+        + '[[variant]]\nname = "patched"\npatches = ["cann-5.0.2"]\n'
+        + '[[variant]]\nname = "batch"\npasses = "static-batch{n=3}"\n'
+    )
+    rows = rows_of(score(read_variants(write(textwrap.dedent(text))), tmp_path / "run", SETTINGS))
+    assert [row["status"] for row in rows] == ["failed", "unavailable", "failed", "failed"]
+    reasons = [row["reason"] for row in rows]
+    for reason, words in zip(
+        reasons, ["'pool' is an AdaptiveAvgPool2d", "no Ascend device", "patches", "makes a batch of 3"], strict=True
+    ):
+        assert words in reason
+    count = len(lines_of(tmp_path / "run"))
+    score(read_variants(write(textwrap.dedent(text))), tmp_path / "run", SETTINGS)
+    assert len(lines_of(tmp_path / "run")) == count == 4
+
+
+def test_other_batch_sizes_are_built_from_the_model(write, tmp_path):
+    text = HEAD.replace("[[variant]]", "[score]\nbatch = [1, 2]\n[[variant]]")
+    one, two = rows_of(score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, jobs=2)))
+    assert (one["batch"], two["batch"]) == (1, 2)
+    assert [step["pass"] for step in two["steps"]] == ["static-batch", "adaptive-avgpool"]
+    assert two["mIoU"] == pytest.approx(one["mIoU"])
+    assert two["fps"] == pytest.approx(2000 / two["median_ms"])
+
+
+def test_weights_in_a_file_stay_beside_the_model_and_are_counted(write, tmp_path, network):
+    file, rng = write(HEAD), np.random.default_rng(3)
+    large = {"first": (32, 3, 2, 2), "second": (19, 32, 1, 1)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in large.items()}
+    small = [tensor for tensor in network.graph.initializer if tensor.name not in weights]
+    del network.graph.initializer[:]
+    network.graph.initializer.extend(small)
+    network.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in weights.items())
+    settings = {"location": "weights.bin", "size_threshold": 0}
+    onnx.save_model(network, tmp_path / "net.onnx", save_as_external_data=True, **settings)
+    run = tmp_path / "run"
+    (row,) = rows_of(score(read_variants(file), run, SETTINGS))
+    assert row["status"] == "ok"
+    built = run / row["model"]
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(built).graph.initializer}
+    for name, value in weights.items():
+        np.testing.assert_array_equal(stored[name], value)
+    data = built.with_name(f"{built.name}.data")
+    assert row["model_bytes"] == built.stat().st_size + data.stat().st_size
+    assert prune(run, dry_run=False) == []
+
+
+def test_an_unusable_model_ends_the_run_before_it_begins(write, tmp_path):
+    variants = read_variants(write(HEAD))
+    (tmp_path / "net.onnx").write_bytes(b"noise")
+    with pytest.raises(ModelError, match=r"net\.onnx: not an ONNX model"):
+        score(variants, tmp_path / "run", SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_end_the_run_before_it_begins(write, tmp_path):
+    with pytest.raises(DataError):
+        score(read_variants(write(HEAD.replace("synthetic = 2", 'root = "nowhere"'))), tmp_path / "run", SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for child processes in /proc")
+def test_a_killed_run_is_continued_and_leaves_no_process_behind(write, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "fastscnn_opt", "score", str(write(HEAD + NEAREST)), "--run", str(run)]
+    process = subprocess.Popen([*command, "--rounds", "100000", "--threads", "1"], stderr=subprocess.PIPE)
+    records = run / "records.jsonl"
+    children = []
+    while not children or not records.exists() or b"\n" not in records.read_bytes():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+        children = children_of(process.pid)  # none between two rows
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = records.read_bytes()
+    records.write_bytes(before + b'{"variant": "to')
+    rows = rows_of(score(read_variants(tmp_path / "variants.toml"), run, SETTINGS))
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert records.read_bytes().startswith(before)
+    assert [line["variant"] for line in lines_of(run)] == ["exact", "nearest"]
+    assert not any(is_worker(child) for child in children)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for child processes in /proc")
+def test_an_interrupted_run_ends_quickly_and_cleanly(write, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "fastscnn_opt", "score", str(write(HEAD)), "--run", str(run)]
+    process = subprocess.Popen([*command, "--rounds", "100000", "--threads", "1"], stderr=subprocess.PIPE)
+    while not (run / "models").exists() or not any(map(is_worker, children_of(process.pid))):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    children = children_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert words.decode().splitlines()[-1] == (
+        "interrupted; finished rows are kept, and the same command goes on from there"
+    )
+    assert "Traceback" not in words.decode()
+    assert not any(is_worker(child) for child in children)
+    assert not [entry for entry in (run / "models").iterdir() if entry.name.startswith(".unfinished")]
+
+
+def children_of(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return b"fastscnn_opt.scoring.worker.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,25 @@
+"""What is told of the machine and the packages."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fastscnn_opt.machine import available_memory_bytes, machine, memory_bytes, usable_cores, versions
+
+
+def test_no_more_cores_than_the_machine_has():
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system does not tell its memory in /proc")
+def test_no_more_memory_is_available_than_the_machine_has():
+    assert 0 < available_memory_bytes() <= memory_bytes()
+
+
+def test_the_machine_is_described_in_full():
+    assert all(machine()[key] for key in ("cpu", "cores", "system", "python"))
+
+
+def test_a_missing_package_has_no_version():
+    assert versions(("numpy", "no-such-package-at-all"))["no-such-package-at-all"] is None
