@@ -25,8 +25,8 @@ from PIL import Image
 
 from fastscnn_opt.data.cityscapes import CityscapesDataset, open_cityscapes
 from fastscnn_opt.data.classes import TRAIN_ID_OF
-from fastscnn_opt.data.dataset import DataSource
 from fastscnn_opt.data.preprocess import MEAN, STD, normalise
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.accuracy import evaluate
 from fastscnn_opt.measuring.label_map import label_map
 from fastscnn_opt.measuring.metric import ConfusionMatrix

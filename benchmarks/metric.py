@@ -23,7 +23,7 @@ from PIL import Image
 from side_by_side import print_machine, print_turns, take_turns
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE, LABEL_ID_OF
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx
 
     from fastscnn_opt.bisecting.graphs import Graph
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.rewriting.contract import Feeds, Pass, Runner, Tensor
 
 _KIND = "accuracy"

@@ -16,7 +16,7 @@ from fastscnn_opt.text import unknown
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.rewriting.contract import Pass
     from fastscnn_opt.scoring.variants import Variants
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Root of a Cityscapes tree.")]
 SplitOption = Annotated[
@@ -29,7 +29,7 @@ def data_source(
     data: Path | None, split: str | None, synthetic: int | None, seed: int | None, limit: int | None
 ) -> DataSource:
     """Return what the options choose; one that the others leave without effect is wrong usage."""
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
 
     if (data is None) == (synthetic is None):
         raise typer.BadParameter("give either --data ROOT or --synthetic N", param_hint="--data")

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE
-from fastscnn_opt.data.dataset import DataSource, Sample
+from fastscnn_opt.data.dataset import Sample
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.files import describe_os_error
 from fastscnn_opt.scoring.pictures.drawing import in_palette

@@ -27,7 +27,7 @@ from fastscnn_opt.targets.registry import get_target, option_names
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.variants import RowPlan, Variants
 
 _log = logging.getLogger(__name__)

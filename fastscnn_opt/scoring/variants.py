@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import Identified

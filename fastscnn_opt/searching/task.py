@@ -12,7 +12,7 @@ from fastscnn_opt.scoring.variants import RowPlan, Variants, parse_variants
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.worker.client import TargetChoice
 
 FRONT = "front.toml"

@@ -14,7 +14,7 @@ from fastscnn_opt.searching.points import Point
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.score import Scoring
     from fastscnn_opt.scoring.stages.preparing import Prepared

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
-    from fastscnn_opt.data.dataset import DataSource, Sample
+    from fastscnn_opt.data.dataset import Sample
+    from fastscnn_opt.data.source import DataSource
 
 ClassIoU = dict[str, float | None]
 """Intersection over union by class, as a fraction; None for a class that neither labels nor predictions have."""

@@ -9,7 +9,7 @@ import pytest
 
 from fastscnn_opt.bisecting.graphs import Workshop
 from fastscnn_opt.bisecting.measures import Deviation
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass
 from fastscnn_opt.rewriting.registry import build_pipeline
 

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from fastscnn_opt.cli.data_options import data_source
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 
 
 def test_a_tree_defaults_to_val():

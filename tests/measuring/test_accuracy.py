@@ -8,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from fastscnn_opt.data.dataset import DataSource, Sample
+from fastscnn_opt.data.dataset import Sample
 from fastscnn_opt.data.prefetch import prefetch
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.measuring.accuracy import evaluate, image_input, model_size
 from fastscnn_opt.measuring.session import TensorSpec

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.errors import DataError, ModelError, PassError, PipelineError
 from fastscnn_opt.rewriting.contract import Contract

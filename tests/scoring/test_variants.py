@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastscnn_opt.ascend.whitelists.patchfile import shipped, to_toml
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
 from fastscnn_opt.scoring.variants import RowPlan, parse_variants, read_variants
 

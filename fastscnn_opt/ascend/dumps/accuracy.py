@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.data.dataset import Dataset, DataSource
+    from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.data.source import DataSource
 
 
 class Labels(Protocol):

@@ -27,7 +27,8 @@ from fastscnn_opt.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastscnn_opt.data.dataset import Dataset, DataSource
+    from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.data.source import DataSource
 
 INFO = "fast_scnn_prep_bin.info"
 """Name of the info file in the original recipe."""

@@ -13,7 +13,7 @@ from fastscnn_opt.scoring.stages.building import pipeline_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.errors import UserError
     from fastscnn_opt.scoring.worker.client import TargetChoice
     from fastscnn_opt.targets.processes.limits import Limits

@@ -20,7 +20,7 @@ from fastscnn_opt.targets.registry import get_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.targets.base import Target
 
 UNFINISHED = ".unfinished-"

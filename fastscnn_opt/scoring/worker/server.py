@@ -85,7 +85,7 @@ class Opened:
 
         The label maps are kept in the file `predictions`, if one is given.
         """
-        from fastscnn_opt.data.dataset import DataSource
+        from fastscnn_opt.data.source import DataSource
         from fastscnn_opt.measuring.accuracy import evaluate, model_size
         from fastscnn_opt.scoring.pictures.predictions import keep_predictions
 

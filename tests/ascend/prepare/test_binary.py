@@ -13,7 +13,7 @@ from fastscnn_opt.ascend.prepare.binary import encode_image, encode_label, prepa
 from fastscnn_opt.ascend.prepare.folder import ImageType, read_manifest
 from fastscnn_opt.ascend.prepare.plan import Request, plan
 from fastscnn_opt.data.classes import LABEL_IDS
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 
 HEIGHT, WIDTH = 4, 6

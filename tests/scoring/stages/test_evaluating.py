@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.manager import PassManager

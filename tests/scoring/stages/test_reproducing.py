@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.scoring.stages.reproducing import reproduction
 from fastscnn_opt.scoring.worker.client import TargetChoice

@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import TensorSpec
 from fastscnn_opt.model.saving import save_model

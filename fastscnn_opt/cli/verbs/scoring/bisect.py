@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.bisecting.bisect import Bisection
     from fastscnn_opt.bisecting.measures import Loss, Measure
     from fastscnn_opt.bisecting.subject import Subject
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.worker.client import TargetChoice
     from fastscnn_opt.targets.processes.limits import Limits
 

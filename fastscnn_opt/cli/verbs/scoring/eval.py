@@ -21,7 +21,7 @@ from fastscnn_opt.cli.target_options import (
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.worker.client import TargetChoice
     from fastscnn_opt.targets.processes.limits import Limits
 

@@ -20,7 +20,7 @@ from fastscnn_opt.cli.verbs.scoring.score import ThreadsOption, print_run
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.data.dataset import DataSource
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.searching.search import Found
 
 _MINUTES = 10.0

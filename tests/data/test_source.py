@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from fastscnn_opt.data.dataset import DataSource
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 
 
