@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.model.resize import source_coordinates
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
 from ._emitter import Emitter
 from ._fast_argmax.cells import FLOAT, INT64, UINT8, Grid
-from ._fast_argmax.sampling import TRANSFORMATIONS, group_by_cell, sample_positions
+from ._fast_argmax.sampling import group_by_cell
 from ._fast_argmax.tail import write_tail
 from ._graph import DEFAULT_DOMAINS, constant_value, scales_of
 from ._labels import CLASS_AXIS, MOST_CLASSES, labels_of, take_labels
@@ -25,6 +26,9 @@ _FIRST_OPSET = 11
 """Resize has coordinate transformations from this opset on."""
 
 _RANK = 4
+
+_TRANSFORMATIONS = ("align_corners", "half_pixel", "pytorch_half_pixel", "asymmetric")
+"""The coordinate transformations that this pass takes."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def _resize_mismatch(resize: gs.Node) -> str:
     transformation = attributes.get("coordinate_transformation_mode", "half_pixel")
     if attributes.get("mode", "nearest") != "linear":
         return f"{resize.name} is {attributes.get('mode', 'nearest')}, not linear"
-    if transformation not in TRANSFORMATIONS:
+    if transformation not in _TRANSFORMATIONS:
         return f"{resize.name} has the coordinate transformation {transformation}"
     if attributes.get("antialias", 0):
         return f"{resize.name} has antialias set"
@@ -175,7 +179,7 @@ def _grid(resize: gs.Node) -> Grid:
     scales = _scales(resize) or (1.0, 1.0)
     transformation = resize.attrs.get("coordinate_transformation_mode", "half_pixel")
     rows, columns = (
-        group_by_cell(sample_positions(transformation, before, after, scale), before)
+        group_by_cell(source_coordinates(transformation, before, after, scale), before)
         for before, after, scale in zip(low, resize.outputs[0].shape[2:], scales, strict=True)
     )
     return Grid(images, classes, low[0], low[1], rows, columns)

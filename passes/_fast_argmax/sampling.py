@@ -10,27 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TRANSFORMATIONS = ("align_corners", "half_pixel", "pytorch_half_pixel", "asymmetric")
-"""The coordinate transformations of the ONNX operator Resize that `sample_positions` knows."""
-
-
-def sample_positions(transformation: str, before: int, after: int, scale: float) -> NDArray[np.float64]:
-    """Return the coordinate in the input of each of the `after` elements of the output, inside the input or not.
-
-    The formulas are those of the ONNX operator Resize, attribute ``coordinate_transformation_mode``; `scale` is
-    `after` / `before` unless the node gives it as such.
-    """
-    output = np.arange(after, dtype=np.float64)
-    if transformation == "align_corners":
-        return output * (before - 1) / max(after - 1, 1)
-    if transformation == "asymmetric":
-        return output / scale
-    if transformation == "pytorch_half_pixel" and after == 1:
-        return np.zeros(1)
-    if transformation in ("half_pixel", "pytorch_half_pixel"):
-        return (output + 0.5) / scale - 0.5
-    raise ValueError(f"unknown transformation {transformation!r}")
-
 
 @dataclass(frozen=True)
 class AxisSampling:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
 from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS, Graph, attribute, label
+from fastscnn_opt.model.resize import TRANSFORMATIONS, source_coordinates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,37 +56,18 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Axis:
-    """A spatial axis of a Resize: its name, its lengths, and source pixels per result pixel."""
+    """A spatial axis of a Resize: its name, its lengths, and how many times it grows."""
 
     name: str
     source: int
     result: int
-    step: float
-
-    def coordinates(self, transformation: str) -> NDArray[np.float64] | None:
-        """Return the source coordinate of every result pixel (ONNX operator Resize); None for an unknown formula."""
-        pixels = np.arange(self.result, dtype=np.float64)
-        match transformation:
-            case "align_corners":
-                return pixels * (self.source - 1) / max(1, self.result - 1)
-            case "asymmetric":
-                return pixels * self.step
-            case "pytorch_half_pixel" if self.result == 1:
-                return np.zeros(1)
-            case "half_pixel" | "pytorch_half_pixel":
-                return (pixels + 0.5) * self.step - 0.5
-            case "half_pixel_symmetric":
-                shrunk = self.result * self.step / self.source
-                return self.source / 2 * (1 - shrunk) + (pixels + 0.5) * self.step - 0.5
-            case "tf_half_pixel_for_nn":
-                return (pixels + 0.5) * self.step
-        return None
+    scale: float
 
     def pixels(self, sampling: Sampling) -> NDArray[np.float64] | None:
-        """Return the source pixel of every result pixel, between two pixels for ``linear``."""
-        coordinates = self.coordinates(sampling.transformation)
-        if coordinates is None:
+        """Return the source pixel of every result pixel, between two for ``linear``; None for an unknown formula."""
+        if sampling.transformation not in TRANSFORMATIONS:
             return None
+        coordinates = source_coordinates(sampling.transformation, self.source, self.result, self.scale)
         if sampling.mode == "nearest":
             # A coordinate such as 2.9999999 is a whole number that a float scale has missed.
             coordinates = np.round(coordinates, 6)
@@ -208,10 +190,10 @@ def _axes(graph: Graph, node: onnx.NodeProto) -> Iterator[Axis]:
     for index in range(2, len(source)):
         before, after = source[index], result[index] if index < len(result) else None
         if before and after:
-            step = before / after
+            scale = after / before
             if given is not None and given.size == len(source) and given[index] > 0:
-                step = 1 / float(given[index])
-            yield Axis(("height", "width")[index - 2] if len(source) == 4 else f"axis {index}", before, after, step)
+                scale = float(given[index])
+            yield Axis(("height", "width")[index - 2] if len(source) == 4 else f"axis {index}", before, after, scale)
 
 
 def _difference(sampling: Sampling, axes: list[Axis]) -> str:

@@ -180,11 +180,11 @@ ROUNDINGS = {
     nearest_mode=st.sampled_from(list(ROUNDINGS)),
 )
 def test_nearest_picks_the_pixels_of_the_onnx_standard(source, result, transformation, nearest_mode):
-    pixels = Axis("width", source, result, source / result).pixels(Sampling("nearest", transformation, nearest_mode))
+    pixels = Axis("width", source, result, result / source).pixels(Sampling("nearest", transformation, nearest_mode))
     assert list(pixels) == by_the_standard(source, result, transformation, ROUNDINGS[nearest_mode])
 
 
 @given(source=st.integers(1, 12), result=st.integers(1, 24), transformation=TRANSFORMATIONS)
 def test_linear_samples_where_the_onnx_standard_does(source, result, transformation):
-    pixels = Axis("width", source, result, source / result).pixels(Sampling("linear", transformation, "floor"))
+    pixels = Axis("width", source, result, result / source).pixels(Sampling("linear", transformation, "floor"))
     np.testing.assert_allclose(pixels, by_the_standard(source, result, transformation), atol=1e-9)
