@@ -1,1 +1,1 @@
-"""Finds the pass of a pipeline, and its changes, that cost too much accuracy."""
+"""Bisecting: find the first pass of a pipeline that costs too much accuracy, and which of its changes do."""

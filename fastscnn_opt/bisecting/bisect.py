@@ -1,227 +1,151 @@
-"""Finds the first pass that costs too much, which of its changes do, and the pipeline that avoids them."""
+"""Find the first pass that costs too much, which of its changes do, and the pipeline without them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.bisecting.measures import Loss
-from fastscnn_opt.bisecting.narrowing import all_breaking, first_breaking
-from fastscnn_opt.bisecting.telling import in_words
+from fastscnn_opt.bisecting.binary_search import disjoint_failing_sets, first_failing
+from fastscnn_opt.bisecting.losses import Loss
+from fastscnn_opt.bisecting.result import (
+    Bisection,
+    FirstFailingPass,
+    HarmfulChanges,
+    Measurement,
+    Purpose,
+    RepairedPipeline,
+)
+from fastscnn_opt.bisecting.wording import loss_in_words
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.partial import Divisible
 from fastscnn_opt.rewriting.registry import text_of
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import onnx
 
-    from fastscnn_opt.bisecting.graphs import Graph, Workshop
-    from fastscnn_opt.bisecting.measures import Measure
+    from fastscnn_opt.bisecting.graphs import Graph, Workspace
+    from fastscnn_opt.bisecting.losses import LossMetric
     from fastscnn_opt.rewriting.contract import Pass
 
-Say = Callable[[str], None]
-"""Takes a line about the progress, for people."""
-
-
-class Stage(StrEnum):
-    """What a measurement was for."""
-
-    PASSES = "passes"
-    NODES = "nodes"
-    AVOIDING = "avoiding"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One measurement: what was measured, what it has lost, and whether that is too much."""
-
-    stage: Stage
-    what: str
-    loss: Loss
-    breaks: bool
-
-
-@dataclass(frozen=True)
-class Culprit:
-    """The first pass after which the loss is too much: its number in the pipeline, from 1, and its text."""
-
-    number: int
-    text: str
-    loss: Loss
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """The changes of the culprit: all of them with what was done, and which are to blame.
-
-    Attributes
-    ----------
-    changes
-        What the pass does, by node.
-    sets
-        Disjoint sets of nodes whose changes together lose too much, while without any one of the set they do not.
-    losses
-        What was measured for some of the changes, by their nodes.
-    why_not
-        Why the changes could not be told apart, in which case there are no sets.
-    """
-
-    changes: dict[str, str] = field(default_factory=dict)
-    sets: list[list[str]] = field(default_factory=list)
-    losses: dict[tuple[str, ...], Loss] = field(default_factory=dict)
-    why_not: str = ""
-
-
-@dataclass(frozen=True)
-class Avoiding:
-    """The pipeline without the culprit, or without its harmful changes, and what it still loses; or why there is none.
-
-    `partly` tells that an option leaves out the harmful changes alone.
-    """
-
-    passes: str
-    loss: Loss
-    breaks: bool
-    partly: bool = False
-    why_not: str = ""
-
-
-@dataclass
-class Bisection:
-    """The whole finding; `losses` holds what was measured after a pass, by its number, and `idle` who changed nothing.
-
-    A culprit of None means that nothing breaks the limit.
-    """
-
-    pipeline: list[str]
-    measure: Measure
-    limit: float
-    losses: dict[int, Loss] = field(default_factory=dict)
-    idle: set[int] = field(default_factory=set)
-    steps: list[Step] = field(default_factory=list)
-    culprit: Culprit | None = None
-    nodes: Nodes | None = None
-    avoiding: Avoiding | None = None
-
-    @property
-    def evaluations(self) -> dict[str, int]:
-        """How many measurements each stage took, those of graphs that were measured before included."""
-        return {str(stage): sum(step.stage is stage for step in self.steps) for stage in Stage}
+    Report = Callable[[str], None]
+    """Shows a line about the progress."""
 
 
 def bisect(
-    workshop: Workshop,
+    workspace: Workspace,
     model: onnx.ModelProto,
     passes: Sequence[Pass],
-    measure: Measure,
+    metric: LossMetric,
     limit: float,
     *,
     nodes: bool = False,
-    say: Say = lambda _: None,
+    report: Report = lambda _: None,
 ) -> Bisection:
-    """Find the first of `passes` after which `model` has lost more than `limit`; with `nodes`, which of its changes do.
+    """Find the first of `passes` after which `model` has lost more than `limit`.
 
-    The measurements for the pass are at most log2(n) + 2 for n passes, that of `model` itself included. A graph that
-    does not run counts as lost. Contracts are not checked.
+    With `nodes`, also find which changes of that pass cause the loss. Finding the pass takes at most log2(n) + 2
+    measurements for n passes, that of `model` itself included. A graph that does not run is over every limit. Contracts
+    are not checked.
 
     Raises
     ------
     UserError
         A pass cannot do its work, or `model` or the data cannot be used.
     """
-    return _Bisecting(workshop, passes, measure, limit, say).run(model, nodes=nodes)
+    return _Bisector(workspace, passes, metric, limit, report).run(model, nodes=nodes)
 
 
-class _Bisecting:
-    def __init__(self, workshop: Workshop, passes: Sequence[Pass], measure: Measure, limit: float, say: Say) -> None:
-        self._workshop = workshop
+class _Bisector:
+    def __init__(
+        self, workspace: Workspace, passes: Sequence[Pass], metric: LossMetric, limit: float, report: Report
+    ) -> None:
+        self._workspace = workspace
         self._passes = list(passes)
-        self._measure = measure
-        self._known: dict[str, Loss] = {}
-        self._say = say
-        self._found = Bisection([text_of(item) for item in passes], measure, limit)
+        self._metric = metric
+        self._report = report
+        self._measured: dict[str, Loss] = {}
+        self._result = Bisection([text_of(item) for item in passes], metric, limit)
 
     def run(self, model: onnx.ModelProto, *, nodes: bool) -> Bisection:
-        found = self._found
-        source = self._workshop.keep(model)
-        if start := self._measure.start(source):
-            found.steps.append(Step(Stage.PASSES, "before the first pass", Loss(0.0), breaks=False))
-            self._say(f"before the first pass: {start}")
-        graphs = [source, *self._workshop.grow(source, self._passes)]
-        working = [number for number in range(1, len(graphs)) if graphs[number].sha256 != graphs[number - 1].sha256]
-        found.idle = set(range(1, len(graphs))) - set(working)
+        result = self._result
+        source = self._workspace.save(model)
+        if start := self._metric.start(source):
+            result.measurements.append(Measurement(Purpose.PASSES, "before the first pass", Loss(0.0), fails=False))
+            self._report(f"before the first pass: {start}")
+        graphs = [source, *self._workspace.run_passes(source, self._passes)]
+        changing = [number for number in range(1, len(graphs)) if graphs[number].sha256 != graphs[number - 1].sha256]
+        result.unchanged = set(range(1, len(graphs))) - set(changing)
 
-        def breaks(count: int) -> bool:
-            number = working[count - 1]
-            found.losses[number] = self._loss(graphs[number])
-            return self._note(Stage.PASSES, f"after pass {number}, {found.pipeline[number - 1]}", found.losses[number])
+        def fails(count: int) -> bool:
+            number = changing[count - 1]
+            result.losses[number] = self._loss(graphs[number])
+            what = f"after pass {number}, {result.pipeline[number - 1]}"
+            return self._record(Purpose.PASSES, what, result.losses[number])
 
-        first = first_breaking(len(working), breaks)
+        first = first_failing(len(changing), fails)
         if first is None:
-            return found
-        number = working[first - 1]
-        found.culprit = Culprit(number, found.pipeline[number - 1], found.losses[number])
-        kept = self._blame(graphs[number - 1], self._passes[number - 1]) if nodes else None
-        self._avoid(graphs[number - 1], number, kept)
-        return found
+            return result
+        number = changing[first - 1]
+        result.first_failing = FirstFailingPass(number, result.pipeline[number - 1], result.losses[number])
+        before, failing = graphs[number - 1], self._passes[number - 1]
+        self._check_repair(before, number, self._harmless_part(before, failing) if nodes else None)
+        return result
 
     def _loss(self, graph: Graph) -> Loss:
-        if graph.sha256 not in self._known:
-            self._known[graph.sha256] = self._measure.loss(graph)
-        return self._known[graph.sha256]
+        if graph.sha256 not in self._measured:
+            self._measured[graph.sha256] = self._metric.loss(graph)
+        return self._measured[graph.sha256]
 
-    def _note(self, stage: Stage, what: str, loss: Loss) -> bool:
-        """Enter a measurement, say it, and tell whether it breaks the limit."""
-        broken = self._breaks(loss)
-        self._found.steps.append(Step(stage, what, loss, broken))
-        self._say(f"{what}: {in_words(loss, self._measure)}, {'too much' if broken else 'within the limit'}")
-        return broken
+    def _record(self, purpose: Purpose, what: str, loss: Loss) -> bool:
+        """Record and report a measurement; return whether it is over the limit."""
+        fails = self._over_limit(loss)
+        self._result.measurements.append(Measurement(purpose, what, loss, fails))
+        self._report(f"{what}: {loss_in_words(loss, self._metric)}, {'too much' if fails else 'within the limit'}")
+        return fails
 
-    def _breaks(self, loss: Loss) -> bool:
-        return loss.figure is None or not loss.figure <= self._found.limit
+    def _over_limit(self, loss: Loss) -> bool:
+        return loss.figure is None or not loss.figure <= self._result.limit
 
-    def _blame(self, before: Graph, item: Pass) -> Pass | None:
-        """Find the changes to blame; return the pass without them, if it has an option for that and does more."""
+    def _harmless_part(self, before: Graph, item: Pass) -> Pass | None:
+        """Find the harmful changes; return the pass with an option that leaves them out, None if there is none."""
         try:
             divisible = Divisible(item, before.load())
-            sets, losses, rest = self._split(before, divisible)
+            sets, losses, harmless = self._divide(before, divisible)
         except PassError as error:
-            self._found.nodes = Nodes(why_not=str(error))
+            self._result.harmful = HarmfulChanges(reason=str(error))
             return None
-        self._found.nodes = Nodes(divisible.nodes, sets, losses)
-        return divisible.restricted(rest) if rest and divisible.has_option else None
+        self._result.harmful = HarmfulChanges(divisible.nodes, sets, losses)
+        return divisible.restricted(harmless) if harmless and divisible.has_option else None
 
-    def _split(
+    def _divide(
         self, before: Graph, divisible: Divisible
     ) -> tuple[list[list[str]], dict[tuple[str, ...], Loss], list[str]]:
+        """Return the sets of changes that fail, the measured losses, and the nodes whose changes are harmless."""
         losses: dict[tuple[str, ...], Loss] = {}
 
-        def breaks(chosen: Sequence[str]) -> bool:
+        def fails(chosen: Sequence[str]) -> bool:
             key = tuple(chosen)
             if key in losses:
-                return self._breaks(losses[key])
-            graph = self._workshop.keep(divisible.run(chosen), before, divisible.restricted(chosen))
+                return self._over_limit(losses[key])
+            graph = self._workspace.save(divisible.run(chosen), before, divisible.restricted(chosen))
             losses[key] = self._loss(graph)
             count = f"{len(chosen)} of {counted(len(divisible.nodes), 'change')}"
-            return self._note(Stage.NODES, f"{count} of {divisible.item.name} ({', '.join(chosen)})", losses[key])
+            return self._record(Purpose.CHANGES, f"{count} of {divisible.item.name} ({', '.join(chosen)})", losses[key])
 
-        sets, rest = all_breaking(list(divisible.nodes), breaks)
-        return sets, losses, rest
+        sets, harmless = disjoint_failing_sets(list(divisible.nodes), fails)
+        return sets, losses, harmless
 
-    def _avoid(self, before: Graph, number: int, kept: Pass | None) -> None:
-        """Try the pipeline without the culprit, or with what is `kept` of it."""
-        others = [*([kept] if kept else []), *self._passes[number:]]
-        text = ",".join(text_of(item) for item in [*self._passes[: number - 1], *others])
+    def _check_repair(self, before: Graph, number: int, harmless_part: Pass | None) -> None:
+        """Measure the pipeline without pass `number`, or with only its harmless part."""
+        later = [*([harmless_part] if harmless_part else []), *self._passes[number:]]
+        text = ",".join(text_of(item) for item in [*self._passes[: number - 1], *later])
         try:
-            end = [before, *self._workshop.grow(before, others)][-1]
+            end = [before, *self._workspace.run_passes(before, later)][-1]
         except PassError as error:
-            self._found.avoiding = Avoiding(text, Loss(None), breaks=True, why_not=str(error))
+            self._result.repaired = RepairedPipeline(text, Loss(None), fails=True, reason=str(error))
             return
         loss = self._loss(end)
-        broken = self._note(Stage.AVOIDING, f"the pipeline {text or 'without a pass'}", loss)
-        self._found.avoiding = Avoiding(text, loss, broken, partly=kept is not None)
+        fails = self._record(Purpose.REPAIR, f"the pipeline {text or 'without a pass'}", loss)
+        self._result.repaired = RepairedPipeline(text, loss, fails, keeps_pass=harmless_part is not None)

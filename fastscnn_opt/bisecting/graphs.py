@@ -1,4 +1,4 @@
-"""A model and the graphs that passes make of it, kept as files so that none is made twice or held in memory."""
+"""Files of the model and of the graphs that passes make of it, each saved once under its hash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph on disk. `parent` is the graph it was made of and `item` the pass that did it; the source has neither."""
+    """A graph on disk. `parent` is the graph that the pass `item` changed into it; the source has neither."""
 
     file: Path
     sha256: str
@@ -33,21 +33,21 @@ class Graph:
         return load_model(self.file)
 
 
-class Workshop:
-    """Makes graphs in `folder`, each under the hash of its content."""
+class Workspace:
+    """A folder that holds each graph once, named by the hash of its content."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, model: onnx.ModelProto, parent: Graph | None = None, item: Pass | None = None) -> Graph:
-        """Save a model unless it is there already."""
+    def save(self, model: onnx.ModelProto, parent: Graph | None = None, item: Pass | None = None) -> Graph:
+        """Save a model, unless the folder has it, and return its graph."""
         digest = fingerprint(model)
         file = self.folder / f"{digest[:16]}.onnx"
         if not file.exists():
             save_model(model, file)
         return Graph(file, digest, parent, item)
 
-    def grow(self, start: Graph, items: Iterable[Pass]) -> list[Graph]:
+    def run_passes(self, start: Graph, passes: Iterable[Pass]) -> list[Graph]:
         """Run passes one after the other on `start` and return the graph after each.
 
         Raises
@@ -55,9 +55,9 @@ class Workshop:
         PassError
             A pass cannot do its work, or left an invalid graph.
         """
-        grown: list[Graph] = []
+        graphs: list[Graph] = []
         model = start.load()
-        for item in items:
+        for item in passes:
             model = run_pass(item, model, PassReport(item.name, text_of(item), item.promise()))
-            grown.append(self.keep(model, grown[-1] if grown else start, item))
-        return grown
+            graphs.append(self.save(model, graphs[-1] if graphs else start, item))
+        return graphs

@@ -22,9 +22,9 @@ from fastscnn_opt.cli.target_options import (
 )
 
 if TYPE_CHECKING:
-    from fastscnn_opt.bisecting.bisect import Bisection
-    from fastscnn_opt.bisecting.measures import Loss, Measure
-    from fastscnn_opt.bisecting.subject import Subject
+    from fastscnn_opt.bisecting.inputs import BisectInput
+    from fastscnn_opt.bisecting.losses import Loss, LossMetric
+    from fastscnn_opt.bisecting.result import Bisection, HarmfulChanges
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.worker.client import TargetChoice
     from fastscnn_opt.targets.processes.limits import Limits
@@ -46,10 +46,10 @@ def command(
         typer.Option(min=0, help="Points of mIoU that may be lost.", show_default="that of the variants file"),
     ] = None,
     max_diff: Annotated[
-        float | None, typer.Option(min=0, help="Or: how far an output may deviate, in its own unit.")
+        float | None, typer.Option(min=0, help="Instead: how far an output may deviate, in its own unit.")
     ] = None,
     nodes: Annotated[
-        bool, typer.Option("--nodes", help="Also find the smallest set of the pass's changes that does it.")
+        bool, typer.Option("--nodes", help="Also find the smallest set of the pass's changes that causes the loss.")
     ] = False,
     data: DataOption = None,
     split: SplitOption = None,
@@ -64,19 +64,19 @@ def command(
 ) -> None:
     """Find the first pass of a pipeline that costs too much accuracy, and which of its changes do.
 
-    The model after some of the passes is scored against the model before all of them; a binary search finds the first
-    pass after which more than --max-drop points of mIoU are lost, with at most log2(passes) + 2 evaluations. A graph
-    that the engine refuses or crashes on counts as lost. Contracts are not checked, so passes that promise what they do
-    not keep are found as well. With --max-diff the outputs are compared instead, on the images given or, without any,
-    on the input that contracts are checked on.
+    The model before all passes and the model after some of them are scored on the same images. A binary search finds
+    the first pass after which more than --max-drop points of mIoU are lost, with at most log2(passes) + 2 evaluations.
+    A graph that the engine refuses or crashes on counts as lost. Contracts are not checked, so bisect also finds passes
+    that break theirs. With --max-diff the outputs are compared instead: on the images given, or without images on the
+    input that contracts are checked on.
 
-    With --nodes, the pass found is run with some of its changes only, until the smallest set is found that does the
-    harm. The pipeline that avoids it is shown last; it was measured, too. The exit code is 0 whether a culprit is found
-    or nothing breaks the limit.
+    With --nodes, bisect runs that pass with some of its changes only, until it has found the smallest set that causes
+    the loss. The pipeline without the harmful pass or changes is measured too, and shown last. The exit code is 0
+    whether or not a pass breaks the limit.
     """
     from fastscnn_opt.bisecting.bisect import bisect
-    from fastscnn_opt.bisecting.graphs import Workshop
-    from fastscnn_opt.bisecting.telling import to_json
+    from fastscnn_opt.bisecting.graphs import Workspace
+    from fastscnn_opt.bisecting.wording import to_json
     from fastscnn_opt.model.loading import load_model
 
     given = any(option is not None for option in (data, split, synthetic, seed))
@@ -85,12 +85,12 @@ def command(
     limits = limits_from(limit_s, memory)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         folder = Path(name)
-        subject = _subject(model, passes, variant, source, limit, folder, limits)
-        allowed, measure = _measure(subject, max_drop, max_diff, target_choice(target, settings), limits)
-        graph = load_model(subject.model)
-        found = bisect(Workshop(folder), graph, subject.passes, measure, allowed, nodes=nodes, say=note)
+        searched = _read_input(model, passes, variant, source, limit, folder, limits)
+        allowed, metric = _metric(searched, max_drop, max_diff, target_choice(target, settings), limits)
+        graph = load_model(searched.model)
+        found = bisect(Workspace(folder), graph, searched.passes, metric, allowed, nodes=nodes, report=note)
     if form is Format.JSON:
-        images = subject.source.describe() if subject.source else None
+        images = searched.source.describe() if searched.source else None
         print_json({"model": str(model), "data": images, **to_json(found)})
     else:
         _print(found)
@@ -113,7 +113,7 @@ def _check_usage(
         raise typer.BadParameter("goes with --data, --synthetic or --variant", param_hint="--limit")
 
 
-def _subject(
+def _read_input(
     model: Path,
     passes: str | None,
     variant: str | None,
@@ -121,61 +121,67 @@ def _subject(
     limit: int | None,
     folder: Path,
     limits: Limits,
-) -> Subject:
-    """Return what is to be searched; images that are given on the command line replace those of a variants file."""
-    from fastscnn_opt.bisecting.subject import read_model, read_variant
+) -> BisectInput:
+    """Return what to search; images that are given on the command line replace those of a variants file."""
+    from fastscnn_opt.bisecting.inputs import from_pipeline, from_variant
 
     if passes is not None:
-        return replace(read_model(model, passes), source=source)
-    subject = read_variant(model, str(variant), folder, limit=limit, limits=limits)
-    return subject if source is None else replace(subject, source=source)
+        return replace(from_pipeline(model, passes), source=source)
+    searched = from_variant(model, str(variant), folder, limit=limit, limits=limits)
+    return searched if source is None else replace(searched, source=source)
 
 
-def _measure(
-    subject: Subject, max_drop: float | None, max_diff: float | None, choice: TargetChoice, limits: Limits
-) -> tuple[float, Measure]:
-    """Return how much may be lost, and of what."""
-    from fastscnn_opt.bisecting.measures import AccuracyLoss, Deviation
+def _metric(
+    searched: BisectInput, max_drop: float | None, max_diff: float | None, choice: TargetChoice, limits: Limits
+) -> tuple[float, LossMetric]:
+    """Return how much may be lost, and the metric of the loss."""
+    from fastscnn_opt.bisecting.losses import AccuracyLoss, Deviation
     from fastscnn_opt.scoring.worker.client import TargetChoice
 
     if max_diff is not None:
         if choice != TargetChoice("onnxruntime"):
             raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option")
-        return max_diff, Deviation(subject.source)
-    allowed = subject.max_drop if max_drop is None else max_drop
+        return max_diff, Deviation(searched.source)
+    allowed = searched.max_drop if max_drop is None else max_drop
     if allowed is None:
         raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")
-    if subject.source is None:
+    if searched.source is None:
         raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
-    options = {**subject.target_options.get(choice.name, {}), **choice.options}
-    return allowed, AccuracyLoss(subject.source, TargetChoice(choice.name, options), limits=limits)
+    options = {**searched.target_options.get(choice.name, {}), **choice.options}
+    return allowed, AccuracyLoss(searched.source, TargetChoice(choice.name, options), limits=limits)
 
 
 def _print(found: Bisection) -> None:
-    from fastscnn_opt.bisecting.telling import advice, sentence
+    from fastscnn_opt.bisecting.wording import advice, summary
 
-    say(sentence(found))
-    figure = Column(found.measure.heading, figures=True)
+    say(summary(found))
     rows = [
         [str(number), text, _figure(found.losses.get(number)), _verdict(found, number)]
         for number, text in enumerate(found.pipeline, start=1)
     ]
-    print_table([Column("pass", figures=True), Column("after"), figure, Column("verdict")], rows, TableFormat.TABLE)
-    if found.nodes is not None and found.nodes.sets:
-        blamed = {node for group in found.nodes.sets for node in group}
-        rows = [
-            [node, what, _figure(found.nodes.losses.get((node,))), "to blame" if node in blamed else "harmless"]
-            for node, what in found.nodes.changes.items()
-        ]
-        print_table(
-            [Column("node"), Column("change"), Column("alone", figures=True), Column("verdict")],
-            rows,
-            TableFormat.TABLE,
-        )
-    if found.avoiding is not None:
+    columns = [
+        Column("pass", figures=True),
+        Column("after"),
+        Column(found.metric.heading, figures=True),
+        Column("verdict"),
+    ]
+    print_table(columns, rows, TableFormat.TABLE)
+    if found.harmful is not None and found.harmful.sets:
+        _print_changes(found.harmful)
+    if found.repaired is not None:
         say(advice(found))
-        if not found.avoiding.why_not:
-            say(f"  {found.avoiding.passes or '(no pass)'}")
+        if not found.repaired.reason:
+            say(f"  {found.repaired.passes or '(no pass)'}")
+
+
+def _print_changes(changes: HarmfulChanges) -> None:
+    harmful = {node for nodes in changes.sets for node in nodes}
+    rows = [
+        [node, what, _figure(changes.losses.get((node,))), "harmful" if node in harmful else "harmless"]
+        for node, what in changes.changes.items()
+    ]
+    columns = [Column("node"), Column("change"), Column("alone", figures=True), Column("verdict")]
+    print_table(columns, rows, TableFormat.TABLE)
 
 
 def _figure(loss: Loss | None) -> str:
@@ -183,10 +189,11 @@ def _figure(loss: Loss | None) -> str:
 
 
 def _verdict(found: Bisection, number: int) -> str:
-    if found.culprit is not None and number == found.culprit.number:
+    first = found.first_failing
+    if first is not None and number == first.number:
         return "breaks the limit first"
-    if number in found.idle:
+    if number in found.unchanged:
         return "changes nothing"
     if number not in found.losses:
         return "not measured"
-    return "broken" if found.culprit is not None and number > found.culprit.number else "kept"
+    return "breaks the limit" if first is not None and number > first.number else "within the limit"

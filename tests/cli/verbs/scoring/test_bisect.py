@@ -27,10 +27,10 @@ def failed(capsys, *arguments, code=1) -> str:
     return captured.err
 
 
-def six(culprit: str, number: int) -> str:
-    """Return a pipeline of six passes with the culprit at a place; the others all change the graph and are right."""
+def six(bad_pass: str, number: int) -> str:
+    """Return a pipeline of six passes: `bad_pass` is number `number`, the others change the graph correctly."""
     others = [f"touch{{n={index}}}" for index in range(1, 6)]
-    return ",".join([*others[: number - 1], culprit, *others[number - 1 :]])
+    return ",".join([*others[: number - 1], bad_pass, *others[number - 1 :]])
 
 
 def data_of(here):
@@ -38,16 +38,16 @@ def data_of(here):
 
 
 @pytest.mark.parametrize("number", range(1, 7))
-@pytest.mark.parametrize("culprit", ["shift", "subtract"])
-def test_a_pass_that_is_silently_wrong_is_named_with_few_evaluations(culprit, number, here, capsys):
-    found = bisected(capsys, here, six(culprit, number), "--max-diff", 0.01)
-    assert (found["culprit"]["number"], found["culprit"]["pass"]) == (number, culprit)
+@pytest.mark.parametrize("bad_pass", ["shift", "subtract"])
+def test_a_pass_that_is_silently_wrong_is_named_with_few_evaluations(bad_pass, number, here, capsys):
+    found = bisected(capsys, here, six(bad_pass, number), "--max-diff", 0.01)
+    assert (found["culprit"]["number"], found["culprit"]["pass"]) == (number, bad_pass)
     assert found["evaluations"]["passes"] <= log2(6) + 2
     assert found["avoiding"]["passes"] == ",".join(f"touch{{n={index}}}" for index in range(1, 6))
     assert (found["avoiding"]["breaks"], found["avoiding"]["loss"]) == (False, 0)
 
 
-def test_a_loss_of_accuracy_is_traced_to_pass_and_node(here, capsys):
+def test_a_loss_of_accuracy_is_traced_to_the_pass_and_the_node(here, capsys):
     found = bisected(capsys, here, six("subtract", 4), "--max-drop", 1, "--nodes", *data_of(here))
     assert (found["culprit"]["number"], found["nodes"]["sets"]) == (4, [["add3"]])
     assert [change["node"] for change in found["nodes"]["changes"]] == [f"add{index}" for index in range(6)]
@@ -58,7 +58,7 @@ def test_a_loss_of_accuracy_is_traced_to_pass_and_node(here, capsys):
     }  # fmt: skip
 
 
-def test_one_pixel_is_seen_in_the_accuracy(here, capsys):
+def test_a_shift_of_one_pixel_shows_in_the_accuracy(here, capsys):
     found = bisected(capsys, here, six("shift", 2), "--max-drop", 1, "--nodes", *data_of(here))
     assert (found["culprit"]["number"], found["nodes"]["sets"]) == (2, [["conv"]])
     assert found["measure"] == "mIoU_drop"
@@ -106,7 +106,7 @@ def test_a_pass_that_makes_the_model_unrunnable_is_found(here, capsys):
     assert "Unheard" in found["culprit"]["reason"]
 
 
-def test_nothing_to_find_is_said_and_no_error(here, capsys):
+def test_a_pipeline_within_the_limit_is_no_error(here, capsys):
     found = bisected(capsys, here, "touch,static-batch{n=1},fp16-output", "--max-diff", 0.5)
     assert (found["culprit"], found["avoiding"]) == (None, None)
     assert found["sentence"].startswith("Nothing breaks the limit of a deviation of 0.5")
@@ -147,7 +147,7 @@ def test_a_variant_is_searched_with_the_data_and_the_limit_of_its_file(here, cap
     assert "'bda'; did you mean 'bad'?" in failed(capsys, here / "variants.toml", "--variant", "bda")
 
 
-def test_the_resize_that_hurts_the_real_network_is_named(real_data, capsys, tmp_path):
+def test_the_harmful_resize_of_the_real_network_is_named(real_data, capsys, tmp_path):
     """On the first image the head alone costs 1.28 points of mIoU, and the five others together 1.17."""
     pytest.importorskip("torch", reason="reading a checkpoint needs torch")
     checkpoint, model = real_data / "weights" / "fast_scnn_tramac_layout.pth", str(tmp_path / "real.onnx")
@@ -180,7 +180,7 @@ def test_the_resize_that_hurts_the_real_network_is_named(real_data, capsys, tmp_
         (["--passes", "shift", "--max-diff", "1", "--target", "openvino"], "--target"),
     ],
 )
-def test_options_that_make_no_sense_are_wrong_usage(arguments, words, here, capsys):
+def test_options_that_contradict_each_other_are_wrong_usage(arguments, words, here, capsys):
     assert words in failed(capsys, here / "net.onnx", *arguments, code=2)
 
 

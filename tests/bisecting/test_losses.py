@@ -1,4 +1,4 @@
-"""What a graph has lost is seen through passes that change its inputs and outputs."""
+"""The loss of a graph, measured through passes that change its inputs and outputs."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from fastscnn_opt.bisecting.graphs import Workshop
-from fastscnn_opt.bisecting.measures import Deviation
+from fastscnn_opt.bisecting.graphs import Workspace
+from fastscnn_opt.bisecting.losses import Deviation
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass
 from fastscnn_opt.rewriting.registry import build_pipeline
@@ -40,8 +40,8 @@ class ScaledInput(Pass):
 
 
 @pytest.fixture
-def shop(tmp_path):
-    return Workshop(tmp_path)
+def workspace(tmp_path):
+    return Workspace(tmp_path)
 
 
 @pytest.fixture
@@ -54,34 +54,34 @@ def linear() -> onnx.ModelProto:
     """)
 
 
-def losses(shop, model, passes, measure=None) -> list[float | None]:
-    measure = measure or Deviation()
-    return [measure.loss(graph).figure for graph in shop.grow(shop.keep(model), passes)]
+def losses(workspace, model, passes, metric=None) -> list[float | None]:
+    metric = metric or Deviation()
+    return [metric.loss(graph).figure for graph in workspace.run_passes(workspace.save(model), passes)]
 
 
-def test_deviations_are_seen_through_changed_inputs_and_outputs(shop, linear):
+def test_correct_passes_that_change_inputs_and_outputs_do_not_deviate(workspace, linear):
     passes = [ScaledInput(4, 4), *build_pipeline("drop-outputs"), ScaledInput(8, 8), *build_pipeline("argmax-output")]
-    assert losses(shop, linear, passes) == [0, 0, 0, 0]
+    assert losses(workspace, linear, passes) == [0, 0, 0, 0]
 
 
-def test_a_wrong_factor_deviates_by_what_it_makes_of_the_largest_value(shop, linear):
+def test_a_wrong_factor_deviates_by_its_effect_on_the_largest_value(workspace, linear):
     model_input = DataSource(synthetic=1)
-    deviation = losses(shop, linear, [ScaledInput(1, 1.25)], Deviation(model_input))[0]
+    deviation = losses(workspace, linear, [ScaledInput(1, 1.25)], Deviation(model_input))[0]
     image = next(iter(model_input.open(scene_size=(16, 32)).samples())).image
     largest = np.abs((image / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).max()
     assert deviation == pytest.approx(2 * largest * (1 - 1 / 1.25), rel=1e-4)
 
 
-def test_the_worst_image_counts(shop, linear):
+def test_the_deviation_is_that_of_the_worst_image(workspace, linear):
     one, two = (
-        losses(shop, linear, [ScaledInput(1, 1.25)], Deviation(DataSource(synthetic=1, seed=seed)))[0]
+        losses(workspace, linear, [ScaledInput(1, 1.25)], Deviation(DataSource(synthetic=1, seed=seed)))[0]
         for seed in (0, 1)
     )
-    both = losses(shop, linear, [ScaledInput(1, 1.25)], Deviation(DataSource(synthetic=2)))[0]
+    both = losses(workspace, linear, [ScaledInput(1, 1.25)], Deviation(DataSource(synthetic=2)))[0]
     assert both == max(one, two)
 
 
-def test_a_graph_is_kept_once(shop, linear):
-    grown = shop.grow(shop.keep(linear), build_pipeline("static-batch{n=1},drop-outputs,drop-outputs"))
-    assert len({graph.sha256 for graph in grown}) == 2
-    assert len(list(shop.folder.glob("*.onnx"))) == 2
+def test_equal_graphs_are_saved_once(workspace, linear):
+    graphs = workspace.run_passes(workspace.save(linear), build_pipeline("static-batch{n=1},drop-outputs,drop-outputs"))
+    assert len({graph.sha256 for graph in graphs}) == 2
+    assert len(list(workspace.folder.glob("*.onnx"))) == 2

@@ -1,4 +1,4 @@
-"""What a graph has lost against the model it was made of: points of mIoU, or the deviation of its outputs."""
+"""Measure what a graph has lost against its source model: points of mIoU, or the deviation of its outputs."""
 
 from __future__ import annotations
 
@@ -29,20 +29,19 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.rewriting.contract import Feeds, Pass, Runner, Tensor
 
-_KIND = "accuracy"
-"""What the figures are kept under in the cache."""
+_CACHE_KIND = "accuracy"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What a graph has lost: a figure, or, where it cannot be run, None and why."""
+    """What a graph has lost; the figure is None, with the reason, for a graph that cannot run."""
 
     figure: float | None
-    why: str = ""
+    reason: str = ""
 
 
-class Measure(Protocol):
-    """Measures losses; `key` is their name in JSON, and `heading` that of their column."""
+class LossMetric(Protocol):
+    """Measures losses; `key` is its name in JSON, and `heading` that of its column in a table."""
 
     key: str
     heading: str
@@ -54,17 +53,17 @@ class Measure(Protocol):
         """Return the largest loss that is allowed, as part of a sentence."""
 
     def start(self, source: Graph) -> str:
-        """Measure what all others are compared with, and return it in words; the empty text if that takes nothing."""
+        """Measure the source, with which all graphs are compared; return its figure in words, or the empty text."""
 
     def loss(self, graph: Graph) -> Loss:
-        """Return the loss of `graph` against the source it was made of."""
+        """Return the loss of `graph` against its source."""
 
 
 class AccuracyLoss:
     """Points of mIoU that a graph has lost against its source, both run on the same images in a child process.
 
-    An adaptive average pooling, which no engine runs, is written out window by window first. Figures are kept in the
-    cache under the content of the graph, the images, the target and the versions.
+    An adaptive average pooling, which no engine runs, is expanded into single windows first. The cache holds each
+    figure under the content of the graph, the images, the target and the versions.
     """
 
     key = "mIoU_drop"
@@ -76,8 +75,8 @@ class AccuracyLoss:
         self._limits = limits
         tools = available_target(target).tool_versions()
         packages = versions(("fastscnn-opt", "numpy", "pillow"))
-        self._before = 0.0
-        self._about = json.dumps([source.fingerprint(), target.name, dict(target.options), tools, packages])
+        self._source_miou = 0.0
+        self._conditions = json.dumps([source.fingerprint(), target.name, dict(target.options), tools, packages])
 
     def words(self, figure: float) -> str:
         """Return points that were lost or gained."""
@@ -89,40 +88,40 @@ class AccuracyLoss:
 
     def start(self, source: Graph) -> str:
         """Measure the source. Raises UserError if it cannot be run, or the images cannot be used."""
-        self._before = self._miou(source)
-        return f"mIoU {100 * self._before:.2f} %"
+        self._source_miou = self._miou(source)
+        return f"mIoU {100 * self._source_miou:.2f} %"
 
     def loss(self, graph: Graph) -> Loss:
         """Measure `graph`. Raises DataError if the images cannot be used."""
         try:
-            return Loss(100 * (self._before - self._miou(graph)))
+            return Loss(100 * (self._source_miou - self._miou(graph)))
         except (ModelError, TargetError) as error:
             return Loss(None, str(error))
 
     def _miou(self, graph: Graph) -> float:
         """Return the mIoU of a graph as a fraction."""
-        key = cache.key_of(graph.sha256, self._about)
-        if (known := cache.get(_KIND, key)) is not None:
-            return float(json.loads(known)["mIoU"])
+        key = cache.key_of(graph.sha256, self._conditions)
+        if (cached := cache.get(_CACHE_KIND, key)) is not None:
+            return float(json.loads(cached)["mIoU"])
         figures = evaluate_model(self._runnable(graph), self._source, self._target, limits=self._limits)
-        cache.put(_KIND, key, json.dumps(figures).encode())
+        cache.put(_CACHE_KIND, key, json.dumps(figures).encode())
         return float(figures["mIoU"])
 
     def _runnable(self, graph: Graph) -> Path:
         model = graph.load()
-        spelled_out = runnable(model)
-        if spelled_out is model:
+        expanded = runnable(model)
+        if expanded is model:
             return graph.file
         file = graph.file.with_name(f"{graph.file.stem}-runnable.onnx")
-        save_model(spelled_out, file)
+        save_model(expanded, file)
         return file
 
 
 class Deviation:
-    """The largest absolute deviation of an output from what the source gives, mapped through the passes in between.
+    """The largest absolute deviation of an output from the outputs that the passes promise for the source.
 
-    Label maps deviate by how far apart the logits of the two labels are. The inputs are images of `source`, or without
-    one the sample input that contracts are verified on.
+    Label maps deviate by the distance of the logits of the two labels. The inputs are the images of `source`, or
+    without images the sample input on which contracts are verified.
     """
 
     key = "max_abs_diff"
@@ -141,35 +140,35 @@ class Deviation:
         return f"a deviation of {figure:g}"
 
     def start(self, source: Graph) -> str:
-        """Return the empty text: the source deviates by nothing from itself."""
+        """Return the empty text: the source does not deviate from itself."""
         del source
         return ""
 
     def loss(self, graph: Graph) -> Loss:
-        """Compare `graph` with its source. Raises UserError where the source cannot be run or images do not fit."""
+        """Compare `graph` with its source. Raises UserError if the source cannot be run or the images do not fit."""
         after = graph.load()
-        ideal = self._ideal(graph)
+        expected = self._expected(graph)
         try:
             actual = GraphRunner(after)
         except ModelError as error:
             return Loss(None, str(error))
         worst = 0.0
         for feeds in self._feeds(after):
-            expected = ideal(feeds)
+            wanted = expected(feeds)
             try:
                 values = actual(feeds)
             except ModelError as error:
                 return Loss(None, str(error))
-            worst = max(worst, compare(expected, values, after)[0])
+            worst = max(worst, compare(wanted, values, after)[0])
         return Loss(worst)
 
-    def _ideal(self, graph: Graph) -> Runner:
-        """Return what gives the outputs that `graph` must have, by running its source."""
+    def _expected(self, graph: Graph) -> Runner:
+        """Return a runner that computes the outputs `graph` must have from those of its source."""
         if graph.parent is None or graph.item is None:
             if graph.sha256 not in self._runners:
                 self._runners[graph.sha256] = GraphRunner(graph.load())
             return self._runners[graph.sha256]
-        return _Ideal(graph, self._ideal(graph.parent), graph.item)
+        return _ExpectedOutputs(graph, self._expected(graph.parent), graph.item)
 
     def _feeds(self, model: onnx.ModelProto) -> Iterator[Feeds]:
         if self._source is None:
@@ -182,8 +181,8 @@ class Deviation:
 
 
 @dataclass(frozen=True)
-class _Ideal:
-    """Gives the outputs that `graph`, which `item` made, must have: those of `before`, mapped by the pass."""
+class _ExpectedOutputs:
+    """Computes the outputs that `graph`, which the pass `item` made, must have from those of the graph `before`."""
 
     graph: Graph
     before: Runner

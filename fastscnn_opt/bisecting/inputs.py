@@ -1,4 +1,4 @@
-"""What is searched: a model and the passes that start from it, given as such or as a variant of a variants file."""
+"""Read what to bisect: a model and its pipeline, or a variant of a variants file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model and passes; a variants file also knows the images, how many points may be lost, and target options."""
+class BisectInput:
+    """A model and the passes to search; a variants file adds images, the points that may be lost, target options."""
 
     model: Path
     passes: tuple[Pass, ...]
@@ -32,27 +32,29 @@ class Subject:
     target_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def read_model(model: Path, passes: str) -> Subject:
+def from_pipeline(model: Path, passes: str) -> BisectInput:
     """Return a model and the passes of a pipeline text or ``@FILE``. Raises PipelineError."""
-    return Subject(model, build_pipeline(read_pipeline(passes)))
+    return BisectInput(model, build_pipeline(read_pipeline(passes)))
 
 
-def read_variant(
+def from_variant(
     file: Path, name: str, folder: Path, *, limit: int | None = None, limits: Limits = DEFAULT_LIMITS
-) -> Subject:
-    """Return a variant of a variants file; `limit` keeps its first images. A checkpoint is exported into `folder`.
+) -> BisectInput:
+    """Return the input for a variant of a variants file; a checkpoint is exported into `folder`.
+
+    With `limit`, only that many of the images are used.
 
     Raises
     ------
     RunError
-        There is no such variant, or what makes it special are patches of a vendor compiler.
+        There is no such variant, or it has patches of a vendor compiler.
     UserError
         As `read_variants` does, or the checkpoint cannot be exported.
     """
     variants = read_variants(file)
     tables = {variant.name: variant for variant in variants.tables.variant}
     if name not in tables:
-        raise RunError(f"{unknown('variant', name, tables)}", where=file)
+        raise RunError(unknown("variant", name, tables), where=file)
     if tables[name].patches:
         raise RunError(
             f"the variant {name!r} has patches, which change a vendor's compiler and not the model",
@@ -63,7 +65,7 @@ def read_variant(
     pipeline = next(row.passes for row in variants.rows if row.variant == name)
     table = variants.tables
     model = variants.model or _exported(variants, folder, limits)
-    return Subject(model, build_pipeline(pipeline), source, table.score.max_drop, table.target)
+    return BisectInput(model, build_pipeline(pipeline), source, table.score.max_drop, table.target)
 
 
 def _exported(variants: Variants, folder: Path, limits: Limits) -> Path:
