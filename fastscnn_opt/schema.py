@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
+_INDENT = 1000
+"""Spaces before an item while TOML is being written: too many for a list of tables to be written as one value."""
+
 
 def read_text(file: Path, what: str) -> str:
     """Return the text of a file; `what` says in errors what kind it is. Raises RunError if it cannot be read."""
@@ -57,6 +60,14 @@ def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError
         findings.sort(key=lambda finding: finding["type"] != "extra_forbidden")
         more = f" (and {counted(len(findings) - 1, 'more mistake')})" if len(findings) > 1 else ""
         raise kind(f"{where}: {_in_words(findings[0], schema, content)}{more}") from error
+
+
+def write_toml(content: Mapping[str, Any]) -> str:
+    """Return TOML text with a heading for each table, those in lists included, and each other value on one line."""
+    import tomli_w
+
+    text = tomli_w.dumps(content, indent=_INDENT)  # no string in it spans lines, so a line break is one of a list
+    return re.sub(r",\n +", ", ", re.sub(r"\[\n +", "[", re.sub(r",\n *\]", "]", text)))
 
 
 def fault(finding: ErrorDetails, where: str = "") -> str:

@@ -1,12 +1,15 @@
 """What is said about a TOML file that does not fit its schema."""
 
+import tomllib
 from typing import Annotated
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fastscnn_opt.errors import PatchError, RunError
-from fastscnn_opt.schema import fault, parse_toml, read_text
+from fastscnn_opt.schema import fault, parse_toml, read_text, write_toml
 
 
 def even(number: int) -> int:
@@ -119,3 +122,23 @@ def test_a_file_that_is_not_text_is_told(tmp_path):
     (tmp_path / "f.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(RunError, match=r"f\.toml: the thing file is not UTF-8 text"):
         read_text(tmp_path / "f.toml", "thing file")
+
+
+def test_toml_has_a_heading_for_each_table_and_a_line_for_each_other_value() -> None:
+    content = {"targets": ["a", "b"], "model": {"path": "m"}, "variant": [{"name": "x", "sizes": [[1, 2], [3]]}]}
+    assert write_toml(content) == (
+        'targets = ["a", "b"]\n\n[model]\npath = "m"\n\n[[variant]]\nname = "x"\nsizes = [[1, 2], [3]]\n'
+    )
+
+
+_texts = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(["[\n 1,\n]", "\x7f", ",\n    x", '"""'])
+_values = st.recursive(
+    _texts | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(_texts, _values, max_size=4))
+def test_toml_reads_back_as_what_was_written(content: dict[str, object]) -> None:
+    assert tomllib.loads(write_toml(content)) == content

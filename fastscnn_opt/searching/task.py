@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.schema import write_toml
 from fastscnn_opt.scoring.variants import RowPlan, Variants, parse_variants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.worker.client import TargetChoice
@@ -56,22 +56,8 @@ class Task:
             "baseline": self.baseline.variant, "targets": [self.target.name], "batch": [self.batch],
             "max_drop": self.max_drop,
         }  # fmt: skip
-        return "\n".join(
-            [
-                *_table("[model]", {"path": str(self.model)}),
-                *_table("[data]", {**root, **scenes, "limit": self.source.limit}),
-                *_table("[score]", score),
-                *(_table(f"[target.{self.target.name}]", self.target.options) if self.target.options else []),
-                *(line for row in rows for line in _table("[[variant]]", {"name": row.variant, "passes": row.passes})),
-            ]
-        )
-
-
-def _table(heading: str, content: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a TOML table."""
-    return [heading, *(f"{key} = {_value(value)}" for key, value in content.items() if value is not None), ""]
-
-
-def _value(value: Any) -> str:
-    """Return a value of a kind that JSON writes as TOML does, but for surrogate pairs and the delete character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        data = {**root, **scenes} | ({"limit": self.source.limit} if self.source.limit else {})
+        content: dict[str, Any] = {"model": {"path": str(self.model)}, "data": data, "score": score}
+        if self.target.options:
+            content["target"] = {self.target.name: self.target.options}
+        return write_toml(content | {"variant": [{"name": row.variant, "passes": row.passes} for row in rows]})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from fastscnn_opt.ascend.whitelists.conditions import normal_form
 from fastscnn_opt.errors import PatchError
-from fastscnn_opt.schema import parse_toml
+from fastscnn_opt.schema import parse_toml, write_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -221,29 +220,7 @@ def parse(text: str, source: str) -> Patch:
 
 def to_toml(patch: Patch) -> str:
     """Write a patch as TOML that `parse` reads back to an equal patch."""
-    lines = [f"name = {_string(patch.name)}", f"summary = {_string(patch.summary)}"]
-    lines.append(f"versions = [{', '.join(map(_string, patch.versions))}]")
-    lines += [f"why = {_string(patch.why)}"] * bool(patch.why)
-    for edit in patch.edits:
-        lines += ["", "[[edits]]", f"file = {_string(edit.file)}", f"function = {_string(edit.function)}"]
-        if edit.assigned is not None:
-            lines.append(f"assigned = {_string(edit.assigned)}")
-        else:
-            lines += ["conjuncts = [", *(f"    {_string(text)}," for text in edit.conjuncts), "]"]
-        lines += [f"called_from = {_string(edit.called_from)}"] if edit.called_from is not None else []
-        lines += [f"note = {_string(edit.note)}"] * bool(edit.note)
-        for entry in edit.entries:
-            lines += ["", "[[edits.entries]]", f"shape = {list(entry.shape)}", f"why = {_string(entry.why)}"]
-        if not edit.entries:
-            lines.append("entries = []")
-    return "\n".join(lines) + "\n"
-
-
-def _string(text: str) -> str:
-    if "'" not in text and '"' in text and not re.search(r"[\x00-\x1f\x7f]", text):
-        return f"'{text}'"
-    # A JSON string is a TOML basic string but for DEL, which TOML wants escaped.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return write_toml(patch.model_dump(exclude_defaults=True))
 
 
 def write(patch: Patch, path: Path) -> None:
