@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.report.choosing import Choice, choose, host_work
 from fastscnn_opt.report.commands import command_for_run, commands_for
-from fastscnn_opt.report.costs import PassCost, pass_costs
+from fastscnn_opt.report.pass_costs import PassCost, pass_costs
+from fastscnn_opt.report.recommending import Recommendation, host_work, recommend
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.stages.precision import doubts_about
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Content, Entry
+    from fastscnn_opt.report.content import Content, ReportRow
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def answers(content: Content) -> list[Answer]:
 
     Where no row can be recommended, the first answer says why, and only those follow that still make sense.
     """
-    chosen = choose(content)
+    chosen = recommend(content)
     if not chosen:
         return [_nothing_to_ship(content), _blame(content, None), _repeat(content, None)]
     first = chosen[0].entry
@@ -60,7 +60,7 @@ def _reasons(content: Content) -> str:
     return " ".join(f"“{entry.short}”: {entry.row['reason']}." for entry in content.entries if entry.row["reason"])
 
 
-def _ship(content: Content, chosen: list[Choice]) -> Answer:
+def _ship(content: Content, chosen: list[Recommendation]) -> Answer:
     first, *others = chosen
     within = f"at most {content.affordable_drop:g} points of mIoU"
     if content.limit is None:
@@ -80,12 +80,12 @@ def _ship(content: Content, chosen: list[Choice]) -> Answer:
     return Answer(_SHIP, short, " ".join(more))
 
 
-def _either(choice: Choice) -> str:
+def _either(choice: Recommendation) -> str:
     *others, last = [f"“{entry.short}”" for entry in (choice.entry, *choice.ties)]
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _speed(entry: Entry) -> str:
+def _speed(entry: ReportRow) -> str:
     row = entry.row
     if entry.is_baseline or row["ratio"] is None:
         return f"{row['fps']:.1f} images per second" + (", the baseline itself" if entry.is_baseline else "")
@@ -93,7 +93,7 @@ def _speed(entry: Entry) -> str:
     return f"{row['ratio']:.2f} times as fast as the baseline ({interval}), {row['fps']:.1f} images per second"
 
 
-def _cost(content: Content, entry: Entry) -> Answer:
+def _cost(content: Content, entry: ReportRow) -> Answer:
     question = "What does it cost?"
     base = content.baseline_of(entry)
     if base is None or entry.is_baseline:
@@ -114,7 +114,7 @@ def _cost(content: Content, entry: Entry) -> Answer:
     return Answer(question, short, "; ".join(figures) + ".")
 
 
-def _class(content: Content, first: Entry) -> Answer:
+def _class(content: Content, first: ReportRow) -> Answer:
     question = "Which class suffers most?"
     losses = content.losses(first)
     if not losses:
@@ -136,7 +136,7 @@ def _class(content: Content, first: Entry) -> Answer:
     return Answer(question, short, more)
 
 
-def _blame(content: Content, first: Entry | None) -> Answer:
+def _blame(content: Content, first: ReportRow | None) -> Answer:
     question = "Which pass is to blame?"
     costs = pass_costs(content)
     if not costs:
@@ -158,12 +158,12 @@ def _blame(content: Content, first: Entry | None) -> Answer:
     return Answer(question, f"{short}, on top of “{worst.before.short}”.", within)
 
 
-def _is_part(cost: PassCost, entry: Entry) -> bool:
+def _is_part(cost: PassCost, entry: ReportRow) -> bool:
     made = cost.entry.pipeline
     return entry.pipeline[: len(made)] == made and entry.row["target"] == cost.entry.row["target"]
 
 
-def _repeat(content: Content, first: Entry | None) -> Answer:
+def _repeat(content: Content, first: ReportRow | None) -> Answer:
     again = command_for_run(content.run)
     if first is None:
         return Answer("How to reproduce it?", "Score the run again with the command below.", commands=(again,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import altair as alt
     from numpy.typing import NDArray
 
-    from fastscnn_opt.report.content import Content, Entry
+    from fastscnn_opt.report.content import Content, ReportRow
 
 COLOURS = ("#3b8ed0", "#e0892b", "#2e9e6b", "#c564a8", "#8f7ae5", "#a58b2f", "#d2544e", "#5aa7a7")
 """Colours that can be told apart on white and on black."""
@@ -67,7 +67,7 @@ def latencies(content: Content, width: int) -> Spec | None:
     return specification(alt.layer(*layers).properties(width=width, height=alt.Step(34)))
 
 
-def _spread(entry: Entry, samples: NDArray[np.float64]) -> dict[str, Any]:
+def _spread(entry: ReportRow, samples: NDArray[np.float64]) -> dict[str, Any]:
     """Return the quantiles of a row's latencies in ms per image, None for those that its runs are too few for."""
     values = {name: percentile(samples, percent) for name, percent in _QUANTILES.items()}
     figures = {name: None if value is None else round(value, 4) for name, value in values.items()}
@@ -113,7 +113,7 @@ def stages(content: Content, width: int) -> Spec | None:
     return specification(chart.properties(width=width, height=alt.Step(28)))
 
 
-def _stage_times(entry: Entry) -> dict[str, float]:
+def _stage_times(entry: ReportRow) -> dict[str, float]:
     """Return ms per image by stage; inference as it was timed, because an evaluation decodes images meanwhile."""
     figures: dict[str, float] = entry.details.get("stages_ms") or {}
     if figures and entry.row["median_ms"] is not None:

@@ -9,11 +9,11 @@ from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.variants import ModelTable, parse_variants
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Entry
+    from fastscnn_opt.report.content import ReportRow
     from fastscnn_opt.scoring.run_folder import Run
 
 
-def commands_for(run: Run, entry: Entry) -> list[str]:
+def commands_for(run: Run, entry: ReportRow) -> list[str]:
     """Return what a shell needs to build the model of `entry`; empty if it was never built."""
     if entry.row["model"] is None:
         return []

@@ -11,7 +11,7 @@ from fastscnn_opt.scoring.tables import side_by_side
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Content, Entry
+    from fastscnn_opt.report.content import Content, ReportRow
 
 _POINTS = 0.05
 """Change of mIoU in points that counts: less is what another build of an engine may do to ties."""
@@ -72,7 +72,7 @@ def _verdict(row: dict[str, Any], points: float | None, times: float | None) -> 
     return ", ".join(words for words, _ in changes), tones.pop() if len(tones) == 1 else ""
 
 
-def _worst(before: Entry | None, after: Entry | None) -> str:
+def _worst(before: ReportRow | None, after: ReportRow | None) -> str:
     """Return the class that lost most IoU from one run to the other."""
     if before is None or after is None:
         return ""
@@ -85,7 +85,7 @@ def _worst(before: Entry | None, after: Entry | None) -> str:
     return "" if worst is None or losses[worst] < NOTICEABLE else f"{worst} {-losses[worst]:+.2f}"
 
 
-def _find(content: Content, row: dict[str, Any]) -> Entry | None:
+def _find(content: Content, row: dict[str, Any]) -> ReportRow | None:
     keys = ("variant", "target", "batch")
     return next((entry for entry in content.entries if all(entry.row[key] == row[key] for key in keys)), None)
 

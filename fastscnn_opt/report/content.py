@@ -31,7 +31,7 @@ ASSUMED_MAX_DROP = 0.5
 
 
 @dataclass(frozen=True)
-class Entry:
+class ReportRow:
     """A row of the variant table: its number there, counted from 1, its figures, and what was recorded.
 
     `label` is its variant, with target and batch size where these tell rows of the run apart.
@@ -97,7 +97,7 @@ class Content:
     """A run as the report shows it; `limit` is the accuracy gate in points of mIoU, if there is one."""
 
     run: Run
-    entries: tuple[Entry, ...]
+    entries: tuple[ReportRow, ...]
     limit: float | None
 
     @property
@@ -106,12 +106,12 @@ class Content:
         return ASSUMED_MAX_DROP if self.limit is None else self.limit
 
     @property
-    def baselines(self) -> tuple[Entry, ...]:
+    def baselines(self) -> tuple[ReportRow, ...]:
         """The rows that others are compared with: one for each batch size, and for each target unless all have one."""
         return tuple(entry for entry in self.entries if entry.is_baseline)
 
     @property
-    def complete(self) -> tuple[Entry, ...]:
+    def complete(self) -> tuple[ReportRow, ...]:
         """The rows whose accuracy and speed are known."""
         return tuple(entry for entry in self.entries if entry.is_complete)
 
@@ -119,13 +119,13 @@ class Content:
     def front(self) -> frozenset[int]:
         """Numbers of the rows that no other on their target beats in both accuracy and speed."""
         targets = dict.fromkeys(entry.row["target"] for entry in self.complete)
-        best: list[Entry] = []
+        best: list[ReportRow] = []
         for target in targets:
             here = [entry for entry in self.complete if entry.row["target"] == target]
             best += front(here, speed=lambda entry: entry.row["fps"], loss=lambda entry: -100 * entry.row["mIoU"])
         return frozenset(entry.number for entry in best)
 
-    def baseline_of(self, entry: Entry) -> Entry | None:
+    def baseline_of(self, entry: ReportRow) -> ReportRow | None:
         """Return the scored row of the baseline that `entry` is compared with.
 
         It is on the target that the variants file names as ``baseline_target``, else on that of `entry`, and of the
@@ -136,7 +136,7 @@ class Content:
         unlike = [(base.row["target"] != target, base.row["batch"] != entry.row["batch"]) for base in scored]
         return scored[unlike.index(min(unlike))] if scored else None
 
-    def losses(self, entry: Entry) -> dict[str, float]:
+    def losses(self, entry: ReportRow) -> dict[str, float]:
         """Return by how many points of IoU each class is worse than in the baseline; classes without both are left out.
 
         A negative loss is a gain.
@@ -151,7 +151,7 @@ class Content:
             if before is not None and after is not None
         }
 
-    def session_of(self, entry: Entry) -> SessionRecord | None:
+    def session_of(self, entry: ReportRow) -> SessionRecord | None:
         """Return the session in which `entry` was timed."""
         return next((found for found in reversed(self.run.sessions) if entry.timing in found.rows), None)
 
@@ -167,7 +167,7 @@ def gather(run: Run, max_drop: float | None = None) -> Content:
         record = record_of(run, plan)
         compiled = next((found for found in reversed(run.compiled) if found.identity == plan.identity), None)
         entries.append(
-            Entry(
+            ReportRow(
                 number, label_in(row, rows), row, baseline.is_row(plan),
                 record, timing_of(run, record), compiled,
             )

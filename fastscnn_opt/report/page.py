@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.report import charts, sections
 from fastscnn_opt.report.answers import answers
-from fastscnn_opt.report.choosing import choose
 from fastscnn_opt.report.comparison import compare
 from fastscnn_opt.report.content import printable
 from fastscnn_opt.report.gallery import Gallery, make_gallery
+from fastscnn_opt.report.recommending import recommend
 from fastscnn_opt.report.tradeoff import has_room_for_names, tradeoff
 from fastscnn_opt.text import counted
 
@@ -35,7 +35,7 @@ def render(content: Content, before: Content | None = None, *, pictures: bool = 
     picture_section, views = sections.pictures(content, gallery)
     plots = _charts(content)
     matrices = sections.confusions(content)
-    chosen = [choice.entry for choice in choose(content)]
+    chosen = [choice.entry for choice in recommend(content)]
     values: dict[str, Any] = printable({
         "title": f"Variants of {content.run.about['model'].get('file', 'a model').rpartition('/')[2]}",
         "subtitle": _subtitle(content),

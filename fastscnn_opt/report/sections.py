@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES, PALETTE
 from fastscnn_opt.report.commands import commands_for
-from fastscnn_opt.report.costs import pass_costs
+from fastscnn_opt.report.pass_costs import pass_costs
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastscnn_opt.report.content import Content, Entry
+    from fastscnn_opt.report.content import Content, ReportRow
     from fastscnn_opt.report.gallery import Gallery
 
 Section = dict[str, Any]
@@ -32,7 +32,7 @@ _STRONGEST = 10.0
 """Points of IoU at which a cell of the heat map has its full colour."""
 
 
-def table(content: Content, chosen: Sequence[Entry]) -> list[Section]:
+def table(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
     """Return the rows of the table: each cell with its text and the value it is sorted by; `chosen` are recommended."""
     return [
         {
@@ -45,7 +45,7 @@ def table(content: Content, chosen: Sequence[Entry]) -> list[Section]:
     ]
 
 
-def _cells(entry: Entry) -> list[tuple[str, str]]:
+def _cells(entry: ReportRow) -> list[tuple[str, str]]:
     row = entry.row
     ratio = ""
     if row["ratio"] is not None:
@@ -67,7 +67,7 @@ def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, 
     return ("", "") if value is None else (f"{round(value * scale, digits) + 0.0:.{digits}f}", repr(float(value)))
 
 
-def _marks(content: Content, entry: Entry, chosen: Sequence[Entry]) -> list[Section]:
+def _marks(content: Content, entry: ReportRow, chosen: Sequence[ReportRow]) -> list[Section]:
     status = entry.row["status"]
     marks = {
         "recommended": (entry in chosen, "good"),
@@ -192,7 +192,7 @@ def _view_text(changed: float, right: float | None, before: float | None) -> str
     return text if right is None or before is None else f"{text}; right: {100 * before:.2f} → {100 * right:.2f} %"
 
 
-def details(content: Content, chosen: Sequence[Entry]) -> list[Section]:
+def details(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
     """Return everything there is to know about each row; the chosen ones are shown open."""
     return [
         {
@@ -239,7 +239,7 @@ def _title(what: str, shown: Sequence[object], count: int) -> str:
     return f"{count} {what}" + (f", the first {len(shown)} are shown" if len(shown) < count else "")
 
 
-def _facts(content: Content, entry: Entry) -> list[tuple[str, str]]:
+def _facts(content: Content, entry: ReportRow) -> list[tuple[str, str]]:
     """Return hashes, versions and how the figures were made, as far as they are known."""
     record, timing, session = entry.record, entry.timing, content.session_of(entry)
     compiled = entry.compiled

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.report.charts import COLOURS, Spec, specification
-from fastscnn_opt.report.placing import Frame, Label, place
+from fastscnn_opt.report.point_labels import Frame, Label, place
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from fastscnn_opt.report.content import Content, Entry
+    from fastscnn_opt.report.content import Content, ReportRow
 
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
 _FONT_SIZE = 12
@@ -136,7 +136,7 @@ def _label_layers(labels: list[Label]) -> list[alt.Chart]:
     return layers
 
 
-def _point(content: Content, entry: Entry) -> dict[str, Any]:
+def _point(content: Content, entry: ReportRow) -> dict[str, Any]:
     row = entry.row
     ratio = row["ratio"]
     low, high = (row["fps"] * row[end] / ratio if ratio else row["fps"] for end in ("ratio_low", "ratio_high"))

@@ -3,7 +3,7 @@
 import pytest
 
 from fastscnn_opt.report.answers import answers
-from fastscnn_opt.report.choosing import choose
+from fastscnn_opt.report.recommending import recommend
 
 
 def told(content) -> dict[str, tuple[str, str]]:
@@ -66,7 +66,7 @@ def test_a_row_that_is_not_certainly_faster_than_the_baseline_is_not_preferred_t
 def test_each_target_has_a_recommendation(build):
     builder = build().row("base", 0.6, 10).row("base", 0.6, 30, target="chip").row("fast", 0.6, 50, target="chip")
     content = builder.content()
-    assert [choice.entry.number for choice in choose(content)] == [1, 3]
+    assert [choice.entry.number for choice in recommend(content)] == [1, 3]
     short, more = told(content)["Which variant to ship?"]
     assert short == "“base (onnxruntime)” on onnxruntime: 10.0 images per second, the baseline itself."
     assert "On chip: “fast”, 5.00 times as fast" in more
@@ -75,7 +75,7 @@ def test_each_target_has_a_recommendation(build):
 def test_a_row_that_failed_after_its_accuracy_is_not_recommended(build):
     builder = build().row("base", 0.6, 10).row("fast", 0.6, 50)
     builder.records[1] = type(builder.records[1])(**{**vars(builder.records[1]), "status": "broken", "reason": "no"})
-    assert [choice.entry.label for choice in choose(builder.content())] == ["base"]
+    assert [choice.entry.label for choice in recommend(builder.content())] == ["base"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscnn_opt.report.placing import Frame, place
+from fastscnn_opt.report.point_labels import Frame, place
 
 FRAME = Frame((0.0, 100.0), (0.0, 100.0), 1000, 500)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Content, Entry
+    from fastscnn_opt.report.content import Content, ReportRow
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class PassCost:
     """
 
     passes: tuple[str, ...]
-    entry: Entry
-    before: Entry
+    entry: ReportRow
+    before: ReportRow
     points: float
     times: float | None
 
@@ -47,7 +47,7 @@ def pass_costs(content: Content) -> list[PassCost]:
     return costs
 
 
-def _begins_with(entry: Entry, other: Entry) -> bool:
+def _begins_with(entry: ReportRow, other: ReportRow) -> bool:
     same_place = all(entry.row[key] == other.row[key] for key in ("target", "batch", "patches"))
     count = len(other.pipeline)
     return same_place and count < len(entry.pipeline) and entry.pipeline[:count] == other.pipeline

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.report.costs import pass_costs
+from fastscnn_opt.report.pass_costs import pass_costs
 
 
 @pytest.fixture
