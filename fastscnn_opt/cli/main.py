@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from fastscnn_opt.cli import NOTES
+from fastscnn_opt.cli.printing import NOTES
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import describe_os_error
 from fastscnn_opt.text import printable_lines

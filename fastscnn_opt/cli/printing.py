@@ -5,26 +5,26 @@ Results go to stdout, notes and progress to stderr; JSON goes to stdout alone.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
-import re
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.cli import NOTES
-from fastscnn_opt.text import printable, printable_lines
+from fastscnn_opt.cli import table
+from fastscnn_opt.text import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from fastscnn_opt.cli.table import Column
     from fastscnn_opt.scoring.progress import Advance
+
+NOTES = "fastscnn_opt.notes"
+"""Name of the logger whose level tells whether notes and progress are wanted: INFO, or ERROR with ``--quiet``."""
 
 
 class Format(StrEnum):
@@ -46,18 +46,6 @@ class TableFormat(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is printed on stdout.")]
 TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How the table is printed on stdout.")]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table: its heading, and whether it holds figures (aligned to the right).
-
-    Where a terminal is too narrow, columns of the highest `rank` are left out first, those of rank 0 never.
-    """
-
-    heading: str
-    figures: bool = False
-    rank: int = 0
 
 
 def is_quiet() -> bool:
@@ -88,63 +76,18 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
     that `grep`, `diff` and `sort` see it whole.
     """
     writers: dict[TableFormat, Callable[[Sequence[Column], Sequence[Sequence[str]], str], str]] = {
-        TableFormat.MD: _markdown,
-        TableFormat.CSV: _csv,
-        TableFormat.HTML: _html,
+        TableFormat.MD: table.as_markdown,
+        TableFormat.CSV: table.as_csv,
+        TableFormat.HTML: table.as_html,
     }
     if form in writers:
         typer.echo(writers[form](columns, rows, title).rstrip("\n"))
     elif not sys.stdout.isatty():
-        typer.echo(_plain(columns, rows, title))
+        typer.echo(table.as_plain(columns, rows, title))
     else:
         from fastscnn_opt.cli.terminal import print_fitting
 
         print_fitting(columns, rows, title)
-
-
-def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
-    lines = [[column.heading for column in columns], *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    texts = [printable(title)] if title else []
-    for line in lines:
-        cells = zip(line, widths, columns, strict=True)
-        padded = [cell.rjust(width) if column.figures else cell.ljust(width) for cell, width, column in cells]
-        texts.append("  ".join(padded).rstrip())
-    return "\n".join(texts)
-
-
-def _markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
-    del title
-    head = [[column.heading for column in columns], ["---:" if column.figures else "---" for column in columns]]
-    body = [[_literal(cell, column) for cell, column in zip(row, columns, strict=True)] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [*head, *body])
-
-
-def _literal(cell: str, column: Column) -> str:
-    """Keep Markdown from reading a name as a tag, a link, code or the end of a cell; figures may stand in brackets."""
-    return re.sub(r"([|])" if column.figures else r"([\\`*<>\[\]|])", r"\\\1", printable(cell))
-
-
-def _csv(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
-    del title
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.heading for column in columns])
-    writer.writerows([_not_a_formula(cell, column) for cell, column in zip(row, columns, strict=True)] for row in rows)
-    return text.getvalue()
-
-
-def _not_a_formula(cell: str, column: Column) -> str:
-    """Keep a spreadsheet from running a name as a formula; figures may start with a sign."""
-    is_formula = not column.figures and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return "'" * is_formula + printable_lines(cell)
-
-
-def _html(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
-    from fastscnn_opt.html import html_table
-
-    safe = [[printable_lines(cell) for cell in row] for row in rows]
-    return html_table([(column.heading, column.figures) for column in columns], safe, printable(title))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from fastscnn_opt.text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastscnn_opt.cli.printing import Column
+from fastscnn_opt.cli.table import Column
 
 _FOLDED_WIDTHS = (16, 10)
 """Characters below which a column of text is not folded: while there is something to leave out, and at last."""

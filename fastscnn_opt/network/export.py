@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.network.layout import BATCH_NORM_EPSILON, Activation, Convolution, Layout, convolutions, heads_in
+from fastscnn_opt.network.layout import (
+    BATCH_NORM_EPSILON,
+    Activation,
+    Convolution,
+    Layout,
+    Outputs,
+    convolutions,
+    heads_in,
+)
 from fastscnn_opt.network.wiring import SIZE_MULTIPLE, wire
 
 if TYPE_CHECKING:
@@ -39,7 +47,7 @@ def export_checkpoint(
     batch: int = 1,
     height: int = 1024,
     width: int = 2048,
-    outputs: Literal["main", "all"] = "main",
+    outputs: Outputs = Outputs.MAIN,
     opset: int = 13,
 ) -> onnx.ModelProto:
     """Read a checkpoint and return the network as an ONNX model.
@@ -72,7 +80,7 @@ def export_checkpoint(
 
     layout, state = load_checkpoint(checkpoint)
     weights = {key: value.float().numpy() for key, value in state.items()}
-    heads = heads_in(layout, weights) if outputs == "all" else ()
+    heads = heads_in(layout, weights) if outputs == Outputs.ALL else ()
     return build_model(layout, weights, heads=heads, shape=(batch, height, width), opset=opset)
 
 

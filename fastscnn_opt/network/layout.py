@@ -47,6 +47,13 @@ class Layout(StrEnum):
         return ("auxlayer1", "auxlayer2") if self is Layout.SEGMENTRON else ("auxlayer",)
 
 
+class Outputs(StrEnum):
+    """Which outputs an exported model has: the main one, or those of the auxiliary heads, too."""
+
+    MAIN = "main"
+    ALL = "all"
+
+
 class Activation(StrEnum):
     """What follows a convolution and its batch normalisation."""
 

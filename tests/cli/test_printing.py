@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.cli.printing import Column, TableFormat, note, print_table, say
+from fastscnn_opt.cli.printing import TableFormat, note, print_table, say
+from fastscnn_opt.cli.table import Column
 
 COLUMNS = [Column("variant"), *(Column(f"figure {number}", figures=True) for number in range(9))]
 ROW = ["nearest on the head", *(f"{number}23.45" for number in range(9))]

@@ -50,7 +50,8 @@ def tool(*arguments):
 
 
 TABLE = """
-from fastscnn_opt.cli.printing import Column, TableFormat, print_table
+from fastscnn_opt.cli.printing import TableFormat, print_table
+from fastscnn_opt.cli.table import Column
 columns = [Column("variant"), Column("mIoU", True), Column("ms", True, rank=1), Column("size", True, rank=2),
            Column("ratio", True)]
 rows = [["a variant with a long name", "84.24", "176.34", "1234567.89", "1.00 [1.00, 1.00]"],

@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from fastscnn_opt.errors import CheckpointError, ModelError
 from fastscnn_opt.network.export import build_model, export_checkpoint, fold_batch_norm
-from fastscnn_opt.network.layout import Layout, convolutions
+from fastscnn_opt.network.layout import Layout, Outputs, convolutions
 
 SMALL = (1, 64, 128)
 
@@ -39,7 +39,7 @@ def test_the_export_computes_what_the_module_computes(write_checkpoint, image, r
     network.load_state_dict(load_checkpoint(path)[1], strict=True)
     with torch.no_grad():
         expected = network(torch.from_numpy(image), auxiliary=True)
-    found = run(export_checkpoint(path, height=64, width=128, outputs="all", opset=opset), image)
+    found = run(export_checkpoint(path, height=64, width=128, outputs=Outputs.ALL, opset=opset), image)
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-3)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import FREE
@@ -37,12 +37,14 @@ def build(
     return build_model(Path(model), passes, Path(output), batch=batch, verify=verify, reports=folder)
 
 
-def export(checkpoint: str, output: str, outputs: Literal["main", "all"], height: int, width: int) -> dict[str, Any]:
+def export(checkpoint: str, output: str, outputs: str, height: int, width: int) -> dict[str, Any]:
     """Export a checkpoint as an ONNX file."""
     from fastscnn_opt.model.saving import save_model
     from fastscnn_opt.network.export import export_checkpoint
+    from fastscnn_opt.network.layout import Outputs
 
-    save_model(export_checkpoint(Path(checkpoint), outputs=outputs, height=height, width=width), output)
+    model = export_checkpoint(Path(checkpoint), outputs=Outputs(outputs), height=height, width=width)
+    save_model(model, output)
     return {}
 
 

@@ -7,16 +7,9 @@ from typing import Annotated
 
 import typer
 
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
-from fastscnn_opt.cli.target_options import (
-    MemoryLimitOption,
-    SettingsOption,
-    TargetOption,
-    TimeLimitOption,
-    limits_from,
-    target_choice,
-)
-from fastscnn_opt.cli.verbs.scoring.score import ThreadsOption
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 
 def command(
@@ -24,11 +17,11 @@ def command(
         Path, typer.Argument(metavar="MODEL", help="The ONNX model to compile; the file itself stays as it is.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the artefact goes.")],
-    target: TargetOption = "onnxruntime",
-    settings: SettingsOption = None,
-    threads: ThreadsOption = None,
-    limit_s: TimeLimitOption = 600.0,
-    memory: MemoryLimitOption = None,
+    target: options.Target = "onnxruntime",
+    settings: options.TargetSettings = None,
+    threads: options.Threads = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Compile a model for a target, in a process of its own.
@@ -37,9 +30,9 @@ def command(
     """
     from fastscnn_opt.scoring.worker.client import compile_model
 
-    limits = limits_from(limit_s, memory)
+    limits = Limits(limit_s, memory)
     with progress(None, f"compiling for {target}"):
-        versions = compile_model(model, output, target_choice(target, settings, threads), limits=limits)
+        versions = compile_model(model, output, options.target_choice(target, settings, threads), limits=limits)
     size = output.stat().st_size
     if form is Format.JSON:
         print_json({"target": target, "artefact": str(output), "bytes": size, "tools": versions})

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table, say
+from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, say
+from fastscnn_opt.cli.table import Column
 from fastscnn_opt.errors import CheckFailedError, TargetError
 from fastscnn_opt.text import counted
 

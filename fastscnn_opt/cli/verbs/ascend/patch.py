@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastscnn_opt.cli.printing import (
-    Column,
     Format,
     FormatOption,
     TableFormat,
@@ -17,6 +16,7 @@ from fastscnn_opt.cli.printing import (
     print_json,
     print_table,
 )
+from fastscnn_opt.cli.table import Column
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:

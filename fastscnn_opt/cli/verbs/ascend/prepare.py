@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
+from fastscnn_opt.ascend.prepare.folder import ImageType
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
 from fastscnn_opt.text import counted
-
-
-class Type(StrEnum):
-    """What an image file holds."""
-
-    FLOAT32 = "float32"
-    UINT8 = "uint8"
 
 
 def command(
@@ -25,15 +18,15 @@ def command(
     data: Annotated[
         Path | None, typer.Option("--data", help="Root of a Cityscapes tree: holds leftImg8bit and gtFine.")
     ] = None,
-    split: SplitOption = None,
-    synthetic: SyntheticOption = None,
-    seed: SeedOption = None,
+    split: options.Split = None,
+    synthetic: options.Synthetic = None,
+    seed: options.Seed = None,
     height: Annotated[int, typer.Option(help="Height of synthetic scenes.", min=32)] = 1024,
     width: Annotated[int, typer.Option(help="Width of synthetic scenes.", min=32)] = 2048,
-    limit: LimitOption = None,
+    limit: options.ImageLimit = None,
     dtype: Annotated[
-        Type, typer.Option(help="float32: normalised 1x3xHxW; uint8: raw RGB 1xHxWx3, for a model with AIPP.")
-    ] = Type.FLOAT32,
+        ImageType, typer.Option(help="float32: normalised 1x3xHxW; uint8: raw RGB 1xHxWx3, for a model with AIPP.")
+    ] = ImageType.FLOAT32,
     info: Annotated[
         Path | None, typer.Option(help="The info file (default: fast_scnn_prep_bin.info in OUTPUT).")
     ] = None,
@@ -56,11 +49,10 @@ def command(
     benchmark tool from the same folder, or give an absolute path.
     """
     from fastscnn_opt.ascend.prepare.binary import prepare
-    from fastscnn_opt.ascend.prepare.folder import ImageType
     from fastscnn_opt.ascend.prepare.plan import Request, plan
 
-    source = data_source(data, split, synthetic, seed, limit)
-    request = Request(source, output, ImageType(dtype), info, (height, width), force=force, verify=verify)
+    source = options.data_source(data, split, synthetic, seed, limit)
+    request = Request(source, output, dtype, info, (height, width), force=force, verify=verify)
     work = plan(request)
     if not dry_run:
         with progress(len(work.dataset), "images") as advance:

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table, progress
-from fastscnn_opt.cli.target_options import MemoryLimitOption, TimeLimitOption, limits_from
-from fastscnn_opt.cli.verbs.scoring.score import ThreadsOption
-from fastscnn_opt.targets.processes.limits import Limits
+from fastscnn_opt.cli import options
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
+from fastscnn_opt.cli.table import Column
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 _RUNS = 10
 _MODEL_SUFFIX = ".onnx"
@@ -56,9 +56,9 @@ def command(
     soc_version: Annotated[
         str | None, typer.Option(help="Processor of a report, for the fps of a card.", show_default="Ascend310")
     ] = None,
-    threads: ThreadsOption = None,
-    limit_s: TimeLimitOption = 600.0,
-    memory: MemoryLimitOption = None,
+    threads: options.Threads = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.MemoryLimit = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Show where the time of a run went, operator by operator, and what would save it.
@@ -80,7 +80,7 @@ def command(
     if models:
         if show not in (Show.ALL, Show.TYPES, Show.OPERATORS):
             raise typer.BadParameter("a model has types and operators only", param_hint="--show")
-        limits = limits_from(limit_s, memory)
+        limits = Limits(limit_s, memory)
         _profile_model(models[0], _Printer(show, top, form), runs=runs, batch=batch, threads=threads, limits=limits)
         return
     if runs or threads:

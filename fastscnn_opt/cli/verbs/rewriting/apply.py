@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fastscnn_opt.cli.completion import pass_names
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
 from fastscnn_opt.text import counted
 
@@ -22,18 +22,13 @@ def command(
             "--passes",
             "-p",
             help="The pipeline: name{option=value option=value},name,... or @FILE.",
-            autocompletion=pass_names,
+            autocompletion=options.complete_pipeline,
         ),
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the rewritten model goes.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what every pass would do and write nothing.")] = False,
-    no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
-    ] = False,
-    everything: Annotated[
-        bool,
-        typer.Option("--all", help="Name every node; without it, nodes of which the same is to be said share a line."),
-    ] = False,
+    no_verify: options.NoVerify = False,
+    everything: options.AllNodes = False,
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:

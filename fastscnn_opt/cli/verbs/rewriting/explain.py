@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.cli.completion import pass_names
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
 from fastscnn_opt.rewriting.contract import Contract
 
@@ -26,17 +26,16 @@ def command(
     text: Annotated[
         str,
         typer.Argument(
-            metavar="PASS", help="A pass as `passes` lists it, with options if need be.", autocompletion=pass_names
+            metavar="PASS",
+            help="A pass as `passes` lists it, with options if need be.",
+            autocompletion=options.complete_pipeline,
         ),
     ],
     model: Annotated[
         Path | None,
         typer.Argument(metavar="MODEL", help="Say what the pass would do to this ONNX model.", show_default=False),
     ] = None,
-    everything: Annotated[
-        bool,
-        typer.Option("--all", help="Name every node; without it, nodes of which the same is to be said share a line."),
-    ] = False,
+    everything: options.AllNodes = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Print the manual of a pass, or say what it would do to a model.

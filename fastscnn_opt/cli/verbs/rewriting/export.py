@@ -9,14 +9,8 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
+from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.text import counted
-
-
-class Outputs(StrEnum):
-    """Which outputs the exported model has."""
-
-    MAIN = "main"
-    ALL = "all"
 
 
 class Pooling(StrEnum):
@@ -65,7 +59,7 @@ def command(
         if checkpoint:
             given = {"height": height, "width": width, "opset": opset}
             chosen = {name: value for name, value in given.items() if value is not None}
-            model = export_checkpoint(checkpoint, batch=batch, outputs=outputs.value, **chosen)
+            model = export_checkpoint(checkpoint, batch=batch, outputs=outputs, **chosen)
         else:
             model = demo_model()
             passes += ["drop-outputs"] if outputs is Outputs.MAIN else []

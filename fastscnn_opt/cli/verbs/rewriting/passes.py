@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, print_json, print_table
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, print_json, print_table
+from fastscnn_opt.cli.table import Column
 from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
 
 

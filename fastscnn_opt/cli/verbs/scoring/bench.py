@@ -7,16 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, note, print_json, print_table, progress
-from fastscnn_opt.cli.target_options import (
-    MemoryLimitOption,
-    SettingsOption,
-    TargetOption,
-    TimeLimitOption,
-    limits_from,
-    target_choice,
-)
-from fastscnn_opt.cli.verbs.scoring.score import RoundsOption, SecondsOption, ThreadsOption, effort_from
+from fastscnn_opt.cli import options
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
+from fastscnn_opt.cli.table import Column
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 _COLUMNS = (
     Column("model"), Column("batch", figures=True), Column("median ms", figures=True),
@@ -33,16 +27,16 @@ def command(
             min=1, help="Images per run; models of another batch are changed.", show_default="each model's own"
         ),
     ] = None,
-    rounds: RoundsOption = None,
-    seconds: SecondsOption = None,
+    rounds: options.Rounds = None,
+    seconds: options.Seconds = None,
     baseline: Annotated[
         str | None, typer.Option(help="The model the others are compared with.", show_default="the first")
     ] = None,
-    target: TargetOption = "onnxruntime",
-    settings: SettingsOption = None,
-    threads: ThreadsOption = None,
-    limit_s: TimeLimitOption = 600.0,
-    memory: MemoryLimitOption = None,
+    target: options.Target = "onnxruntime",
+    settings: options.TargetSettings = None,
+    threads: options.Threads = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.MemoryLimit = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Time models side by side.
@@ -53,8 +47,8 @@ def command(
     """
     from fastscnn_opt.scoring.bench import bench
 
-    choice = target_choice(target, settings, threads)
-    effort, limits = effort_from(rounds, seconds), limits_from(limit_s, memory)
+    choice = options.target_choice(target, settings, threads)
+    effort, limits = options.effort_from(rounds, seconds), Limits(limit_s, memory)
     table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, say=note, show=progress)
     if form is TableFormat.JSON:
         print_json(table)

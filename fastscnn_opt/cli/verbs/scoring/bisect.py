@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.cli.completion import pass_names
-from fastscnn_opt.cli.data_options import DataOption, LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
-from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, note, print_json, print_table, say
-from fastscnn_opt.cli.target_options import (
-    MemoryLimitOption,
-    SettingsOption,
-    TargetOption,
-    TimeLimitOption,
-    limits_from,
-    target_choice,
-)
+from fastscnn_opt.cli import options
+from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, say
+from fastscnn_opt.cli.table import Column
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from fastscnn_opt.bisecting.inputs import BisectInput
@@ -27,7 +20,6 @@ if TYPE_CHECKING:
     from fastscnn_opt.bisecting.result import Bisection, HarmfulChanges
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.worker.client import TargetChoice
-    from fastscnn_opt.targets.processes.limits import Limits
 
 
 def command(
@@ -37,7 +29,10 @@ def command(
     passes: Annotated[
         str | None,
         typer.Option(
-            "--passes", "-p", help="The pipeline to search: name{option=value},... or @FILE.", autocompletion=pass_names
+            "--passes",
+            "-p",
+            help="The pipeline to search: name{option=value},... or @FILE.",
+            autocompletion=options.complete_pipeline,
         ),
     ] = None,
     variant: Annotated[str | None, typer.Option(help="The variant to search, where MODEL is a variants file.")] = None,
@@ -51,15 +46,15 @@ def command(
     nodes: Annotated[
         bool, typer.Option("--nodes", help="Also find the smallest set of the pass's changes that causes the loss.")
     ] = False,
-    data: DataOption = None,
-    split: SplitOption = None,
-    synthetic: SyntheticOption = None,
-    seed: SeedOption = None,
-    limit: LimitOption = None,
-    target: TargetOption = "onnxruntime",
-    settings: SettingsOption = None,
-    limit_s: TimeLimitOption = 600.0,
-    memory: MemoryLimitOption = None,
+    data: options.Data = None,
+    split: options.Split = None,
+    synthetic: options.Synthetic = None,
+    seed: options.Seed = None,
+    limit: options.ImageLimit = None,
+    target: options.Target = "onnxruntime",
+    settings: options.TargetSettings = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find the first pass of a pipeline that costs too much accuracy, and which of its changes do.
@@ -81,12 +76,12 @@ def command(
 
     given = any(option is not None for option in (data, split, synthetic, seed))
     _check_usage(passes, variant, max_drop, max_diff, takes_images=given or variant is not None, limit=limit)
-    source = data_source(data, split, synthetic, seed, limit) if given else None
-    limits = limits_from(limit_s, memory)
+    source = options.data_source(data, split, synthetic, seed, limit) if given else None
+    limits = Limits(limit_s, memory)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         folder = Path(name)
         searched = _read_input(model, passes, variant, source, limit, folder, limits)
-        allowed, metric = _metric(searched, max_drop, max_diff, target_choice(target, settings), limits)
+        allowed, metric = _metric(searched, max_drop, max_diff, options.target_choice(target, settings), limits)
         graph = load_model(searched.model)
         found = bisect(Workspace(folder), graph, searched.passes, metric, allowed, nodes=nodes, report=note)
     if form is Format.JSON:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, print_json, print_table
-from fastscnn_opt.cli.verbs.scoring.score import print_run
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, print_json, print_table
+from fastscnn_opt.cli.run_table import print_run
+from fastscnn_opt.cli.table import Column
 
 
 def command(

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.data_options import LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
-from fastscnn_opt.cli.printing import Column, Format, FormatOption, TableFormat, print_json, print_table, progress, say
-from fastscnn_opt.cli.target_options import (
-    MemoryLimitOption,
-    SettingsOption,
-    TargetOption,
-    TimeLimitOption,
-    limits_from,
-    target_choice,
-)
+from fastscnn_opt.ascend.dumps.content import ElementType
+from fastscnn_opt.ascend.dumps.files import DumpChoice, Tool
+from fastscnn_opt.cli import options
+from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, print_json, print_table, progress, say
+from fastscnn_opt.cli.table import Column
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.worker.client import TargetChoice
-    from fastscnn_opt.targets.processes.limits import Limits
 
 _FIGURES = ("pixAcc", "mIoU", "mIoU_all", "iou", "images", "pixels")
-
-
-class DumpType(StrEnum):
-    """Type of the values in a binary dump."""
-
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
-    INT16 = "int16"
-    UINT8 = "uint8"
-    INT32 = "int32"
-    INT64 = "int64"
-
-
-class DumpTool(StrEnum):
-    """The program that wrote the dumps."""
-
-    BENCHMARK = "benchmark"
-    AIS_BENCH = "ais_bench"
-    MSAME = "msame"
 
 
 def command(
@@ -56,27 +31,29 @@ def command(
         Path | None,
         typer.Option("--data", help="Root of a Cityscapes tree; with --dumps also a folder made by `prepare`."),
     ] = None,
-    split: SplitOption = None,
-    synthetic: SyntheticOption = None,
-    seed: SeedOption = None,
+    split: options.Split = None,
+    synthetic: options.Synthetic = None,
+    seed: options.Seed = None,
     batch: Annotated[
         int | None, typer.Option(help="Images per run; by default what the model takes.", min=1, show_default=False)
     ] = None,
-    limit: LimitOption = None,
-    target: TargetOption = "onnxruntime",
-    settings: SettingsOption = None,
+    limit: options.ImageLimit = None,
+    target: options.Target = "onnxruntime",
+    settings: options.TargetSettings = None,
     dumps: Annotated[
         Path | None, typer.Option(help="Score the outputs that benchmark, ais_bench or msame left in this folder.")
     ] = None,
     output_index: Annotated[int, typer.Option(help="Output of the model that was dumped, from 0.", min=0)] = 0,
-    dtype: Annotated[DumpType | None, typer.Option(help="Type of binary dumps (default: told by their size).")] = None,
-    tool: Annotated[DumpTool | None, typer.Option(help="Who wrote the dumps (default: told by their names).")] = None,
+    dtype: Annotated[
+        ElementType | None, typer.Option(help="Type of binary dumps (default: told by their size).")
+    ] = None,
+    tool: Annotated[Tool | None, typer.Option(help="Who wrote the dumps (default: told by their names).")] = None,
     running_mean: Annotated[
         bool,
         typer.Option("--running-mean", help="Report the original script's order-dependent figures of the dumps, too."),
     ] = False,
-    limit_s: TimeLimitOption = 600.0,
-    memory: MemoryLimitOption = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Score the accuracy of a model on labelled images.
@@ -89,17 +66,17 @@ def command(
     far after each image, absent classes counted as 0, and averages them, as the original evaluation script does; that
     script reads float16 dumps as int16, so give --dtype int16 to get its figures for them.
     """
-    source = data_source(data, split, synthetic, seed, limit)
+    source = options.data_source(data, split, synthetic, seed, limit)
     if dumps is None and (output_index or dtype or tool or running_mean):
         raise typer.BadParameter("goes with --dumps only", param_hint="--output-index, --dtype, --tool, --running-mean")
     if dumps is not None and (settings or target != "onnxruntime"):
         raise typer.BadParameter("goes with a model, not with --dumps", param_hint="--target, --option")
     if model is not None and dumps is None:
-        limits = limits_from(limit_s, memory)
-        result, scored = _score_model(model, source, target_choice(target, settings), batch, limits), model.name
+        limits = Limits(limit_s, memory)
+        result, scored = _score_model(model, source, options.target_choice(target, settings), batch, limits), model.name
     elif dumps is not None and model is None:
-        options = {"folder": dumps, "output_index": output_index, "tool": tool, "batch": batch or 1}
-        result, scored = _score_dumps(source, options, dtype, running_mean=running_mean), str(dumps)
+        choice = DumpChoice(dumps, output_index, tool, batch or 1)
+        result, scored = _score_dumps(source, choice, dtype, running_mean=running_mean), str(dumps)
     else:
         raise typer.BadParameter("give either a model or --dumps DIR", param_hint="MODEL")
     if form is Format.JSON:
@@ -119,17 +96,13 @@ def _score_model(
 
 
 def _score_dumps(
-    source: DataSource, options: dict[str, Any], dtype: str | None, *, running_mean: bool
+    source: DataSource, choice: DumpChoice, dtype: ElementType | None, *, running_mean: bool
 ) -> dict[str, Any]:
     from fastscnn_opt.ascend.dumps.accuracy import evaluate_dumps, open_labels
-    from fastscnn_opt.ascend.dumps.content import ElementType
-    from fastscnn_opt.ascend.dumps.files import DumpChoice, Tool
 
     labels = open_labels(source)
-    choice = DumpChoice(**options | {"tool": Tool(options["tool"]) if options["tool"] else None})
-    element_type = ElementType(dtype) if dtype else None
     with progress(len(labels.names), "images") as advance:
-        accuracy = evaluate_dumps(labels, choice, dtype=element_type, running_mean=running_mean, on_image=advance)
+        accuracy = evaluate_dumps(labels, choice, dtype=dtype, running_mean=running_mean, on_image=advance)
     return accuracy.to_json()
 
 

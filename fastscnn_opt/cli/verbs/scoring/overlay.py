@@ -7,15 +7,9 @@ from typing import Annotated
 
 import typer
 
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import note, progress
-from fastscnn_opt.cli.target_options import (
-    MemoryLimitOption,
-    SettingsOption,
-    TargetOption,
-    TimeLimitOption,
-    limits_from,
-    target_choice,
-)
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import counted
 
 
@@ -31,10 +25,10 @@ def command(
     ] = 0.5,
     legend: Annotated[bool, typer.Option("--legend", help="Name the classes below each picture.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there already.")] = False,
-    target: TargetOption = "onnxruntime",
-    settings: SettingsOption = None,
-    limit_s: TimeLimitOption = 600.0,
-    memory: MemoryLimitOption = None,
+    target: options.Target = "onnxruntime",
+    settings: options.TargetSettings = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.MemoryLimit = None,
 ) -> None:
     """Draw what a model sees in photographs, in the Cityscapes colours, over the photographs themselves.
 
@@ -46,7 +40,7 @@ def command(
     models = [model] if against is None else [model, against]
     with progress(len(models) * len(images), "images") as advance:
         draw_overlays(
-            models, images, places, target=target_choice(target, settings), style=Style(alpha, legend),
-            limits=limits_from(limit_s, memory), on_image=advance,
+            models, images, places, target=options.target_choice(target, settings), style=Style(alpha, legend),
+            limits=Limits(limit_s, memory), on_image=advance,
         )  # fmt: skip
     note(f"wrote {counted(len(places), 'picture')} to {output}")

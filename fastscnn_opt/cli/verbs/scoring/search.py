@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.cli.data_options import DataOption, LimitOption, SeedOption, SplitOption, SyntheticOption, data_source
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json
-from fastscnn_opt.cli.target_options import (
-    MemoryLimitOption,
-    SettingsOption,
-    TargetOption,
-    TimeLimitOption,
-    target_choice,
-)
-from fastscnn_opt.cli.verbs.scoring.score import ThreadsOption, print_run
+from fastscnn_opt.cli.run_table import print_run
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -48,20 +42,18 @@ def command(
         int, typer.Option(min=1, help="Images on which a pipeline is looked at before it is scored on all.")
     ] = 2,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of timing for each of the best in the end.")] = 5.0,
-    data: DataOption = None,
-    split: SplitOption = None,
-    synthetic: SyntheticOption = None,
-    seed: SeedOption = None,
-    limit: LimitOption = None,
-    target: TargetOption = "onnxruntime",
-    settings: SettingsOption = None,
+    data: options.Data = None,
+    split: options.Split = None,
+    synthetic: options.Synthetic = None,
+    seed: options.Seed = None,
+    limit: options.ImageLimit = None,
+    target: options.Target = "onnxruntime",
+    settings: options.TargetSettings = None,
     batch: Annotated[int, typer.Option(min=1, help="Images per run.")] = 1,
-    threads: ThreadsOption = None,
-    no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")
-    ] = False,
-    limit_s: TimeLimitOption = 600.0,
-    memory: MemoryLimitOption = None,
+    threads: options.Threads = None,
+    no_verify: options.NoVerify = False,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.MemoryLimit = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Explore pipelines and return the best trade-offs between accuracy and speed.
@@ -82,7 +74,10 @@ def command(
     from fastscnn_opt.searching.task import Task
     from fastscnn_opt.searching.trials import Screening
 
-    source, choice = data_source(data, split, synthetic, seed, limit), target_choice(target, settings, threads)
+    source, choice = (
+        options.data_source(data, split, synthetic, seed, limit),
+        options.target_choice(target, settings, threads),
+    )
     chosen = read_space(space) if space else default_space(_calibration(source))
     task = Task.of(model, source, choice, baseline=chosen.baseline, batch=batch, max_drop=max_drop)
     budget = Budget(evaluations, minutes if minutes or evaluations else _MINUTES)

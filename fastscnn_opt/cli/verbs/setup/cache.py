@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import (
-    Column,
     Format,
     FormatOption,
     TableFormat,
@@ -21,7 +21,7 @@ from fastscnn_opt.cli.printing import (
     print_table,
     say,
 )
-from fastscnn_opt.cli.target_options import memory_size
+from fastscnn_opt.cli.table import Column
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -89,7 +89,10 @@ def prune(
     max_size: Annotated[
         int | None,
         typer.Option(
-            "--max-size", parser=memory_size, metavar="SIZE", help="The least used beyond this size, such as '2 GB'."
+            "--max-size",
+            parser=options.memory_size,
+            metavar="SIZE",
+            help="The least used beyond this size, such as '2 GB'.",
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,

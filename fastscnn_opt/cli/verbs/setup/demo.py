@@ -7,15 +7,9 @@ from typing import Annotated
 
 import typer
 
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, progress
-from fastscnn_opt.cli.verbs.scoring.score import (
-    JobsOption,
-    RoundsOption,
-    SecondsOption,
-    ThreadsOption,
-    effort_from,
-    print_run,
-)
+from fastscnn_opt.cli.run_table import print_run
 
 
 def command(
@@ -25,10 +19,10 @@ def command(
     scenes: Annotated[
         int | None, typer.Option(min=1, help="Synthetic street scenes to score on.", show_default="those of demo.toml")
     ] = None,
-    rounds: RoundsOption = None,
-    seconds: SecondsOption = None,
-    threads: ThreadsOption = None,
-    jobs: JobsOption = 1,
+    rounds: options.Rounds = None,
+    seconds: options.Seconds = None,
+    threads: options.Threads = None,
+    jobs: options.Jobs = 1,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Build and score the bundled demo variants and show their table.
@@ -39,7 +33,7 @@ def command(
     from fastscnn_opt.scoring.stages.settings import Settings
     from fastscnn_opt.scoring.tables import raise_for
 
-    settings = Settings(effort=effort_from(rounds, seconds), threads=threads, jobs=jobs)
+    settings = Settings(effort=options.effort_from(rounds, seconds), threads=threads, jobs=jobs)
     finished = score_demo(run, settings, scenes=scenes, say=note, show=progress)
     print_run(finished, form)
     note(f"the table again: fastscnn-opt compare {run}; as a page: fastscnn-opt report {run} -o report.html")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastscnn_opt.cli.printing import Column, TableFormat, TableFormatOption, print_json, print_table
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, print_json, print_table
+from fastscnn_opt.cli.table import Column
 
 
 def command(form: TableFormatOption = TableFormat.TABLE) -> None:

@@ -1,0 +1,70 @@
+"""Prints the variant table of a run, which several verbs show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fastscnn_opt.cli.printing import TableFormat, note, print_json, print_table
+from fastscnn_opt.cli.table import Column
+
+if TYPE_CHECKING:
+    from fastscnn_opt.scoring.run_folder import Run
+
+_RANKS = {"ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size MB": 6, "peak MB": 7}
+"""Which columns a narrow terminal does without, the highest first."""
+
+_TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce")
+
+
+def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None:
+    """Print the variant table of a run, with the rows of a table of published figures below it."""
+    from fastscnn_opt.scoring.stages.precision import doubts_about
+    from fastscnn_opt.scoring.tables import FLAT, ONE_RUN, cells, flat_cells, published, published_cells, to_json
+
+    table = to_json(run)
+    if reference is not None:
+        table["reference"] = published(reference)
+    if form is TableFormat.JSON:
+        print_json(table)
+        return
+    rows, others = table["rows"], table.get("reference", {"rows": []})["rows"]
+    if form is TableFormat.CSV:
+        columns = [Column(key, figures=key not in _TEXTS) for key in FLAT]
+        print_table(columns, [flat_cells(row) for row in [*rows, *others]], form)
+        return
+    columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in ONE_RUN]
+    lines = [cells(row) for row in rows] + [published_cells(row) for row in others]
+    title = f"{run.folder}: {run.about['data']['is']}"
+    if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
+        columns, lines, title = _narrowed(columns[:-1], [line[:-1] for line in lines], title)
+    print_table(columns, lines, form, title=title)
+    if form is TableFormat.TABLE:
+        _print_reasons(rows)
+        for doubt in doubts_about(run):
+            note(f"note: {doubt}")
+
+
+def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tuple[list[Column], list[list[str]], str]:
+    """Move columns that say the same of every row into the title: a terminal is narrow."""
+    same = {
+        index: lines[0][index]
+        for index, column in enumerate(columns)
+        if column.heading in {"target", "batch", "status"} and len({line[index] for line in lines}) == 1
+    }
+    kept = [index for index in range(len(columns)) if index not in same]
+    said = "".join(f", {columns[index].heading} {value}" for index, value in same.items())
+    return [columns[index] for index in kept], [[line[index] for index in kept] for line in lines], title + said
+
+
+def _print_reasons(rows: list[dict[str, Any]]) -> None:
+    """Say why rows could not be scored, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row["reason"]:
+            label = f"{row['variant']} ({row['target']}, batch {row['batch']})"
+            again = f"\n  reproduce it with: {row['reproduce']}" if row["reproduce"] else ""
+            reasons.setdefault(f"{row['status']}: {row['reason']}{again}", []).append(label)
+    for reason, labels in reasons.items():
+        typer.echo(f"{', '.join(labels)}: {reason}", err=True)
