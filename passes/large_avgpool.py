@@ -38,6 +38,7 @@ class LargeAvgPool(Pass):
     name: ClassVar[str] = "large-avgpool"
     contract: ClassVar[Contract] = Contract.EXACT
 
+    # The limits of the Ascend 310 live in `fastscnn_opt.ascend.chip`; a test holds the two together.
     area: int = 255
     stride: int = 63
 

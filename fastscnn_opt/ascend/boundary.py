@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.aipp import byte_input
+from fastscnn_opt.ascend.chip import device_layout
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.targets.command_session import Signature, signature_of, spec_of, with_shapes
@@ -138,11 +139,11 @@ def _at_boundary_out(
 
 
 def _device_layout(spec: TensorSpec, switch: str | None) -> TensorSpec:
-    """Return N, C, H, W as N, C1, H, W, C0 of float16 with C0 = 16, if it is switched on."""
+    """Return N, C, H, W in float16 and the device's own layout, if it is switched on."""
     if switch != "true" or len(spec.shape) != 4:
         return spec
     batch, channels, height, width = spec.shape
-    return TensorSpec(spec.name, (batch, -(-channels // 16), height, width, 16), "float16")
+    return TensorSpec(spec.name, device_layout((batch, channels, height, width)), "float16")
 
 
 def _switched(switches: str | None) -> bool:

@@ -1,19 +1,22 @@
-"""What a rule is, and what it finds."""
+"""The types of the rules: a rule, the problem that it finds, and how bad that is."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastscnn_opt.ascend.lint.graph import Graph
 
+TARGET = "ascend310"
+"""The only target that there are rules for."""
+
 
 class Severity(StrEnum):
-    """How bad it is: an error is refused, computes something else, or leaves the AI Core; a warning costs time."""
+    """An error is refused, computes something else, or leaves the AI Core; a warning costs time."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -21,14 +24,14 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong at one place of a model.
+    """Something wrong at one place of a model.
 
     Attributes
     ----------
     node
         Name of the node or tensor; ``model`` for the file as a whole.
     message
-        What is wrong there, and what it does.
+        What is wrong there, and which effect it has.
     cure
         How to mend it: a pass, an option or a patch.
     passes
@@ -43,23 +46,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem with the code and severity of the rule that found it."""
+    """A problem, with the code and the severity of the rule that found it."""
 
     code: str
     severity: Severity
     problem: Problem
 
     def to_json(self) -> dict[str, str]:
-        """Return code, severity, node, message, cure and passes."""
-        problem = self.problem
-        return {
-            "code": self.code,
-            "severity": str(self.severity),
-            "node": problem.node,
-            "message": problem.message,
-            "cure": problem.cure,
-            "passes": problem.passes,
-        }
+        """Return the code and the severity, and the attributes of the problem."""
+        return {"code": self.code, "severity": str(self.severity), **asdict(self.problem)}
 
 
 Check = Callable[["Graph"], Iterator[Problem]]

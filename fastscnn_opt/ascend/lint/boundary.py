@@ -1,4 +1,4 @@
-"""Rules about what enters and leaves the device: every graph input and output costs a TransData."""
+"""Rules about the inputs and outputs of the graph, each of which costs a TransData."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.ascend.chip import FROM_NCHW, TO_NCHW
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastscnn_opt.ascend.lint.graph import Graph, WhiteLists
+    from fastscnn_opt.ascend.lint.graph import Graph
 
 
 @rule("A201", Severity.WARNING, "output that nobody needs")
@@ -66,24 +67,19 @@ def unlisted_shape(graph: Graph) -> Iterator[Problem]:
     for value in graph.outputs:
         shape = graph.fixed_shape(value.name)
         if graph.dtype(value.name) == np.float32 and shape is not None and len(shape) == 4:
-            yield from _unlisted(graph, value.name, shape, to_nchw=True)
+            yield from _unlisted(graph, TO_NCHW, value.name, shape)
     for value in graph.inputs:
         shape = graph.fixed_shape(value.name)
         if graph.dtype(value.name) == np.float16 and shape is not None and len(shape) == 4:
-            yield from _unlisted(graph, value.name, shape, to_nchw=False)
+            yield from _unlisted(graph, FROM_NCHW, value.name, shape)
 
 
-def _unlisted(graph: Graph, name: str, shape: tuple[int, ...], *, to_nchw: bool) -> Iterator[Problem]:
-    def lists(white_lists: WhiteLists) -> bool:
-        return shape in (white_lists.to_nchw if to_nchw else white_lists.from_nchw)
-
-    if any(map(lists, graph.installed)):
+def _unlisted(graph: Graph, function: str, name: str, shape: tuple[int, ...]) -> Iterator[Problem]:
+    if (function, shape) in graph.listed:
         return
-    patches = [white_lists.name for white_lists in graph.available if lists(white_lists)]
-    cure = f"apply the patch `{patches[0]}`" if patches else "derive a patch for it with `fastscnn-opt patch derive`"
-    yield Problem(
-        name,
-        f"its shape {list(shape)} is on no white list of {'five_2_four' if to_nchw else 'four_2_five'}",
-        cure + (", or avoid the slow kernel with the pass `fp16-output`" if to_nchw else ""),
-        "fp16-output" if to_nchw else "",
-    )
+    patch = graph.patches.get((function, shape))
+    cure = f"apply the patch `{patch}`" if patch else "derive a patch for it with `fastscnn-opt patch derive`"
+    message, passes = f"its shape {list(shape)} is on no white list of {function}", ""
+    if function == TO_NCHW:
+        cure, passes = f"{cure}, or avoid the slow kernel with the pass `fp16-output`", "fp16-output"
+    yield Problem(name, message, cure, passes)

@@ -1,10 +1,11 @@
-"""A model as the rules look at it: shapes, types and constants by tensor name."""
+"""The model that the rules check: its shapes, types and constants by tensor name."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from fastscnn_opt.model.interface import graph_inputs, opset_of
 from fastscnn_opt.model.shapes import infer_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     import onnx
     from numpy.typing import NDArray
+
+    from fastscnn_opt.ascend.chip import ListedShape
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own operator domain."""
@@ -31,18 +34,6 @@ SHAPE_OPERATORS = (
 
 
 @dataclass(frozen=True)
-class WhiteLists:
-    """The 4-D shapes N, C, H, W that TransData converts with the tiled kernel: to NCHW, and from float16 NCHW.
-
-    `name` is that of the patch that adds them.
-    """
-
-    name: str
-    to_nchw: frozenset[tuple[int, ...]]
-    from_nchw: frozenset[tuple[int, ...]]
-
-
-@dataclass(frozen=True)
 class Graph:
     """A model with inferred shapes, and the white lists that matter for it.
 
@@ -50,15 +41,15 @@ class Graph:
     ----------
     model
         With shapes of all inner tensors as far as they can be inferred; see `open_graph`.
-    installed
-        White lists that the compiler has.
-    available
-        White lists that a shipped patch would add.
+    listed
+        What is on the white lists of the compiler.
+    patches
+        What patches would add to them, with the name of the patch.
     """
 
     model: onnx.ModelProto
-    installed: tuple[WhiteLists, ...] = ()
-    available: tuple[WhiteLists, ...] = ()
+    listed: Collection[ListedShape]
+    patches: Mapping[ListedShape, str]
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
@@ -176,10 +167,12 @@ class Graph:
 
 
 def open_graph(
-    model: onnx.ModelProto, installed: tuple[WhiteLists, ...] = (), available: tuple[WhiteLists, ...] = ()
+    model: onnx.ModelProto,
+    listed: Collection[ListedShape] = (),
+    patches: Mapping[ListedShape, str] = MappingProxyType({}),
 ) -> Graph:
-    """Infer the shapes of `model` and look at it as the rules do."""
-    return Graph(infer_shapes(model), installed, available)
+    """Infer the shapes of `model`, and return it for the rules to check; see `Graph` for the other parameters."""
+    return Graph(infer_shapes(model), listed, patches)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
 from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastscnn_opt.ascend.lint.graph import Graph
-
-OLDEST_SUPPORTED, NEWEST_SUPPORTED = 11, 13
-"""Operator sets that atc of CANN 5.0.2 supports well."""
 
 _MODEL = "model"
 
@@ -50,8 +48,8 @@ def new_opset(graph: Graph) -> Iterator[Problem]:
 
     Cure: export the model with opset 11 to 13 (`fastscnn-opt export --opset 13`).
     """
-    if graph.opset > NEWEST_SUPPORTED:
-        yield Problem(_MODEL, f"opset {graph.opset} is newer than {NEWEST_SUPPORTED}", "export it with opset 11 to 13")
+    if graph.opset > chip.NEWEST_OPSET:
+        yield Problem(_MODEL, f"opset {graph.opset} is newer than {chip.NEWEST_OPSET}", "export it with opset 11 to 13")
 
 
 @rule("A303", Severity.WARNING, "operator set that atc supports poorly")
@@ -60,8 +58,8 @@ def old_opset(graph: Graph) -> Iterator[Problem]:
 
     Cure: export the model with opset 11 to 13 (`fastscnn-opt export --opset 13`).
     """
-    if graph.opset < OLDEST_SUPPORTED:
-        yield Problem(_MODEL, f"opset {graph.opset} is older than {OLDEST_SUPPORTED}", "export it with opset 11 to 13")
+    if graph.opset < chip.OLDEST_OPSET:
+        yield Problem(_MODEL, f"opset {graph.opset} is older than {chip.OLDEST_OPSET}", "export it with opset 11 to 13")
 
 
 @rule("A304", Severity.ERROR, "open dimension")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
 from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS, Graph, attribute, label
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
@@ -15,15 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx
-
-MOST_POOLED_ELEMENTS = 255
-"""Largest area of an AveragePool kernel on the AI Core of the Ascend 310."""
-
-LARGEST_POOL_STRIDE = 63
-"""Largest stride of an AveragePool on the AI Core of the Ascend 310."""
-
-OLDEST_POOL_OPSET, NEWEST_POOL_OPSET = 8, 13
-"""Operator sets in which atc of CANN 5.0.2 has a parser for `AdaptiveAvgPool2d`."""
 
 _ADAPTIVE_LOWERED = "lower the adaptive pooling to matrix products with the pass `adaptive-avgpool`"
 _WIDE = (np.dtype(np.int64), np.dtype(np.float64))
@@ -46,15 +37,8 @@ def average_pool(graph: Graph) -> Iterator[Problem]:
             continue
         kernel = attribute(node, "kernel_shape", [])
         strides = attribute(node, "strides", [1] * len(kernel))
-        reasons = []
-        if math.prod(kernel) > MOST_POOLED_ELEMENTS:
-            reasons.append(
-                f"its kernel {_times(kernel)} has {math.prod(kernel)} elements (at most {MOST_POOLED_ELEMENTS})"
-            )
-        if max(strides, default=1) > LARGEST_POOL_STRIDE:
-            reasons.append(f"its stride is {_times(strides)} (at most {LARGEST_POOL_STRIDE})")
-        if reasons:
-            message = f"leaves the AI Core between two TransposeD, since {' and '.join(reasons)}"
+        if obstacles := chip.average_pool_obstacles(kernel, strides):
+            message = f"leaves the AI Core between two TransposeD, since {' and '.join(obstacles)}"
             shape = graph.shape(node.input[0]) or ()
             if len(shape) == 4 and None not in shape[2:]:
                 cure = "turn it into matrix products with the pass `large-avgpool`"
@@ -74,12 +58,11 @@ def unknown_operator(graph: Graph) -> Iterator[Problem]:
     Cure: `adaptive-avgpool` for adaptive pooling; any other operator has to be replaced by ONNX operators before the
     export.
     """
+    oldest, newest = chip.OLDEST_ADAPTIVE_POOL_OPSET, chip.NEWEST_ADAPTIVE_POOL_OPSET
     for node in graph.nodes:
         own = node.domain in DEFAULT_DOMAINS
-        if own and node.op_type == ADAPTIVE_POOL and not OLDEST_POOL_OPSET <= graph.opset <= NEWEST_POOL_OPSET:
-            message = (
-                f"{ADAPTIVE_POOL} has a parser for opset {OLDEST_POOL_OPSET} to {NEWEST_POOL_OPSET}, not {graph.opset}"
-            )
+        if own and node.op_type == ADAPTIVE_POOL and not oldest <= graph.opset <= newest:
+            message = f"{ADAPTIVE_POOL} has a parser for opset {oldest} to {newest}, not {graph.opset}"
             yield Problem(label(node), message, _ADAPTIVE_LOWERED, "adaptive-avgpool")
         elif not own:
             yield _foreign(node)
@@ -150,7 +133,3 @@ def _shape_arithmetic(graph: Graph) -> Iterator[Problem]:
         passes = "simplify" if fixed else "static-batch{n=1},simplify"
         message = f"the first of {len(wide)} nodes of shape arithmetic on 64-bit numbers"
         yield Problem(label(wide[0]), message, f"fold it with `{passes}`", passes)
-
-
-def _times(lengths: list[int]) -> str:
-    return "x".join(map(str, lengths))

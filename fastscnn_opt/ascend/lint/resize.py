@@ -1,9 +1,4 @@
-"""Rules about Resize: where the Ascend 310 samples another pixel than the file says, or does not run it on the AI Core.
-
-The device reads only ``mode`` and ``coordinate_transformation_mode``. ``align_corners`` and ``pytorch_half_pixel`` are
-honoured; anything else runs as ``asymmetric``. ``nearest_mode`` is ignored: with ``align_corners`` nearest rounds half
-up, otherwise it rounds down.
-"""
+"""Rules about Resize: the Ascend 310 may sample other pixels than the file says, or leave the AI Core."""
 
 from __future__ import annotations
 
@@ -12,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
 from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS, Graph, attribute, label
 from fastscnn_opt.model.resize import TRANSFORMATIONS, source_coordinates
@@ -21,12 +17,6 @@ if TYPE_CHECKING:
 
     import onnx
     from numpy.typing import NDArray
-
-HONOURED = ("align_corners", "pytorch_half_pixel")
-"""Coordinate transformations that the device computes as the file says."""
-
-LARGEST_SIDE = 2048
-"""Largest height or width, in and out, of a bilinear Resize on the AI Core of the Ascend 310."""
 
 _TRANSFORMATIONS_BEGIN = 11
 """Opset from which Resize has a coordinate transformation and a rounding; before, it is asymmetric, rounding down."""
@@ -49,9 +39,8 @@ class Sampling:
     @property
     def on_device(self) -> Sampling:
         """What the device does instead."""
-        transformation = self.transformation if self.transformation in HONOURED else "asymmetric"
-        rounding = "round_prefer_ceil" if transformation == "align_corners" else "floor"
-        return Sampling(self.mode, transformation, rounding)
+        transformation = chip.resize_transformation(self.transformation)
+        return Sampling(self.mode, transformation, chip.resize_rounding(transformation))
 
 
 @dataclass(frozen=True)
@@ -157,11 +146,11 @@ def side(graph: Graph) -> Iterator[Problem]:
     result.
     """
     for node, sampling, axes in _resizes(graph):
-        largest = max((length for axis in axes for length in (axis.source, axis.result)), default=0)
-        if sampling.mode == "linear" and largest > LARGEST_SIDE:
+        obstacle = chip.bilinear_obstacle([length for axis in axes for length in (axis.source, axis.result)])
+        if sampling.mode == "linear" and obstacle:
             yield Problem(
                 label(node),
-                f"leaves the AI Core, since a side of {largest} is above {LARGEST_SIDE}",
+                f"leaves the AI Core, since {obstacle}",
                 f"export the model for smaller images, or use the pass `resize-nearest{{only={label(node)}}}`",
             )
 

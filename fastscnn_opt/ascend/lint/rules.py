@@ -1,19 +1,22 @@
-"""All rules, and what they say about a model."""
+"""The list of all rules, and the function that applies them to a model."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.ascend.chip import STOCK_SHAPES
 from fastscnn_opt.ascend.lint import boundary, header, operators, resize
-from fastscnn_opt.ascend.lint.graph import WhiteLists, open_graph
+from fastscnn_opt.ascend.lint.graph import open_graph
 from fastscnn_opt.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     import onnx
 
+    from fastscnn_opt.ascend.chip import ListedShape
     from fastscnn_opt.ascend.lint.base import Finding, Rule
 
 RULES: tuple[Rule, ...] = (
@@ -36,19 +39,14 @@ RULES: tuple[Rule, ...] = (
 )
 """In the order of their codes: A1xx operators, A2xx what enters and leaves the device, A3xx the model as a whole."""
 
-STOCK = WhiteLists(
-    "CANN 5.0.2",
-    to_nchw=frozenset([(2560, 512, 4, 26), (2560, 512, 1, 26), (2560, 256, 8, 25), (16, 240, 7, 7), (16, 120, 14, 14)]),
-    from_nchw=frozenset([(16, 240, 7, 7), (16, 120, 14, 14)]),
-)
-"""What ``five_2_four.py`` and ``four_2_five.py`` of CANN 5.0.2 list as they are installed."""
-
 _ORDER = ("static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "simplify", "fp16-output")
 """Order of the passes in a cure: shapes are fixed first, and what is dropped needs no further work."""
 
 
 def lint(
-    model: onnx.ModelProto, patches: Iterable[WhiteLists] = (), shipped: Iterable[WhiteLists] = ()
+    model: onnx.ModelProto,
+    patched: Collection[ListedShape] = (),
+    patches: Mapping[ListedShape, str] = MappingProxyType({}),
 ) -> list[Finding]:
     """Return what the rules find in a model for the Ascend 310, in the order of `RULES` and of the nodes.
 
@@ -56,12 +54,12 @@ def lint(
     ----------
     model
         A checked model, as `load_model` returns it.
+    patched
+        What patches have added to the white lists of the installed compiler.
     patches
-        White lists that were added to those of the installed compiler.
-    shipped
-        White lists of the patches that a cure may name.
+        What other patches would add, with the name of the patch that a cure may name.
     """
-    graph = open_graph(model, (STOCK, *patches), tuple(shipped))
+    graph = open_graph(model, STOCK_SHAPES.union(patched), patches)
     return [finding for item in RULES for finding in item.findings(graph)]
 
 

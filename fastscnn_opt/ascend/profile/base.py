@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.ascend.chip import is_ai_core
 from fastscnn_opt.ascend.profile.tables import NOT_AVAILABLE, TableKind, TensorColumn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Tensors = tuple[TensorColumn, ...]
-
-_AI_CORE = re.compile(r"(KERNEL_)?(AI_?CORE|AI_?VECTOR_?CORE|(MIX_)?AI[CV](EC)?)")
-"""Core types of the AI Core and its vector units; the rest is AI_CPU, communication, and the like."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Operator:
     @property
     def leaves_ai_core(self) -> bool:
         """Whether it ran on something else than the AI Core or its vector units, as far as the profile tells."""
-        return self.core.lower() not in NOT_AVAILABLE and not _AI_CORE.fullmatch(self.core)
+        return self.core.lower() not in NOT_AVAILABLE and not is_ai_core(self.core)
 
 
 @dataclass(frozen=True)

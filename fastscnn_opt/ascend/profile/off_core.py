@@ -7,6 +7,7 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.ascend.chip import LARGEST_BILINEAR_SIDE
 from fastscnn_opt.ascend.profile.base import dtype_name
 from fastscnn_opt.ascend.profile.finding import NO_CURE, Finding, Rest, grouped
 
@@ -86,7 +87,10 @@ _OFF_CORE: tuple[tuple[str, Callable[[Operator], bool], str, str], ...] = (
     (
         "Resize that leaves the AI Core",
         is_resize,
-        "export the model for sides up to 2048, or judge by `fastscnn-opt score` what the pass `resize-nearest` costs",
+        (
+            f"export the model for sides up to {LARGEST_BILINEAR_SIDE}, or judge by `fastscnn-opt score` what the pass "
+            "`resize-nearest` costs"
+        ),
         "resize-nearest",
     ),
     (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING, Protocol
 
+from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.whitelists.patchfile import NAME, Edit, Entry, Patch, shipped
 from fastscnn_opt.ascend.whitelists.source import Source
 from fastscnn_opt.errors import PatchError
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 TEMPLATE = "cann-5.0.2"
 """The shipped patch whose statements a derived patch extends."""
-
-MAX_POOL_AREA = 255
-MAX_POOL_STRIDE = 63
-MAX_BILINEAR_EXTENT = 2048
-"""Limits of the Ascend 310 in CANN 5.0.2: beyond them average pooling and bilinear resizing leave the AI Core."""
 
 BYTE_TYPES = ("int8", "uint8", "bool")
 """Types whose layout other functions convert (`five_2_four_int8`, `four_2_five_int8`)."""
@@ -108,8 +103,7 @@ def from_model(model: onnx.ModelProto, batch: int, source: str, name: str) -> De
     """Return a patch named `name` with the NCHW shapes that a model forces at one batch size.
 
     Those are the graph outputs (`five_2_four`), the graph inputs (`four_2_five`), and what enters and leaves an
-    operator that does not run on the AI Core: AveragePool over more than 255 elements or with a stride above 63, and
-    bilinear Resize above 2048.
+    AveragePool or bilinear Resize that does not run on the AI Core; `chip` has the limits.
 
     Raises
     ------
@@ -277,18 +271,14 @@ def _crossings(graph: onnx.GraphProto, shapes: _Shapes) -> Iterator[tuple[str, s
             yield "four_2_five", node.output[0], f"output of {label}, which leaves the AI Core: {reason}"
 
 
-def _leaves_ai_core(node: onnx.NodeProto, shapes: _Shapes) -> str | None:
+def _leaves_ai_core(node: onnx.NodeProto, shapes: _Shapes) -> str:
+    """Return why a node leaves the AI Core; empty if it does not."""
     import onnx
 
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "AveragePool":
         kernel, strides = attributes.get("kernel_shape", ()), attributes.get("strides", ())
-        if prod(kernel) > MAX_POOL_AREA:
-            return f"kernel {'x'.join(map(str, kernel))} is more than {MAX_POOL_AREA} elements"
-        if max(strides, default=1) > MAX_POOL_STRIDE:
-            return f"stride {'x'.join(map(str, strides))} is above {MAX_POOL_STRIDE}"
+        return " and ".join(chip.average_pool_obstacles(kernel, strides))
     if node.op_type == "Resize" and attributes.get("mode") == b"linear":
-        largest = max((*shapes.plane(node.input[0]), *shapes.plane(node.output[0])), default=0)
-        if largest > MAX_BILINEAR_EXTENT:
-            return f"bilinear with an extent of {largest}, above {MAX_BILINEAR_EXTENT}"
-    return None
+        return chip.bilinear_obstacle((*shapes.plane(node.input[0]), *shapes.plane(node.output[0])))
+    return ""

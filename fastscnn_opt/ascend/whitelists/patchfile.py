@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fastscnn_opt.ascend.chip import FROM_NCHW, TO_NCHW
 from fastscnn_opt.ascend.whitelists.conditions import normal_form
 from fastscnn_opt.errors import PatchError
 from fastscnn_opt.schema import parse_toml, write_toml
@@ -17,10 +18,12 @@ from fastscnn_opt.schema import parse_toml, write_toml
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fastscnn_opt.ascend.chip import ListedShape
+
 Shape = tuple[Annotated[int, Field(ge=1, strict=True)], ...]
 """One entry of a white list: the extents of a tensor, in the order of its format (N, C, H, W for TransData)."""
 
-TRANS_DATA_FUNCTIONS = ("five_2_four", "four_2_five")
+TRANS_DATA_FUNCTIONS = (TO_NCHW, FROM_NCHW)
 """Functions whose white lists hold the 4-D side of the transformation; they reject other ranks before the test."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
@@ -141,6 +144,11 @@ class Patch(_Strict):
         """The files that the patch edits, each once, in order."""
         return tuple(dict.fromkeys(edit.file for edit in self.edits))
 
+    @property
+    def listed(self) -> frozenset[ListedShape]:
+        """What the patch puts on white lists: functions and shapes."""
+        return frozenset((edit.function, shape) for edit in self.edits for shape in edit.shapes)
+
     def edits_of(self, file: str) -> tuple[Edit, ...]:
         """Return the edits of one file."""
         return tuple(edit for edit in self.edits if edit.file == file)
@@ -169,6 +177,11 @@ def shipped() -> dict[str, Patch]:
                 )
             patches[patch.name] = patch
     return patches
+
+
+def shipped_shapes() -> dict[ListedShape, str]:
+    """Return everything that the shipped patches put on white lists, with the name of the patch. Raises PatchError."""
+    return {listed: patch.name for patch in shipped().values() for listed in patch.listed}
 
 
 def find(name_or_path: str, others: Iterable[Patch] = ()) -> Patch:

@@ -3,9 +3,8 @@
 import pytest
 
 from fastscnn_opt.ascend.lint.boundary import needless_output, unlisted_shape, wide_output
-from fastscnn_opt.ascend.lint.graph import WhiteLists
 
-PATCH = WhiteLists("a-patch", frozenset([(1, 19, 8, 16)]), frozenset([(1, 3, 8, 16)]))
+PATCH = {("five_2_four", (1, 19, 8, 16)): "a-patch", ("four_2_five", (1, 3, 8, 16)): "a-patch"}
 
 
 def test_outputs_after_the_first_are_counted_in_bytes(graph):
@@ -31,7 +30,7 @@ def test_an_output_of_float32_is_wide(graph, nodes, kind, code, wide):
 
 
 def test_a_float32_output_needs_its_shape_on_a_white_list(graph):
-    model = graph("g (float[1,19,8,16] x) => (float[1,19,8,16] a) { a = Relu(x) }", available=(PATCH,))
+    model = graph("g (float[1,19,8,16] x) => (float[1,19,8,16] a) { a = Relu(x) }", patches=PATCH)
     (finding,) = unlisted_shape.findings(model)
     assert finding.problem.node == "a"
     assert "five_2_four" in finding.problem.message
@@ -39,13 +38,13 @@ def test_a_float32_output_needs_its_shape_on_a_white_list(graph):
 
 
 def test_a_shape_that_no_patch_has_leads_to_one_that_is_derived(graph):
-    model = graph("g (float[1,19,8,17] x) => (float[1,19,8,17] a) { a = Relu(x) }", available=(PATCH,))
+    model = graph("g (float[1,19,8,17] x) => (float[1,19,8,17] a) { a = Relu(x) }", patches=PATCH)
     (finding,) = unlisted_shape.findings(model)
     assert "patch derive" in finding.problem.cure
 
 
 def test_a_shape_that_the_compiler_lists_is_fine(graph, nodes):
-    model = graph("g (float[1,19,8,16] x) => (float[1,19,8,16] a) { a = Relu(x) }", installed=(PATCH,))
+    model = graph("g (float[1,19,8,16] x) => (float[1,19,8,16] a) { a = Relu(x) }", listed=PATCH)
     assert nodes(unlisted_shape, model) == []
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from fastscnn_opt.ascend.lint.rules import RULES, STOCK, fix_pipeline, lint, rule_of
+from fastscnn_opt.ascend.lint.rules import RULES, fix_pipeline, lint, rule_of
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import build_pipeline
@@ -81,7 +81,3 @@ def test_a_rule_is_found_in_small_letters_too():
 def test_an_unknown_code_leads_to_the_nearest():
     with pytest.raises(TargetError, match="did you mean A10"):
         rule_of("A109")
-
-
-def test_stock_lists_hold_4_d_shapes():
-    assert {len(shape) for shape in STOCK.to_nchw | STOCK.from_nchw} == {4}

@@ -1,4 +1,4 @@
-"""The verb `lint`: what a target will run slowly, differently or not at all."""
+"""The verb `lint`: find in a model what a target will run slowly, differently or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastscnn_opt.ascend.lint.base import TARGET, Severity
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.errors import CheckFailedError, TargetError
@@ -16,15 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastscnn_opt.ascend.lint.base import Finding
-    from fastscnn_opt.ascend.lint.graph import WhiteLists
-    from fastscnn_opt.ascend.whitelists.patchfile import Patch
-
-_TARGET = "ascend310"
 
 
 def command(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="The ONNX model.", show_default=False)] = None,
-    target: Annotated[str, typer.Option(help="The target whose rules are applied; only ascend310 has any.")] = _TARGET,
+    target: Annotated[str, typer.Option(help="The target whose rules are applied; only ascend310 has any.")] = TARGET,
     patch: Annotated[
         list[str] | None,
         typer.Option(help="White-list patch that the toolkit has: a name or a .toml path; repeatable."),
@@ -42,8 +39,8 @@ def command(
     An error will be refused, computes something else, or leaves the AI Core; a warning costs time. Every finding names
     the pass, option or patch that cures it. Errors make the exit code 3.
     """
-    if target != _TARGET:
-        raise TargetError(f"there are no lint rules for the target {target!r}", cure=f"there are for {_TARGET}")
+    if target != TARGET:
+        raise TargetError(f"there are no lint rules for the target {target!r}", cure=f"there are for {TARGET}")
     if sum((model is not None, explain is not None, rules)) != 1:
         raise typer.BadParameter("give a model, --explain CODE or --rules", param_hint="MODEL")
     if explain is not None:
@@ -58,30 +55,20 @@ def command(
 
 def _findings(model: Path, patches: Sequence[str]) -> list[Finding]:
     from fastscnn_opt.ascend.lint.rules import lint
-    from fastscnn_opt.ascend.whitelists.patchfile import find, shipped
+    from fastscnn_opt.ascend.whitelists.patchfile import find, shipped_shapes
     from fastscnn_opt.model.loading import load_model
 
-    applied = [_white_lists(find(name)) for name in patches]
-    return lint(load_model(model), applied, map(_white_lists, shipped().values()))
-
-
-def _white_lists(patch: Patch) -> WhiteLists:
-    from fastscnn_opt.ascend.lint.graph import WhiteLists
-
-    shapes = {function: frozenset[tuple[int, ...]]() for function in ("five_2_four", "four_2_five")}
-    for edit in patch.edits:
-        shapes[edit.function] = shapes.get(edit.function, frozenset()) | frozenset(edit.shapes)
-    return WhiteLists(patch.name, shapes["five_2_four"], shapes["four_2_five"])
+    patched = [listed for name in patches for listed in find(name).listed]
+    return lint(load_model(model), patched, shipped_shapes())
 
 
 def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
-    from fastscnn_opt.ascend.lint.base import Severity
     from fastscnn_opt.ascend.lint.rules import fix_pipeline
 
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     result: dict[str, Any] = {
         "model": str(model),
-        "target": _TARGET,
+        "target": TARGET,
         "errors": errors,
         "warnings": len(findings) - errors,
         "pipeline": fix_pipeline(findings),
@@ -90,7 +77,7 @@ def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
     if form is Format.JSON:
         print_json(result)
     else:
-        say(f"{model}: held against the rules of {_TARGET}")
+        say(f"{model}: held against the rules of {TARGET}")
         for finding in findings:
             problem = finding.problem
             say(f"{finding.code} {finding.severity} {problem.node}: {problem.message}\n     cure: {problem.cure}")
@@ -98,9 +85,7 @@ def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
         if result["pipeline"]:
             note(f"passes mend some of it: --passes {result['pipeline']!r}")
     if errors:
-        raise CheckFailedError(
-            f"lint errors on {_TARGET}: {errors} of {counted(len(findings), 'finding')}", where=model
-        )
+        raise CheckFailedError(f"lint errors on {TARGET}: {errors} of {counted(len(findings), 'finding')}", where=model)
 
 
 def _print_pipeline(findings: Sequence[Finding], form: Format) -> None:
@@ -110,13 +95,13 @@ def _print_pipeline(findings: Sequence[Finding], form: Format) -> None:
     if form is Format.JSON:
         print_json(
             {
-                "target": _TARGET,
+                "target": TARGET,
                 "pipeline": fix_pipeline(findings),
                 "not_mended": [finding.to_json() for finding in rest],
             }
         )
         return
-    note(f"what passes can mend for {_TARGET}:")
+    note(f"what passes can mend for {TARGET}:")
     typer.echo(fix_pipeline(findings))
     for finding in rest:
         note(f"not mended by a pass: {finding.code} {finding.problem.node}; {finding.problem.cure}")
@@ -130,7 +115,7 @@ def _list_rules(form: Format) -> None:
         return
     rows = [[rule.code, str(rule.severity), rule.title] for rule in RULES]
     columns = [Column("code"), Column("severity"), Column("what it finds")]
-    print_table(columns, rows, TableFormat.TABLE, title=f"rules of {_TARGET}")
+    print_table(columns, rows, TableFormat.TABLE, title=f"rules of {TARGET}")
 
 
 def _explain(code: str, form: Format) -> None:

@@ -180,11 +180,10 @@ def _profile_model(
 def _profile_tables(places: Sequence[Path], printer: _Printer, min_percent: float) -> None:
     from fastscnn_opt.ascend.profile.findings import find
     from fastscnn_opt.ascend.profile.reading import find_tables, read_profile
-    from fastscnn_opt.ascend.whitelists.patchfile import shipped
+    from fastscnn_opt.ascend.whitelists.patchfile import shipped_shapes
 
     profile = read_profile(find_tables(places))
-    edits = [(edit, patch.name) for patch in shipped().values() for edit in patch.edits]
-    found = find(profile, {(edit.function, shape): name for edit, name in edits for shape in edit.shapes})
+    found = find(profile, shipped_shapes())
     result = profile.to_json() | {"findings": [finding.to_json(profile) for finding in found]}
     if printer.form is TableFormat.JSON:
         print_json(result)
