@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
-from fastscnn_opt.machine import machine, usable_cores, versions
+from fastscnn_opt.machine import machine, versions
 from fastscnn_opt.scoring.progress import Show, show_nothing
 from fastscnn_opt.scoring.records import CompiledRecord, Status, key_of, now, outcome_of
 from fastscnn_opt.scoring.run_folder import OpenRun, Run, open_run, read_run
@@ -23,7 +23,7 @@ from fastscnn_opt.scoring.stages.settings import Settings, Stage
 from fastscnn_opt.scoring.stages.speed import Baseline, Scored, time_rows
 from fastscnn_opt.scoring.worker.client import TargetChoice
 from fastscnn_opt.targets.base import CrossCompiler
-from fastscnn_opt.targets.registry import get_target, option_names
+from fastscnn_opt.targets.registry import get_target
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Scoring:
 
     def prepare(self, plan: RowPlan) -> Prepared | None:
         """Build and compile a row; None if that fails, which is then recorded."""
-        choice = self._choose_target(plan)
+        choice = self._settings.target_for(plan, self._variants)
         try:
             if missing := self._missing(choice):
                 self.recorder.record_failure(plan, Status.UNAVAILABLE, missing)
@@ -178,7 +178,7 @@ class Scoring:
 
     def recall(self, plan: RowPlan) -> Prepared | None:
         """Return a row as an earlier start has built and compiled it, if target, options and tools are the same."""
-        record = self._built(plan, self._choose_target(plan))
+        record = self._built(plan, self._settings.target_for(plan, self._variants))
         return None if record is None else self._preparer.ready(plan, record, self._data)
 
     def _built(self, plan: RowPlan, choice: TargetChoice) -> CompiledRecord | None:
@@ -187,7 +187,9 @@ class Scoring:
         return record if same else None
 
     def _changes(self, before: dict[str, Any]) -> str:
-        return changes(self._run, before, {plan: self._choose_target(plan) for plan in self._variants.rows})
+        return changes(
+            self._run, before, {plan: self._settings.target_for(plan, self._variants) for plan in self._variants.rows}
+        )
 
     def _missing(self, choice: TargetChoice) -> str:
         """Say what this machine lacks for the stage at hand; the empty text if nothing."""
@@ -204,16 +206,6 @@ class Scoring:
                 "was not compiled", cure="start `fastscnn-opt score` with --stage compile where the compiler is"
             )
         return self._preparer.recompile(plan, choice, record)
-
-    def _choose_target(self, plan: RowPlan) -> TargetChoice:
-        names = option_names(plan.target)
-        options: dict[str, Any] = dict(self._variants.tables.target.get(plan.target, {}))
-        if "threads" in names:
-            threads = self._settings.threads or self._variants.tables.score.threads
-            options["threads"] = threads or options.get("threads") or usable_cores()
-        if "patches" in names:
-            options["patches"] = list(plan.patches)
-        return TargetChoice(plan.target, options)
 
     def evaluate(self, rows: list[Prepared]) -> None:
         """Measure the accuracy of `rows`, several at a time, and record each as soon as it is known."""

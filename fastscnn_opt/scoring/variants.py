@@ -82,7 +82,8 @@ class ScoreTable(_Table):
     max_drop: Annotated[float, Field(ge=0)] | None = None
     """Points of mIoU that a row may lose against the baseline; a row beyond it is marked and fails the command."""
     threads: Count | None = None
-    """Threads of one operator, for targets that have them; every usable core without it."""
+    """Threads of one operator, for targets that have them; a number in the table of a target wins over it, and without
+    either it is every usable core."""
     rounds: Annotated[int, Field(ge=5)] | None = None
     """Rounds of timing. Give this, or `seconds`, or neither."""
     seconds: Annotated[float, Field(gt=0)] | None = None

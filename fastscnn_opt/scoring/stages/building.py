@@ -16,12 +16,14 @@ from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import text_of
+from fastscnn_opt.rewriting.verify import Verification
 from fastscnn_opt.scoring.records import key_of
 
 if TYPE_CHECKING:
     import onnx
 
     from fastscnn_opt.rewriting.contract import Pass
+    from fastscnn_opt.rewriting.manager import PassReport
 
 _VERIFIERS = ("fastscnn-opt", "onnx", "onnxruntime", "numpy")
 """Packages that a finding of the verification depends on, beside the graphs."""
@@ -57,10 +59,10 @@ def build_model(
         As `PassManager.run` does.
     """
     graph = load_model(model)
-    steps = []
-    for item in PassManager(pipeline_for(graph, passes, batch)).passes:
-        graph, step = _run_pass(item, graph, reports, verify=verify)
-        steps.append(step)
+    remembered = [_RememberedVerification(reports)] if verify and reports is not None else []
+    manager = PassManager(pipeline_for(graph, passes, batch), verify=verify and not remembered, instruments=remembered)
+    result = manager.run(graph)
+    graph, steps = result.model, [_in_short(step.to_json()) for step in result.steps]
     if batch is not None and batch_of(graph) != batch:
         raise ModelError(
             f"the pipeline {passes!r} makes a batch of {batch_of(graph)}, but the row is for {batch}",
@@ -85,28 +87,32 @@ def batch_of(model: onnx.ModelProto) -> int | None:
     return int(dims[0].dim_value) if dims and dims[0].HasField("dim_value") else None
 
 
-def _run_pass(
-    item: Pass, before: onnx.ModelProto, reports: Path | None, *, verify: bool
-) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """Run one pass and return the graph after it and the report, verified unless that was done before.
+class _RememberedVerification(Verification):
+    """Verifies each pass, unless the folder `findings` says what was found for the same pass between the same graphs.
 
     The pass itself always runs: while it is being written it changes without any version that could be part of a key.
     """
-    if not verify or reports is None:
-        result = PassManager([item], verify=verify).run(before)
-        return result.model, _in_short(result.to_json()["steps"][0])
-    after = PassManager([item], verify=False).run(before).model
-    promise = (str(item.promise()), item.tolerance)
-    code = _code_of(item)
-    key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, code, versions(_VERIFIERS))
-    report = reports / f"step-{key[:16]}.json"
-    if report.exists():
-        known: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-        return after, known
-    manager = PassManager([item], verify=True, reproducers=reports / "breaches")
-    step = _in_short(manager.run(before).to_json()["steps"][0])
-    write_atomically(report, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
-    return after, step
+
+    def __init__(self, findings: Path) -> None:
+        super().__init__(reproducers=findings / "breaches")
+        self._findings = findings
+
+    def after(
+        self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
+    ) -> None:
+        """Enter what is known into the report, or else verify the pass and keep what was found."""
+        promise = (str(item.promise()), item.tolerance)
+        code = _code_of(item)
+        key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, code, versions(_VERIFIERS))
+        file = self._findings / f"step-{key[:16]}.json"
+        if file.exists():
+            known = json.loads(file.read_text(encoding="utf-8"))
+            report.seconds, report.verified = known["seconds"], known["verified"]
+            report.max_abs_diff = known["max_abs_diff"]
+            return
+        super().after(item, index, report, before, after)
+        step = _in_short(report.to_json())
+        write_atomically(file, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def _code_of(item: Pass) -> str:

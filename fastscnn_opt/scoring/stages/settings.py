@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.scoring.stages.timing import Effort
+from fastscnn_opt.scoring.worker.client import TargetChoice
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits, parse_memory
+from fastscnn_opt.targets.registry import option_names
 
 if TYPE_CHECKING:
-    from fastscnn_opt.scoring.variants import Variants
+    from fastscnn_opt.scoring.variants import RowPlan, Variants
 
 
 class Stage(StrEnum):
@@ -34,7 +37,8 @@ class Settings:
     effort
         How long to time; None takes what the variants file says.
     threads
-        Threads of one operator, for targets that have them; None takes what the variants file says, or every core.
+        Threads of one operator, for targets that have them; None takes what the variants file says of the target or of
+        all targets, or every core.
     limit_s
         Seconds without a sign of life after which a child process is given up; None takes what the variants file says,
         or that of `Limits`.
@@ -65,3 +69,14 @@ class Settings:
         """Return how long rows are timed."""
         table = variants.tables.score
         return self.effort or (Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds))
+
+    def target_for(self, plan: RowPlan, variants: Variants) -> TargetChoice:
+        """Return the target of a row with all its options; the more specific setting of the threads wins."""
+        names = option_names(plan.target)
+        options: dict[str, Any] = dict(variants.tables.target.get(plan.target, {}))
+        if "threads" in names:
+            shared = variants.tables.score.threads
+            options["threads"] = self.threads or options.get("threads") or shared or usable_cores()
+        if "patches" in names:
+            options["patches"] = list(plan.patches)
+        return TargetChoice(plan.target, options)

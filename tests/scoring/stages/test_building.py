@@ -9,6 +9,7 @@ import pytest
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import fingerprint, save_model
+from fastscnn_opt.passes.adaptive_avgpool import AdaptiveAvgPool
 from fastscnn_opt.rewriting import verify
 from fastscnn_opt.scoring.stages.building import batch_of, build_model
 
@@ -117,3 +118,19 @@ def test_what_was_verified_before_is_told_as_it_was(source, tmp_path):
     assert first == second
     (report,) = reports.iterdir()
     assert json.loads(report.read_text()) == first["steps"][0]
+
+
+def test_a_verified_build_runs_every_pass_once(source, tmp_path, monkeypatch):
+    """Whether what is found is kept or not."""
+    ran = []
+    original = AdaptiveAvgPool.rewrite
+
+    def rewrite(self, graph):
+        ran.append(self.name)
+        return original(self, graph)
+
+    monkeypatch.setattr(AdaptiveAvgPool, "rewrite", rewrite)
+    (tmp_path / "reports").mkdir()
+    for reports in (None, tmp_path / "reports"):
+        build_model(source, "adaptive-avgpool", tmp_path / "out.onnx", batch=None, verify=True, reports=reports)
+    assert ran == ["adaptive-avgpool", "adaptive-avgpool"]

@@ -1,0 +1,27 @@
+"""How a run is scored: the command, then the table of a target, then that of all targets, then the default."""
+
+import pytest
+
+from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.scoring.stages.settings import Settings
+from fastscnn_opt.scoring.variants import read_variants
+
+
+@pytest.mark.parametrize(
+    ("command", "target", "shared", "expected"),
+    [
+        (1, "threads = 2", "threads = 3", 1),
+        (None, "threads = 2", "threads = 3", 2),
+        (None, "", "threads = 3", 3),
+        (None, "", "", usable_cores()),
+    ],
+)
+def test_the_most_specific_number_of_threads_wins(tmp_path, command, target, shared, expected):
+    file = tmp_path / "variants.toml"
+    (tmp_path / "net.onnx").touch()
+    file.write_text(
+        f"[model]\npath = 'net.onnx'\n[data]\nsynthetic = 1\n[score]\n{shared}\n"
+        f"[target.onnxruntime]\n{target}\n[[variant]]\nname = 'one'\n"
+    )
+    variants = read_variants(file)
+    assert Settings(threads=command).target_for(variants.rows[0], variants).options["threads"] == expected
