@@ -21,7 +21,6 @@ from fastscnn_opt.scoring.stages.recording import Recorder
 from fastscnn_opt.scoring.stages.reproducing import reproduction
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
 from fastscnn_opt.scoring.stages.speed import Baseline, Scored, time_rows
-from fastscnn_opt.scoring.worker.client import TargetChoice
 from fastscnn_opt.targets.base import CrossCompiler
 from fastscnn_opt.targets.registry import get_target
 from fastscnn_opt.text import counted
@@ -29,6 +28,7 @@ from fastscnn_opt.text import counted
 if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.variants import RowPlan, Variants
+    from fastscnn_opt.scoring.worker.client import TargetChoice
 
 _log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import onnx
 import pytest
+from fastscnn_opt.passes.adaptive_avgpool import AdaptiveAvgPool
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import fingerprint, save_model
-from fastscnn_opt.passes.adaptive_avgpool import AdaptiveAvgPool
 from fastscnn_opt.rewriting import verify
 from fastscnn_opt.scoring.stages.building import batch_of, build_model
 
