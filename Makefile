@@ -4,13 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test fuzz lint clean
 
 demo: $(VENV)/.core
 	$(BIN)/fastscnn-opt demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest -n auto
+
+# Looks for faults that `make test` cannot see: other examples of every property in each run, and damaged files.
+fuzz: $(VENV)/.test
+	HYPOTHESIS_PROFILE=random $(BIN)/pytest -n auto -m hypothesis
+	$(BIN)/python tests/fuzz/run.py --seed $$(date +%s)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Tiny models and passes that many tests share."""
+"""Fixtures that many tests share, and how property tests choose their examples."""
 
 import logging
 import os
@@ -16,12 +16,26 @@ import onnx
 import pytest
 import typer
 from graphs import run_with_lowered_pooling, segmenter
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from PIL import Image
 
 REPOSITORY = Path(__file__).parent.parent
 collect_ignore = ["plugin_example"]
 """Tests of another package, which run once it is installed."""
+
+settings.register_profile(
+    "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "random",
+    max_examples=1000,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+"""The same examples in every run by default; `make fuzz` tries others each time, and more of them."""
 
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image
+from properties import examples
 
 from fastscnn_opt.data.png import read_header, read_image, read_label, write_png
 from fastscnn_opt.errors import DataError
@@ -116,7 +117,7 @@ def png_bytes() -> bytes:
     return stream.getvalue()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 400), at=st.integers(0, 300), new=st.binary(max_size=12), label=st.booleans())
 def test_a_file_of_any_bytes_is_read_or_refused_with_a_sentence(tmp_path, cut, at, new, label):
     content = bytearray(png_bytes()[:cut])

@@ -6,8 +6,9 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from fastscnn_opt.data.prefetch import default_workers, prefetch
 
@@ -20,7 +21,7 @@ class Result:
     """Something that can be referenced weakly."""
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(count=st.integers(0, 30), workers=st.integers(1, 5))
 def test_results_come_in_order(count, workers):
     assert list(prefetch(lambda index: index * index, count, workers)) == [index * index for index in range(count)]

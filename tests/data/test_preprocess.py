@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastscnn_opt.data.preprocess import normalise
 
-unhurried = settings(deadline=None)  # a slow machine fails no test
 EVERY_BYTE = np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), 3, axis=3)
 
 
@@ -43,7 +42,6 @@ def test_batches_must_agree():
         normalise(np.zeros((2, 4, 8, 3), np.uint8), np.empty((1, 3, 4, 8), np.float32))
 
 
-@unhurried
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 40), st.just(3))))
 def test_any_image_of_any_size(images):
     assert (normalise(images) == formula(images).astype(np.float32)).all()

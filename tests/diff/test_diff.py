@@ -6,8 +6,9 @@ import time
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from fastscnn_opt import diff_models
 from fastscnn_opt.rewriting.manager import PassManager
@@ -461,14 +462,14 @@ def graphs(draw):
     """)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(graphs(), st.integers(0, 2**16))
 def test_renaming_and_reordering_is_never_a_change(model, seed):
     diff = diff_models(model, rename(reorder(model, random.Random(seed))))
     assert not diff, diff.summary()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(graphs(), st.data())
 def test_another_operator_in_one_place_is_always_a_difference_of_one_node(model, data):
     number = data.draw(st.integers(0, len(model.graph.node) - 1))

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -13,7 +13,6 @@ from PIL import Image
 from fastscnn_opt.data.classes import CLASSES, LABEL_ID_OF
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 
-unhurried = settings(deadline=None)  # a slow machine fails no test
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=12)
 
 
@@ -33,7 +32,6 @@ def counted(label, prediction) -> ConfusionMatrix:
     return matrix
 
 
-@unhurried
 @given(maps())
 def test_every_labelled_pixel_is_counted_in_its_cell(pair):
     label, prediction = pair
@@ -52,7 +50,6 @@ def test_pixels_beyond_one_block_are_counted():
     assert (counted(label, prediction).counts == expected).all()
 
 
-@unhurried
 @given(maps())
 def test_figures_agree_with_torchmetrics(pair):
     torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -113,7 +110,6 @@ def test_a_class_predicted_on_ignored_pixels_only_stays_absent():
     assert counted([0, 255], [0, 13]).iou["car"] is None
 
 
-@unhurried
 @given(maps(), maps())
 def test_merging_is_counting_both(first, second):
     both = counted(*first)
@@ -127,7 +123,6 @@ def test_merging_leaves_both_matrices_as_they_were():
     assert matrix.pixels == 1
 
 
-@unhurried
 @given(maps(), st.randoms())
 def test_the_order_of_pixels_does_not_matter(pair, random):
     label, prediction = (array.ravel() for array in pair)
@@ -136,7 +131,6 @@ def test_the_order_of_pixels_does_not_matter(pair, random):
     assert (counted(label, prediction).counts == counted(label[order], prediction[order]).counts).all()
 
 
-@unhurried
 @given(maps())
 def test_figures_are_fractions_and_a_perfect_prediction_scores_one(pair):
     label, prediction = pair

@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.runnable import runnable, windows
@@ -33,7 +34,7 @@ def test_it_equals_pytorch(size, opset):
     np.testing.assert_allclose(run(pooling_model(16, 23, size, opset), x), expected, atol=1e-6)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.integers(1, 200), st.integers(1, 200))
 def test_windows_cover_every_element_in_order(length, bins):
     found = windows(length, bins)

@@ -4,9 +4,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from properties import examples
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Contract
@@ -41,7 +42,7 @@ def test_matmul_is_the_adaptive_pooling_of_pytorch(rewrite, run, image, size, bi
     assert set(operators(result.model)) <= {"MatMul", "Identity"}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(st.integers(1, 40), st.integers(1, 40)), st.tuples(st.integers(1, 9), st.integers(1, 9)))
 def test_matmul_is_exact_for_any_size(run, size, bins):
     model = PassManager("adaptive-avgpool", verify=False).run(pooling(size, bins)).model

@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from properties import examples
 
 from fastscnn_opt.rewriting.manager import PassManager
 
@@ -95,7 +96,7 @@ def assert_labels(labels: np.ndarray, full: np.ndarray) -> None:
 sizes = st.integers(1, 9)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(2, 6), sizes, sizes),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),

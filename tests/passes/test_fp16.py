@@ -5,9 +5,10 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from properties import examples
 
 from fastscnn_opt.errors import PassError, PipelineError
 from fastscnn_opt.rewriting.contract import Contract
@@ -400,7 +401,7 @@ def graphs(draw):
     )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(graphs(), st.sampled_from(["inputs", "outputs", "both", "none"]), st.sets(st.sampled_from(UNARY), max_size=3))
 def test_any_graph_keeps_the_contract_with_few_casts(model, keep, kept):
     text = f"fp16{{keep_io={keep}" + (f" keep_ops={'|'.join(sorted(kept))}" if kept else "") + "}"

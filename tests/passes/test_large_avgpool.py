@@ -4,9 +4,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx import helper
+from properties import examples
 
 from fastscnn_opt.errors import PipelineError
 from fastscnn_opt.rewriting.contract import Contract
@@ -36,7 +37,7 @@ def reason(model: onnx.ModelProto, text: str = "large-avgpool") -> str:
 pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     size=st.tuples(st.integers(3, 14), st.integers(3, 14)),
     kernel=pairs,

@@ -3,9 +3,10 @@
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from properties import examples
 
 from fastscnn_opt.errors import PipelineError
 from fastscnn_opt.rewriting.manager import PassManager
@@ -75,7 +76,7 @@ def sums(model: onnx.ModelProto, image: np.ndarray) -> np.ndarray:
     return (steps - 60) * 0.5
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     groups=st.integers(2, 5),
     pixels_of=st.sampled_from([(2, 1), (4, 1), (4, 2), (6, 2), (6, 3)]),

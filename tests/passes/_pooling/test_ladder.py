@@ -4,9 +4,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from properties import examples
 
 from fastscnn_opt.model.loading import check_model
 from fastscnn_opt.rewriting.manager import PassManager
@@ -97,7 +98,7 @@ def reason(model: onnx.ModelProto) -> str:
     return skip.why
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.tuples(st.integers(2, 14), st.integers(2, 14)), st.tuples(st.integers(2, 6), st.integers(2, 6)))
 def test_products_of_any_size_pool_like_pytorch(size, bins):
     import onnxruntime as ort

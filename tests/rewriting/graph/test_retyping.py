@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from fastscnn_opt.demo.network import demo_model
 from fastscnn_opt.errors import PassError
@@ -256,7 +257,7 @@ def check(model, passes):
         assert_same_types(types, types_of(whole))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(edits=st.lists(st.sampled_from(sorted(EDITS)), max_size=4))
 def test_every_pass_sees_the_types_that_the_whole_graph_gives(edits):
     check(onnx.parser.parse_model(NETWORK), [Do(EDITS[edit]) for edit in edits])
