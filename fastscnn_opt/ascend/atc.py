@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from fastscnn_opt.ascend.chip import OPSETS
 from fastscnn_opt.ascend.soc import SocVersion  # noqa: TC001 - an option's type is looked up when it is checked
 from fastscnn_opt.targets.options import written
 
@@ -84,7 +85,7 @@ _PER_CODE = {
     "E10001": "check the option that it names; open dimensions of the model are fixed with `--passes static-batch`",
     "E10016": "check the names in the options against the model",
     "E16005": "leave one version of each operator domain in the model, or export it again",
-    "E19010": "replace the operator with a pass, or export the model with opset 11 to 13",
+    "E19010": f"replace the operator with a pass, or export the model with opset {OPSETS}",
 }
 """How to mend what the codes stand for that users meet."""
 

@@ -73,6 +73,9 @@ def resize_rounding(transformation: str) -> str:
 OLDEST_OPSET, NEWEST_OPSET = 11, 13
 """ONNX operator sets that atc supports well; it refuses newer ones."""
 
+OPSETS = f"{OLDEST_OPSET} to {NEWEST_OPSET}"
+"""The same in words."""
+
 OLDEST_ADAPTIVE_POOL_OPSET, NEWEST_ADAPTIVE_POOL_OPSET = 8, 13
 """Operator sets in which atc has a parser for `AdaptiveAvgPool2d`, though ONNX does not define it."""
 

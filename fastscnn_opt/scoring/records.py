@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from fastscnn_opt.errors import CheckFailedError, UserError
-from fastscnn_opt.targets.processes.child import ChildCrashedError, ChildHungError
+from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
 
 
 class Status(StrEnum):

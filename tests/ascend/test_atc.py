@@ -85,8 +85,8 @@ def sentence(output: str) -> str:
 def test_an_error_line_comes_with_our_cure():
     reason = "E10001: Value [-1] for parameter [image] is invalid. Reason: maybe you should set input_shape"
     assert sentence(f"{FAILED}{reason}.\n") == (
-        f"atc: {reason}; check the option that it names; "
-        "open dimensions of the model are fixed with `--passes static-batch` (log: a.log)"
+        f"atc: {reason} (log: a.log); check the option that it names; "
+        "open dimensions of the model are fixed with `--passes static-batch`"
     )
 
 
@@ -94,13 +94,13 @@ def test_our_cure_comes_before_that_of_atc():
     line = "E19010: No parser is registered for Op [Conv_52, optype [ai.onnx::11::Convx]]"
     output = f"{FAILED}{line}.\n        Solution: Check the version.\n        TraceBack (most recent call last):\n"
     assert sentence(output) == (
-        f"atc: {line}; replace the operator with a pass, or export the model with opset 11 to 13 (log: a.log)"
+        f"atc: {line} (log: a.log); replace the operator with a pass, or export the model with opset 11 to 13"
     )
 
 
 def test_a_code_without_a_cure_of_ours_comes_with_that_of_atc():
     output = f"{FAILED}EZ9999: Inner Error!\n        Solution: Try again.\n"
-    assert sentence(output) == "atc: EZ9999: Inner Error!; Try again (log: a.log)"
+    assert sentence(output) == "atc: EZ9999: Inner Error! (log: a.log); Try again"
 
 
 def test_a_code_without_any_cure_stands_alone():

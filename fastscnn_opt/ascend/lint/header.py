@@ -49,7 +49,9 @@ def new_opset(graph: Graph) -> Iterator[Problem]:
     Cure: export the model with opset 11 to 13 (`fastscnn-opt export --opset 13`).
     """
     if graph.opset > chip.NEWEST_OPSET:
-        yield Problem(_MODEL, f"opset {graph.opset} is newer than {chip.NEWEST_OPSET}", "export it with opset 11 to 13")
+        yield Problem(
+            _MODEL, f"opset {graph.opset} is newer than {chip.NEWEST_OPSET}", f"export it with opset {chip.OPSETS}"
+        )
 
 
 @rule("A303", Severity.WARNING, "operator set that atc supports poorly")
@@ -59,7 +61,9 @@ def old_opset(graph: Graph) -> Iterator[Problem]:
     Cure: export the model with opset 11 to 13 (`fastscnn-opt export --opset 13`).
     """
     if graph.opset < chip.OLDEST_OPSET:
-        yield Problem(_MODEL, f"opset {graph.opset} is older than {chip.OLDEST_OPSET}", "export it with opset 11 to 13")
+        yield Problem(
+            _MODEL, f"opset {graph.opset} is older than {chip.OLDEST_OPSET}", f"export it with opset {chip.OPSETS}"
+        )
 
 
 @rule("A304", Severity.ERROR, "open dimension")

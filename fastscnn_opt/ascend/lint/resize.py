@@ -134,7 +134,7 @@ def inputs(graph: Graph) -> Iterator[Problem]:
             yield Problem(
                 label(node),
                 f"has {len(node.input)} inputs, and atc needs 3 or 4",
-                "export the model with opset 11 to 13",
+                f"export the model with opset {chip.OPSETS}",
             )
 
 

@@ -28,7 +28,7 @@ def reproduction(
     where there is one; `source` are the images, where there are any. Patches that the target wants are applied first.
     Paths are absolute.
     """
-    from fastscnn_opt.targets.processes.child import ChildEndedError
+    from fastscnn_opt.targets.processes.death import ChildEndedError
 
     if not isinstance(error, ChildEndedError):
         return ""

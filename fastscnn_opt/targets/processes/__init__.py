@@ -1,1 +1,1 @@
-"""Child processes: start, ask, limit and end them."""
+"""Child processes: start them, ask them, limit them, and report how they died (see `death`)."""

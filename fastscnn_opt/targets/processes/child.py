@@ -1,8 +1,8 @@
-"""A Python module in a process of its own, asked for results over pipes: the side that asks.
+"""A child process that runs a Python module and answers requests over pipes: the parent's side (see `server`).
 
-A request and its answer are one line of JSON each; only commands and figures cross, never tensors. Whatever the
-process writes to its stdout or stderr, native libraries included, ends up in a log, whose last words are quoted when
-the process crashes or hangs.
+A request and its answer are one line of JSON each; only commands and figures cross, never tensors. Everything that the
+process and its native libraries write to stdout or stderr goes to a log, whose last lines are quoted when the process
+crashes or hangs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from fastscnn_opt import errors
-from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes.lifetime import end_tree, last_words, memory_of, out_of_memory_kills, signal_name
-from fastscnn_opt.targets.processes.limits import memory_in_words
+from fastscnn_opt.targets.processes.death import (
+    ChildCrashedError,
+    ChildHungError,
+    how_it_ended,
+    last_words,
+    out_of_memory_kills,
+)
+from fastscnn_opt.targets.processes.lifetime import end_tree
+from fastscnn_opt.targets.processes.limits import memory_in_words, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,28 +45,6 @@ _POLL_S = 0.02
 _POLLS_PER_TREE = 25
 """How often the memory of a process is looked at, and every how many times that of its descendants, too: to find these
 takes milliseconds, which timed work would feel."""
-
-_MEMORY_WORDS = ("MemoryError", "bad_alloc")
-"""What Python and C++ call it when they get no more memory."""
-
-
-class ChildEndedError(TargetError):
-    """The process ended, or was ended, before it answered; `command` and `arguments` are what it was asked for."""
-
-    def __init__(
-        self, what: str, *, where: str = "", command: str = "", arguments: Mapping[str, Any] | None = None
-    ) -> None:
-        super().__init__(what, where=where)
-        self.command = command
-        self.arguments = dict(arguments or {})
-
-
-class ChildCrashedError(ChildEndedError):
-    """The process ended before it answered, or was killed because it took more memory than it may."""
-
-
-class ChildHungError(ChildEndedError):
-    """The process gave no sign of life within the time limit and was killed."""
 
 
 class Child:
@@ -148,10 +132,13 @@ class Child:
                 line = self._answers.get(timeout=self._limits.silence_s)
             except queue.Empty:
                 self.kill()
-                what = f"{command} gave no sign of life for {self._limits.silence_s:g} s and was ended"
-                cure = "; raise the time limit if it needs longer"
+                silence = f"{command} gave no sign of life for {self._limits.silence_s:g} s and was ended"
                 raise ChildHungError(
-                    what + cure + self._last_words, where=self.name, command=command, arguments=arguments
+                    silence + self._last_words,
+                    where=self.name,
+                    cure="raise the time limit if it needs longer",
+                    command=command,
+                    arguments=arguments,
                 ) from None
             if line is None:
                 raise self._crash(command, arguments)
@@ -232,21 +219,14 @@ class Child:
         with suppress(subprocess.TimeoutExpired):  # its pipes close a moment before it has ended
             self._process.wait(_CLOSING_SECONDS)
         self.kill()
-        cure = "; raise the memory limit if it needs more" if self._held_bytes else ""
-        what = f"the process {self._cause()} during {command}{cure}{self._last_words}"
-        return ChildCrashedError(what, where=self.name, command=command, arguments=arguments)
-
-    def _cause(self) -> str:
-        """Say how the process ended, and that memory ran out if it did."""
-        code = self._process.returncode
+        exit_code, starved = self._process.returncode, out_of_memory_kills() != self._kills_before
+        ended, cure = how_it_ended(exit_code, self._last_words, starved=starved), ""
         if self._held_bytes and self._limits.memory_bytes is not None:
             held, limit = memory_in_words(self._held_bytes), memory_in_words(self._limits.memory_bytes)
-            return f"ran out of memory: it held {held} of the {limit} that it may, and was ended"
-        end = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        starved = -code == signal.SIGKILL and out_of_memory_kills() != self._kills_before
-        if starved or any(word in self._last_words for word in _MEMORY_WORDS):
-            return f"ran out of memory and {end}"
-        return end
+            ended = f"ran out of memory: it held {held} of the {limit} that it may, and was ended"
+            cure = "raise the memory limit if it needs more"
+        what = f"the process {ended} during {command}{self._last_words}"
+        return ChildCrashedError(what, where=self.name, cure=cure, command=command, arguments=arguments)
 
     def _read_last_words(self) -> str:
         """Return the end of the log as the end of a sentence."""

@@ -1,8 +1,9 @@
-"""What a child process may take before it is ended."""
+"""The limits of a child process in time and memory, and the memory that it holds."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
@@ -11,7 +12,7 @@ _MEMORY = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?({'|'.join(_UNITS)})")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child process may take before it is ended.
+    """How long a child process may be silent and how much memory it may hold before it is ended.
 
     Attributes
     ----------
@@ -28,11 +29,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
-"""What holds unless the user says otherwise."""
+"""The limits unless the user sets others."""
 
 
 def parse_memory(text: str) -> int:
-    """Return the bytes that a text such as ``1.5 GiB`` or ``800MB`` says. Raises ValueError, with the cure."""
+    """Return the number of bytes in a text such as ``1.5 GiB`` or ``800MB``. Raises ValueError, with the cure."""
     match = _MEMORY.fullmatch(text.strip())
     size = float(match[1]) * _UNITS[match[2]] if match else 0
     if size < 1:
@@ -43,3 +44,17 @@ def parse_memory(text: str) -> int:
 def memory_in_words(size: int) -> str:
     """Return bytes as a person reads them, such as ``1.50 GiB``."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def memory_of(pid: int, *, with_descendants: bool) -> int:
+    """Return the physical memory in bytes that a process holds, and its descendants with it; 0 if it has ended."""
+    import psutil
+
+    total = 0
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        total = root.memory_info().rss
+        for process in root.children(recursive=True) if with_descendants else ():
+            with suppress(psutil.Error):
+                total += process.memory_info().rss
+    return total

@@ -1,4 +1,4 @@
-"""A Python module in a process of its own, asked for results over pipes: the side that answers (see `child`)."""
+"""A child process that runs a Python module and answers requests over pipes: the child's side (see `child`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastscnn_opt import errors
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import describe_os_error
-from fastscnn_opt.targets.processes.lifetime import adopt_orphans, end_with_parent, go_first
+from fastscnn_opt.targets.processes.lifetime import adopt_orphans, end_with_parent, volunteer_for_memory_kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,7 @@ def serve(make_commands: Callable[[Progress], Mapping[str, Command]]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this process ends
     _end_with(int(sys.argv[1]))
     adopt_orphans()
-    go_first()
+    volunteer_for_memory_kill()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # from here on, whatever anyone prints goes to the log
 
@@ -57,14 +57,7 @@ def serve(make_commands: Callable[[Progress], Mapping[str, Command]]) -> None:
         try:
             result = commands[command](**request)
         except UserError as error:
-            answer(
-                {
-                    "error": _public_name(type(error)),
-                    "what": error.what,
-                    "where": error.where,
-                    "cure": error.cure,
-                }
-            )
+            answer({"error": _public_name(type(error)), "what": error.what, "where": error.where, "cure": error.cure})
         except OSError as error:  # a full disk or a folder that cannot be written is the user's, not a crash
             answer({"error": UserError.__name__, "what": describe_os_error(error), "where": "", "cure": ""})
         else:

@@ -1,4 +1,4 @@
-"""Vendor tools as processes: an argument list, a log, a time limit, and the last words of one that fails."""
+"""Run a vendor tool as a child process with an argument list, a log and a time limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes.lifetime import end_tree, end_with_parent, last_words, signal_name
+from fastscnn_opt.targets.processes.death import how_it_ended, last_words
+from fastscnn_opt.targets.processes.lifetime import end_tree, end_with_parent
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Finished:
         Without a `complaint`, the tool's last lines stand for the reason.
         """
         reason = printable(complaint) or f"exit code {self.exit_code}{last_words(self.output)}"
-        return TargetError(f"{reason}{(f'; {cure}' if cure else '')} (log: {self.log})", where=self.name)
+        return TargetError(f"{reason} (log: {self.log})", where=self.name, cure=cure)
 
 
 def run_tool(command: Sequence[str], *, log: Path, limit_s: float, folder: Path | None = None) -> Finished:
@@ -75,16 +76,16 @@ def run_tool(command: Sequence[str], *, log: Path, limit_s: float, folder: Path 
             exit_code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             raise TargetError(
-                f"not done after {limit_s:g} s and was ended",
+                f"not done after {limit_s:g} s and was ended (log: {log})",
                 where=name,
-                cure=f"if it needs longer, raise the option limit_s of the target (log: {log})",
+                cure="if it needs longer, raise the option limit_s of the target",
             ) from None
         finally:
             _end(process)
         words.seek(start)
         finished = Finished(name, exit_code, words.read().decode(errors="replace"), log)
     if exit_code < 0:
-        raise finished.failure(f"was ended by {signal_name(-exit_code)}{last_words(finished.output)}")
+        raise finished.failure(how_it_ended(exit_code, "", starved=False) + last_words(finished.output))
     return finished
 
 

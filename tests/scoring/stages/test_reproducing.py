@@ -10,7 +10,7 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.scoring.stages.reproducing import reproduction
 from fastscnn_opt.scoring.worker.client import TargetChoice
-from fastscnn_opt.targets.processes.child import ChildCrashedError
+from fastscnn_opt.targets.processes.death import ChildCrashedError
 from fastscnn_opt.targets.processes.limits import Limits
 
 CHOICE = TargetChoice("onnxruntime", {"threads": 2, "aipp": True, "patches": []})

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fastscnn_opt.errors import DataError, UserError
-from fastscnn_opt.targets.processes.child import CAN_PAUSE, Child, ChildCrashedError, ChildHungError
+from fastscnn_opt.targets.processes.child import CAN_PAUSE, Child
+from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.targets.processes.limits import Limits
 
 PATIENT_S = 120.0

@@ -57,7 +57,7 @@ def test_a_failing_exit_code_is_returned(tmp_path):
     name = Path(sys.executable).name
     assert finished.exit_code == 255
     assert str(finished.failure()) == f"{name}: exit code 255; its last words: b | c | d (log: {tmp_path / 'log'})"
-    assert str(finished.failure("E1: no", "do this")) == f"{name}: E1: no; do this (log: {tmp_path / 'log'})"
+    assert str(finished.failure("E1: no", "do this")) == f"{name}: E1: no (log: {tmp_path / 'log'}); do this"
 
 
 def test_colours_do_not_reach_an_error_message(tmp_path):
@@ -91,7 +91,7 @@ def test_at_the_time_limit_all_of_its_processes_end(tmp_path):
     place = tmp_path / "pid"
     limit_s = 1.0
     while not place.exists():  # a slow machine needs a longer limit to get as far as a second process
-        with pytest.raises(TargetError, match="and was ended; if it needs longer, raise the option limit_s"):
+        with pytest.raises(TargetError, match=r"and was ended \(log: .*\); .*raise the option limit_s"):
             run_tool(python(STARTER.format(place=str(place))), log=tmp_path / "log", limit_s=limit_s)
         limit_s *= 2
     assert_ends(int(place.read_text()))
