@@ -38,6 +38,9 @@ Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41(5), 2019). FastS
 Trained ones were measured with every tensor rounded: their logits move by at most 2^-9.4 of the largest; in onnxruntime
 on a processor without float16 kernels, where only constants and the interface are rounded, by 2^-12.5. A network that
 amplifies small differences more than that breaks the promise, as it should.
+
+Where an output is a sum in which large terms cancel, "the largest magnitude of the output" is that of the terms: a
+rounding of them stays where they go. onnxruntime may even round one of two equal terms and not the other.
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 import pytest
 
 from fastscnn_opt.errors import ModelError
@@ -174,3 +175,27 @@ def test_a_graph_that_cannot_run_before_the_pass_says_how_to_go_on(tiny_model):
     tiny_model.graph.node[1].domain, tiny_model.graph.node[1].op_type = "vendor", "Swish"
     with pytest.raises(ModelError, match=r"Swish.*--no-verify"):
         PassManager([Edit(add_to_weights(0.0))]).run(tiny_model)
+
+
+@pytest.mark.parametrize(("moved_by", "kept"), [(2.0**-10, True), (0.5, False)])
+def test_where_terms_cancel_the_tolerance_is_that_of_the_terms(moved_by, kept):
+    """The output is 0, and its terms reach about 4: 2^-10 of that is allowed."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,16,32] image) => (float[1,3,16,32] y) { a = Abs(image) b = Relu(a) y = Sub(a, b) }
+    """)
+
+    def move(graph):
+        result = graph.nodes[0].outputs[0]
+        inner = gs.Variable("inner", dtype=np.float32)
+        graph.nodes[0].outputs = [inner]
+        offset = gs.Constant("offset", np.float32([moved_by]))
+        graph.nodes[1].inputs = [inner]
+        graph.nodes.append(gs.Node("Add", "move", inputs=[inner, offset], outputs=[result]))
+
+    manager = PassManager([EditRounding(move)])
+    if kept:
+        assert manager.run(model).steps[0].max_abs_diff == pytest.approx(moved_by, rel=0.1)
+    else:
+        with pytest.raises(ContractBreachError, match=r"output 'y' deviates by 0\.5"):
+            manager.run(model)
