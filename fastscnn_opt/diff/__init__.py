@@ -1,7 +1,7 @@
-"""What changed between two models, whatever their nodes and tensors are called.
+"""The differences between two models, found even if nodes and tensors were renamed.
 
-`scope` reads a graph, `matching` finds the node of one graph that is a node of the other, `comparing` names what is
-different, and `result` holds it for people and programs.
+`scope` reads a graph, `matching` pairs the nodes of two graphs, `comparing` lists the differences of the pairs, and
+`result` holds them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a comparison of two models found, for programs, terminals and notebooks."""
+"""The differences of two models, as objects, JSON, text and a table for notebooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastscnn_opt.text import printable
 
 @dataclass(frozen=True)
 class Item:
-    """Something that only one of the models has, such as a node; `what` is its operator or type."""
+    """A node, tensor or function that only one of the models has; `what` is its operator or type."""
 
     name: str
     what: str
@@ -19,24 +19,25 @@ class Item:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is different about a node, an initializer, an input, an output or the model.
+    """One difference of a node, an initializer, an input, an output or the model itself.
 
     Attributes
     ----------
     name
-        What it is about, by its name in the first model.
+        The name of the node, tensor or entry in the first model.
     field
-        What is different: an attribute's name, ``input 0``, ``operator``, ``shape``, ``type``, ``values``, ``source``.
+        The part that differs: the name of an attribute, ``input 0``, ``operator``, ``shape``, ``type``, ``values`` or
+        ``source``.
     before, after
-        Its value in either model: a number, a text, a list; None where there is none.
+        Its value in each model: a number, a text or a list; None if it has none.
     kind
-        ``attribute``, ``input``, ``operator``, ``outputs``, or the empty text for what is no node.
+        For nodes: ``attribute``, ``input``, ``operator`` or ``outputs``.
     what
-        The operator of a node.
+        For nodes: the operator.
     renamed
-        Its name in the second model, where that is another.
+        The name in the second model, if it differs.
     max_abs_diff
-        For elements: the largest absolute difference; None where it is not known or not finite.
+        For tensors: the largest absolute difference of an element; None if it is not known or not finite.
     """
 
     name: str
@@ -69,10 +70,10 @@ class Group:
 
 @dataclass
 class ModelDiff:
-    """What is different between two models; false if nothing is.
+    """The differences of two models; false if there are none.
 
-    Renaming nodes, inner tensors and initializers, and another order of the nodes in the file, are no difference.
-    Inputs and outputs are what callers name, so their names count.
+    Renaming nodes, inner tensors and initializers is no difference, and neither is another order of the nodes in the
+    file. Callers use the names of inputs and outputs, so these count.
     """
 
     inputs: Group = field(default_factory=Group)
@@ -83,14 +84,13 @@ class ModelDiff:
     opsets: list[Difference] = field(default_factory=list)
     metadata: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What is written differently and means the same."""
+    """Parts that are written differently and mean the same."""
 
     def __bool__(self) -> bool:
-        groups = (self.inputs, self.outputs, self.nodes, self.initializers, self.functions)
-        return any(groups) or bool(self.opsets or self.metadata)
+        return any(group for _, group in self._groups())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the differences as the verb `diff` prints them."""
+        """Return the differences as `diff --format json` prints them."""
         return {
             "same": not self,
             "inputs": _group_json(self.inputs, "name", "type"),
@@ -104,18 +104,14 @@ class ModelDiff:
         }
 
     def summary(self, limit: int | None = 20) -> str:
-        """Return the differences as text, at most `limit` lines of each group (None: all)."""
+        """Return the differences as text, with at most `limit` entries for each mark in a group (None: all)."""
         return "\n".join(line.text for line in self.lines(limit))
 
     def lines(self, limit: int | None = 20) -> list[Line]:
-        """Return the differences as lines, each with its mark: ``+``, ``-``, ``~``, or none for headings."""
-        if not self:
-            return [Line("", "no difference"), *(Line("", f"note: {text}") for text in self.notes)]
-        lines: list[Line] = []
-        for heading, group in self._groups():
-            if group:
-                lines += _group_lines(heading, group, limit)
-        return [*lines, *(Line("", f"note: {text}") for text in self.notes)]
+        """Return the lines of the text, with at most `limit` entries for each mark in a group (None: all)."""
+        groups = [line for heading, group in self._groups() if group for line in _group_lines(heading, group, limit)]
+        notes = [Line("", f"note: {text}") for text in self.notes]
+        return [*(groups or [Line("", "no difference")]), *notes]
 
     def _groups(self) -> list[tuple[str, Group]]:
         return [
@@ -136,7 +132,7 @@ class ModelDiff:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text: its mark (``+``, ``-``, ``~`` or none) and what follows."""
+    """A line of the text: its mark (``+``, ``-``, ``~``, or none for a heading) and the words after it."""
 
     mark: str
     body: str
@@ -148,15 +144,14 @@ class Line:
 
 
 _LONGEST = 100
-"""Characters of a value that a line shows."""
+"""Characters of a value that a line shows at most."""
 
 
 def _group_lines(heading: str, group: Group, limit: int | None) -> list[Line]:
-    """Return a heading with counts, then what is removed, added and changed."""
-    lines = []
+    """Return a heading with counts, then the removed, added and changed entries."""
     kinds = (("removed", "-", group.removed), ("added", "+", group.added), ("changed", "~", group.changed))
     counts = ", ".join(f"{len(entries)} {verb}" for verb, _, entries in kinds if entries)
-    lines.append(Line("", f"{heading}: {counts}"))
+    lines = [Line("", f"{heading}: {counts}")]
     for _, mark, entries in kinds:
         shown = entries if limit is None else entries[:limit]
         lines += [Line(mark, _describe(entry)) for entry in shown]
@@ -173,12 +168,8 @@ def _describe(entry: Item | Difference) -> str:
     largest = f", largest difference {entry.max_abs_diff:.6g}" if entry.max_abs_diff is not None else ""
     if entry.before == entry.after:
         return f"{name}: {printable(entry.field)}{largest or ' differ'} ({_shown(entry.before)})"
-    change = f"{_shown(entry.before)} -> {_shown(entry.after)}{largest}"
-    return (
-        f"{name}: {change}"
-        if entry.field == "value" and not entry.kind
-        else f"{name}: {printable(entry.field)} {change}"
-    )
+    field_name = "" if entry.field == "value" and not entry.kind else f"{printable(entry.field)} "
+    return f"{name}: {field_name}{_shown(entry.before)} -> {_shown(entry.after)}{largest}"
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Attributes and initializers by their content: when two are the same, and how one is shown."""
+"""Attributes and initializers: whether two are equal, and how one is shown."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SHOWN_ELEMENTS = 8
-"""Elements up to which a tensor is shown in full."""
+"""A tensor with at most this many elements is shown in full."""
 
-_PART = 1 << 20
-"""Elements that are compared at a time, so that a large initializer is never held in float64 as a whole."""
+_CHUNK = 1 << 20
+"""Elements that are compared at a time, so that a large initializer is not copied to float64 as a whole."""
 
 
 class Weight:
@@ -37,11 +37,11 @@ class Weight:
 
     @cached_property
     def key(self) -> Hashable:
-        """The content in short: equal for tensors of the same type, shape and elements, whatever they are called."""
+        """A hash of type, shape and elements, without the name."""
         return self.type, self.shape, hashlib.blake2b(self._bytes(), digest_size=16).digest()
 
     def same(self, other: Weight) -> bool:
-        """Tell whether `other` has the same type, shape and elements."""
+        """Return whether `other` has the same type, shape and elements."""
         if (self.type, self.shape) != (other.type, other.shape):
             return False
         return self.proto is other.proto or self._bytes() == other._bytes()
@@ -60,15 +60,15 @@ class Weight:
         return values_of(self.proto)
 
     def largest_difference(self, other: Weight) -> float | None:
-        """Return the largest absolute difference of two tensors of one shape; None where it is not a finite number."""
+        """Return the largest absolute difference of two tensors of equal shape; None if it is not a finite number."""
         if self.is_sparse or other.is_sparse:
             return None
         one, two = self.array().reshape(-1), other.array().reshape(-1)
         if one.dtype.hasobject or two.dtype.hasobject:
             return None
         parts = (
-            _largest_difference(one[start : start + _PART], two[start : start + _PART])
-            for start in range(0, one.size, _PART)
+            _largest_difference(one[start : start + _CHUNK], two[start : start + _CHUNK])
+            for start in range(0, one.size, _CHUNK)
         )
         largest = max(parts, default=0.0)
         return largest if np.isfinite(largest) else None
@@ -81,7 +81,7 @@ class Weight:
 
 
 def _largest_difference(one: NDArray[Any], two: NDArray[Any]) -> float:
-    """Return the largest absolute difference, infinite where one of two elements is not a number."""
+    """Return the largest absolute difference; infinite if only one of two elements is not a number."""
     if one.dtype.kind in "iu" and two.dtype.kind in "iu":
         high, low = np.maximum(one, two), np.minimum(one, two)
         return float((high.astype(np.uint64) - low.astype(np.uint64)).max(initial=0))  # exact, modulo 2^64
@@ -89,13 +89,13 @@ def _largest_difference(one: NDArray[Any], two: NDArray[Any]) -> float:
     one, two = one.astype(wide), two.astype(wide)
     with np.errstate(invalid="ignore"):
         difference = np.abs(one - two)
-    difference[(one == two) | (np.isnan(one) & np.isnan(two))] = 0  # infinities of one sign, and no number both times
+    difference[(one == two) | (np.isnan(one) & np.isnan(two))] = 0  # equal infinities, and NaN on both sides
     return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0))
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """A value of an attribute; `written` tells one in the file from a default of ONNX that the file leaves out."""
+    """The value of an attribute; `written` is false for a default of ONNX that the file leaves out."""
 
     proto: onnx.AttributeProto
     key: Hashable
@@ -103,7 +103,7 @@ class Attribute:
 
     @property
     def graphs(self) -> list[onnx.GraphProto]:
-        """The subgraphs that it holds."""
+        """The subgraphs in the value."""
         return [self.proto.g] if self.proto.HasField("g") else list(self.proto.graphs)
 
     @property
@@ -129,7 +129,7 @@ def _plain(value: Any) -> Any:
     """Return a value that JSON can hold."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if isinstance(value, float):  # kept as float32 in the file: 0.01 is not to be shown as 0.009999999776
+    if isinstance(value, float):  # the file holds float32: show 0.01, not 0.009999999776
         return float(str(np.float32(value))) if np.isfinite(value) else str(value)
     if isinstance(value, (bool, int, str)):
         return value
@@ -137,7 +137,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_attributes(node: onnx.NodeProto, opsets: Mapping[str, int]) -> dict[str, Attribute]:
-    """Return the attributes of a node by name, those that the file leaves at ONNX's default included."""
+    """Return the attributes of a node by name, with ONNX's defaults for those that the file leaves out."""
     found = dict(_defaults(node.op_type, node.domain, opsets.get(node.domain, 0)))
     for proto in node.attribute:
         found[proto.name] = Attribute(proto, _key(proto))
@@ -146,7 +146,7 @@ def read_attributes(node: onnx.NodeProto, opsets: Mapping[str, int]) -> dict[str
 
 @cache
 def _defaults(op: str, domain: str, version: int) -> dict[str, Attribute]:
-    """Return the defaults of an operator; none for an operator that ONNX does not know."""
+    """Return the default attributes of an operator; none if ONNX does not know the operator."""
     import onnx
 
     try:
@@ -158,9 +158,9 @@ def _defaults(op: str, domain: str, version: int) -> dict[str, Attribute]:
 
 
 def _key(proto: onnx.AttributeProto) -> Hashable:
-    """Return what two attributes of the same value share, whatever tensors inside are called.
+    """Return a key that equal values share, whatever names their tensors have.
 
-    Of a subgraph only its operators count here; it is compared node by node.
+    Subgraphs are compared node by node later, so only their operators count here.
     """
     if proto.HasField("t"):
         return Weight(proto.t).key

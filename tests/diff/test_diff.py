@@ -1,4 +1,4 @@
-"""What `diff_models` finds, and what it does not: renaming, another order, and defaults that are written out."""
+"""The differences that `diff_models` finds, and those it must not: new names, another order, written defaults."""
 
 import random
 import time
@@ -141,7 +141,7 @@ def test_eight_flipped_resize_nodes_are_eight_changed_attributes(resizes):
     assert [entry.kind for entry in diff.nodes.changed] == ["attribute"] * 8
 
 
-def test_they_are_eight_changed_attributes_when_everything_is_renamed_too(resizes):
+def test_eight_flipped_resize_nodes_are_found_in_a_renamed_model(resizes):
     def flip(graph):
         for node in graph.node:
             set_attribute(node, "mode", "nearest")
@@ -155,7 +155,7 @@ def test_renaming_everything_at_once_is_no_change(network):
     assert not diff_models(network, rename(network))
 
 
-def test_names_that_are_given_to_other_nodes_are_no_change(network):
+def test_swapping_the_names_of_nodes_is_no_change(network):
     def rotate(graph):
         names = [node.name for node in graph.node]
         for node, name in zip(graph.node, [*names[1:], names[0]], strict=True):
@@ -168,7 +168,7 @@ def test_another_order_of_the_nodes_is_no_change(network):
     assert not diff_models(network, reorder(network, random.Random(3)))
 
 
-def test_names_by_number_that_shift_after_an_insertion_are_one_added_node():
+def test_an_insertion_that_renumbers_all_names_is_one_added_node():
     def chain(operators):
         lines, tensor = [], "x"
         for number, operator in enumerate(operators):
@@ -279,7 +279,7 @@ def test_initializers_are_compared_by_shape_type_and_largest_difference(network)
     assert only(diff, "initializers")
 
 
-def test_weights_that_change_in_a_renamed_model_are_changed_weights(network):
+def test_changed_weights_are_found_in_a_renamed_model(network):
     def change(graph):
         for tensor in graph.initializer:
             array = onnx.numpy_helper.to_array(tensor) * 2
@@ -381,7 +381,7 @@ def test_renaming_inside_and_outside_of_subgraphs_is_no_change(branching):
     assert not diff_models(branching, rename(branching))
 
 
-def test_what_changes_in_a_subgraph_says_where(branching):
+def test_a_change_in_a_subgraph_says_where_it_is(branching):
     def change(graph):
         body = graph.node[1].attribute[0].g
         body.node[0].op_type = "Neg"
@@ -394,13 +394,13 @@ def test_what_changes_in_a_subgraph_says_where(branching):
     ]
 
 
-def test_what_changes_in_a_function_says_where(branching):
+def test_a_change_in_a_function_says_where_it_is(branching):
     other = edited(branching)
     other.functions[0].node[0].op_type = "Sub"
     assert changes(diff_models(branching, other)) == [("function local.twice > sum", "operator", "Add", "Sub")]
 
 
-def test_functions_that_come_and_go_are_told(branching):
+def test_added_and_removed_functions_are_listed(branching):
     other = edited(branching)
     other.functions[0].name = "thrice"
     other.graph.node[2].op_type = "thrice"
@@ -409,7 +409,7 @@ def test_functions_that_come_and_go_are_told(branching):
     assert [item.name for item in diff.functions.added] == ["local.thrice"]
 
 
-def test_the_diff_of_a_pass_names_what_it_did(tiny_model):
+def test_the_diff_of_a_pass_lists_its_changes(tiny_model):
     result = PassManager("drop-outputs,fp16-output", verify=False).run(tiny_model)
     diff = diff_models(tiny_model, result.model)
     assert [item.what for item in diff.nodes.added] == ["Cast"]
@@ -484,7 +484,7 @@ def test_another_operator_in_one_place_is_always_a_difference_of_one_node(model,
     assert not diff.nodes.removed
 
 
-def test_fifty_thousand_nodes_take_time_in_proportion():
+def test_time_grows_in_proportion_to_the_nodes():
     def chain(length, middle):
         nodes = [
             onnx.helper.make_node(

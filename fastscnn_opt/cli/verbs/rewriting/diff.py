@@ -30,10 +30,10 @@ def command(
 ) -> None:
     """Show what changed between two models.
 
-    Nodes are the same if they have the same name, else if they have the same place in the structure. Renaming nodes,
-    inner tensors and initializers is no difference, nor is another order of the nodes in the file, nor a default of
-    ONNX that is written out. What a node reads is compared by where it comes from: an inserted node is one added node
-    and one changed input. Initializers are compared by shape, type and largest absolute difference.
+    Nodes are paired by name, or by their place in the structure if that leaves fewer differences. Renaming nodes, inner
+    tensors and initializers is no difference, and neither is another order of the nodes in the file or a default of
+    ONNX that only one file writes. Inputs of nodes are compared by the origin of the tensor: an inserted node is one
+    added node and one changed input. Initializers are compared by shape, type and largest absolute difference.
     """
     from fastscnn_opt.diff import diff_models
     from fastscnn_opt.model.loading import load_model
