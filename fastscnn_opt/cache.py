@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastscnn_opt.files import describe_os_error, write_atomically
+from fastscnn_opt.files import from_os_error, write_atomically
 
 VARIABLE = "FASTSCNN_OPT_CACHE"
 """Environment variable that names the folder."""
@@ -55,7 +55,7 @@ def get(kind: str, key: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        _log.warning("the cache cannot be read: %s", describe_os_error(error))
+        _log.warning("the cache cannot be read: %s", from_os_error(error))
         return None
     if digest.decode(errors="replace") != hashlib.sha256(content).hexdigest():
         _log.warning("%s: the cache entry is damaged; what it held is computed again", path)
@@ -77,7 +77,7 @@ def put(kind: str, key: str, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
     except OSError as error:
-        _log.warning("the cache cannot be written to: %s", describe_os_error(error))
+        _log.warning("the cache cannot be written to: %s", from_os_error(error))
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from typing import ClassVar
 
 
 class UserError(Exception):
-    """A mistake or a bad input that its message tells the user how to mend.
+    """A mistake or a bad input, with what the user needs to know to mend it.
 
     Parameters
     ----------
     what
         What is wrong.
     where
-        The file, node or option in which it is wrong; it comes first in the message. Whoever knows the place better,
-        such as the model behind a temporary file, sets `where` and raises the error again.
+        The file, node or option in which it is wrong; the message begins with it. A caller that knows a better name
+        for the place, such as the user's file behind a temporary copy, sets `where` and raises the error again.
     cure
-        How to mend it; it comes last.
+        How to mend it; the message ends with it.
     """
 
     exit_code: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""Files and folders: write in one move, lock, and say in one sentence what the system refused."""
+"""Write files whole or not at all, lock folders, and put errors of the operating system into words."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
+from fastscnn_opt.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fastscnn_opt.errors import UserError
-
 _LOCK = ".lock"
 _HOLDER = ".lock-holder"
-"""Names the process that holds the lock; it is a second file because acquiring a lock empties the lock file."""
+"""File that names the process with the lock. It is a second file because acquiring a lock empties the lock file."""
 
 _CURES = {
     errno.ENOSPC: "free some space there, or choose another disk",
@@ -32,11 +32,10 @@ _CURES = {
 """How to mend what the system refused."""
 
 
-def describe_os_error(error: OSError) -> str:
-    """Return an error of the operating system as one sentence: the file, what is wrong, and how to mend it."""
-    where = f"{error.filename}: " if error.filename else ""
-    cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
-    return f"{where}{error.strerror or error}{cure}"
+def from_os_error(error: OSError) -> UserError:
+    """Return an error of the operating system with its file, what is wrong, and how to mend it."""
+    cure = _CURES.get(error.errno, "") if error.errno is not None else ""
+    return UserError(error.strerror or str(error), where=error.filename or "", cure=cure)
 
 
 def check_place(path: Path) -> None:
@@ -87,12 +86,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def locked(folder: Path, doing: str, error: type[UserError]) -> Iterator[None]:
-    """Keep `folder` to this process while the block runs; the system frees the lock however the process ends.
+    """Let no other process lock `folder` while the block runs; the system frees the lock however the process ends.
 
     Raises
     ------
     UserError
-        Of the class `error`: another process holds the lock; `doing` says what such a process does with the folder.
+        Of the class `error`: another process holds the lock. `doing` says what such a process does with the folder.
     OSError
         The folder cannot be written to.
     """
@@ -103,7 +102,7 @@ def locked(folder: Path, doing: str, error: type[UserError]) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         who = _holder_of(holder) or "another process"
-        raise error(f"{folder}: {who} is {doing}; wait for it, or use another folder") from None
+        raise error(f"{who} is {doing}", where=folder, cure="wait for it, or use another folder") from None
     try:
         holder.write_text(
             f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,",

@@ -1,4 +1,4 @@
-"""Words of messages: nearest names, counted nouns, and text that is safe on a terminal."""
+"""Words that messages share: nearest names, counted nouns, and text that cannot control a terminal."""
 
 from __future__ import annotations
 

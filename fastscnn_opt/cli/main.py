@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from fastscnn_opt.cli.printing import NOTES
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.files import describe_os_error
+from fastscnn_opt.files import from_os_error
 from fastscnn_opt.text import printable_lines
 
 if TYPE_CHECKING:
@@ -166,16 +166,12 @@ def run(arguments: list[str]) -> int:
             kept = "; finished rows are kept, and the same command goes on from there" if verb in CONTINUED else ""
             typer.echo(f"interrupted{kept}", err=True)
         return _exit_code(leave)
-    except UserError as error:
+    except (UserError, OSError) as error:
         if debug:
             raise
-        typer.echo(f"error: {printable_lines(str(error))}", err=True)
-        return error.exit_code
-    except OSError as error:
-        if debug:
-            raise
-        typer.echo(f"error: {printable_lines(describe_os_error(error))}", err=True)
-        return 1
+        mistake = from_os_error(error) if isinstance(error, OSError) else error
+        typer.echo(f"error: {printable_lines(str(mistake))}", err=True)
+        return mistake.exit_code
     except Exception as error:  # the last resort: a bug of ours is reported, and --debug shows its traceback
         if debug:
             raise

@@ -14,7 +14,7 @@ from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.dataset import Sample
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, RunError
-from fastscnn_opt.files import describe_os_error
+from fastscnn_opt.files import from_os_error
 from fastscnn_opt.scoring.pictures.drawing import in_palette
 from fastscnn_opt.scoring.pictures.predictions import KeptPredictions
 
@@ -160,7 +160,7 @@ def _samples(
         same = dataset.names[: len(kept.images.names)] == kept.images.names and dataset.size == kept.images.size
         samples = [_reduced(dataset.load(index), kept.images.step) for index in chosen] if same else []
     except (DataError, OSError) as error:
-        why = describe_os_error(error) if isinstance(error, OSError) else str(error)
+        why = str(from_os_error(error) if isinstance(error, OSError) else error)
         return [None] * len(chosen), (f"photographs and labels are left out: {why}",)
     if not same:
         return [None] * len(chosen), ("photographs and labels are left out: the data are other images now",)

@@ -1,14 +1,10 @@
 """Loading, checking, saving: every bad file gets one sentence that names it, and no file is left half-written."""
 
-import errno
-import os
-
 import numpy as np
 import onnx
 import pytest
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.loading import check_model, load_model
 from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import fingerprint, save_model
@@ -133,65 +129,6 @@ def test_an_invalid_model_is_not_saved(tiny_model, tmp_path):
     with pytest.raises(ModelError):
         save_model(tiny_model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
-    path = tmp_path / "m.onnx"
-    path.write_bytes(b"old")
-
-    def interrupt(_descriptor):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, b"new content")
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["m.onnx"]
-
-
-def test_a_full_disk_names_the_file_that_was_to_be(tmp_path, monkeypatch):
-    def refuse(_descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="No space left") as caught:
-        write_atomically(tmp_path / "m.onnx", b"content")
-    assert caught.value.filename == str(tmp_path / "m.onnx")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_folder_is_told_by_the_file_that_was_to_be(tmp_path):
-    with pytest.raises(FileNotFoundError) as caught:
-        write_atomically(tmp_path / "none" / "m.onnx", b"content")
-    assert caught.value.filename == str(tmp_path / "none" / "m.onnx")
-
-
-def test_a_folder_is_not_written_to(tmp_path):
-    with pytest.raises(IsADirectoryError) as caught:
-        write_atomically(tmp_path, b"content")
-    assert caught.value.filename == str(tmp_path)
-
-
-def test_a_link_stays_and_the_file_it_names_is_written(tmp_path):
-    (tmp_path / "m.onnx").write_bytes(b"old")
-    link = tmp_path / "link.onnx"
-    link.symlink_to("m.onnx")
-    write_atomically(link, b"new content")
-    assert link.is_symlink()
-    assert (tmp_path / "m.onnx").read_bytes() == b"new content"
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_atomically(pipe, b"content")
-        assert os.read(reader, 100) == b"content"
-    finally:
-        os.close(reader)
-    assert pipe.is_fifo()
 
 
 def test_sample_inputs_fit_the_graph_and_repeat(tiny_model):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastscnn_opt import errors
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.files import describe_os_error
+from fastscnn_opt.files import from_os_error
 from fastscnn_opt.targets.processes.lifetime import adopt_orphans, end_with_parent, volunteer_for_memory_kill
 
 if TYPE_CHECKING:
@@ -57,11 +57,15 @@ def serve(make_commands: Callable[[Progress], Mapping[str, Command]]) -> None:
         try:
             result = commands[command](**request)
         except UserError as error:
-            answer({"error": _public_name(type(error)), "what": error.what, "where": error.where, "cure": error.cure})
+            answer(_fields(error))
         except OSError as error:  # a full disk or a folder that cannot be written is the user's, not a crash
-            answer({"error": UserError.__name__, "what": describe_os_error(error), "where": "", "cure": ""})
+            answer(_fields(from_os_error(error)))
         else:
             answer({"result": result})
+
+
+def _fields(error: UserError) -> dict[str, str]:
+    return {"error": _public_name(type(error)), "what": error.what, "where": error.where, "cure": error.cure}
 
 
 def _public_name(cls: type[BaseException]) -> str:

@@ -27,7 +27,7 @@ SERVER = """
         pass
 
     def refuse():
-        raise NearlyData("no image here")
+        raise NearlyData("no image here", where="tree", cure="add one")
 
     def fill():
         raise OSError(28, "No space left on device", "models/a.onnx")
@@ -122,8 +122,9 @@ def is_gone(pid: int) -> bool:
 
 
 def test_a_full_disk_is_the_user_s_and_no_crash(child):
-    with pytest.raises(UserError, match=r"^models/a\.onnx: No space left on device; free some space"):
+    with pytest.raises(UserError, match=r"free some space") as caught:
         child.request("fill")
+    assert (caught.value.where, caught.value.what) == ("models/a.onnx", "No space left on device")
     assert child.request("add", first=1, second=2) == {"sum": 3}
 
 
@@ -131,9 +132,11 @@ def test_answers_one_request_after_another(child):
     assert [child.request("add", first=index, second=1)["sum"] for index in range(3)] == [1, 2, 3]
 
 
-def test_an_error_of_the_user_keeps_its_nearest_public_class_and_its_words(child):
-    with pytest.raises(DataError, match=r"^no image here$"):
+def test_an_error_of_the_user_keeps_its_nearest_public_class_and_its_fields(child):
+    with pytest.raises(DataError) as caught:
         child.request("refuse")
+    assert type(caught.value) is DataError
+    assert (caught.value.where, caught.value.what, caught.value.cure) == ("tree", "no image here", "add one")
 
 
 def test_goes_on_after_an_error_of_the_user(child):

@@ -1,0 +1,192 @@
+"""Files are written whole or not at all, with the permissions that the user asks for, and folders are locked."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.files import check_place, from_os_error, locked, replacing, write_atomically
+
+NAME = "m.onnx"
+
+
+def test_content_is_written(tmp_path):
+    write_atomically(tmp_path / NAME, b"content")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {NAME: b"content"}
+
+
+def test_nothing_is_at_the_place_before_the_end(tmp_path):
+    with replacing(tmp_path / NAME) as file:
+        file.write(b"content")
+        assert not (tmp_path / NAME).exists()
+    assert (tmp_path / NAME).read_bytes() == b"content"
+
+
+def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / NAME
+    path.write_bytes(b"old")
+
+    def interrupt(_descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new content")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == [NAME]
+
+
+def test_a_full_disk_names_the_file_that_was_to_be(tmp_path, monkeypatch):
+    def refuse(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / NAME, b"content")
+    assert caught.value.filename == str(tmp_path / NAME)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_told_by_the_file_that_was_to_be(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "none" / NAME, b"content")
+    assert caught.value.filename == str(tmp_path / "none" / NAME)
+
+
+def test_a_folder_is_not_written_to(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomically(tmp_path, b"content")
+    assert caught.value.filename == str(tmp_path)
+
+
+def test_a_link_stays_and_the_file_it_names_is_written(tmp_path):
+    (tmp_path / NAME).write_bytes(b"old")
+    link = tmp_path / "link.onnx"
+    link.symlink_to(NAME)
+    write_atomically(link, b"new content")
+    assert link.is_symlink()
+    assert (tmp_path / NAME).read_bytes() == b"new content"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, b"content")
+        assert os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+WRITE = """
+import os, sys
+from pathlib import Path
+os.umask(int(sys.argv[2], 8))
+from fastscnn_opt.files import write_atomically
+write_atomically(Path(sys.argv[1]), b"content")
+"""
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o137])
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path, umask):
+    subprocess.run([sys.executable, "-c", WRITE, tmp_path / NAME, f"{umask:o}"], check=True)
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_threads_that_write_at_the_same_time_leave_the_umask_alone(tmp_path, monkeypatch):
+    """Setting it, even for a moment, would make the file that another thread creates in that moment world-writable."""
+
+    def refuse(_mask):
+        raise AssertionError("the umask of the process was changed")
+
+    monkeypatch.setattr(os, "umask", refuse)
+    names = [f"{number}.bin" for number in range(40)]
+    threads = [threading.Thread(target=write_atomically, args=(tmp_path / name, name.encode())) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {name: name.encode() for name in names}
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.files import locked
+with locked(Path(sys.argv[1]), "counting", RunError):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of `tmp_path` until its standard input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "locked\n"
+        yield process
+        process.kill()
+
+
+def test_a_locked_folder_is_refused_with_who_holds_it(tmp_path, holder):
+    with pytest.raises(RunError) as caught, locked(tmp_path, "counting", RunError):
+        pass
+    error = caught.value
+    assert error.what.startswith(f"process {holder.pid} on ")
+    assert error.what.endswith(" UTC, is counting")
+    assert (error.where, error.cure) == (str(tmp_path), "wait for it, or use another folder")
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path, "counting", RunError):
+        pass
+
+
+def test_a_lock_is_free_after_its_block(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path, "counting", RunError):
+            pass
+    assert [file.name for file in tmp_path.iterdir()] in ([], [".lock"])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.bin"),
+         "a.bin: No space left on device; free some space there, or choose another disk"),
+        (OSError(errno.EISDIR, "Is a directory"), "Is a directory; give the path of a file"),
+        (OSError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+        (OSError("no number"), "no number"),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_system_becomes_a_sentence(error, words):
+    assert str(from_os_error(error)) == words
+
+
+def test_a_place_in_a_folder_that_can_be_written_to_is_right(tmp_path):
+    check_place(tmp_path / NAME)
+
+
+def test_a_place_in_a_missing_folder_is_refused_beforehand(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        check_place(tmp_path / "none" / NAME)
+    assert caught.value.filename == str(tmp_path / "none")
+
+
+def test_a_place_in_a_read_only_folder_is_refused_beforehand(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda _folder, mode: mode != os.W_OK)  # root may write everywhere
+    with pytest.raises(PermissionError) as caught:
+        check_place(tmp_path / NAME)
+    assert caught.value.filename == str(tmp_path)
