@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import secrets
+import shutil
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_LOCK = ".lock"
-_HOLDER = ".lock-holder"
+LOCK = ".lock"
+HOLDER = ".lock-holder"
 """File that names the process with the lock. It is a second file because acquiring a lock empties the lock file."""
 
 _CURES = {
@@ -47,23 +48,26 @@ def check_place(path: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, like: Path | None = None) -> None:
     """Write `content` to a temporary file beside `path`, flush it to the disk, and move it into place.
 
-    A symbolic link stays, and the file that it names is replaced. A device is written to directly.
+    A symbolic link stays, and the file that it names is replaced. A device is written to directly. The file gets the
+    owner, the mode, the times and the extended attributes of the file `like`, where one is given.
     Raises OSError, which names `path` and never the temporary file, when the system refuses.
     """
     path = path.resolve() if path.is_symlink() else path
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(content)
         return
-    with replacing(path) as file:
+    with replacing(path, like) as file:
         file.write(content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, like: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` that replaces it when the block ends, and is removed when the block fails.
+
+    It gets the owner, the mode, the times and the extended attributes of the file `like`, where one is given.
 
     Raises OSError, which names `path` and never the temporary file, when the system refuses.
     """
@@ -74,6 +78,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with temporary.open("xb") as file:  # the system applies the umask; tempfile would make it private
             yield file
             file.flush()
+            if like is not None:
+                _copy_status(like, temporary)
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
@@ -85,8 +91,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def locked(folder: Path, doing: str, error: type[UserError]) -> Iterator[None]:
+def locked(folder: Path, doing: str, error: type[UserError], wait_s: float = 0.0) -> Iterator[None]:
     """Let no other process lock `folder` while the block runs; the system frees the lock however the process ends.
+
+    A lock that another process holds is waited for, `wait_s` seconds at most.
 
     Raises
     ------
@@ -97,12 +105,13 @@ def locked(folder: Path, doing: str, error: type[UserError]) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock, holder = FileLock(folder / _LOCK, timeout=0), folder / _HOLDER
+    lock, holder = FileLock(folder / LOCK, timeout=wait_s), folder / HOLDER
     try:
         lock.acquire()
     except Timeout:
         who = _holder_of(holder) or "another process"
-        raise error(f"{who} is {doing}", where=folder, cure="wait for it, or use another folder") from None
+        cure = "try again later" if wait_s else "wait for it, or use another folder"
+        raise error(f"{who} is {doing}", where=folder, cure=cure) from None
     try:
         holder.write_text(
             f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,",
@@ -112,6 +121,13 @@ def locked(folder: Path, doing: str, error: type[UserError]) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _copy_status(like: Path, path: Path) -> None:
+    old, new = like.stat(), path.stat()
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        os.chown(path, old.st_uid, old.st_gid)  # before the mode, of which it clears some bits
+    shutil.copystat(like, path)
 
 
 def _holder_of(file: Path) -> str:

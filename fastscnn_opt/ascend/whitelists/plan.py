@@ -6,15 +6,16 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.whitelists.records import Record, State, digest
+from fastscnn_opt.ascend.whitelists.impl_folder import cann_version
+from fastscnn_opt.ascend.whitelists.journal import digest
 from fastscnn_opt.ascend.whitelists.source import Source
-from fastscnn_opt.ascend.whitelists.toolkit import cann_version
 from fastscnn_opt.errors import PatchError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch
+    from fastscnn_opt.ascend.whitelists.records import AppliedPatch, AppliedPatches
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def unified_diff(file: str, before: bytes, after: bytes) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
-def plan(impl: Path, patch: Patch, state: State) -> list[FileChange]:
+def plan(impl: Path, patch: Patch, state: AppliedPatches) -> list[FileChange]:
     """Return what applying a patch does to each of its files.
 
     Raises
@@ -121,9 +122,11 @@ def locate(impl: Path, edit: Edit) -> int:
     return Source(read(impl, edit.file), str(impl / edit.file)).find(edit).line
 
 
-def not_on_top(path: Path, later: Record, name: str) -> str:
-    """Return the sentence that says which patch has to be reverted before the one named `name` can be touched."""
-    return f"{path}: patch {later.patch.name!r} was applied to it after {name!r}; revert that one first"
+def later_patch_error(path: Path, later: AppliedPatch, name: str) -> PatchError:
+    """Return the error that a file cannot be changed for the patch `name` while a later one is applied to it."""
+    return PatchError(
+        f"patch {later.patch.name!r} was applied to it after {name!r}", where=path, cure="revert that one first"
+    )
 
 
 def _planned(impl: Path, patch: Patch, file: str) -> FileChange:
@@ -145,15 +148,15 @@ def _planned(impl: Path, patch: Patch, file: str) -> FileChange:
     return FileChange(file, raw, after, line, tuple(added), tuple(already), edits=tuple(edits))
 
 
-def _check_on_top(impl: Path, patch: Patch, change: FileChange, state: State) -> None:
+def _check_on_top(impl: Path, patch: Patch, change: FileChange, state: AppliedPatches) -> None:
     """Refuse to add entries to a file of an applied patch that something else has changed since."""
-    record = state.of(patch.name)
+    record = state.find(patch.name)
     if record is None:
         return
     path = impl / change.file
     if (later := state.later_on(patch.name, change.file)) is not None:
-        raise PatchError(not_on_top(path, later, patch.name))
-    known = record.of(change.file)
+        raise later_patch_error(path, later, patch.name)
+    known = record.file(change.file)
     if known is not None and digest(change.before) not in (known.before, known.after):
         raise PatchError(
             f"was edited since {patch.name!r} was applied, and {len(change.added)} of its entries are gone",

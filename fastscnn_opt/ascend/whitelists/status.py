@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.ascend.whitelists.journal import digest
 from fastscnn_opt.ascend.whitelists.plan import read, without_effect
-from fastscnn_opt.ascend.whitelists.records import State, Store, digest
+from fastscnn_opt.ascend.whitelists.records import Store
 from fastscnn_opt.ascend.whitelists.source import Source
 from fastscnn_opt.errors import PatchError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch
+    from fastscnn_opt.ascend.whitelists.records import AppliedPatches
 
 
 class FileState(StrEnum):
@@ -27,6 +29,8 @@ class FileState(StrEnum):
     EDITED_SINCE = "edited since"
     NOT_FOUND = "statement not found"
     NO_EFFECT = "no effect"
+    PENDING = "pending"
+    """A change was interrupted that this user cannot undo, so the file may be replaced while others are not."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,10 @@ def status(impl: Path, patches: Iterable[Patch]) -> list[FileStatus]:
         The record of applied patches cannot be read, or another process holds the tree.
     """
     store = Store(impl)
-    with store.readable():
-        state = store.state
-        return [_file_status(impl, patch, file, state) for patch in patches for file in patch.files]
+    with store.readable(half_changed=True):
+        state, pending = store.state, store.pending
+        rows = [_file_status(impl, patch, file, state) for patch in patches for file in patch.files]
+    return [_as_pending(row) if (impl / row.file).resolve() in pending else row for row in rows]
 
 
 def applied(impl: Path) -> list[Patch]:
@@ -73,12 +78,17 @@ def applied(impl: Path) -> list[Patch]:
     return [record.patch for record in Store(impl).state.records]
 
 
-def _file_status(impl: Path, patch: Patch, file: str, state: State) -> FileStatus:
+def _as_pending(row: FileStatus) -> FileStatus:
+    reason = "a change of the files was interrupted; `fastscnn-opt patch status` as the owner of the toolkit undoes it"
+    return replace(row, state=FileState.PENDING, reason=reason)
+
+
+def _file_status(impl: Path, patch: Patch, file: str, state: AppliedPatches) -> FileStatus:
     edits = patch.edits_of(file)
     absent = tuple(EntryStatus(shape, present=False) for edit in edits for shape in edit.shapes)
     try:
         raw = read(impl, file)
-        idle = next((reason for edit in edits if (reason := without_effect(impl, edit))), None)
+        ineffective = next((reason for edit in edits if (reason := without_effect(impl, edit))), None)
     except PatchError as error:
         return FileStatus(patch.name, file, FileState.NOT_FOUND, _one_line(error), absent)
     obstacle = None
@@ -86,44 +96,31 @@ def _file_status(impl: Path, patch: Patch, file: str, state: State) -> FileStatu
         entries = _entries(impl, edits, file, raw)
     except PatchError as error:
         entries, obstacle = absent, _one_line(error)
-    verdict, reason = _verdict(entries, idle=idle, obstacle=obstacle, edited=_edited(patch, file, raw, state))
-    return FileStatus(patch.name, file, verdict, f"{reason}{_origin(patch, file, raw, entries, state)}", entries)
-
-
-def _verdict(
-    entries: tuple[EntryStatus, ...], *, idle: str | None, obstacle: str | None, edited: bool
-) -> tuple[FileState, str]:
     present = sum(entry.present for entry in entries)
     count = obstacle or f"{present} of {len(entries)} entries are listed"
-    if idle:
-        return FileState.NO_EFFECT, f"{idle}; {count}"
-    if edited:
-        return FileState.EDITED_SINCE, f"the file is not what the patch made of it; {count}"
-    if obstacle:
-        return FileState.NOT_FOUND, obstacle
-    if present == len(entries):
-        return FileState.PATCHED, count
-    return FileState.PARTLY_PATCHED if present else FileState.UNTOUCHED, count
-
-
-def _origin(patch: Patch, file: str, raw: bytes, entries: tuple[EntryStatus, ...], state: State) -> str:
-    record = state.of(patch.name)
-    known = record.of(file) if record else None
+    record = state.find(patch.name)
+    known = record.file(file) if record else None
+    if ineffective:
+        verdict, reason = FileState.NO_EFFECT, f"{ineffective}; {count}"
+    elif known is not None and digest(raw) not in _made(file, state):
+        verdict, reason = FileState.EDITED_SINCE, f"the file is not what the patch made of it; {count}"
+    elif obstacle:
+        verdict, reason = FileState.NOT_FOUND, count
+    elif present == len(entries):
+        verdict, reason = FileState.PATCHED, count
+    else:
+        verdict, reason = FileState.PARTLY_PATCHED if present else FileState.UNTOUCHED, count
     if known is not None and digest(raw) == known.before:
-        return "; the original file was put back by other means"
-    if known is None and any(entry.present for entry in entries):
-        return "; they were not added by this patch, so there is nothing to revert"
-    return ""
+        reason += "; the original file was put back by other means"
+    elif known is None and present:
+        reason += "; they were not added by this patch, so there is nothing to revert"
+    return FileStatus(patch.name, file, verdict, reason, entries)
 
 
-def _edited(patch: Patch, file: str, raw: bytes, state: State) -> bool:
-    """Tell whether a recorded file is neither the original nor what this patch, or one on top of it, made of it."""
-    record = state.of(patch.name)
-    known = record.of(file) if record else None
-    if known is None:
-        return False
-    made = {sha for other in state.records if (changed := other.of(file)) for sha in (changed.before, changed.after)}
-    return digest(raw) not in made
+def _made(file: str, state: AppliedPatches) -> set[str]:
+    """Return the SHA-256 of the original of a file, and of all that the applied patches made of it."""
+    changed = [known for record in state.records if (known := record.file(file))]
+    return {sha for known in changed for sha in (known.before, known.after)}
 
 
 def _entries(impl: Path, edits: tuple[Edit, ...], file: str, raw: bytes) -> tuple[EntryStatus, ...]:

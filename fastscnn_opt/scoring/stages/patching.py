@@ -29,10 +29,10 @@ def patched(choice: TargetChoice) -> Iterator[None]:
         A patch cannot be applied or reverted, or the sources carry one that was not asked for: the row would be another
         than its name says.
     """
-    from fastscnn_opt.ascend.whitelists.engine import apply, revert
+    from fastscnn_opt.ascend.whitelists.applying import apply, revert, undo_interrupted
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.plan import remarks
     from fastscnn_opt.ascend.whitelists.status import applied
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
 
     if "patches" not in choice.options:
         yield
@@ -45,6 +45,7 @@ def patched(choice: TargetChoice) -> Iterator[None]:
             raise
         yield  # no sources, so no patch in them
         return
+    undo_interrupted(impl)
     present = {patch.name for patch in applied(impl)}
     others = present - {patch.name for patch in wanted}
     if others:

@@ -6,7 +6,7 @@ import pytest
 
 from fastscnn_opt.ascend.whitelists.patchfile import Patch
 from fastscnn_opt.ascend.whitelists.plan import locate, plan, remarks, unified_diff, without_effect
-from fastscnn_opt.ascend.whitelists.records import State
+from fastscnn_opt.ascend.whitelists.records import AppliedPatches
 from fastscnn_opt.errors import PatchError
 
 MakeTree = Callable[..., Path]
@@ -14,7 +14,7 @@ MakeTree = Callable[..., Path]
 
 def test_a_change_names_the_line_and_the_shapes(make_tree: MakeTree, recipe: Patch) -> None:
     impl = make_tree()
-    change = plan(impl, recipe, State())[1]
+    change = plan(impl, recipe, AppliedPatches())[1]
     line = change.before.decode().splitlines()[(change.line or 0) - 1]
     assert line.strip().startswith('if src_format.upper() == "NCHW" and shape_input in')
     assert (change.added, change.already) == (recipe.edits[1].shapes, ())
@@ -39,7 +39,7 @@ def test_an_edit_without_a_caller_needs_none(make_tree: MakeTree, recipe: Patch)
 
 def test_a_broken_caller_is_an_error_and_not_a_guess(make_tree: MakeTree, recipe: Patch) -> None:
     with pytest.raises(PatchError, match=r"trans_data\.py, line 2: not valid Python"):
-        plan(make_tree({"trans_data.py": "a = 1\nb = (\n"}), recipe, State())
+        plan(make_tree({"trans_data.py": "a = 1\nb = (\n"}), recipe, AppliedPatches())
 
 
 def test_a_missing_caller_is_remarked(make_tree: MakeTree, recipe: Patch) -> None:

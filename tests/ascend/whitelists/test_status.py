@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastscnn_opt.ascend.whitelists.engine import apply, revert
+from fastscnn_opt.ascend.whitelists.applying import apply, revert
 from fastscnn_opt.ascend.whitelists.patchfile import Entry, Patch
 from fastscnn_opt.ascend.whitelists.status import FileState, FileStatus, applied, status
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.ascend.whitelists.engine import apply
+from fastscnn_opt.ascend.whitelists.applying import apply
 from fastscnn_opt.ascend.whitelists.patchfile import find
 from fastscnn_opt.errors import PatchError
 from fastscnn_opt.scoring.stages.patching import patched, patches_key

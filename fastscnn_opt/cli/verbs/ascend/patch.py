@@ -45,9 +45,9 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be
 @app.command("list")
 def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.TABLE) -> None:
     """List the shipped patches; with --root also those applied there, and the state of each file."""
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import shipped
     from fastscnn_opt.ascend.whitelists.status import applied, status
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
 
     impl = find_impl(root) if root is not None else None
     patches = shipped() | ({patch.name: patch for patch in applied(impl)} if impl else {})
@@ -84,9 +84,9 @@ def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.
 @app.command()
 def show(patch: PatchArgument, root: RootOption = None, form: FormatOption = Format.TABLE) -> None:
     """Show what a patch adds to which statement, and why; with --root also the statement's line in that tree."""
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import as_json, to_toml
     from fastscnn_opt.ascend.whitelists.plan import locate
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
 
     impl = find_impl(root) if root is not None else None
     found = _find(patch, impl)
@@ -109,9 +109,9 @@ def show_status(
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Tell each file's state: untouched, patched, partly patched, edited since, statement not found, no effect."""
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import shipped
     from fastscnn_opt.ascend.whitelists.status import applied, status
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
 
     impl = find_impl(root)
     chosen = [_find(name, impl) for name in patches or ()] or applied(impl) or list(shipped().values())
@@ -137,8 +137,8 @@ def show_status(
 @app.command()
 def diff(patch: PatchArgument, root: RootOption = None, form: FormatOption = Format.TABLE) -> None:
     """Show the change that applying a patch would make, or, where it is applied, the change that it made."""
-    from fastscnn_opt.ascend.whitelists.engine import made_or_planned
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+    from fastscnn_opt.ascend.whitelists.applying import made_or_planned
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
 
     impl = find_impl(root)
     changes = made_or_planned(impl, _find(patch, impl))
@@ -153,13 +153,13 @@ def apply(
     patch: PatchArgument, root: RootOption = None, dry_run: DryRunOption = False, form: FormatOption = Format.TABLE
 ) -> None:
     """Add the shapes of a patch that are missing, in all its files or in none."""
-    from fastscnn_opt.ascend.whitelists import engine
+    from fastscnn_opt.ascend.whitelists import applying
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.plan import remarks
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
 
     impl = find_impl(root)
     found = _find(patch, impl)
-    changes = engine.apply(impl, found, dry_run=dry_run)
+    changes = applying.apply(impl, found, dry_run=dry_run)
     for remark in remarks(impl, found):
         note(f"note: {remark}")
     _print_changes(impl, found.name, changes, form, dry_run=dry_run)
@@ -177,14 +177,14 @@ def revert(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Put back the original bytes of every file that a patch changed."""
-    from fastscnn_opt.ascend.whitelists import engine
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
+    from fastscnn_opt.ascend.whitelists import applying
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
 
     impl = find_impl(root)
     name = _find(patch, impl).name
     try:
-        changes = engine.revert(impl, name, own_entries=own_entries, dry_run=dry_run)
-    except engine.EditedSinceError as error:
+        changes = applying.revert(impl, name, own_entries=own_entries, dry_run=dry_run)
+    except applying.EditedSinceError as error:
         note(error.difference.rstrip("\n"))
         raise
     _print_changes(impl, name, changes, form, dry_run=dry_run)
@@ -212,8 +212,8 @@ def derive(
 ) -> None:
     """Write a new patch with the shapes that pay, each with its reason; with --root without those listed already."""
     from fastscnn_opt.ascend.whitelists.derive import without_listed
+    from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import name_from, to_toml, write
-    from fastscnn_opt.ascend.whitelists.toolkit import find_impl
 
     derived = _derive(profile, model, batch, name or name_from(output or profile or model or Path("derived")))
     if root is not None:

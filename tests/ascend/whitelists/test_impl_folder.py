@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.ascend.whitelists.toolkit import VARIABLES, cann_version, find_impl
+from fastscnn_opt.ascend.whitelists.impl_folder import VARIABLES, cann_version, find_impl
 from fastscnn_opt.errors import PatchError
 
 Place = Callable[[str], Path]
@@ -15,7 +15,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Return a function that makes a folder; no toolkit is installed on the machine of the test."""
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("fastscnn_opt.ascend.whitelists.toolkit.DEFAULT_ROOT", tmp_path / "not installed")
+    monkeypatch.setattr("fastscnn_opt.ascend.whitelists.impl_folder.DEFAULT_ROOT", tmp_path / "not installed")
 
     def make(name: str) -> Path:
         folder = tmp_path / name
@@ -97,7 +97,7 @@ def test_a_wrong_variable_is_named_and_not_skipped(
 
 def test_the_default_place_is_the_last_resort(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     impl = place(f"toolkit/{IMPL}")
-    monkeypatch.setattr("fastscnn_opt.ascend.whitelists.toolkit.DEFAULT_ROOT", tmp_path / "toolkit")
+    monkeypatch.setattr("fastscnn_opt.ascend.whitelists.impl_folder.DEFAULT_ROOT", tmp_path / "toolkit")
     assert find_impl(None) == impl
 
 

@@ -6,8 +6,9 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.whitelists.plan import FileChange, not_on_top, plan, read, unified_diff
-from fastscnn_opt.ascend.whitelists.records import FileRecord, Record, Store, digest
+from fastscnn_opt.ascend.whitelists.journal import digest
+from fastscnn_opt.ascend.whitelists.plan import FileChange, later_patch_error, plan, read, unified_diff
+from fastscnn_opt.ascend.whitelists.records import AppliedPatch, PatchedFile, Store
 from fastscnn_opt.ascend.whitelists.source import Source
 from fastscnn_opt.errors import PatchError
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class EditedSinceError(PatchError):
     """A file is no longer what a patch made of it; `difference` shows, as a unified diff, how it was edited."""
 
-    def __init__(self, message: str, difference: str) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, *, where: object = "", cure: str = "", difference: str) -> None:
+        super().__init__(what, where=where, cure=cure)
         self.difference = difference
 
 
@@ -64,14 +65,26 @@ def revert(impl: Path, name: str, *, own_entries: bool = False, dry_run: bool = 
     """
     store = Store(impl)
     with store.readable():
-        record = store.state.of(name)
+        record = store.state.find(name)
         if record is None:
             return []
-        changes = _undone(store, record, own_entries=own_entries)
+        changes = _plan_revert(store, record, own_entries=own_entries)
         if not dry_run:
             check_writable(impl, [change.file for change in changes])
             store.commit(_contents(impl, changes), store.state.without(name))
     return changes
+
+
+def undo_interrupted(impl: Path) -> None:
+    """Undo a change of the files that was interrupted; does nothing where there is none.
+
+    Raises
+    ------
+    PatchError
+        There is one, and this user cannot write to the tree.
+    """
+    with Store(impl).readable():
+        pass
 
 
 def made_or_planned(impl: Path, patch: Patch) -> list[FileChange]:
@@ -84,7 +97,7 @@ def made_or_planned(impl: Path, patch: Patch) -> list[FileChange]:
     """
     store = Store(impl)
     with store.readable():
-        record = store.state.of(patch.name)
+        record = store.state.find(patch.name)
         if record is None:
             return plan(impl, patch, store.state)
         return [FileChange(known.file, store.content(known.before), read(impl, known.file)) for known in record.files]
@@ -117,10 +130,10 @@ def check_writable(impl: Path, files: Sequence[str]) -> None:
 
 def _write(store: Store, patch: Patch, changes: Sequence[FileChange]) -> None:
     state = store.state
-    record = state.of(patch.name)
+    record = state.find(patch.name)
     files = []
     for change in changes:
-        old = record.of(change.file) if record else None
+        old = record.file(change.file) if record else None
         if not change.edits:
             files += [old] if old is not None else []
         elif old is not None and digest(change.before) == old.after:
@@ -128,8 +141,8 @@ def _write(store: Store, patch: Patch, changes: Sequence[FileChange]) -> None:
             files.append(old.model_copy(update={"after": digest(change.after), "added": (*old.added, *change.edits)}))
         else:
             hashes = {"before": digest(change.before), "after": digest(change.after)}
-            files.append(FileRecord(file=change.file, added=change.edits, **hashes))
-    new = Record(patch=patch, applied=datetime.now(UTC).isoformat(timespec="seconds"), files=tuple(files))
+            files.append(PatchedFile(file=change.file, added=change.edits, **hashes))
+    new = AppliedPatch(patch=patch, applied=datetime.now(UTC).isoformat(timespec="seconds"), files=tuple(files))
     store.commit(_contents(store.impl, changes), state.with_record(new))
 
 
@@ -137,14 +150,14 @@ def _contents(impl: Path, changes: Sequence[FileChange]) -> dict[Path, bytes]:
     return {(impl / change.file).resolve(): change.after for change in changes if change.before != change.after}
 
 
-def _undone(store: Store, record: Record, *, own_entries: bool) -> list[FileChange]:
+def _plan_revert(store: Store, record: AppliedPatch, *, own_entries: bool) -> list[FileChange]:
     name = record.patch.name
     changes: list[FileChange] = []
     differences: list[str] = []
     for known in record.files:
         path = store.impl / known.file
         if (later := store.state.later_on(name, known.file)) is not None:
-            raise PatchError(not_on_top(path, later, name))
+            raise later_patch_error(path, later, name)
         now = read(store.impl, known.file)
         if digest(now) == known.after:
             removed = tuple(shape for edit in known.added for shape in edit.shapes)
@@ -157,15 +170,15 @@ def _undone(store: Store, record: Record, *, own_entries: bool) -> list[FileChan
             differences.append(unified_diff(known.file, store.content(known.after), now))
     if differences:
         raise EditedSinceError(
-            f"{len(differences)} of the files that {name!r} changed were edited since, so nothing was reverted; to "
-            f"remove only the entries of the patch and keep the edits: "
+            f"{len(differences)} of the files that {name!r} changed were edited since, so nothing was reverted",
+            cure="to remove only the entries of the patch and keep the edits: "
             f"fastscnn-opt patch revert {name} --own-entries --root {store.impl}",
-            "".join(differences),
+            difference="".join(differences),
         )
     return changes
 
 
-def _without_entries(path: Path, known: FileRecord, now: bytes) -> FileChange:
+def _without_entries(path: Path, known: PatchedFile, now: bytes) -> FileChange:
     after = now
     removed: list[tuple[int, ...]] = []
     line = None

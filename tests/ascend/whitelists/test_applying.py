@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastscnn_opt.ascend.whitelists.engine import EditedSinceError, apply, made_or_planned, revert
+from fastscnn_opt.ascend.whitelists import journal
+from fastscnn_opt.ascend.whitelists.applying import EditedSinceError, apply, made_or_planned, revert, undo_interrupted
 from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry, Patch
 from fastscnn_opt.ascend.whitelists.source import Source, StatementError
+from fastscnn_opt.ascend.whitelists.status import status
 from fastscnn_opt.errors import PatchError
 
 MakeTree = Callable[..., Path]
@@ -409,23 +411,29 @@ def make_small_tree(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> Mak
     return lambda root: make_tree(files, root)
 
 
-def test_apply_killed_anywhere_is_done_or_not_done_and_reverts(
+def recovered(impl: Path, patch: Patch) -> dict[str, bytes]:
+    """Check that a killed command left whole ordinary files, and return them as `patch status` leaves them."""
+    assert not any((impl / file).is_symlink() for file in FILES)
+    status(impl, [patch])
+    return sources(impl)
+
+
+def test_apply_killed_anywhere_is_done_or_undone_by_status_and_reverts(
     make_small_tree: MakeTree, recipe: Patch, killed_before: KilledBefore
 ) -> None:
     reference = make_small_tree("reference")
-    old = contents(reference)
+    old, old_sources = contents(reference), sources(reference)
     apply(reference, recipe)
     new = sources(reference)
     outcomes = set()
     for count in range(1, 1000):
         impl = make_small_tree(f"{count}")
         killed = killed_before(count, lambda impl=impl: apply(impl, recipe))
-        found = sources(impl)
-        assert found in ({file: old[file] for file in FILES}, new), f"torn when killed before call {count}"
+        for file in FILES:
+            assert (impl / file).read_bytes() in (old_sources[file], new[file])
+        found = recovered(impl, recipe)
+        assert found in (old_sources, new), f"torn when killed before call {count}"
         outcomes.add((killed, found == new))
-        if count % 2:
-            apply(impl, recipe)
-            assert sources(impl) == new
         revert(impl, recipe.name)
         assert contents(impl) == old, f"not reverted after being killed before call {count}"
         if not killed:
@@ -433,21 +441,77 @@ def test_apply_killed_anywhere_is_done_or_not_done_and_reverts(
     assert outcomes == {(True, False), (True, True), (False, True)}
 
 
-def test_revert_killed_anywhere_is_done_or_not_done_and_repeats(
+def test_revert_killed_anywhere_is_done_or_undone_by_status_and_repeats(
     make_small_tree: MakeTree, recipe: Patch, killed_before: KilledBefore
 ) -> None:
-    old = contents(make_small_tree("reference"))
+    reference = make_small_tree("reference")
+    old, old_sources = contents(reference), sources(reference)
     outcomes = set()
     for count in range(1, 1000):
         impl = make_small_tree(f"{count}")
         apply(impl, recipe)
         new = sources(impl)
         killed = killed_before(count, lambda impl=impl: revert(impl, recipe.name))
-        found = sources(impl)
-        assert found in ({file: old[file] for file in FILES}, new), f"torn when killed before call {count}"
+        found = recovered(impl, recipe)
+        assert found in (old_sources, new), f"torn when killed before call {count}"
         outcomes.add((killed, found == new))
         revert(impl, recipe.name)
         assert contents(impl) == old
         if not killed:
             break
     assert outcomes == {(True, False), (True, True), (False, False)}
+
+
+@pytest.fixture
+def half_applied(make_small_tree: MakeTree, recipe: Patch, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a tree as `apply` leaves it that is killed when it has replaced one of two files."""
+    impl = make_small_tree("half")
+    old = sources(impl)
+    real = Path.replace
+
+    def stop(path: Path, target: Path) -> Path:
+        if path.name == "1.after":
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", stop)
+        patched.setattr(journal, "recover", lambda _impl, _folder: None)
+        with pytest.raises(KeyboardInterrupt):
+            apply(impl, recipe)
+    assert [(impl / file).read_bytes() != old[file] for file in FILES] == [True, False]
+    return impl
+
+
+def states(impl: Path, patch: Patch) -> list[str]:
+    return [row.state for row in status(impl, [patch])]
+
+
+def test_apply_after_a_killed_one_patches_both_files(half_applied: Path, recipe: Patch) -> None:
+    apply(half_applied, recipe)
+    assert states(half_applied, recipe) == ["patched", "patched"]
+
+
+def test_revert_after_a_killed_apply_leaves_no_trace(
+    half_applied: Path, make_small_tree: MakeTree, recipe: Patch
+) -> None:
+    revert(half_applied, recipe.name)
+    assert contents(half_applied) == contents(make_small_tree("fresh"))
+
+
+def test_who_compiles_next_undoes_a_killed_apply(half_applied: Path, make_small_tree: MakeTree) -> None:
+    undo_interrupted(half_applied)
+    assert contents(half_applied) == contents(make_small_tree("fresh"))
+
+
+def test_who_cannot_undo_a_killed_apply_sees_that_it_is_pending(
+    half_applied: Path, recipe: Patch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
+    assert states(half_applied, recipe) == ["pending", "pending"]
+
+
+def test_who_cannot_undo_a_killed_apply_does_not_compile(half_applied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
+    with pytest.raises(PatchError, match="was interrupted; run `fastscnn-opt patch status` as the owner"):
+        undo_interrupted(half_applied)

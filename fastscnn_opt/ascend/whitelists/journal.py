@@ -1,0 +1,145 @@
+"""Replace several files as one step: where the step is interrupted, the next command undoes it.
+
+A rename replaces one file atomically, but not two. So a step keeps a journal in a folder of its own:
+
+1. Stage what each file holds (`staged/0.before`), what it will hold (`staged/0.after`), and the new record of patches.
+2. Mark the step as pending: `pending.json` names the files and the SHA-256 of what each will hold.
+3. Rename each `after` to its place.
+4. Rename the new record to its place. From here on the step is done.
+5. Remove `pending.json`, then `staged/`.
+
+Before 4, `recover` puts back what was replaced; after it, `recover` does 5. From 3 on until then, whoever opens the
+files may find one that is replaced beside one that is not. The files themselves are ordinary files all the time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import PatchError
+from fastscnn_opt.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RECORD = "state.json"
+"""The file with the record of applied patches."""
+
+_PENDING = "pending.json"
+_STAGED = "staged"
+
+
+def digest(raw: bytes) -> str:
+    """Return the SHA-256 of some bytes in hexadecimal."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def replace_files(impl: Path, folder: Path, contents: Mapping[Path, bytes], record: bytes) -> None:
+    """Give each file other content, and the record in `folder` the content `record`, as one step.
+
+    Mode, owner and extended attributes of each file stay; the time of modification becomes now, so that Python's
+    compiled copies are made anew. The caller holds the lock, and `recover` has run. Paths are real ones, on the file
+    system of `folder`.
+
+    Raises
+    ------
+    OSError
+        Something could not be written. Every file is as it was, unless `is_pending` says that undoing failed, too.
+    """
+    staged = folder / _STAGED
+    try:
+        staged.mkdir()
+        for index, (path, content) in enumerate(contents.items()):
+            write_atomically(staged / f"{index}.before", path.read_bytes(), like=path)
+            write_atomically(staged / f"{index}.after", content, like=path)
+            os.utime(staged / f"{index}.after")
+        write_atomically(staged / RECORD, record)
+        sync_folder(staged)
+        journal = {os.path.relpath(path, impl): digest(content) for path, content in contents.items()}
+        write_atomically(folder / _PENDING, json.dumps(journal, indent=1).encode())
+        sync_folder(folder)
+        for index, path in enumerate(contents):
+            (staged / f"{index}.after").replace(path)
+        _sync_folders_of(contents)
+        (staged / RECORD).replace(folder / RECORD)
+    finally:
+        recover(impl, folder)
+
+
+def is_pending(folder: Path) -> bool:
+    """Tell whether an interrupted step waits for `recover`."""
+    return (folder / _PENDING).exists()
+
+
+def pending_files(impl: Path, folder: Path) -> dict[Path, str]:
+    """Return the files of an interrupted step, each with the SHA-256 of what it was to hold.
+
+    Raises
+    ------
+    PatchError
+        The journal is damaged.
+    """
+    if not is_pending(folder):
+        return {}
+    try:
+        journal: dict[str, str] = json.loads((folder / _PENDING).read_bytes())
+        return {Path(os.path.normpath(impl / name)): after for name, after in journal.items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise PatchError(
+            "the journal of an interrupted change cannot be read",
+            where=folder / _PENDING,
+            cure=f"the files as they were before the change are in {folder / _STAGED}",
+        ) from error
+
+
+def recover(impl: Path, folder: Path) -> None:
+    """Undo an interrupted step, or tidy up after it if it was done; a file that was edited since stays as it is.
+
+    Raises
+    ------
+    PatchError
+        The journal is damaged, or was left by a version of this project that kept another one.
+    OSError
+        A file cannot be put back.
+    """
+    if (folder / "swap").exists():
+        raise PatchError(
+            "was left by an older version of fastscnn-opt that was interrupted",
+            where=folder / "swap",
+            cure="run `fastscnn-opt patch status` with that version",
+        )
+    staged = folder / _STAGED
+    if is_pending(folder):
+        if (staged / RECORD).exists():
+            files = pending_files(impl, folder)
+            for index, (path, after) in enumerate(files.items()):
+                before = staged / f"{index}.before"
+                if before.exists() and path.exists() and digest(path.read_bytes()) == after:
+                    before.replace(path)
+            _sync_folders_of(files)
+        sync_folder(folder)
+        (folder / _PENDING).unlink()
+        sync_folder(folder)
+    if staged.exists():
+        shutil.rmtree(staged)
+    for unfinished in folder.glob(".*.part"):
+        unfinished.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk knows which files a folder holds."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folders_of(paths: Mapping[Path, object]) -> None:
+    for folder in sorted({path.parent for path in paths}):
+        sync_folder(folder)
