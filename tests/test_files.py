@@ -85,6 +85,26 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_a_file_like_another_has_its_mode_and_times(tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(b"")
+    other.chmod(0o640)
+    os.utime(other, ns=(10**18, 10**18 + 1))
+    write_atomically(tmp_path / NAME, b"content", like=other)
+    status = (tmp_path / NAME).stat()
+    assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o640, 10**18 + 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_like_another_has_its_owner(tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(b"")
+    os.chown(other, 12345, 54321)
+    write_atomically(tmp_path / NAME, b"content", like=other)
+    status = (tmp_path / NAME).stat()
+    assert (status.st_uid, status.st_gid) == (12345, 54321)
+
+
 WRITE = """
 import os, sys
 from pathlib import Path
@@ -145,6 +165,18 @@ def test_a_locked_folder_is_refused_with_who_holds_it(tmp_path, holder):
     assert error.what.startswith(f"process {holder.pid} on ")
     assert error.what.endswith(" UTC, is counting")
     assert (error.where, error.cure) == (str(tmp_path), "wait for it, or use another folder")
+
+
+def test_a_lock_is_waited_for_as_long_as_is_asked(tmp_path, holder):
+    threading.Timer(0.2, holder.stdin.close).start()
+    with locked(tmp_path, "counting", RunError, wait_s=60):
+        assert holder.wait() == 0
+
+
+def test_a_lock_that_stays_is_refused_after_the_wait(tmp_path, holder):
+    with pytest.raises(RunError, match="is counting; try again later"), locked(tmp_path, "counting", RunError, 0.05):
+        pass
+    assert holder.poll() is None
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):

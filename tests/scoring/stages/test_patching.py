@@ -1,7 +1,10 @@
 """Operator sources that are patched while a row is compiled, and no longer."""
 
+import signal
+
 import pytest
 
+from fastscnn_opt.ascend.whitelists import journal
 from fastscnn_opt.ascend.whitelists.applying import apply
 from fastscnn_opt.ascend.whitelists.patchfile import find
 from fastscnn_opt.errors import PatchError
@@ -49,6 +52,18 @@ def choose(tmp_path):
         return TargetChoice("ascend310", {"patches": [str(tmp_path / f"{name}.toml") for name in names]})
 
     return make
+
+
+def test_a_patch_that_was_half_applied_is_taken_out_before_anything_is_compiled(source, choose, tmp_path, monkeypatch):
+    choose("one")
+    with monkeypatch.context() as killed:
+        killed.setattr(journal, "recover", lambda _impl, _folder: None)
+        killed.setattr(journal, "_sync_folders_of", lambda _files: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            apply(source.parent, find(str(tmp_path / "one.toml")))
+    assert source.read_text() != SOURCE
+    with patched(choose()):
+        assert source.read_text() == SOURCE
 
 
 def test_the_sources_are_patched_inside_and_as_before_outside(source, choose):
