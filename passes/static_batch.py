@@ -11,6 +11,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
 
 from ._batch.flow import BatchFlow
+from ._batch.following import follow_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,9 +68,7 @@ class StaticBatch(Pass):
         axes = {tensor.name: 0 for tensor in (*inputs, *graph.outputs)}
         flow = None
         if old is not None:
-            flow = BatchFlow(graph, old, self.n)
-            flow.axes.update((tensor.name, 0) for tensor in inputs)
-            flow.run()
+            flow = follow_batch(graph, inputs, old, self.n)
             axes = flow.axes
             yield from flow.changes
         _check_outputs(graph, flow)

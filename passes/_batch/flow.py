@@ -1,4 +1,4 @@
-"""Follows the batch axis from the graph inputs through every node, and changes the constants that fix its size."""
+"""Where the batch lies in every tensor of a graph, as far as it is known, and the constants that fix its size."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import numpy as np
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change
 
-from .._graph import DEFAULT_DOMAINS, append_node, unique_name
-from .inference import complete_shapes
-from .rules import CREATORS, RULES, SHAPED
-from .values import Values, constant_entries, depends_on_batch, evaluate, numbers, shape_entries
+from .._graph import append_node, unique_name
+from .values import Values, constant_entries, numbers
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_SIMPLIFY = "run simplify first, or export the model with fixed shapes"
+SIMPLIFY = "run simplify first, or export the model with fixed shapes"
 """Cure for shapes that are computed in ways that cannot be followed here, but are constant in the end."""
 
 
 class BatchFlow:
-    """Where the batch lies in every tensor of a graph, decided node by node in topological order.
+    """What is known about the batch in a graph while it is followed; what the rules of the operators work with.
 
     Parameters
     ----------
@@ -30,6 +28,13 @@ class BatchFlow:
         Topologically sorted, with the shapes of its inner tensors.
     old, new
         Batch sizes before and after.
+
+    Attributes
+    ----------
+    axes
+        Axis of the batch by tensor name; a tensor that is not listed has none.
+    changes
+        The constants that got the new batch size.
     """
 
     def __init__(self, graph: gs.Graph, old: int, new: int) -> None:
@@ -37,24 +42,17 @@ class BatchFlow:
         self.old = old
         self.new = new
         self.axes: dict[str, int] = {}
-        """Axis of the batch by tensor name; a tensor that is not listed has none."""
         self.changes: list[Change] = []
         self._values: dict[str, Values | None] = {}
         self._copies: dict[tuple[str, int], tuple[gs.Tensor, gs.Constant]] = {}
 
-    def run(self) -> None:
-        """Follow every node; the graph inputs that carry the batch are in `axes` already.
+    def set_axis(self, node: gs.Node, axis: int) -> None:
+        """Note that the batch lies along `axis` in all outputs of `node`."""
+        self.axes.update((tensor.name, axis) for tensor in node.outputs if tensor.name)
 
-        Raises
-        ------
-        PassError
-            A node mixes the batch with something else, or is not understood.
-        """
-        for node in list(self.graph.nodes):
-            self._visit(node)
-        for original, copy in self._copies.values():
-            if not original.inputs and not original.outputs:  # all readers of this initializer took the copy
-                copy.name = original.name
+    def set_values(self, node: gs.Node, values: Values) -> None:
+        """Note the entries of the output of `node`."""
+        self._values[node.outputs[0].name] = values
 
     def axis(self, tensor: gs.Tensor) -> int | None:
         """Return the axis of `tensor` along which the batch lies, None if it has none."""
@@ -70,60 +68,31 @@ class BatchFlow:
         """Return the entries of input `index` of `node`, which is its `what`."""
         values = self.values(node.inputs[index])
         if values is None:
-            self.refuse(node, f"its {what} cannot be followed", cure=_SIMPLIFY)
+            self.refuse(node, f"its {what} cannot be followed", cure=SIMPLIFY)
         return values
 
     def shape(self, tensor: gs.Tensor, node: gs.Node) -> list[int | str | None]:
         """Return the shape of `tensor`, an input or output of `node`, at the old batch size."""
         if tensor.shape is None:
-            self.refuse(node, "the shape of its input is not known", cure=_SIMPLIFY)
+            self.refuse(node, "the shape of its input is not known", cure=SIMPLIFY)
         return list(tensor.shape)
 
     def refuse(
         self, node: gs.Node, why: str, cure: str = "export the model with the batch size that you need"
     ) -> NoReturn:
         """Raise the error that names the node, why the batch cannot be followed through it, and what to do."""
-        raise PassError(f"{node.name} ({node.op}): {why}", cure=f"{cure}")
+        raise PassError(why, where=f"{node.name} ({node.op})", cure=cure)
 
     def follow(self, node: gs.Node, index: int, entry: int, what: str) -> None:
         """Make entry `entry` of input `index` of `node` the new batch size; it is the old one, as a constant."""
         node.inputs[index] = self._with_batch(node.inputs[index], entry, node)
         self.changes.append(Change(node, f"{what}: batch {self.old} -> {self.new}"))
 
-    def _visit(self, node: gs.Node) -> None:
-        values = [self.values(tensor) for tensor in node.inputs]
-        complete_shapes(node, self.graph.opset, values, self.old)
-        if any(True for _ in node.subgraphs()):
-            self.refuse(node, "the batch is not followed into its subgraph", cure=_SIMPLIFY)
-        if node.op == "Shape":
-            self._values[node.outputs[0].name] = self._shape_of(node)
-        elif any(self.axis(tensor) is not None for tensor in node.inputs):
-            self._follow_data(node, values)
-        elif (result := evaluate(node, values)) is not None:
-            self._values[node.outputs[0].name] = result
-        elif any(map(depends_on_batch, values)):
-            if node.op not in CREATORS:
-                self.refuse(node, "computes with the batch size in a way that is not followed")
-            self._set_axis(node, CREATORS[node.op](self, node))
-
-    def _follow_data(self, node: gs.Node, values: list[Values | None]) -> None:
-        if node.op not in RULES or (
-            node.domain not in DEFAULT_DOMAINS and node.op not in ("AdaptiveAvgPool2d", "ATen")
-        ):
-            self.refuse(node, "what this operator does with the batch is not known")
-        if node.op not in SHAPED and any(map(depends_on_batch, values)):
-            self.refuse(node, "computes with the batch size, so its result for one image depends on the others")
-        self._set_axis(node, RULES[node.op](self, node))
-
-    def _set_axis(self, node: gs.Node, axis: int) -> None:
-        for tensor in node.outputs:
-            if tensor.name:
-                self.axes[tensor.name] = axis
-
-    def _shape_of(self, node: gs.Node) -> Values:
-        tensor = node.inputs[0]
-        entries = shape_entries(self.shape(tensor, node), self.axis(tensor))
-        return entries[node.attrs.get("start", 0) : node.attrs.get("end")]
+    def name_copies(self) -> None:
+        """Give a changed copy the name of its original where every reader took the copy."""
+        for original, copy in self._copies.values():
+            if not original.inputs and not original.outputs:
+                copy.name = original.name
 
     def _with_batch(self, tensor: gs.Tensor, entry: int, node: gs.Node) -> gs.Tensor:
         """Return `tensor`, or a copy if something else reads it, with one entry changed to the new batch size."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .flow import SIMPLIFY, BatchFlow
 from .values import Symbol, numbers, slice_bounds
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
-
-    from .flow import BatchFlow
 
 _FAR = 2**31 - 1
 """Ends from here on mean "to the end" in Slice."""
@@ -49,9 +48,7 @@ def reshape(flow: BatchFlow, node: gs.Node) -> int:
     image = flow.shape(node.inputs[0], node)[1:]
     target = [image[place] if size == 0 and keeps_zeros else size for place, size in enumerate(rest)]
     if first == -1 and not all(isinstance(size, int) for size in (*image, *target)):
-        flow.refuse(
-            node, "the size of one image is not known; run simplify first, or export the model with fixed shapes"
-        )
+        flow.refuse(node, "the size of one image is not known", cure=SIMPLIFY)
     if first == flow.old:
         flow.follow(node, 1, 0, "shape")
     elif first != -1 or math.prod(target) != math.prod(image):  # type: ignore[arg-type]  # numbers, by the line above

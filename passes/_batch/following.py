@@ -1,0 +1,73 @@
+"""Follow the batch axis from the graph inputs through every node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._graph import DEFAULT_DOMAINS
+from .flow import SIMPLIFY, BatchFlow
+from .inference import complete_shapes
+from .rules import CREATORS, RULES, SHAPED
+from .values import Values, depends_on_batch, evaluate, shape_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import onnx_graphsurgeon as gs
+
+
+def follow_batch(graph: gs.Graph, inputs: Iterable[gs.Tensor], old: int, new: int) -> BatchFlow:
+    """Follow the batch from `inputs`, whose first axis it is, through `graph`, and change the constants that fix it.
+
+    Parameters
+    ----------
+    graph
+        Topologically sorted, with the shapes of its inner tensors.
+    inputs
+        The graph inputs that carry the batch.
+    old, new
+        Batch sizes before and after.
+
+    Raises
+    ------
+    PassError
+        A node mixes the batch with something else, or is not understood.
+    """
+    flow = BatchFlow(graph, old, new)
+    flow.axes.update((tensor.name, 0) for tensor in inputs)
+    for node in list(graph.nodes):
+        _visit(flow, node)
+    flow.name_copies()
+    return flow
+
+
+def _visit(flow: BatchFlow, node: gs.Node) -> None:
+    values = [flow.values(tensor) for tensor in node.inputs]
+    complete_shapes(node, flow.graph.opset, values, flow.old)
+    if any(True for _ in node.subgraphs()):
+        flow.refuse(node, "the batch is not followed into its subgraph", cure=SIMPLIFY)
+    if node.op == "Shape":
+        flow.set_values(node, _shape_of(flow, node))
+    elif any(flow.axis(tensor) is not None for tensor in node.inputs):
+        flow.set_axis(node, _axis_behind(flow, node, values))
+    elif (result := evaluate(node, values)) is not None:
+        flow.set_values(node, result)
+    elif any(map(depends_on_batch, values)):
+        if node.op not in CREATORS:
+            flow.refuse(node, "computes with the batch size in a way that is not followed")
+        flow.set_axis(node, CREATORS[node.op](flow, node))
+
+
+def _axis_behind(flow: BatchFlow, node: gs.Node, values: list[Values | None]) -> int:
+    """Return the axis of the batch behind a node that reads it in its data."""
+    if node.op not in RULES or (node.domain not in DEFAULT_DOMAINS and node.op not in ("AdaptiveAvgPool2d", "ATen")):
+        flow.refuse(node, "what this operator does with the batch is not known")
+    if node.op not in SHAPED and any(map(depends_on_batch, values)):
+        flow.refuse(node, "computes with the batch size, so its result for one image depends on the others")
+    return RULES[node.op](flow, node)
+
+
+def _shape_of(flow: BatchFlow, node: gs.Node) -> Values:
+    tensor = node.inputs[0]
+    entries = shape_entries(flow.shape(tensor, node), flow.axis(tensor))
+    return entries[node.attrs.get("start", 0) : node.attrs.get("end")]
