@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.external_data import bring_in, is_outside, stored_bytes
 from fastscnn_opt.model.saving import MOST_INLINE_BYTES
-from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, graphs_of
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
 from ._graph import DEFAULT_DOMAINS, graft
@@ -60,25 +60,28 @@ class Simplify(Pass):
                 node.domain = _KEPT_DOMAIN
         before = gs.export_onnx(graph)
         _bring_in_weights(before)
-        simplified = self._fixed_point(before)
-        counts = _difference(_inventory(before), _inventory(simplified))
-        if counts:
+        simplified = self._simplified(before)
+        if simplified is not None:
             graft(graph, gs.import_onnx(simplified))
         for node in graph.nodes:
             if node.domain == _KEPT_DOMAIN:
                 node.domain = None
-        yield Change("graph", counts) if counts else Skip("graph", "nothing to simplify")
+        yield Skip("graph", "nothing to simplify") if simplified is None else Change("graph", _what(before, simplified))
         for node in graph.nodes:
             if node.op == ADAPTIVE_POOL or node.domain not in DEFAULT_DOMAINS:
                 yield Skip(node, "is no operator of ONNX, so onnx-simplifier does not look into it")
 
-    def _fixed_point(self, model: onnx.ModelProto) -> onnx.ModelProto:
+    def _simplified(self, model: onnx.ModelProto) -> onnx.ModelProto | None:
+        """Return what `model` is once nothing changes any more; None if that is `model` itself."""
+        result = None
+        content = _content(model.graph)
         for _ in range(_MOST_ROUNDS):
-            simplified = self._round(model)
-            if _inventory(simplified) == _inventory(model):
-                return model
-            model = simplified
-        return model
+            model = self._round(model)
+            before, content = content, _content(model.graph)
+            if content == before:
+                break
+            result = model
+        return result
 
     def _round(self, model: onnx.ModelProto) -> onnx.ModelProto:
         import onnxsim
@@ -103,13 +106,35 @@ def _bring_in_weights(model: onnx.ModelProto) -> None:
         bring_in(tensor)
 
 
-def _inventory(model: onnx.ModelProto) -> Counter[str]:
-    """Count the operators and the initializers of a model."""
-    counts = Counter(node.op_type for node in model.graph.node)
-    counts["initializer"] = len(model.graph.initializer)
-    return counts
+def _content(graph: onnx.GraphProto) -> tuple[object, ...]:
+    """Return what a graph computes in a form that can be compared: without names of nodes, shapes and descriptions."""
+    nodes = [
+        (node.op_type, node.domain, list(node.input), list(node.output), {a.name: _value(a) for a in node.attribute})
+        for node in graph.node
+    ]
+    return nodes, {tensor.name: _array(tensor) for tensor in graph.initializer}
 
 
-def _difference(before: Counter[str], after: Counter[str]) -> str:
-    kinds = sorted(kind for kind in before.keys() | after.keys() if before[kind] != after[kind])
-    return ", ".join(f"{kind} {before[kind]} -> {after[kind]}" for kind in kinds)
+def _value(attribute: onnx.AttributeProto) -> object:
+    """Return the value of an attribute in a form that can be compared."""
+    if graphs := graphs_of(attribute):
+        return [_content(graph) for graph in graphs]
+    return _array(attribute.t) if attribute.HasField("t") else attribute.SerializeToString(deterministic=True)
+
+
+def _array(tensor: onnx.TensorProto) -> tuple[object, ...]:
+    from onnx import numpy_helper
+
+    array = numpy_helper.to_array(tensor)
+    return array.dtype, array.shape, array.tobytes()
+
+
+def _what(before: onnx.ModelProto, after: onnx.ModelProto) -> str:
+    """Say how often every operator that comes more or less often was there before and is there after."""
+    counts = [Counter(node.op_type for node in model.graph.node) for model in (before, after)]
+    for model, count in zip((before, after), counts, strict=True):
+        count["initializer"] = len(model.graph.initializer)
+    kinds = sorted(kind for kind in counts[0].keys() | counts[1].keys() if counts[0][kind] != counts[1][kind])
+    if not kinds:
+        return "the same operators, with other inputs, attributes or constants"
+    return ", ".join(f"{kind} {counts[0][kind]} -> {counts[1][kind]}" for kind in kinds)

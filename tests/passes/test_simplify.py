@@ -154,3 +154,51 @@ def test_a_graph_with_nothing_to_simplify_keeps_its_very_nodes(parse):
     assert not any(isinstance(step, Change) for step in PassManager("simplify").passes[0].rewrite(graph))
     assert all(node is before for node, before in zip(graph.nodes, nodes, strict=True))
     assert not any(node.domain for node in graph.nodes)
+
+
+LEAKY = "g (float[2] x) => (float[2] y) { a = Relu(x) [leaky] y = LeakyRelu<alpha=0.1>(a) }"
+
+
+def rounds_that(*edits):
+    """Stand in for onnx-simplifier: each call makes the next edit, and later calls change nothing."""
+    remaining = list(edits)
+
+    def simplify(model, **_):
+        changed = onnx.ModelProto()
+        changed.CopyFrom(model)
+        if remaining:
+            remaining.pop(0)(changed.graph)
+        return changed, True
+
+    return simplify
+
+
+def set_alpha(graph):
+    graph.node[-1].attribute[0].f = 0.2
+
+
+def drop_the_relu(graph):
+    graph.node[-1].input[0] = "x"
+    del graph.node[0]
+
+
+def test_a_change_that_keeps_every_count_is_kept_and_reported(parse, monkeypatch):
+    monkeypatch.setattr(onnxsim, "simplify", rounds_that(set_alpha))
+    result = PassManager("simplify", verify=False).run(parse(LEAKY))
+    assert result.model.graph.node[-1].attribute[0].f == pytest.approx(0.2)
+    assert [change.what for change in result.steps[0].changes] == [
+        "the same operators, with other inputs, attributes or constants"
+    ]
+
+
+def test_a_later_round_that_keeps_every_count_is_kept(parse, monkeypatch):
+    monkeypatch.setattr(onnxsim, "simplify", rounds_that(drop_the_relu, set_alpha))
+    model = PassManager("simplify", verify=False).run(parse(LEAKY)).model
+    assert operators(model) == ["LeakyRelu"]
+    assert model.graph.node[0].attribute[0].f == pytest.approx(0.2)
+
+
+def test_a_round_that_renames_nodes_changes_nothing(parse, monkeypatch):
+    monkeypatch.setattr(onnxsim, "simplify", rounds_that(lambda graph: setattr(graph.node[0], "name", "another")))
+    result = PassManager("simplify", verify=False).run(parse(LEAKY))
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("graph", "nothing to simplify")]
