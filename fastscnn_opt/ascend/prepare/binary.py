@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.prepare.folder import (
@@ -16,13 +15,13 @@ from fastscnn_opt.ascend.prepare.folder import (
     LABEL_TYPE,
     LABELS,
     MANIFEST,
-    Entry,
-    FileRecord,
+    FinishedFile,
+    FinishedImage,
     ImageType,
     image_file,
     label_file,
 )
-from fastscnn_opt.ascend.prepare.plan import Plan, Request, plan
+from fastscnn_opt.ascend.prepare.plan import Plan, compare
 from fastscnn_opt.data.classes import IGNORE
 from fastscnn_opt.data.prefetch import default_workers, prefetch
 from fastscnn_opt.data.preprocess import normalise
@@ -39,23 +38,23 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import Sample
 
 
-def prepare(request: Request, on_image: Callable[[int], None] | None = None) -> Plan:
-    """Write the files that are missing and the info file, and return what the plan was.
+def prepare(work: Plan, on_image: Callable[[int], None] | None = None) -> Plan:
+    """Write the files that are missing and the info file, and return the plan as it was once the folder was locked.
 
-    `on_image` is told the number of images finished since its last call, those that were there before included.
+    `on_image` gets the number of images finished since its last call, those that were there before included.
 
     Raises
     ------
     DataError
-        As for `plan`; or the disk is too small or full, another process prepares this folder, or an image is unusable.
-        What is finished stays, and the next run goes on from there.
+        As for `compare`; or the disk is too small or full, another process prepares this folder, or an image is
+        unusable. What is finished stays, and the next run goes on from there.
     OSError
         The folder cannot be written.
     """
-    _check_disk(plan(replace(request, verify=False)))  # refuse before anything is created
-    request.root.mkdir(parents=True, exist_ok=True)
-    with locked(request.root, "preparing this folder", DataError):
-        work = plan(request)  # what another process has finished by now counts
+    _check_disk(work)  # refuse before anything is created
+    work.root.mkdir(parents=True, exist_ok=True)
+    with locked(work.root, "preparing this folder", DataError):
+        work = compare(work)  # what another process has finished by now counts
         _check_disk(work)
         _clear(work)
         if on_image is not None:
@@ -89,8 +88,7 @@ def encode_label(label: NDArray[np.uint8]) -> bytes:
 def _check_disk(work: Plan) -> None:
     if work.needed_bytes > work.free_bytes:
         raise DataError(
-            f"the files need {work.needed_bytes / 1000000000.0:.1f} GB, but the disk has "
-            f"{work.free_bytes / 1000000000.0:.1f} GB free",
+            f"the files need {work.needed_bytes / 1e9:.1f} GB, but the disk has {work.free_bytes / 1e9:.1f} GB free",
             where=work.root,
             cure="make room, or prepare fewer images with --limit",
         )
@@ -108,29 +106,29 @@ def _clear(work: Plan) -> None:
 
 
 def _write_pending(work: Plan, on_image: Callable[[int], None]) -> None:
-    entries = dict(work.finished)
+    images = dict(work.finished)
     pending = work.pending
     with closing(prefetch(lambda turn: _write_pair(work, pending[turn]), len(pending), default_workers())) as written:
-        for entry in written:
-            entries[entry.name] = entry
-            _write_manifest(work, entries)
+        for image in written:
+            images[image.name] = image
+            _write_manifest(work, images)
             on_image(1)
 
 
-def _write_manifest(work: Plan, entries: dict[str, Entry]) -> None:
-    ordered = tuple(entries[name] for name in work.dataset.names if name in entries)
+def _write_manifest(work: Plan, images: dict[str, FinishedImage]) -> None:
+    ordered = tuple(images[name] for name in work.dataset.names if name in images)
     text = work.manifest.model_copy(update={"images": ordered}).model_dump_json(indent=1)
     write_atomically(work.root / MANIFEST, text.encode() + b"\n")
 
 
-def _write_pair(work: Plan, index: int) -> Entry:
+def _write_pair(work: Plan, index: int) -> FinishedImage:
     sample: Sample = work.dataset.load(index)
     image = _write_file(work.root, image_file(sample.name), encode_image(sample.image, work.manifest.dtype))
     label = _write_file(work.root, label_file(sample.name), encode_label(sample.label))
-    return Entry(name=sample.name, image=image, label=label)
+    return FinishedImage(name=sample.name, image=image, label=label)
 
 
-def _write_file(root: Path, file: str, content: bytes) -> FileRecord:
+def _write_file(root: Path, file: str, content: bytes) -> FinishedFile:
     try:
         write_atomically(root / file, content)
     except OSError as error:
@@ -139,4 +137,4 @@ def _write_file(root: Path, file: str, content: bytes) -> FileRecord:
             where=root / file,
             cure="finished files are kept, mend this and run again",
         ) from error
-    return FileRecord(file=file, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return FinishedFile(file=file, size=len(content), sha256=hashlib.sha256(content).hexdigest())

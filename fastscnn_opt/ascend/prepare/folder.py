@@ -47,7 +47,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FileRecord(_Strict):
+class FinishedFile(_Strict):
     """A finished file: its path below the folder, its size in bytes and its SHA-256 as hexadecimal text."""
 
     file: str
@@ -55,12 +55,12 @@ class FileRecord(_Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Entry(_Strict):
+class FinishedImage(_Strict):
     """A finished image with its label map."""
 
     name: Annotated[str, Field(pattern=r"^[^/\\\s\x00]+$")]
-    image: FileRecord
-    label: FileRecord
+    image: FinishedFile
+    label: FinishedFile
 
 
 class Manifest(_Strict):
@@ -77,7 +77,7 @@ class Manifest(_Strict):
     height: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)]
     count: Annotated[int, Field(ge=1)]
-    images: tuple[Entry, ...] = ()
+    images: tuple[FinishedImage, ...] = ()
 
 
 def image_file(name: str) -> str:
@@ -183,7 +183,7 @@ def open_prepared(root: Path, limit: int | None = None) -> PreparedLabels:
                 where=root,
                 cure="run `prepare` again to finish them",
             )
-        names = tuple(entry.name for entry in manifest.images)
+        names = tuple(image.name for image in manifest.images)
         return PreparedLabels(root, names[:limit], (manifest.height, manifest.width))
     files = sorted((root / LABELS).glob(f"*{LABEL_SUFFIX}"))
     if not files:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fastscnn_opt.ascend.prepare.folder import (
     LABEL_TYPE,
     LABELS,
     MANIFEST,
-    Entry,
+    FinishedImage,
     ImageType,
     Manifest,
     image_file,
@@ -25,6 +26,7 @@ from fastscnn_opt.ascend.prepare.folder import (
 from fastscnn_opt.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fastscnn_opt.data.dataset import Dataset
@@ -75,25 +77,39 @@ class Plan:
 
     Attributes
     ----------
+    request
+        What the user asks for.
     dataset
         The opened dataset.
+    fingerprint
+        Returns the fingerprint of the first images, so many; every answer is remembered, since it reads the images.
     manifest
         Without images: what the folder is made from.
     finished
-        Entries of the images that are there already, by name.
+        The images that are there already, by name.
     stale
         Files of an earlier preparation that have to go.
     free_bytes
         Free space on the disk of the folder.
     """
 
-    root: Path
-    info: Path
-    dataset: Dataset
+    request: Request
+    dataset: Dataset = field(repr=False)
+    fingerprint: Callable[[int], str] = field(repr=False)
     manifest: Manifest
-    finished: dict[str, Entry] = field(repr=False)
-    stale: tuple[str, ...]
-    free_bytes: int
+    finished: dict[str, FinishedImage] = field(default_factory=dict, repr=False)
+    stale: tuple[str, ...] = ()
+    free_bytes: int = 0
+
+    @property
+    def root(self) -> Path:
+        """The folder to prepare."""
+        return self.request.root
+
+    @property
+    def info(self) -> Path:
+        """Where the info file goes."""
+        return self.request.info or self.root / INFO
 
     @property
     def pending(self) -> tuple[int, ...]:
@@ -150,32 +166,48 @@ def plan(request: Request) -> Plan:
         The dataset is unusable; the folder holds other data, or was prepared from another dataset; or its path has
         blanks.
     """
-    root, dataset = request.root, request.source.open(request.scene_size)
+    dataset = request.source.open(request.scene_size)
+
+    @cache
+    def fingerprint(count: int) -> str:
+        return replace(request.source, limit=count).open(request.scene_size).fingerprint()
+
     height, width = dataset.size
     manifest = Manifest(
         source=request.source.describe(),
-        fingerprint=dataset.fingerprint(),
+        fingerprint=fingerprint(len(dataset)),
         dtype=request.dtype,
         height=height,
         width=width,
         count=len(dataset),
     )
-    info = request.info or root / INFO
-    _check_paths(root, info, dataset)
+    work = Plan(request, dataset, fingerprint, manifest)
+    _check_paths(work.root, work.info, dataset)
+    return compare(work)
+
+
+def compare(work: Plan) -> Plan:
+    """Return the plan with what is there now; no image of the dataset is read again, and no file verified twice.
+
+    Raises
+    ------
+    DataError
+        The folder holds other data, or was prepared from another dataset.
+    """
+    root, manifest = work.root, work.manifest
     old = read_manifest(root)
     if old is None:
         _refuse_foreign(root)
         old = manifest
-    difference = _difference(request, manifest, old)
-    if difference and not request.force:
-        raise DataError(f"{difference}", where=root, cure="choose another folder, or replace its content with --force")
-    kept = () if difference else old.images
-    wanted = Plan(root, info, dataset, manifest, {}, (), _free_bytes(root))
-    finished = {entry.name: entry for entry in kept if _is_finished(wanted, entry, verify=request.verify)}
+    difference = _difference(work, old)
+    if difference and not work.request.force:
+        raise DataError(difference, where=root, cure="choose another folder, or replace its content with --force")
+    usable = () if difference else old.images
+    finished = {image.name: image for image in usable if _is_finished(work, image)}
     stale = [
-        file for entry in old.images if entry not in kept for file in (image_file(entry.name), label_file(entry.name))
+        file for image in old.images if image not in usable for file in (image_file(image.name), label_file(image.name))
     ]
-    return replace(wanted, finished=finished, stale=tuple(stale))
+    return replace(work, finished=finished, stale=tuple(stale), free_bytes=_free_bytes(root))
 
 
 def _check_paths(root: Path, info: Path, dataset: Dataset) -> None:
@@ -204,8 +236,9 @@ def _refuse_foreign(root: Path) -> None:
             )
 
 
-def _difference(request: Request, new: Manifest, old: Manifest) -> str:
+def _difference(work: Plan, old: Manifest) -> str:
     """Say why what is there cannot be part of what is asked for; the empty text if it can."""
+    new = work.manifest
     if old.dtype != new.dtype:
         return f"was prepared as {old.dtype}, not {new.dtype}"
     if (old.height, old.width) != (new.height, new.width):
@@ -215,21 +248,22 @@ def _difference(request: Request, new: Manifest, old: Manifest) -> str:
     if old.fingerprint == new.fingerprint:
         return ""
     # A run with another limit took the first images of the same dataset.
-    if old.fingerprint != replace(request.source, limit=old.count).open(request.scene_size).fingerprint():
+    if old.fingerprint != work.fingerprint(old.count):
         return f"was prepared from another dataset ({old.source}), or files of it have changed since"
     return f"holds {old.count} images, not only the {new.count} asked for" if old.count > new.count else ""
 
 
-def _is_finished(work: Plan, entry: Entry, *, verify: bool) -> bool:
+def _is_finished(work: Plan, image: FinishedImage) -> bool:
     expected = {
-        image_file(entry.name): (entry.image, work.image_bytes),
-        label_file(entry.name): (entry.label, work.label_bytes),
+        image_file(image.name): (image.image, work.image_bytes),
+        label_file(image.name): (image.label, work.label_bytes),
     }
-    for file, (record, size) in expected.items():
+    verify = work.request.verify and work.finished.get(image.name) != image
+    for file, (finished, size) in expected.items():
         path = work.root / file
-        if not path.is_file() or not record.size == size == path.stat().st_size:
+        if not path.is_file() or not finished.size == size == path.stat().st_size:
             return False
-        if verify and _sha256_of(path) != record.sha256:
+        if verify and _sha256_of(path) != finished.sha256:
             _log.warning("%s: its SHA-256 is not the one in the manifest; it is written again", path)
             return False
     return True

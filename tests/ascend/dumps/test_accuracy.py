@@ -8,7 +8,7 @@ import pytest
 from fastscnn_opt.ascend.dumps.accuracy import evaluate_dumps, open_labels
 from fastscnn_opt.ascend.dumps.files import DumpChoice
 from fastscnn_opt.ascend.prepare.binary import prepare
-from fastscnn_opt.ascend.prepare.plan import Request
+from fastscnn_opt.ascend.prepare.plan import Request, plan
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.accuracy import evaluate
@@ -40,7 +40,7 @@ def network(path, batch, dtype):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "prepared"
-    prepare(Request(DataSource(synthetic=COUNT), folder, scene_size=(HEIGHT, WIDTH)))
+    prepare(plan(Request(DataSource(synthetic=COUNT), folder, scene_size=(HEIGHT, WIDTH))))
     return folder
 
 

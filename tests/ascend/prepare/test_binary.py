@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastscnn_opt.ascend.prepare.binary import encode_image, encode_label, prepare
+from fastscnn_opt.ascend.prepare import binary
+from fastscnn_opt.ascend.prepare import plan as planning
+from fastscnn_opt.ascend.prepare.binary import encode_image, encode_label
 from fastscnn_opt.ascend.prepare.folder import ImageType, read_manifest
 from fastscnn_opt.ascend.prepare.plan import Request, plan
+from fastscnn_opt.data import cityscapes
 from fastscnn_opt.data.classes import LABEL_IDS
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 
 HEIGHT, WIDTH = 4, 6
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def prepare(request, on_image=None):
+    return binary.prepare(plan(request), on_image)
 
 
 def write_pair(root, city, stem, seed):
@@ -129,6 +136,37 @@ def test_an_interrupted_run_is_finished_by_the_next(request_, stop_after, tmp_pa
     assert contents(request_.root) == contents(whole.root)
 
 
+@pytest.fixture
+def read_files(monkeypatch):
+    """The files of the dataset and of the folder that were read to hash them, in order."""
+    files = []
+    for module, name in ((cityscapes, "_content_hash"), (planning, "_sha256_of")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda file, real=real: files.append(file) or real(file))
+    return files
+
+
+def test_every_file_of_the_dataset_is_hashed_once(request_, tree, read_files):
+    prepare(request_)
+    assert sorted(read_files) == sorted(tree.rglob("*.png"))
+
+
+def test_only_what_another_limit_had_prepared_is_hashed_again(request_, tree, read_files):
+    prepare(replace(request_, source=replace(request_.source, limit=1)))
+    read_files.clear()
+    prepare(request_)
+    first = [file for file in tree.rglob("*.png") if "000000" in file.name]
+    assert sorted(read_files) == sorted([*tree.rglob("*.png"), *first])  # what was prepared has a hash of its own
+
+
+def test_verify_reads_every_finished_file_once(request_, read_files):
+    prepare(request_)
+    read_files.clear()
+    prepare(replace(request_, verify=True))
+    finished = [file for file in read_files if file.suffix == ".bin"]
+    assert sorted(finished) == sorted(request_.root.rglob("*.bin"))
+
+
 def test_a_truncated_file_is_written_again(request_):
     prepare(request_)
     path = request_.root / "leftImg8bit/ulm_000001_000019_leftImg8bit.bin"
@@ -226,8 +264,6 @@ def test_a_second_process_is_told_to_wait(request_):
 
 
 def test_a_full_disk_names_the_file_and_keeps_what_is_finished(request_, monkeypatch):
-    from fastscnn_opt.ascend.prepare import binary
-
     write = binary.write_atomically
 
     def full(path, content):

@@ -5,14 +5,14 @@ import pytest
 
 from fastscnn_opt.ascend.prepare.binary import prepare
 from fastscnn_opt.ascend.prepare.folder import is_prepared, open_prepared
-from fastscnn_opt.ascend.prepare.plan import Request
+from fastscnn_opt.ascend.prepare.plan import Request, plan
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 
 
 @pytest.fixture
 def folder(tmp_path):
-    prepare(Request(DataSource(synthetic=2), tmp_path / "out", scene_size=(32, 64)))
+    prepare(plan(Request(DataSource(synthetic=2), tmp_path / "out", scene_size=(32, 64))))
     return tmp_path / "out"
 
 

@@ -52,11 +52,10 @@ def command(
     from fastscnn_opt.ascend.prepare.plan import Request, plan
 
     source = options.data_source(data, split, synthetic, seed, limit)
-    request = Request(source, output, dtype, info, (height, width), force=force, verify=verify)
-    work = plan(request)
+    work = plan(Request(source, output, dtype, info, (height, width), force=force, verify=verify))
     if not dry_run:
         with progress(len(work.dataset), "images") as advance:
-            work = prepare(request, advance)
+            work = prepare(work, advance)
     result = work.to_json()
     if form is Format.JSON:
         print_json(result)
