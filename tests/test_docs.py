@@ -1,4 +1,4 @@
-"""What the guides show works: their commands, patches and variants files are valid."""
+"""The guides work: their commands, patches and variants files are valid."""
 
 import importlib.util
 import json

@@ -1,4 +1,6 @@
-"""What the README shows works: its Python runs, its variants file is valid, its commands exist."""
+"""The README works: its Python runs, its variants file is valid, its commands exist."""
+
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,11 @@ def test_its_python_runs(number, readme, tiny_model, tmp_path, monkeypatch):
     blocks = readme.blocks("python")
     assert len(blocks) == 2
     exec(compile(blocks[number], "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_its_example_of_a_pass_is_that_of_the_guide(readme):
+    example = Path(__file__).parent / "plugin_example" / "drop_dropout.py"
+    assert readme.blocks("python")[1] == example.read_text("utf-8")
 
 
 def test_its_variants_file_is_valid(readme, tiny_model, tmp_path):
