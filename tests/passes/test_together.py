@@ -84,3 +84,26 @@ def test_the_manual_of_a_pass_numbers_its_rules(name):
     manual = pass_class(name).__doc__ or ""
     assert manual.splitlines()[0].endswith(".")
     assert "    1. " in manual
+
+
+def test_an_export_that_folded_nothing_ends_as_one_that_folded(parse, rewrite):
+    """Batch normalisation behind every convolution, and nodes that do nothing between the layers."""
+    model = parse("""
+        g (float[1,3,8,8] x) => (float[1,3,8,8] y) <int64[8] none = {0, 0, 0, 0, 0, 0, 0, 0}> {
+            padded = Pad(x, none)
+            c = Conv<pads=[1,1,1,1]>(padded, w)
+            a = BatchNormalization(c, scale, shift, mean, variance)
+            r = Relu(a)
+            same = Identity(r)
+            b = Dropout(same)
+            d = Conv(b, v)
+            y = BatchNormalization(d, scale, shift, mean, variance)
+        }
+    """)
+    rng = np.random.default_rng(5)
+    shapes = {"w": (3, 3, 3, 3), "v": (3, 3, 1, 1), **dict.fromkeys(("scale", "shift", "mean", "variance"), (3,))}
+    for name, shape in shapes.items():
+        weights = rng.uniform(0.5, 2, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+    result = rewrite(model, "remove-noops,fold-batchnorm").model
+    assert [node.op_type for node in result.graph.node] == ["Conv", "Relu", "Conv"]
