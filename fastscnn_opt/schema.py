@@ -86,6 +86,12 @@ def fault(finding: ErrorDetails, where: str = "") -> str:
     return f"{where} {words}" if where else words
 
 
+def first_fault(error: ValidationError) -> str:
+    """Return what is wrong with the first value that does not fit a schema, behind its place."""
+    finding = error.errors(include_url=False)[0]
+    return fault(finding, ".".join(map(str, finding["loc"])) or "the file")
+
+
 def _in_words(finding: ErrorDetails, schema: type[BaseModel], content: Mapping[str, Any]) -> str:
     table, places, keys = _locate(finding["loc"], schema, content)
     key = str(keys[-1]) if keys else ""

@@ -9,7 +9,7 @@ from fastscnn_opt.ascend.aipp import byte_input
 from fastscnn_opt.ascend.chip import device_layout
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import FREE, TensorSpec
-from fastscnn_opt.targets.command_session import Signature, signature_of, spec_of, with_shapes
+from fastscnn_opt.targets.signature import Signature, signature_of, spec_of, with_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

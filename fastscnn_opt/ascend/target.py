@@ -14,26 +14,27 @@ from fastscnn_opt.ascend import toolkit
 from fastscnn_opt.ascend.aipp import aipp_config, image_size
 from fastscnn_opt.ascend.atc import AtcOptions, atc_command, atc_failure
 from fastscnn_opt.ascend.boundary import settle
-from fastscnn_opt.ascend.runners import session
 from fastscnn_opt.ascend.runners.ais_bench import AisBench, hyphened
+from fastscnn_opt.ascend.runners.ais_bench_session import AisBenchSession, importable
 from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, executable
-from fastscnn_opt.ascend.runners.command import CompiledFile
+from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 from fastscnn_opt.ascend.runners.msame import Msame
 from fastscnn_opt.ascend.soc import SocVersion, devices_per_card
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.targets.base import Availability
-from fastscnn_opt.targets.command_session import CommandSession, Signature, signature_of
+from fastscnn_opt.targets.command_session import CommandSession
 from fastscnn_opt.targets.options import check_options
 from fastscnn_opt.targets.processes.tool import find, run_tool
+from fastscnn_opt.targets.signature import Signature, signature_of
 
 if TYPE_CHECKING:
     import onnx
 
     from fastscnn_opt.measuring.session import Session
-    from fastscnn_opt.targets.command_session import Tool
+    from fastscnn_opt.targets.command_session import InferenceCommand
 
 
-class Runner(StrEnum):
+class RunMethod(StrEnum):
     """The ways to run a compiled file, the best first."""
 
     SESSION = "session"
@@ -56,7 +57,7 @@ class Ascend310(AtcOptions):
     device
         Number of the device to run on; figures are those of this one device.
     runner
-        How to run; by default the first `Runner` that is installed.
+        How to run; by default the first `RunMethod` that is installed.
     python
         Interpreter that has ais_bench, if it is not this one.
     limit_s
@@ -67,7 +68,7 @@ class Ascend310(AtcOptions):
     aipp: bool = False
     patches: tuple[str, ...] = ()
     device: Annotated[int, Field(ge=0)] = 0
-    runner: Runner | None = None
+    runner: RunMethod | None = None
     python: str = "python3"
     limit_s: Annotated[float, Field(gt=0)] = 540.0
 
@@ -146,7 +147,7 @@ class Ascend310(AtcOptions):
             written[0].replace(artefact)
 
     def open(self, artefact: Path) -> Session:
-        """Open a compiled file on the device; see `Runner` for what runs it.
+        """Open a compiled file on the device; see `RunMethod` for what runs it.
 
         A `Session` of ais_bench keeps the file loaded. The others start their command for every batch, keep its words
         in ``<artefact>.run.log``, and tell mean latencies only.
@@ -156,17 +157,17 @@ class Ascend310(AtcOptions):
         runner = self._installed_runner()
         if runner is None or toolkit.missing_device():
             raise TargetError(f"target {self.name}: {self.can_run().reason}")
-        if runner is Runner.SESSION:
-            return session.AisBenchSession(artefact, self.device)
+        if runner is RunMethod.SESSION:
+            return AisBenchSession(artefact, self.device)
         signature = Signature.load(artefact)
         return CommandSession(artefact, signature, self._tool(runner, artefact.resolve(), len(signature.outputs)))
 
-    def _tool(self, runner: Runner, artefact: Path, outputs: int) -> Tool:
+    def _tool(self, runner: RunMethod, artefact: Path, outputs: int) -> InferenceCommand:
         log = artefact.with_name(f"{artefact.name}.run.log")
         compiled = CompiledFile(artefact, outputs, self.device, self.limit_s, log)
-        if runner is Runner.AIS_BENCH:
+        if runner is RunMethod.AIS_BENCH:
             return AisBench(compiled, str(find(self.python)), hyphens=bool(hyphened(self.python)))
-        if runner is Runner.MSAME:
+        if runner is RunMethod.MSAME:
             return Msame(compiled, str(find("msame")))
         return BenchmarkTool(compiled, str(find(executable())))
 
@@ -183,17 +184,17 @@ class Ascend310(AtcOptions):
         file.write_text(aipp_config(*image_size(inputs[0])), encoding="utf-8")
         return replace(self, aipp=False, insert_op_conf=file)
 
-    def _installed_runner(self) -> Runner | None:
+    def _installed_runner(self) -> RunMethod | None:
         """Return the runner that was asked for, or the first there is; None if it is not installed."""
-        choice = (self.runner,) if self.runner else tuple(Runner)
+        choice = (self.runner,) if self.runner else tuple(RunMethod)
         return next((runner for runner in choice if self._has(runner)), None)
 
-    def _has(self, runner: Runner) -> bool:
-        if runner is Runner.SESSION:
-            return session.importable()
-        if runner is Runner.AIS_BENCH:
+    def _has(self, runner: RunMethod) -> bool:
+        if runner is RunMethod.SESSION:
+            return importable()
+        if runner is RunMethod.AIS_BENCH:
             return hyphened(self.python) is not None
-        return find("msame" if runner is Runner.MSAME else executable()) is not None
+        return find("msame" if runner is RunMethod.MSAME else executable()) is not None
 
     def _missing_runner(self) -> toolkit.Missing | None:
         if self._installed_runner():

@@ -16,8 +16,8 @@ from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.verify import GraphRunner, compare
 from fastscnn_opt.scoring.worker.client import TargetChoice, available_target, evaluate_model
-from fastscnn_opt.targets.command_session import signature_of
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.targets.signature import signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.files import locked, write_atomically
-from fastscnn_opt.schema import fault
+from fastscnn_opt.schema import first_fault
 from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord
 from fastscnn_opt.scoring.variants import RowPlan
 from fastscnn_opt.scoring.worker.client import UNFINISHED
@@ -247,9 +247,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
             )
         _About.model_validate(about)
     except ValidationError as error:
-        finding = error.errors()[0]
-        where = ".".join(map(str, finding["loc"])) or "the file"
-        raise RunError(f"damaged ({fault(finding, where)})", where=file, cure="score into another folder") from error
+        raise RunError(f"damaged ({first_fault(error)})", where=file, cure="score into another folder") from error
     return about
 
 

@@ -1,4 +1,4 @@
-"""The TensorRT target: trtexec builds engines, runs them, and reports in one of two dialects."""
+"""The TensorRT target: trtexec builds engines and runs them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import FREE
+from fastscnn_opt.schema import first_fault
 from fastscnn_opt.targets.base import Availability
-from fastscnn_opt.targets.command_session import CommandSession, Signature, signature_of, with_shapes
+from fastscnn_opt.targets.command_session import CommandSession
+from fastscnn_opt.targets.figures import PositiveFloat, ReportFormat, Speed, numbers, positive
 from fastscnn_opt.targets.options import check_options, written
 from fastscnn_opt.targets.processes.tool import Finished, find, probe, run_tool
+from fastscnn_opt.targets.signature import Signature, signature_of, with_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from fastscnn_opt.measuring.session import Session
@@ -31,58 +34,38 @@ Shapes = Annotated[str, written(r"[^,]+:\d+(x\d+)*(,[^,]+:\d+(x\d+)*)*", "name:1
 _CONTAINER_PATH = "/usr/src/tensorrt/bin/trtexec"
 """Where TensorRT's own packages and images put trtexec, which is not on their PATH."""
 
-_TIMES = ("min", "max", "mean", "median", "percentile99")
+_TOOL = "trtexec"
 
 
-@dataclass(frozen=True)
-class Report:
-    """The time on the GPU for one batch as trtexec reports it, and batches (queries) per second where it tells them."""
-
-    min_ms: float
-    max_ms: float
-    mean_ms: float
-    median_ms: float
-    p99_ms: float
-    queries_per_second: float | None = None
-
-    def fps(self, batch: int = 1) -> float:
-        """Return images per second: 1000 / (mean / batch)."""
-        return 1000 / (self.mean_ms / batch)
-
-
-def parse_report(log: str) -> Report:
-    """Read the last times on the GPU in what trtexec printed.
+def parse_mean_ms(log: str) -> float:
+    """Return the mean time on the GPU in ms for one batch, the last that trtexec printed.
 
     Up to TensorRT 7 each figure is on a line (``mean: 6.17 ms``), since then all are on one (``mean = 6.17 ms``); lines
-    that were run together or wrapped are understood too.
-
-    Raises
-    ------
-    TargetError
-        There are none.
+    that were run together or wrapped are understood too. Raises TargetError if there is none.
     """
     lines = re.sub(r"(?:\[[\d/:-]+\] *)?\[[VIWE]\] *", "\n", log)
     sections = re.findall(
         r"^GPU Compute(?: Time)?:?((?:\s*(?:min|max|mean|median|percentile)\b[^\n]*)+)", lines, re.MULTILINE
     )
-    figures: dict[str, float] = {}
-    for name, percent, value, old_percent in re.findall(
-        r"(\w+)(?:\((\d+)%\))? ?[:=] ?([\d.e+-]+) ms(?: at (\d+)%)?", sections[-1] if sections else ""
-    ):
-        figures[name + (percent or old_percent)] = _number(value)
-    queries = re.findall(r"^[Tt]hroughput: ([\d.e+-]+) qps", lines, re.MULTILINE)
-    missing = [name for name in _TIMES if name not in figures]
-    if missing:
-        raise TargetError(f"trtexec: reported no GPU compute time ({missing[0]} is missing)", cure="look into its log")
-    minimum, maximum, mean, median, p99 = (figures[name] for name in _TIMES)
-    return Report(minimum, maximum, mean, median, p99, _number(queries[-1]) if queries else None)
+    mean = re.search(r"\bmean ?[:=] ?(\S+) ms", sections[-1] if sections else "")
+    if mean is None:
+        raise TargetError("reported no GPU compute time", where=_TOOL, cure="look into its log")
+    return positive(mean[1], "the mean GPU compute time", _TOOL)
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise TargetError(f"trtexec: reported {text!r}, which is not a number", cure="look into its log") from error
+def _speed(text: str, file: str, batch: int | None) -> Speed:
+    del file
+    mean_ms, images = parse_mean_ms(text), batch or 1
+    return Speed(mean_ms, 1000 * images / mean_ms, images)
+
+
+REPORT = ReportFormat(_TOOL, "GPU Compute", _speed)
+
+
+class _Run(BaseModel):
+    """A run in what ``--exportTimes`` writes."""
+
+    computeMs: PositiveFloat  # noqa: N815 - trtexec's own name
 
 
 def build_command(
@@ -207,7 +190,7 @@ def find_trtexec() -> str | None:
 
 @dataclass(frozen=True)
 class _Trtexec:
-    """Runs an engine; see `commanded.Tool`."""
+    """Runs an engine; see `InferenceCommand`."""
 
     target: TensorRt
     trtexec: str
@@ -230,7 +213,7 @@ class _Trtexec:
         """Return the time on the GPU of each run."""
         times = folder / "times.json"
         self._run(feeds, folder, f"--exportTimes={times}", iterations)
-        latencies_ms = [float(run["computeMs"]) for run in json.loads(times.read_text(encoding="utf-8"))]
+        latencies_ms = parse_times(times.read_text(encoding="utf-8"))
         if len(latencies_ms) < iterations:
             raise TargetError(
                 f"trtexec noted {len(latencies_ms)} of {iterations} times", where=self.engine, cure="look into its log"
@@ -250,21 +233,31 @@ class _Trtexec:
             raise _failure(finished)
 
 
+def parse_times(text: str) -> list[float]:
+    """Return the time on the GPU in ms of each run from what ``--exportTimes`` writes. Raises TargetError."""
+    try:
+        return [run.computeMs for run in TypeAdapter(list[_Run]).validate_json(text)]
+    except ValidationError as error:
+        raise TargetError(f"wrote no times ({first_fault(error)})", where=_TOOL, cure="look into its log") from error
+
+
 def parse_outputs(text: str) -> dict[str, NDArray[np.float64]]:
     """Read what ``--exportOutput`` writes: a list of ``{"name", "dimensions": "1x19x1024x2048", "values": [...]}``.
 
-    It is JSON but for ``nan`` and ``inf``, and can hold tens of millions of values, which are therefore not made Python
-    objects. Returns arrays of the dimensions by name. Raises TargetError for anything else.
+    It is JSON but for ``nan`` and ``inf``. Returns an array of these dimensions for each name. Raises TargetError for
+    anything else.
     """
     pattern = r'"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"dimensions"\s*:\s*"([\dx]*)"\s*,\s*"values"\s*:\s*\[([^\]]*)\]'
     outputs = {}
     for match in re.finditer(pattern, text):
         name, shape = json.loads(match[1]), tuple(map(int, filter(None, match[2].split("x"))))
         try:
-            outputs[name] = np.fromstring(match[3], dtype=np.float64, sep=",").reshape(shape)
-        except (ValueError, DeprecationWarning) as error:
+            outputs[name] = numbers(match[3]).reshape(shape)
+        except ValueError as error:
             raise TargetError(
-                f"trtexec: wrote values of output {name!r} that do not fit {match[2]}", cure="look into its log"
+                f"wrote values of output {name!r} that do not fit {match[2]} ({error})",
+                where=_TOOL,
+                cure="look into its log",
             ) from error
     return outputs
 

@@ -10,8 +10,8 @@ from fastscnn_opt.ascend.soc import devices_per_card
 from fastscnn_opt.ascend.target import Ascend310
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.measuring.session import TensorSpec
-from fastscnn_opt.targets.command_session import Signature
 from fastscnn_opt.targets.registry import get_target
+from fastscnn_opt.targets.signature import Signature
 
 IMAGES = np.linspace(-2, 2, 2 * 3 * 4 * 6, dtype=np.float32).reshape(2, 3, 4, 6)
 

@@ -1,6 +1,7 @@
 """trtexec: command lines, both dialects of its report, what it writes, and the target around it."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,9 +15,17 @@ from hypothesis.extra import numpy as arrays
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import TensorSpec
 from fastscnn_opt.targets import tensorrt
-from fastscnn_opt.targets.command_session import Signature
 from fastscnn_opt.targets.registry import get_target
-from fastscnn_opt.targets.tensorrt import Report, TensorRt, build_command, parse_outputs, parse_report, run_command
+from fastscnn_opt.targets.signature import Signature
+from fastscnn_opt.targets.tensorrt import (
+    REPORT,
+    TensorRt,
+    build_command,
+    parse_mean_ms,
+    parse_outputs,
+    parse_times,
+    run_command,
+)
 
 STAMP = "[07/20/2021-01:49:12] [I] "
 OLD = [
@@ -26,7 +35,6 @@ OLD = [
     "GPU Compute", "min: 6.1626 ms", "max: 6.18018 ms", "mean: 6.17022 ms", "median: 6.17062 ms",
     "percentile: 6.18018 ms at 99%", "total compute time: 0.265319 s",
 ]  # fmt: skip
-OLD_REPORT = Report(6.1626, 6.18018, 6.17022, 6.17062, 6.18018, 0.0)
 NEW = """\
 === Performance summary ===
 Throughput: 162.1 qps
@@ -37,17 +45,16 @@ percentile(99%) = 6.175 ms
 D2H Latency: min = 0.1 ms, max = 0.3 ms, mean = 0.2 ms, median = 0.2 ms, percentile(99%) = 0.3 ms
 Total GPU Compute Time: 2.99956 s
 """.splitlines()
-NEW_REPORT = Report(6.16, 6.18, 6.17, 6.165, 6.175, 162.1)
 
 
-@pytest.mark.parametrize(("lines", "report"), [(OLD, OLD_REPORT), (NEW, NEW_REPORT)], ids=["old", "new"])
+@pytest.mark.parametrize(("lines", "mean_ms"), [(OLD, 6.17022), (NEW, 6.17)], ids=["old", "new"])
 @pytest.mark.parametrize("end", ["\n", ""], ids=["lines", "run together"])
-def test_both_dialects_are_read(lines, report, end):
-    assert parse_report("".join(STAMP + line + end for line in lines)) == report
+def test_both_dialects_are_read(lines, mean_ms, end):
+    assert parse_mean_ms("".join(STAMP + line + end for line in lines)) == mean_ms
 
 
 def test_a_log_without_stamps_is_read():
-    assert parse_report("\n".join(NEW)) == NEW_REPORT
+    assert parse_mean_ms("\n".join(NEW)) == 6.17
 
 
 def test_a_wrapped_line_is_read():
@@ -55,32 +62,39 @@ def test_a_wrapped_line_is_read():
         "[05/13/2022-16:53:32]\n[I] GPU Compute Time:\nmin = 0.5 ms,\nmax = 2.9 ms,\nmean = 0.55392 ms,\n"
         "median = 0.54 ms,\npercentile(99%) = 0.69 ms\n"
     )
-    assert parse_report(wrapped) == Report(0.5, 2.9, 0.55392, 0.54, 0.69)
+    assert parse_mean_ms(wrapped) == 0.55392
 
 
 def test_the_last_report_counts():
-    assert parse_report("\n".join([*NEW[:-1], *OLD])).mean_ms == 6.17022
+    assert parse_mean_ms("\n".join([*NEW[:-1], *OLD])) == 6.17022
 
 
-def test_a_throughput_in_scientific_notation_is_read():
-    assert parse_report("\n".join(NEW).replace("162.1", "2.54521e+06")).queries_per_second == 2_545_210
+def test_a_mean_in_scientific_notation_is_read():
+    assert parse_mean_ms("\n".join(NEW).replace("mean = 6.17 ms", "mean = 2.54521e+03 ms")) == 2545.21
+
+
+@pytest.mark.parametrize("figure", ["6.17x", "6_17", "nan", "1+15", "0", "-6.17"])
+def test_a_mean_that_is_no_time_is_refused(figure):
+    with pytest.raises(TargetError, match=f"the mean GPU compute time is {re.escape(repr(figure))}, not a number"):
+        parse_mean_ms("\n".join(NEW).replace("mean = 6.17 ms", f"mean = {figure} ms"))
 
 
 @pytest.mark.parametrize("log", ["", "[I] Total GPU Compute Time: 2.99956 s", "\n".join(OLD[:12]), "\n".join(NEW[:4])])
 def test_a_log_without_times_is_refused(log):
     with pytest.raises(TargetError, match="reported no GPU compute time"):
-        parse_report(log)
+        parse_mean_ms(log)
 
 
 @given(st.text())
 def test_any_text_is_read_or_refused(text):
     with pytest.raises(TargetError):
-        parse_report(text)
+        parse_mean_ms(text)
 
 
 @pytest.mark.parametrize(("mean_ms", "batch", "fps"), [(6.17022, 1, 162.0688), (24.0295, 4, 166.4620)])
 def test_images_per_second_follow_from_the_mean_and_the_batch(mean_ms, batch, fps):
-    assert Report(0, 0, mean_ms, 0, 0).fps(batch) == pytest.approx(fps, abs=1e-3)
+    log = "\n".join(NEW).replace("mean = 6.17 ms", f"mean = {mean_ms} ms")
+    assert REPORT.read(log, "trtexec.log", batch).fps == pytest.approx(fps, abs=1e-3)
 
 
 def test_the_command_that_builds():
@@ -129,9 +143,18 @@ def test_written_outputs_are_read(outputs):
         np.testing.assert_array_equal(read[name].astype(np.float16), array)
 
 
-def test_values_that_do_not_fit_their_dimensions_are_refused():
+@pytest.mark.parametrize("values", ["1, 2, 3", "1", "1, 2 garbage", "1, 2x", "1, 2,", "", " "])
+def test_values_that_do_not_fit_their_dimensions_are_refused(values):
     with pytest.raises(TargetError, match="output 'y' that do not fit 1x2"):
-        parse_outputs('[{"name": "y", "dimensions": "1x2", "values": [1, 2, 3]}]')
+        parse_outputs(f'[{{"name": "y", "dimensions": "1x2", "values": [{values}]}}]')
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[{}]", '[{"computeMs": "6.1"}]', '[{"computeMs": 0}]', '[{"computeMs": NaN}]']
+)
+def test_times_that_are_no_numbers_are_refused(text):
+    with pytest.raises(TargetError, match=r"^trtexec: wrote no times"):
+        parse_times(text)
 
 
 TRTEXEC = """

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.schema import fault
+from fastscnn_opt.schema import first_fault
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -104,10 +104,8 @@ def read_manifest(root: Path) -> Manifest | None:
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        finding = error.errors()[0]
-        where = ".".join(map(str, finding["loc"])) or "the file"
         raise DataError(
-            f"not the manifest of a prepared folder, or a damaged one ({fault(finding, where)})",
+            f"not the manifest of a prepared folder, or a damaged one ({first_fault(error)})",
             where=path,
             cure="prepare the data into another folder",
         ) from error

@@ -1,113 +1,90 @@
-"""ais_bench as a command: how it is called and what it reports."""
+"""ais_bench as a command: its command line and its reports."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from fastscnn_opt.ascend.runners.command import positive, read_dump, write_feeds
+from pydantic import BaseModel, Field, ValidationError
+
+from fastscnn_opt.ascend.runners.compiled_file import read_dump, write_feeds
 from fastscnn_opt.errors import DataError, TargetError
+from fastscnn_opt.schema import first_fault
+from fastscnn_opt.targets.figures import PositiveFloat, ReportFormat, Speed, positive
 from fastscnn_opt.targets.processes.tool import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.ascend.runners.command import CompiledFile
+    from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 
 _RUN = "run"
 """Name of the folder for outputs, and first part of the name of the summary beside it."""
 
 
-@dataclass(frozen=True)
-class Times:
-    """Milliseconds of one kind over all runs."""
+_TOOL = "ais_bench"
 
-    min_ms: float
-    max_ms: float
-    mean_ms: float
-    median_ms: float
-    p99_ms: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What ais_bench reports of a run.
-
-    Attributes
-    ----------
-    compute
-        Time on the device for one batch.
-    host_to_device, device_to_host
-        Time for the copies of one batch; None where the release does not tell.
-    throughput
-        Samples per second of one device: 1000 x batch / mean of `compute`.
-    """
-
-    compute: Times
-    throughput: float
-    host_to_device: Times | None = None
-    device_to_host: Times | None = None
-
-
-_TIMES = re.compile(
-    r"(?P<what>\w+) \(ms\): min = (?P<min>\S+), max = (?P<max>\S+), mean = (?P<mean>\S+), median = (?P<median>\S+), "
-    r"percentile\(99%\) = (?P<p99>\S+)"
-)
+_MEAN = re.compile(r"NPU_compute_time \(ms\): min = \S+, max = \S+, mean = (\S+), median = ")
 _THROUGHPUT = re.compile(
     r"throughput (?:\(1000\*batchsize/NPU_compute_time\)|"
     r"1000\*batchsize(?:\.mean)?\([^)]*\)/NPU_compute_time\.mean\([^)]*\)): (\S+)"
 )
 
 
+class _Times(BaseModel):
+    mean: PositiveFloat
+
+
+class _SummaryFile(BaseModel):
+    """The file ``<dirname>_summary.json``."""
+
+    compute: Annotated[_Times, Field(alias="NPU_compute_time")]
+    throughput: PositiveFloat
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The mean time on the device in ms for one batch, and samples per second of one device: 1000 x batch / mean."""
+
+    mean_ms: float
+    throughput: float
+
+
 def parse_summary(output: str) -> Summary:
-    """Read the last performance summary in what ais_bench printed; raises TargetError if there is none."""
+    """Read the last performance summary in what ais_bench printed. Raises TargetError if there is none."""
     text = output.rpartition("Performance Summary")[2]
-    times = {match["what"]: _printed_times(match) for match in _TIMES.finditer(text)}
-    throughput = _THROUGHPUT.search(text)
-    if "NPU_compute_time" not in times or throughput is None:
-        raise TargetError("ais_bench: printed no performance summary", cure="look into its log")
+    mean, throughput = _MEAN.search(text), _THROUGHPUT.search(text)
+    if mean is None or throughput is None:
+        raise TargetError("printed no performance summary", where=_TOOL, cure="look into its log")
     return Summary(
-        times["NPU_compute_time"],
-        positive(throughput[1], "ais_bench: the throughput"),
-        times.get("H2D_latency"),
-        times.get("D2H_latency"),
+        positive(mean[1], "the mean NPU_compute_time", _TOOL), positive(throughput[1], "the throughput", _TOOL)
     )
 
 
-def _printed_times(match: re.Match[str]) -> Times:
-    return Times(*(_number(match[name], f"{match['what']} {name}") for name in ("min", "max", "mean", "median", "p99")))
-
-
-def _number(text: str, what: str) -> float:
+def parse_summary_file(text: str) -> Summary:
+    """Read the text of ``<dirname>_summary.json``. Raises DataError if it is something else."""
     try:
-        return float(text)
-    except ValueError as error:
-        raise TargetError(f"ais_bench: {what} is {text!r}, not a number", cure="look into its log") from error
+        summary = _SummaryFile.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"is not a summary of ais_bench ({first_fault(error)})") from error
+    return Summary(summary.compute.mean, summary.throughput)
 
 
-def read_summary(path: Path) -> Summary:
-    """Read ``<dirname>_summary.json``. Raises DataError if it is missing or something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        compute = _written_times(content["NPU_compute_time"])
-        copies = (_written_times(content[key]) if content.get(key) else None for key in ("H2D_latency", "D2H_latency"))
-        return Summary(compute, float(content["throughput"]), *copies)
-    except OSError as error:
-        raise DataError(
-            f"cannot be read ({error.strerror})", where=path, cure="give the summary that ais_bench writes"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise DataError(f"is not a summary of ais_bench ({type(error).__name__}: {error})", where=path) from error
+def _speed(summary: Summary, batch: int | None) -> Speed:
+    return Speed(summary.mean_ms, summary.throughput, batch or 1)
 
 
-def _written_times(times: Mapping[str, float]) -> Times:
-    return Times(*(float(times[key]) for key in ("min", "max", "mean", "median", "percentile(99%)")))
+REPORTS = (
+    ReportFormat(
+        "ais_bench, summary file", '"NPU_compute_time"', lambda text, _, batch: _speed(parse_summary_file(text), batch)
+    ),
+    ReportFormat(_TOOL, "Performance Summary", lambda text, _, batch: _speed(parse_summary(text), batch)),
+)
 
 
 def hyphened(python: str) -> bool | None:
@@ -142,7 +119,7 @@ def ais_bench_command(  # noqa: PLR0913 - one parameter for each option
 
 @dataclass(frozen=True)
 class AisBench:
-    """Runs a compiled file with ais_bench of the interpreter `python`; see `commanded.Tool`."""
+    """Runs a compiled file with ais_bench of the interpreter `python`; see `InferenceCommand`."""
 
     compiled: CompiledFile
     python: str
@@ -159,7 +136,7 @@ class AisBench:
         """Return the mean time on the device, once for every iteration: the tool does not tell single ones."""
         files = write_feeds(feeds, folder / "in")
         finished = self.compiled.run(self._command(files, batch=len(feeds[0]), loop=iterations), folder)
-        return [parse_summary(finished.output).compute.mean_ms] * iterations
+        return [parse_summary(finished.output).mean_ms] * iterations
 
     def _command(self, inputs: Sequence[Path], *, batch: int, output: Path | None = None, loop: int = 1) -> list[str]:
         compiled = self.compiled

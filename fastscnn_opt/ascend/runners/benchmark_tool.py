@@ -1,4 +1,4 @@
-"""benchmark.x86_64 and benchmark.aarch64, the benchmark tool of CANN 5: how it is called and what it reports."""
+"""benchmark.x86_64 and benchmark.aarch64, the benchmark tool of CANN 5: its command lines and its report."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.ascend.runners.command import positive, read_dump
+from fastscnn_opt.ascend.runners.compiled_file import read_dump
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.figures import ReportFormat, Speed, positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastscnn_opt.ascend.runners.command import CompiledFile
+    from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 
 _CHANNELS = 3
 
@@ -73,16 +74,25 @@ def parse_pure_inference(output: str) -> PureInference:
     """Read the figures that pure inference prints, with colons or equals signs; raises TargetError without any."""
     found = re.findall(r"ave_throughputRate ?[:=] ?([^\s,]+?) ?samples/s, ave_latency ?[:=] ?([^\s,]+?) ?ms", output)
     if not found:
-        raise TargetError("benchmark: printed no ave_throughputRate", cure="look into its log")
+        raise TargetError("printed no ave_throughputRate", where="benchmark", cure="look into its log")
     throughput, latency = found[-1]
     return PureInference(
-        positive(throughput, "benchmark: ave_throughputRate"), positive(latency, "benchmark: ave_latency")
+        positive(throughput, "ave_throughputRate", "benchmark"), positive(latency, "ave_latency", "benchmark")
     )
+
+
+def _speed(text: str, file: str, batch: int | None) -> Speed:
+    del file
+    figures, images = parse_pure_inference(text), batch or 1
+    return Speed(figures.latency_ms * images, figures.throughput, images)
+
+
+REPORT = ReportFormat("benchmark, pure inference", "ave_throughputRate", _speed)
 
 
 @dataclass(frozen=True)
 class BenchmarkTool:
-    """Runs a compiled file with the executable `benchmark`, which takes one input of images; see `commanded.Tool`."""
+    """Runs a compiled file with the executable `benchmark`, which takes one input of images; see `InferenceCommand`."""
 
     compiled: CompiledFile
     benchmark: str

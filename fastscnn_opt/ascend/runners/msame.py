@@ -1,4 +1,4 @@
-"""msame: how it is called and what it reports."""
+"""msame: its command line and its report."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.runners.command import positive, read_dump, write_feeds
+from fastscnn_opt.ascend.runners.compiled_file import read_dump, write_feeds
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.figures import ReportFormat, Speed, positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.ascend.runners.command import CompiledFile
+    from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
     from fastscnn_opt.targets.processes.tool import Finished
 
 
@@ -39,13 +40,22 @@ def parse_average_ms(output: str) -> float:
     """Return the average time of a batch in ms; raises TargetError if msame printed none."""
     found = re.findall(r"^Inference average time ?: *(\S+) ms", output, re.MULTILINE)
     if not found:
-        raise TargetError("msame: printed no average time", cure="look into its log")
-    return positive(found[-1], "msame: the average time")
+        raise TargetError("printed no average time", where="msame", cure="look into its log")
+    return positive(found[-1], "the average time", "msame")
+
+
+def _speed(text: str, file: str, batch: int | None) -> Speed:
+    del file
+    mean_ms, images = parse_average_ms(text), batch or 1
+    return Speed(mean_ms, 1000 * images / mean_ms, images)
+
+
+REPORT = ReportFormat("msame", "Inference average time", _speed)
 
 
 @dataclass(frozen=True)
 class Msame:
-    """Runs a compiled file with the executable `msame`; see `commanded.Tool`."""
+    """Runs a compiled file with the executable `msame`; see `InferenceCommand`."""
 
     compiled: CompiledFile
     msame: str

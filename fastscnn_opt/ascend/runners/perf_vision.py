@@ -7,12 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.soc import devices_per_card
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.targets.figures import ReportFormat, Speed, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _STAGES = {
     "e2e": "e2e",
@@ -23,13 +22,13 @@ _STAGES = {
     "post": "postprocess",
     "postprocess": "postprocess",
 }
-"""The stages in both dialects, and the name each has here."""
+"""The stages under their names in both dialects, and their names here."""
 
 _FIGURES = {
     "e2e": ("throughputRate", "latency"),
     "inference": ("throughputRate", "Interface throughputRate", "moduleLatency"),
 }
-"""The figures of the stages that differ from the others, which have `_USUAL`."""
+"""The figures of some stages; the others have `_USUAL`."""
 
 _USUAL = ("throughputRate", "moduleLatency")
 
@@ -38,7 +37,7 @@ _PRINTED = 2e-5
 
 
 @dataclass(frozen=True)
-class Stage:
+class PipelineStage:
     """Samples per second that left a stage of the tool's pipeline, and the ms that the stage took for one of them."""
 
     throughput: float
@@ -57,89 +56,57 @@ class PerfVision:
         The stages, which run at the same time; each waits for the one before.
     interface_throughput
         Samples per second of the device alone: what is quoted as the speed of a model.
-    batch, device
+    batch
         From the name of the file; None where it does not tell.
     """
 
     throughput: float
     latency_ms: float
-    data_read: Stage
-    preprocess: Stage
-    inference: Stage
-    postprocess: Stage
+    data_read: PipelineStage
+    preprocess: PipelineStage
+    inference: PipelineStage
+    postprocess: PipelineStage
     interface_throughput: float
     batch: int | None = None
-    device: int | None = None
-
-    @property
-    def images(self) -> int:
-        """Number of samples of the run, which the file does not hold but implies."""
-        return round(self.throughput * self.latency_ms / 1000)
-
-    @property
-    def fps_per_device(self) -> float:
-        """Images per second of one device."""
-        return self.interface_throughput
-
-    def fps_per_card(self, soc_version: str = "Ascend310") -> float:
-        """Images per second of a card, all of whose devices work."""
-        return self.interface_throughput * devices_per_card(soc_version)
 
     def contradictions(self) -> tuple[str, ...]:
-        """Return in words what cannot be true of figures that come from one run; empty for a file that was not edited.
+        """Return in words which figures cannot be of one run; empty for a file that was not edited.
 
-        The number of images is whole, and a stage takes 1000 / throughput ms. That of inference is left out: the tool
-        measures its time elsewhere than its throughput, so the two differ by the waiting for the neighbours.
+        The number of images is whole, and a stage takes 1000 / throughput ms. Inference is left out: the tool measures
+        its time elsewhere than its throughput, so the two differ by the waiting for the neighbours.
         """
         return tuple(self._contradictions())
 
     def _contradictions(self) -> Iterator[str]:
         implied = self.throughput * self.latency_ms / 1000
-        if not _close(implied, max(1, self.images)):
+        if not _close(implied, max(1, round(implied))):
             yield f"end to end, {self.throughput:g} samples/s for {self.latency_ms:g} ms are {implied:g} images"
         for name in ("data_read", "preprocess", "postprocess"):
-            stage: Stage = getattr(self, name)
+            stage: PipelineStage = getattr(self, name)
             if not _close(stage.latency_ms, 1000 / stage.throughput):
                 yield f"{name}: {stage.throughput:g} samples/s, but {stage.latency_ms:g} ms for each"
 
 
-def read_perf_vision(path: Path) -> PerfVision:
-    """Read such a file; both dialects are understood, also with all stages run together on one line.
-
-    Raises
-    ------
-    DataError
-        It is missing, or not such a file; the message names the line.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise DataError(
-            f"cannot be read ({reason})", where=path, cure="give a perf_vision file of the benchmark tool"
-        ) from error
-    return parse_perf_vision(text, str(path))
-
-
 def parse_perf_vision(text: str, where: str = "perf_vision") -> PerfVision:
-    """Parse the text of such a file. `where` names it in errors, and may tell batch and device. Raises DataError."""
+    """Read the text of such a file; both dialects are understood, also with all stages run together on one line.
+
+    `where` names the file in errors, and may tell the batch size. Raises DataError, which names the line.
+    """
     stages: dict[str, dict[str, float]] = {}
-    for number, label, figures in _stages(text, where):
+    for place, label, figures in _stages(text, where):
         name = _STAGES.get(label.strip())
         if name is None or name in stages:
-            raise DataError(
-                f"{where}, line {number}: [{label}] is {('unknown' if name is None else 'there twice')}",
-                cure=f"{_EXPECTED}",
-            )
-        stages[name] = _figures(figures, _FIGURES.get(name, _USUAL), f"{where}, line {number}: [{label}]")
+            what = f"[{label}] is {'unknown' if name is None else 'there twice'}"
+            raise DataError(what, where=place, cure=_EXPECTED)
+        stages[name] = _figures(figures, _FIGURES.get(name, _USUAL), f"{place}: [{label}]")
     missing = [name for name in dict.fromkeys(_STAGES.values()) if name not in stages]
     if missing:
-        raise DataError(f"{where}, line {text.count(chr(10)) + 1}: ends without [{missing[0]}]", cure=f"{_EXPECTED}")
+        raise DataError(f"ends without [{missing[0]}]", where=where, cure=_EXPECTED)
 
-    def stage(name: str) -> Stage:
-        return Stage(stages[name]["throughputRate"], stages[name]["moduleLatency"])
+    def stage(name: str) -> PipelineStage:
+        return PipelineStage(stages[name]["throughputRate"], stages[name]["moduleLatency"])
 
-    named = re.search(r"batchsize_(\d+)_device_(\d+)[^/]*$", where)
+    named = re.search(r"batchsize_(\d+)_device_\d+[^/]*$", where)
     return PerfVision(
         throughput=stages["e2e"]["throughputRate"],
         latency_ms=stages["e2e"]["latency"],
@@ -149,39 +116,47 @@ def parse_perf_vision(text: str, where: str = "perf_vision") -> PerfVision:
         postprocess=stage("postprocess"),
         interface_throughput=stages["inference"]["Interface throughputRate"],
         batch=int(named[1]) if named else None,
-        device=int(named[2]) if named else None,
     )
+
+
+def _speed(text: str, file: str, batch: int | None) -> Speed:
+    figures = parse_perf_vision(text, file)
+    return Speed(None, figures.interface_throughput, batch or figures.batch or 1, figures.contradictions())
+
+
+REPORT = ReportFormat("benchmark, perf_vision file", "[e2e]", _speed)
 
 
 _EXPECTED = "expected [e2e], [data read], [preprocess], [inference] and [postprocess] of the benchmark tool"
 
 
-def _stages(text: str, where: str) -> Iterator[tuple[int, str, str]]:
-    """Yield the line number, the label and the figures of every stage."""
-    for number, line in enumerate(text.splitlines(), start=1):
+def _stages(text: str, where: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the file with the line, the label and the figures of every stage."""
+    for index, line in enumerate(text.splitlines(), start=1):
+        place = f"{where}, line {index}"
         before, *parts = re.split(r"\[([^\[\]]*)\]", line)
         if before.strip():
-            raise DataError(
-                f"{where}, line {number}: {before.strip()[:40]!r} is not part of a stage", cure=f"{_EXPECTED}"
-            )
+            raise DataError(f"{before.strip()[:40]!r} is not part of a stage", where=place, cure=_EXPECTED)
         for label, figures in zip(parts[::2], parts[1::2], strict=True):
-            yield number, label, figures
+            yield place, label, figures
 
 
 def _figures(text: str, names: tuple[str, ...], where: str) -> dict[str, float]:
     """Parse ``name: number, name: number``."""
     figures: dict[str, float] = {}
     for entry in text.strip().rstrip(",").split(","):
-        name, _, number = (part.strip() for part in entry.partition(":"))
+        name, _, figure = (part.strip() for part in entry.partition(":"))
         try:
-            value = float(number)
+            value = number(figure)
         except ValueError:
-            value = math.nan
-        if name not in names or name in figures or not 0 < value < math.inf:
-            raise DataError(f"{where} has {entry.strip()[:40]!r} where {' and '.join(names)} should be numbers above 0")
+            value = 0.0
+        if name not in names or name in figures or value <= 0:
+            raise DataError(
+                f"{entry.strip()[:40]!r} stands where {' and '.join(names)} should be numbers above 0", where=where
+            )
         figures[name] = value
     if len(figures) < len(names):
-        raise DataError(f"{where} lacks {next(name for name in names if name not in figures)}")
+        raise DataError(f"lacks {next(name for name in names if name not in figures)}", where=where)
     return figures
 
 

@@ -1,12 +1,10 @@
 """The figures in perf_vision files, in both dialects, on five lines or on one."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscnn_opt.ascend.runners.perf_vision import PerfVision, Stage, parse_perf_vision, read_perf_vision
+from fastscnn_opt.ascend.runners.perf_vision import REPORT, PerfVision, PipelineStage, parse_perf_vision
 from fastscnn_opt.errors import DataError
 
 SAMPLES = {
@@ -19,7 +17,6 @@ SAMPLES = {
 [post] throughputRate: 171.595, moduleLatency: 5.82768
 """,
         (170.628, 293035, 181.571, 5.50749, 180.466, 5.5412, 171.595, 247.898, 5.12562, 171.595, 5.82768),
-        50_000,
     ),
     "bs4": (
         """\
@@ -30,7 +27,6 @@ SAMPLES = {
 [post] throughputRate: 46.4056, moduleLatency: 21.5491
 """,
         (184.444, 271085, 196.412, 5.09134, 195.837, 5.1063, 185.624, 331.096, 4.52436, 46.4056, 21.5491),
-        50_000,
     ),
     "bs16": (
         """\
@@ -41,7 +37,6 @@ SAMPLES = {
 [post] throughputRate: 3.21005, moduleLatency: 311.521
 """,
         (51.2825, 974992, 54.323, 18.4084, 54.1712, 18.46, 51.3613, 57.8179, 18.6629, 3.21005, 311.521),
-        50_000,
     ),
     "other dialect": (
         """\
@@ -52,7 +47,6 @@ SAMPLES = {
 [postprocess] throughputRate: 182.009, moduleLatency: 5.49425
 """,
         (180.879, 106303, 182.039, 5.49332, 181.865, 5.49859, 182, 3275.55, 0.561457, 182.009, 5.49425),
-        19_228,
     ),
     "other dialect, fast": (
         """\
@@ -63,7 +57,6 @@ SAMPLES = {
 [postprocess] throughputRate: 1839.86, moduleLatency: 0.543521
 """,
         (616.804, 7665.32, 1840.06, 0.54346, 1817.62, 0.550169, 1839.62, 3874.46, 0.469866, 1839.86, 0.543521),
-        4_728,
     ),
 }
 
@@ -75,7 +68,7 @@ RECIPE = (
 )
 
 figure = st.floats(1e-3, 1e7).map(lambda value: float(f"{value:.6g}"))
-stage = st.builds(Stage, figure, figure)
+stage = st.builds(PipelineStage, figure, figure)
 results = st.builds(PerfVision, figure, figure, stage, stage, stage, stage, figure)
 
 
@@ -84,37 +77,33 @@ def expected(figures: tuple[float, ...]) -> PerfVision:
     return PerfVision(
         throughput=rate,
         latency_ms=latency,
-        data_read=Stage(read, read_ms),
-        preprocess=Stage(pre, pre_ms),
-        inference=Stage(infer, infer_ms),
-        postprocess=Stage(post, post_ms),
+        data_read=PipelineStage(read, read_ms),
+        preprocess=PipelineStage(pre, pre_ms),
+        inference=PipelineStage(infer, infer_ms),
+        postprocess=PipelineStage(post, post_ms),
         interface_throughput=interface,
     )
 
 
-@pytest.mark.parametrize(("text", "figures"), [case[:2] for case in SAMPLES.values()], ids=list(SAMPLES))
+@pytest.mark.parametrize(("text", "figures"), SAMPLES.values(), ids=list(SAMPLES))
 def test_each_figure_is_read(text, figures):
     assert parse_perf_vision(text) == expected(figures)
 
 
-@pytest.mark.parametrize(("text", "figures"), [case[:2] for case in SAMPLES.values()], ids=list(SAMPLES))
+@pytest.mark.parametrize(("text", "figures"), SAMPLES.values(), ids=list(SAMPLES))
 @pytest.mark.parametrize("joint", ["", " "])
 def test_lines_run_together_are_read(text, figures, joint):
     assert parse_perf_vision(joint.join(text.splitlines())) == expected(figures)
 
 
-@pytest.mark.parametrize(("text", "images"), [case[::2] for case in SAMPLES.values()], ids=list(SAMPLES))
-def test_the_files_of_the_tool_do_not_contradict_themselves(text, images):
-    result = parse_perf_vision(text)
-    assert (result.images, result.contradictions()) == (images, ())
+@pytest.mark.parametrize("text", [RECIPE, *(text for text, _ in SAMPLES.values())], ids=["recipe", *SAMPLES])
+def test_the_files_of_the_tool_do_not_contradict_themselves(text):
+    assert parse_perf_vision(text).contradictions() == ()
 
 
-def test_the_recipe_delivers_22_images_per_second_and_card():
-    result = parse_perf_vision(RECIPE)
-    assert result.fps_per_device == 5.5718
-    assert f"{result.fps_per_card('Ascend310'):.3f}" == "22.287"
-    assert result.fps_per_card("Ascend310P3") == 5.5718
-    assert (result.images, result.contradictions()) == (500, ())
+def test_the_speed_of_the_recipe_is_that_of_the_device_alone():
+    speed = REPORT.read(RECIPE, "perf_vision.txt", None)
+    assert (speed.fps, speed.batch, speed.notes) == (5.5718, 1, ())
 
 
 def test_a_figure_in_scientific_notation_is_read():
@@ -122,12 +111,9 @@ def test_a_figure_in_scientific_notation_is_read():
     assert parse_perf_vision(text).latency_ms == 1_163_480
 
 
-def test_batch_and_device_come_from_the_name_of_the_file(tmp_path):
-    file = tmp_path / "batchsize_7_device_7" / "perf_vision_batchsize_4_device_2.txt"
-    file.parent.mkdir()
-    file.write_text(SAMPLES["bs4"][0])
-    result = read_perf_vision(file)
-    assert (result.batch, result.device) == (4, 2)
+def test_the_batch_comes_from_the_name_of_the_file():
+    file = "batchsize_7_device_7/perf_vision_batchsize_4_device_2.txt"
+    assert parse_perf_vision(SAMPLES["bs4"][0], file).batch == 4
 
 
 @pytest.mark.parametrize(
@@ -150,32 +136,20 @@ def test_an_edited_figure_is_a_contradiction(old, new, finding):
         ("[post]", "[pots]", "line 5: \\[pots\\] is unknown"),
         ("[post]", "[infer]", "line 5: \\[infer\\] is there twice"),
         ("[post] throughputRate: 171.595, moduleLatency: 5.82768\n", "", "ends without \\[postprocess\\]"),
-        ("latency: 293035", "latency: soon", "line 1: \\[e2e\\] has 'latency: soon'"),
-        ("latency: 293035", "latency: -1", "line 1: \\[e2e\\] has 'latency: -1'"),
-        ("latency: 293035", "latency: nan", "line 1: \\[e2e\\] has 'latency: nan'"),
-        (", latency: 293035", "", "line 1: \\[e2e\\] lacks latency"),
-        ("Interface throughputRate: 247.898, ", "", "line 4: \\[infer\\] lacks Interface throughputRate"),
-        ("latency: 293035", "latency: 1, latency: 2", "line 1: \\[e2e\\] has 'latency: 2'"),
+        ("latency: 293035", "latency: soon", "line 1: \\[e2e\\]: 'latency: soon' stands where"),
+        ("latency: 293035", "latency: -1", "line 1: \\[e2e\\]: 'latency: -1' stands where"),
+        ("latency: 293035", "latency: 293_035", "line 1: \\[e2e\\]: 'latency: 293_035' stands where"),
+        ("latency: 293035", "latency: nan", "line 1: \\[e2e\\]: 'latency: nan' stands where"),
+        (", latency: 293035", "", "line 1: \\[e2e\\]: lacks latency"),
+        ("Interface throughputRate: 247.898, ", "", "line 4: \\[infer\\]: lacks Interface throughputRate"),
+        ("latency: 293035", "latency: 1, latency: 2", "line 1: \\[e2e\\]: 'latency: 2' stands where"),
         ("[data read]", "hello [data read]", "line 2: 'hello' is not part of a stage"),
     ],
 )
-def test_a_malformed_file_is_refused_with_its_line(tmp_path, old, new, complaint):
-    file = tmp_path / "perf_vision.txt"
-    file.write_text(SAMPLES["bs1"][0].replace(old, new))
-    with pytest.raises(DataError, match=f"{file.name}, {complaint}|{file.name}.*{complaint}"):
-        read_perf_vision(file)
-
-
-def test_a_file_that_is_missing_is_refused(tmp_path):
-    with pytest.raises(DataError, match="No such file"):
-        read_perf_vision(tmp_path / "nothing.txt")
-
-
-def test_a_file_that_is_not_text_is_refused(tmp_path):
-    file = tmp_path / "perf_vision.txt"
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="not text"):
-        read_perf_vision(file)
+def test_a_malformed_file_is_refused_with_its_line(old, new, complaint):
+    damaged = SAMPLES["bs1"][0].replace(old, new)
+    with pytest.raises(DataError, match=f"^perf_vision.txt(, |: ){complaint}"):
+        parse_perf_vision(damaged, "perf_vision.txt")
 
 
 @given(results, st.sampled_from(["\n", "", " "]), st.sampled_from([("infer", "post"), ("inference", "postprocess")]))
@@ -202,7 +176,7 @@ def test_any_damage_is_read_or_refused(data):
     end = data.draw(st.integers(start, len(text)))
     damaged = text[:start] + data.draw(st.text(max_size=5)) + text[end:]
     try:
-        result = parse_perf_vision(damaged)
+        contradictions = parse_perf_vision(damaged).contradictions()
     except DataError:
         return
-    assert replace(result).images >= 0
+    assert all(isinstance(words, str) for words in contradictions)

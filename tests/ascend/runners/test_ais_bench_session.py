@@ -6,10 +6,10 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from fastscnn_opt.ascend.runners.session import AisBenchSession
+from fastscnn_opt.ascend.runners.ais_bench_session import AisBenchSession
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import TensorSpec
-from fastscnn_opt.targets.command_session import Signature
+from fastscnn_opt.targets.signature import Signature
 
 IMAGE = np.arange(6, dtype=np.float32).reshape(1, 3, 2)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import TensorSpec
-from fastscnn_opt.targets.command_session import Signature, in_order, shaped, signature_file
+from fastscnn_opt.targets.command_session import in_order, shaped
+from fastscnn_opt.targets.signature import Signature, signature_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def importable() -> bool:
-    """Whether this interpreter has ais_bench and the native module that it needs."""
+    """Tell whether this interpreter has ais_bench and the native module that it needs."""
     return find_spec("ais_bench") is not None and find_spec("aclruntime") is not None
 
 
 class AisBenchSession:
-    """The `InferSession` of ais_bench behind `base.Session`: the compiled file is loaded once and stays on the device.
+    """The `InferSession` of ais_bench as a `Session`: the compiled file is loaded once and stays on the device.
 
     Inputs and outputs are those that the compiler noted beside the file, or else those that the file reports itself.
     """

@@ -1,4 +1,4 @@
-"""What the vendor's three commands that run a compiled file share: files in, files out, error lines."""
+"""A compiled file as the vendor's commands run it: input files, output files and error lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.errors import TargetError
 from fastscnn_opt.targets.processes.tool import run_tool
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompiledFile:
-    """A compiled file with `outputs` outputs, the device that runs it, and what holds for every command that does."""
+    """A compiled file with `outputs` outputs, the device that runs it, and the time limit and log of every run."""
 
     path: Path
     outputs: int
@@ -39,7 +38,7 @@ class CompiledFile:
 
 
 def write_feeds(feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[Path]:
-    """Write every array, flat and in the byte order of this machine, to ``input_<i>.bin`` and return the files."""
+    """Write every array, flat and in the byte order of this machine, to ``input_<i>.bin``; return the files."""
     folder.mkdir()
     files = [folder / f"input_{index}.bin" for index in range(len(feeds))]
     for file, feed in zip(files, feeds, strict=True):
@@ -53,14 +52,3 @@ def read_dump(folder: Path, name: str, finished: Finished) -> NDArray[np.uint8]:
     if len(found) != 1:
         raise finished.failure(f"wrote {len(found) or 'no'} files {name} where one was expected")
     return np.fromfile(found[0], dtype=np.uint8)
-
-
-def positive(text: str, what: str) -> float:
-    """Return the number in `text`; raises TargetError, naming `what`, for anything but a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise TargetError(f"{what} is {text!r}, not a number above 0", cure="look into the log of the tool")
-    return value
