@@ -26,7 +26,7 @@ import numpy as np
 from side_by_side import TurnTaker
 
 from fastscnn_opt.data.cityscapes import open_cityscapes
-from fastscnn_opt.data.png import read_image
+from fastscnn_opt.data.images import read_image
 from fastscnn_opt.data.preprocess import MEAN, STD
 from fastscnn_opt.machine import machine, versions
 from fastscnn_opt.measuring.latency import ratio_to_baseline

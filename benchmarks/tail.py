@@ -19,6 +19,7 @@ import onnxruntime as ort
 from side_by_side import split
 
 from fastscnn_opt.data.cityscapes import open_cityscapes
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.preprocess import normalise
 from fastscnn_opt.measuring.latency import ratio_to_baseline
 from fastscnn_opt.model.loading import load_model
@@ -80,7 +81,8 @@ def main() -> None:
     fast = session(PassManager("fast-argmax", verify=False).run(tail).model, given.threads)
     print("| logits | Resize, ArgMax ms | fast-argmax ms | ratio [95 %] | labels that differ |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for sample in open_cityscapes(given.data, given.split, given.images).samples():
+    dataset = open_cityscapes(given.data, given.split, given.images)
+    for sample in prefetch(dataset.load, len(dataset)):
         logits = run(network, normalise(sample.image[None]))
         compare(sample.name, (dense, fast), logits, given.rounds)
     noise = np.random.default_rng(0).standard_normal(logits.shape, dtype=np.float32)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastscnn_opt import cache
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.machine import versions
 from fastscnn_opt.measuring.accuracy import image_input, model_size
@@ -175,7 +176,8 @@ class Deviation:
             yield sample_inputs(model)
             return
         inputs = signature_of(model).inputs
-        with closing(self._source.open(scene_size=model_size(inputs)).samples()) as samples:
+        dataset = self._source.open(scene_size=model_size(inputs))
+        with closing(prefetch(dataset.load, len(dataset))) as samples:
             for sample in samples:
                 yield image_input(inputs, sample.label.shape).feed([sample.image])
 

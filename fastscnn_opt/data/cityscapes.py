@@ -15,12 +15,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.dataset import Sample
-from fastscnn_opt.data.png import read_header, read_image, read_label
-from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.data.images import image_size, read_image, read_label, unreadable
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
 IMAGES = "leftImg8bit"
@@ -66,8 +65,7 @@ class CityscapesDataset:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the first image, from its header. Raises DataError."""
-        header = read_header(self.pairs[0].image)
-        return header.height, header.width
+        return image_size(self.pairs[0].image)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -84,19 +82,15 @@ class CityscapesDataset:
             )
         return sample
 
-    def samples(self, workers: int | None = None) -> Generator[Sample, None, None]:
-        """Yield the pairs in order, decoded ahead by `workers` threads. Raises DataError."""
-        return prefetch(self.load, len(self), workers or default_workers())
-
     def fingerprint(self) -> str:
-        """Return hexadecimal text that changes when any file's name or content does, and with nothing else.
+        """Return hexadecimal text that changes when the name or the content of any file does, and with nothing else.
 
-        Every file is read: sizes and times of change survive a replaced file, and do not survive a copied dataset.
-        Raises DataError.
+        Every file is read, because sizes and times of change may be equal for other content, and the times differ in a
+        copy of the dataset. Raises DataError.
         """
         files = [file for pair in self.pairs for file in (pair.image, pair.label)]
         digest = hashlib.sha256()
-        with closing(prefetch(lambda index: _content_hash(files[index]), len(files), default_workers())) as hashes:
+        with closing(prefetch(lambda index: _content_hash(files[index]), len(files))) as hashes:
             for file, content in zip(files, hashes, strict=True):
                 digest.update(f"{file.relative_to(self.root)} {content}\n".encode())
         return digest.hexdigest()
@@ -113,7 +107,7 @@ def open_cityscapes(root: Path, split: str = "val", limit: int | None = None) ->
     _check_root(root)
     images = sorted((root / IMAGES / split).glob(f"*/*{IMAGE_SUFFIX}")) if split else []
     if not images:
-        raise DataError(_no_split(root, split))
+        raise _no_split(root, split)
     return CityscapesDataset(root, tuple(_pair(root, split, image) for image in islice(images, limit)))
 
 
@@ -122,9 +116,7 @@ def _content_hash(file: Path) -> str:
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(
-            f"cannot be read ({error.strerror})", where=file, cure="check the file and its permissions"
-        ) from error
+        raise unreadable(file, error) from error
 
 
 def _check_root(root: Path) -> None:
@@ -134,19 +126,17 @@ def _check_root(root: Path) -> None:
         raise DataError("no such folder", where=root, cure=f"give the one that holds {IMAGES} and {LABELS}")
     nearby = [folder for folder in (root.parent, *sorted(root.iterdir())) if (folder / IMAGES).is_dir()]
     instead = f"give {nearby[0]}" if nearby else f"give the one that holds {IMAGES} and {LABELS}"
-    raise DataError(
-        f"holds no folder {IMAGES}, so it is not the root of a Cityscapes tree", where=root, cure=f"{instead}"
-    )
+    raise DataError(f"holds no folder {IMAGES}, so it is not the root of a Cityscapes tree", where=root, cure=instead)
 
 
-def _no_split(root: Path, split: str) -> str:
+def _no_split(root: Path, split: str) -> DataError:
     folder = root / IMAGES
     splits = sorted({image.parent.parent.name for image in folder.glob(f"*/*/*{IMAGE_SUFFIX}")})
     if not splits:
-        return f"{folder}: holds no image <split>/<city>/*{IMAGE_SUFFIX}; unpack the images there"
+        return DataError(f"holds no image <split>/<city>/*{IMAGE_SUFFIX}", where=folder, cure="unpack the images there")
     near = get_close_matches(split, splits, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"{folder}: has no images of the split {split!r}; {guess}it has {', '.join(splits)}"
+    return DataError(f"has no images of the split {split!r}", where=folder, cure=f"{guess}it has {', '.join(splits)}")
 
 
 def _pair(root: Path, split: str, image: Path) -> Pair:

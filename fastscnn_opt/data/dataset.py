@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -37,12 +35,6 @@ class Dataset(Protocol):
 
     def load(self, index: int) -> Sample:
         """Return one image with its label map. Raises DataError."""
-
-    def samples(self, workers: int | None = None) -> Generator[Sample, None, None]:
-        """Yield every image in order, prepared ahead by `workers` threads; at most ``workers + 2`` are in memory.
-
-        Raises DataError when the turn of an unusable image comes. Closing the generator ends its threads.
-        """
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes when the images or labels do."""

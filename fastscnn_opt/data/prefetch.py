@@ -1,12 +1,13 @@
-"""Work ahead of a consumer, in order, with a bounded number of results in memory."""
+"""Compute results ahead of their consumer, in order, with a bounded number of them in memory."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
+
+from fastscnn_opt.machine import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -14,22 +15,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def default_workers() -> int:
-    """Return how many threads decode images: one per usable core, up to 4."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, cores)
-
-
-def prefetch(load: Callable[[int], T], count: int, workers: int) -> Generator[T, None, None]:
+def prefetch(load: Callable[[int], T], count: int, workers: int | None = None) -> Generator[T, None, None]:
     """Yield ``load(0)`` to ``load(count - 1)`` in order, computed ahead by `workers` threads.
 
-    At most ``workers + 2`` results exist at a time: one with the consumer, and ``workers + 1`` ready or under way. An
-    error of `load` is raised here, at its place in the order. When the generator ends, fails or is closed, its threads
-    have ended too.
+    By default there is one thread per usable core, up to 4. At most ``workers + 2`` results exist at a time: one with
+    the consumer, and ``workers + 1`` ready or being computed. An error of `load` is raised here, at its place in the
+    order. The threads have ended when the generator ends, fails or is closed.
 
-    Threads serve well even where `load` holds the interpreter lock for much of its time, as the rendering of a scene
+    Threads do well even where `load` holds the interpreter lock for much of its time, as the rendering of a scene
     does: beside a running engine, a pool of processes was not faster.
     """
+    workers = workers or min(4, usable_cores())
     pending: deque[Future[T]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:
         try:

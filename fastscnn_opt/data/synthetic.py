@@ -5,18 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 
 from fastscnn_opt.data.dataset import Sample
-from fastscnn_opt.data.prefetch import default_workers, prefetch
 from fastscnn_opt.demo import scenes
 from fastscnn_opt.demo.scenes import render_scene
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 SIZE = (1024, 2048)
 """Height and width of the Cityscapes images."""
@@ -47,10 +42,6 @@ class SyntheticDataset:
         height, width = self.size
         image, label = render_scene(self.seeds[index], height=height, width=width)
         return Sample(scene_name(self.seeds[index]), image, label)
-
-    def samples(self, workers: int | None = None) -> Generator[Sample, None, None]:
-        """Yield the scenes in order, rendered ahead by `workers` threads."""
-        return prefetch(self.load, len(self), workers or default_workers())
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes with the choice of scenes and with the code that draws them."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.cityscapes import IMAGE_SUFFIX, IMAGES, LABEL_SUFFIX, LABELS
 from fastscnn_opt.data.classes import LABEL_ID_OF
-from fastscnn_opt.data.png import write_png
-from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.data.images import write_png
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.synthetic import scene_name
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.errors import DataError
@@ -59,7 +59,7 @@ def write_cityscapes(
         def write(index: int) -> None:
             _write_scene(partial, seeds[index], height, width)
 
-        with closing(prefetch(write, len(seeds), default_workers())) as written:
+        with closing(prefetch(write, len(seeds))) as written:
             for _ in written:
                 if on_scene is not None:
                     on_scene(1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.preprocess import normalise
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.measuring.label_map import label_map
@@ -147,7 +147,7 @@ def evaluate(
         with accuracy.stages.measure("decode"):
             return dataset.load(index)
 
-    with closing(prefetch(load, len(dataset), default_workers())) as samples:
+    with closing(prefetch(load, len(dataset))) as samples:
         for done, sample in enumerate(samples, start=1):
             with accuracy.stages.measure("preprocess"):
                 source.fill(feed, len(labels), sample.image)

@@ -17,9 +17,6 @@ _COUNT = len(CLASSES)
 _LABELS = 256
 """Values that a byte of a label map can have; counting them all is cheaper than masking the ignored ones."""
 
-_BLOCK = 1 << 17
-"""Pixels per step: numpy widens indices to 64 bits when it counts them, and a step's stay in the cache of one core."""
-
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
@@ -46,14 +43,9 @@ class ConfusionMatrix:
             raise ValueError(f"label {label.shape} and prediction {prediction.shape} differ in shape")
         if prediction.size and not (prediction.min() >= 0 and prediction.max() < _COUNT):
             raise ValueError(f"a prediction lies outside 0 to {_COUNT - 1}")
-        labels, predictions = label.ravel(), prediction.ravel()
-        counts = np.zeros(_LABELS * _COUNT, dtype=np.int64)
-        for start in range(0, label.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            cells = np.multiply(labels[block], _COUNT, dtype=np.uint16)
-            np.add(cells, predictions[block], out=cells, casting="unsafe")
-            counts += np.bincount(cells, minlength=len(counts))
-        by_label = counts.reshape(_LABELS, _COUNT)
+        cells = np.multiply(label.ravel(), _COUNT, dtype=np.uint16)
+        np.add(cells, prediction.ravel(), out=cells, casting="unsafe")
+        by_label = np.bincount(cells, minlength=_LABELS * _COUNT).reshape(_LABELS, _COUNT)
         if by_label[_COUNT:IGNORE].any():
             raise ValueError(f"a label lies outside 0 to {_COUNT - 1} and {IGNORE}")
         np.add(self.counts, by_label[:_COUNT], out=self.counts)

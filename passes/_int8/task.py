@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError, ModelError, PassError
 from fastscnn_opt.measuring.accuracy import evaluate, image_input, model_size
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
@@ -76,7 +77,7 @@ class Task:
 
     @cached_property
     def _samples(self) -> list[Sample]:
-        return list(self._dataset.samples())
+        return list(prefetch(self._dataset.load, len(self._dataset)))
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -67,7 +67,7 @@ def test_correct_passes_that_change_inputs_and_outputs_do_not_deviate(workspace,
 def test_a_wrong_factor_deviates_by_its_effect_on_the_largest_value(workspace, linear):
     model_input = DataSource(synthetic=1)
     deviation = losses(workspace, linear, [ScaledInput(1, 1.25)], Deviation(model_input))[0]
-    image = next(iter(model_input.open(scene_size=(16, 32)).samples())).image
+    image = model_input.open(scene_size=(16, 32)).load(0).image
     largest = np.abs((image / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).max()
     assert deviation == pytest.approx(2 * largest * (1 - 1 / 1.25), rel=1e-4)
 

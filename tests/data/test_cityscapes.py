@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ def test_pairs_come_in_the_order_of_their_paths(tmp_path, add_pair):
         add_pair(stem)
     dataset = open_cityscapes(tmp_path)
     assert dataset.names == ("bonn_000000_000019", "ulm_000000_000019", "ulm_000001_000019")
-    assert [sample.name for sample in dataset.samples()] == list(dataset.names)
+    assert [dataset.load(index).name for index in range(3)] == list(dataset.names)
     assert len(dataset) == 3
 
 
@@ -104,19 +103,18 @@ def test_a_label_of_another_size_is_named(tmp_path, add_pair):
 def test_an_image_of_another_size_is_named_when_its_turn_comes(tmp_path, add_pair):
     add_pair("ulm_000000_000019", size=(16, 32))
     add_pair("ulm_000001_000019", size=(16, 64))
-    samples = open_cityscapes(tmp_path).samples()
-    next(samples)
+    dataset = open_cityscapes(tmp_path)
+    dataset.load(0)
     with pytest.raises(DataError, match=r"ulm_000001.*: 64 x 16 .* but ulm_000000.* is 32 x 16"):
-        next(samples)
+        dataset.load(1)
 
 
-def test_a_damaged_image_ends_the_stream_without_a_thread_left(tmp_path, add_pair):
+def test_a_damaged_image_is_named(tmp_path, add_pair):
     add_pair("ulm_000000_000019")
     image, _ = add_pair("ulm_000001_000019")
     image.write_bytes(image.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"ulm_000001_000019_leftImg8bit\.png: a damaged or truncated PNG"):
-        list(open_cityscapes(tmp_path).samples(workers=2))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+    with pytest.raises(DataError, match=r"ulm_000001_000019_leftImg8bit\.png: a damaged or truncated image"):
+        open_cityscapes(tmp_path).load(1)
 
 
 def test_the_fingerprint_follows_the_files(tmp_path, add_pair):

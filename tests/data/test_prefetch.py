@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.data.prefetch import prefetch
 
 
 def threads() -> list[str]:
@@ -113,5 +113,10 @@ def test_loads_run_side_by_side():
     assert list(prefetch(lambda index: meeting.wait() >= 0 and index, 2, 2)) == [0, 1]
 
 
-def test_there_are_one_to_four_workers_by_default():
-    assert 1 <= default_workers() <= 4
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 3), (64, 4)])
+def test_there_is_a_thread_for_each_core_up_to_four(monkeypatch, cores, workers):
+    monkeypatch.setattr("fastscnn_opt.data.prefetch.usable_cores", lambda: cores)
+    generator = prefetch(lambda index: index, 100)
+    next(generator)
+    assert len(threads()) <= workers
+    assert len(list(generator)) == 99

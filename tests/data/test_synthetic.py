@@ -8,7 +8,8 @@ from fastscnn_opt.demo.scenes import render_scene
 
 def test_samples_are_the_scenes_of_the_seeds():
     dataset = SyntheticDataset(range(7, 10), (32, 64))
-    for sample, seed in zip(dataset.samples(workers=2), dataset.seeds, strict=True):
+    for index, seed in enumerate(dataset.seeds):
+        sample = dataset.load(index)
         image, label = render_scene(seed, height=32, width=64)
         assert sample.name == f"scene_{seed:06d}"
         assert (sample.image == image).all()

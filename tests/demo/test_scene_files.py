@@ -16,7 +16,8 @@ def write(root, seeds, split="val", **options):
 def test_written_scenes_read_back_as_they_were_rendered(tmp_path):
     write(tmp_path / "new" / "tree", [5, 9])
     dataset = open_cityscapes(tmp_path / "new" / "tree")
-    for sample, seed in zip(dataset.samples(), (5, 9), strict=True):
+    for index, seed in enumerate((5, 9)):
+        sample = dataset.load(index)
         image, label = render_scene(seed, height=32, width=64)
         assert sample.name == f"scene_{seed:06d}_000000"
         assert (sample.image == image).all()

@@ -308,7 +308,7 @@ def _pngs() -> list[bytes]:
 
 
 def _read_png(path: Path) -> None:
-    from fastscnn_opt.data.png import read_image, read_label
+    from fastscnn_opt.data.images import read_image, read_label
     from fastscnn_opt.errors import DataError
 
     for read in (read_image, lambda file: read_label(file, train_ids=True)):

@@ -210,12 +210,14 @@ def test_values_nested_too_deeply_are_refused(tmp_path):
 def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path):
     import zlib
 
-    from fastscnn_opt.data.png import read_image
+    from fastscnn_opt.data.images import read_image
 
-    head = b"IHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
-    chunk = b"\x00\x00\x00\x0d" + head + zlib.crc32(head).to_bytes(4, "big")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
-    with pytest.raises(DataError, match=r"by its header 60000 x 60000"):
+    chunks = [b"IHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00", b"IDAT"]
+    content = b"\x89PNG\r\n\x1a\n"
+    for chunk in chunks:
+        content += (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.png: too large an image"):
         read_image(tmp_path / "a.png")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastscnn_opt.ascend.dumps.content import ElementType, content_of, read_dump
 from fastscnn_opt.ascend.dumps.files import DumpChoice, find_dumps
 from fastscnn_opt.ascend.prepare.folder import is_prepared, open_prepared
-from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.accuracy import Accuracy
 from fastscnn_opt.measuring.metric import ConfusionMatrix
@@ -131,7 +131,7 @@ def evaluate_dumps(
 
     confusion = ConfusionMatrix()
     running: list[tuple[float, float]] = []
-    with closing(prefetch(load, len(dumps), default_workers())) as loaded:
+    with closing(prefetch(load, len(dumps))) as loaded:
         for pairs in loaded:
             for label, prediction in pairs:
                 confusion.update(label, prediction)

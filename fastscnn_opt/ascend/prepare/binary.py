@@ -23,7 +23,7 @@ from fastscnn_opt.ascend.prepare.folder import (
 )
 from fastscnn_opt.ascend.prepare.plan import Plan, compare
 from fastscnn_opt.data.classes import IGNORE
-from fastscnn_opt.data.prefetch import default_workers, prefetch
+from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.preprocess import normalise
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.files import locked, write_atomically
@@ -108,7 +108,7 @@ def _clear(work: Plan) -> None:
 def _write_pending(work: Plan, on_image: Callable[[int], None]) -> None:
     images = dict(work.finished)
     pending = work.pending
-    with closing(prefetch(lambda turn: _write_pair(work, pending[turn]), len(pending), default_workers())) as written:
+    with closing(prefetch(lambda turn: _write_pair(work, pending[turn]), len(pending))) as written:
         for image in written:
             images[image.name] = image
             _write_manifest(work, images)

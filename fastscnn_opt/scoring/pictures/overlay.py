@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fastscnn_opt.data.png import read_label
+from fastscnn_opt.data.images import read_label
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.scoring.pictures.drawing import beside, blend, with_legend

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
-from fastscnn_opt.data.png import write_png
+from fastscnn_opt.data.images import opened, write_png
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.measuring.accuracy import StageTimes, image_input, predict
 
@@ -34,23 +33,13 @@ def read_photograph(path: Path) -> NDArray[np.uint8]:
         The file is missing or no image, is damaged, too large, or has more than 8 bits per channel.
     """
     if not path.is_file():
-        what = "is a folder; give the images in it" if path.is_dir() else "there is no such image; check its name"
-        raise DataError(f"{what}", where=path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
-                if image.mode not in _MODES:
-                    raise DataError(
-                        f"holds pixels of kind {image.mode}", where=path, cure="convert it to RGB of 8 bits"
-                    )
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise DataError(f"no image of a known kind ({', '.join(_FORMATS)})", where=path) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"too large an image ({error})", where=path, cure="make it smaller") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"a damaged or truncated image ({error})", where=path, cure="copy it again") from error
+        if path.is_dir():
+            raise DataError("is a folder", where=path, cure="give the images in it")
+        raise DataError("there is no such image", where=path, cure="check its name")
+    with opened(path, _FORMATS) as image:
+        if image.mode not in _MODES:
+            raise DataError(f"holds pixels of kind {image.mode}", where=path, cure="convert it to RGB of 8 bits")
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def write_label_maps(
