@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 
 _RUN = "run"
-"""Name of the folder for outputs, and first part of the name of the summary beside it."""
-
+"""Name of the folder for outputs."""
 
 _TOOL = "ais_bench"
 
@@ -93,30 +92,6 @@ def hyphened(python: str) -> bool | None:
     return None if manual is None else "--output-dirname" in manual
 
 
-def ais_bench_command(  # noqa: PLR0913 - one parameter for each option
-    python: str,
-    artefact: Path,
-    *,
-    hyphens: bool,
-    inputs: Sequence[Path] = (),
-    output: Path | None = None,
-    device: int = 0,
-    batch: int = 1,
-    loop: int = 1,
-    warm_up: int = 1,
-) -> list[str]:
-    """Return the argument list; without `inputs` the tool makes up random ones."""
-
-    def option(name: str) -> str:
-        return "--" + (name.replace("_", "-") if hyphens else name)
-
-    data = ["--input", ",".join(map(str, inputs))] if inputs else [option("pure_data_type"), "random"]
-    results = ["--output", str(output), option("output_dirname"), _RUN, "--outfmt", "BIN"] if output else []
-    counts = {"--device": device, "--batchsize": batch, "--loop": loop, option("warmup_count"): warm_up}
-    figures = [text for name, count in counts.items() for text in (name, str(count))]
-    return [python, "-m", "ais_bench", "--model", str(artefact), *data, *results, *figures]
-
-
 @dataclass(frozen=True)
 class AisBench:
     """Runs a compiled file with ais_bench of the interpreter `python`; see `InferenceCommand`."""
@@ -128,25 +103,24 @@ class AisBench:
     def infer(self, feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[NDArray[np.generic]]:
         """Run once; the files are ``<stem of the first input>_<i>.bin``, i from 0."""
         files = write_feeds(feeds, folder / "in")
-        finished = self.compiled.run(self._command(files, output=folder, batch=len(feeds[0])), folder)
+        finished = self.compiled.run(self.command(files, output=folder, batch=len(feeds[0])), folder)
         names = [f"{files[0].stem}_{index}.bin" for index in range(self.compiled.outputs)]
         return [read_dump(folder / _RUN, name, finished) for name in names]
 
     def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
         """Return the mean time on the device, once for every iteration: the tool does not tell single ones."""
         files = write_feeds(feeds, folder / "in")
-        finished = self.compiled.run(self._command(files, batch=len(feeds[0]), loop=iterations), folder)
+        finished = self.compiled.run(self.command(files, batch=len(feeds[0]), loop=iterations), folder)
         return [parse_summary(finished.output).mean_ms] * iterations
 
-    def _command(self, inputs: Sequence[Path], *, batch: int, output: Path | None = None, loop: int = 1) -> list[str]:
-        compiled = self.compiled
-        return ais_bench_command(
-            self.python,
-            compiled.path,
-            hyphens=self.hyphens,
-            inputs=inputs,
-            output=output,
-            device=compiled.device,
-            batch=batch,
-            loop=loop,
-        )
+    def command(self, inputs: Sequence[Path], *, batch: int, output: Path | None = None, loop: int = 1) -> list[str]:
+        """Return the argument list; outputs are written below the folder `output`."""
+
+        def option(name: str) -> str:
+            return "--" + (name.replace("_", "-") if self.hyphens else name)
+
+        files = ["--model", str(self.compiled.path), "--input", ",".join(map(str, inputs))]
+        results = ["--output", str(output), option("output_dirname"), _RUN, "--outfmt", "BIN"] if output else []
+        counts = {"--device": self.compiled.device, "--batchsize": batch, "--loop": loop, option("warmup_count"): 1}
+        figures = [text for name, count in counts.items() for text in (name, str(count))]
+        return [self.python, "-m", "ais_bench", *files, *results, *figures]

@@ -32,36 +32,6 @@ def executable() -> str:
     return "benchmark.aarch64" if platform.machine() in ("aarch64", "arm64") else "benchmark.x86_64"
 
 
-def vision_command(
-    benchmark: str, artefact: Path, info: Path, *, height: int, width: int, device: int = 0, batch: int = 1
-) -> list[str]:
-    """Return the argument list that runs every file listed in `info` and dumps the outputs below ``result/``."""
-    return [
-        benchmark,
-        "-model_type=vision",
-        f"-device_id={device}",
-        f"-batch_size={batch}",
-        f"-om_path={artefact}",
-        f"-input_text_path={info}",
-        f"-input_width={width}",
-        f"-input_height={height}",
-        "-output_binary=True",
-        "-useDvpp=False",
-    ]
-
-
-def pure_inference_command(
-    benchmark: str, artefact: Path, *, rounds: int, device: int = 0, batch: int = 1
-) -> list[str]:
-    """Return the argument list that runs `rounds` batches of made-up data."""
-    return [benchmark, f"-round={rounds}", f"-om_path={artefact}", f"-device_id={device}", f"-batch_size={batch}"]
-
-
-def info_lines(files: Sequence[str], *, height: int, width: int) -> str:
-    """Return the text of an info file: index, path, width and height of every input."""
-    return "".join(f"{index} {file} {width} {height}\n" for index, file in enumerate(files))
-
-
 @dataclass(frozen=True)
 class PureInference:
     """Samples per second of one device, and ms for one sample (not for one batch)."""
@@ -110,14 +80,10 @@ class BenchmarkTool:
             sample.tofile(file)
         info = folder / "samples.info"
         # Names without folders: the tool splits lines at blanks, and is started where the files are.
-        names = [file.name for file in files]
-        info.write_text(info_lines(names, height=height, width=width), encoding="utf-8")
-        device, batch = self.compiled.device, len(samples)
-        command = vision_command(
-            self.benchmark, self.compiled.path, info, height=height, width=width, device=device, batch=batch
-        )
-        finished = self.compiled.run(command, folder)
-        dumps = folder / "result" / f"dumpOutput_device{device}"
+        lines = (f"{index} {file.name} {width} {height}\n" for index, file in enumerate(files))
+        info.write_text("".join(lines), encoding="utf-8")
+        finished = self.compiled.run(self.vision_command(info, len(samples), height, width), folder)
+        dumps = folder / "result" / f"dumpOutput_device{self.compiled.device}"
         return [
             np.concatenate([read_dump(dumps, f"{file.stem}_{number}.bin", finished) for file in files])
             for number in range(1, self.compiled.outputs + 1)
@@ -125,7 +91,26 @@ class BenchmarkTool:
 
     def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
         """Return the average time of a batch on made-up data, once for every iteration: the tool does not tell more."""
-        device, batch, rounds = self.compiled.device, len(feeds[0]), min(iterations, _MOST_ROUNDS)
-        command = pure_inference_command(self.benchmark, self.compiled.path, rounds=rounds, device=device, batch=batch)
-        finished = self.compiled.run(command, folder)
+        batch = len(feeds[0])
+        finished = self.compiled.run(self.pure_inference_command(min(iterations, _MOST_ROUNDS), batch), folder)
         return [1000 * batch / parse_pure_inference(finished.output).throughput] * iterations
+
+    def vision_command(self, info: Path, batch: int, height: int, width: int) -> list[str]:
+        """Return the argument list that runs every file listed in `info` and dumps the outputs below ``result/``."""
+        return [
+            self.benchmark,
+            "-model_type=vision",
+            f"-device_id={self.compiled.device}",
+            f"-batch_size={batch}",
+            f"-om_path={self.compiled.path}",
+            f"-input_text_path={info}",
+            f"-input_width={width}",
+            f"-input_height={height}",
+            "-output_binary=True",
+            "-useDvpp=False",
+        ]
+
+    def pure_inference_command(self, rounds: int, batch: int) -> list[str]:
+        """Return the argument list that runs `rounds` batches of made-up data."""
+        model = [f"-om_path={self.compiled.path}", f"-device_id={self.compiled.device}", f"-batch_size={batch}"]
+        return [self.benchmark, f"-round={rounds}", *model]

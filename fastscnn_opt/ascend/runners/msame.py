@@ -21,21 +21,6 @@ if TYPE_CHECKING:
     from fastscnn_opt.targets.processes.tool import Finished
 
 
-def msame_command(
-    msame: str, artefact: Path, *, inputs: Sequence[Path], output: Path, device: int = 0, loop: int = 1
-) -> list[str]:
-    """Return the argument list; outputs are written as flat binary files."""
-    options = {
-        "model": artefact,
-        "input": ",".join(map(str, inputs)),
-        "output": output,
-        "outfmt": "BIN",
-        "loop": loop,
-        "device": device,
-    }
-    return [msame, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
-
-
 def parse_average_ms(output: str) -> float:
     """Return the average time of a batch in ms; raises TargetError if msame printed none."""
     found = re.findall(r"^Inference average time ?: *(\S+) ms", output, re.MULTILINE)
@@ -69,10 +54,19 @@ class Msame:
         """Return the average time of a run, once for every iteration: the tool does not tell more."""
         return [parse_average_ms(self._run(feeds, folder, iterations).output)] * iterations
 
+    def command(self, inputs: Sequence[Path], output: Path, loop: int) -> list[str]:
+        """Return the argument list; outputs are written as flat binary files."""
+        options = {
+            "model": self.compiled.path,
+            "input": ",".join(map(str, inputs)),
+            "output": output,
+            "outfmt": "BIN",
+            "loop": loop,
+            "device": self.compiled.device,
+        }
+        return [self.msame, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
+
     def _run(self, feeds: Sequence[NDArray[np.generic]], folder: Path, loop: int) -> Finished:
         output = folder / "out"
         output.mkdir()
-        inputs = write_feeds(feeds, folder / "in")
-        device = self.compiled.device
-        command = msame_command(self.msame, self.compiled.path, inputs=inputs, output=output, device=device, loop=loop)
-        return self.compiled.run(command, folder)
+        return self.compiled.run(self.command(write_feeds(feeds, folder / "in"), output, loop), folder)

@@ -11,11 +11,11 @@ from fastscnn_opt.errors import DataError
 from fastscnn_opt.targets.figures import ReportFormat, Speed, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _STAGES = {
     "e2e": "e2e",
-    "data read": "data read",
+    "data read": "data_read",
     "preprocess": "preprocess",
     "infer": "inference",
     "inference": "inference",
@@ -52,8 +52,8 @@ class PerfVision:
     ----------
     throughput, latency_ms
         Samples per second from end to end, and ms for all of them.
-    data_read, preprocess, inference, postprocess
-        The stages, which run at the same time; each waits for the one before.
+    stages
+        The stages by name, which run at the same time; each waits for the one before.
     interface_throughput
         Samples per second of the device alone: what is quoted as the speed of a model.
     batch
@@ -62,10 +62,7 @@ class PerfVision:
 
     throughput: float
     latency_ms: float
-    data_read: PipelineStage
-    preprocess: PipelineStage
-    inference: PipelineStage
-    postprocess: PipelineStage
+    stages: Mapping[str, PipelineStage]
     interface_throughput: float
     batch: int | None = None
 
@@ -78,12 +75,11 @@ class PerfVision:
         return tuple(self._contradictions())
 
     def _contradictions(self) -> Iterator[str]:
-        implied = self.throughput * self.latency_ms / 1000
-        if not _close(implied, max(1, round(implied))):
-            yield f"end to end, {self.throughput:g} samples/s for {self.latency_ms:g} ms are {implied:g} images"
-        for name in ("data_read", "preprocess", "postprocess"):
-            stage: PipelineStage = getattr(self, name)
-            if not _close(stage.latency_ms, 1000 / stage.throughput):
+        images = self.throughput * self.latency_ms / 1000
+        if not _close(images, max(1, round(images))):
+            yield f"end to end, {self.throughput:g} samples/s for {self.latency_ms:g} ms are {images:g} images"
+        for name, stage in self.stages.items():
+            if name != "inference" and not _close(stage.latency_ms, 1000 / stage.throughput):
                 yield f"{name}: {stage.throughput:g} samples/s, but {stage.latency_ms:g} ms for each"
 
 
@@ -92,31 +88,21 @@ def parse_perf_vision(text: str, where: str = "perf_vision") -> PerfVision:
 
     `where` names the file in errors, and may tell the batch size. Raises DataError, which names the line.
     """
-    stages: dict[str, dict[str, float]] = {}
-    for place, label, figures in _stages(text, where):
+    figures: dict[str, dict[str, float]] = {}
+    for place, label, written in _stages(text, where):
         name = _STAGES.get(label.strip())
-        if name is None or name in stages:
+        if name is None or name in figures:
             what = f"[{label}] is {'unknown' if name is None else 'there twice'}"
             raise DataError(what, where=place, cure=_EXPECTED)
-        stages[name] = _figures(figures, _FIGURES.get(name, _USUAL), f"{place}: [{label}]")
-    missing = [name for name in dict.fromkeys(_STAGES.values()) if name not in stages]
+        figures[name] = _figures(written, _FIGURES.get(name, _USUAL), f"{place}: [{label}]")
+    missing = [name for name in dict.fromkeys(_STAGES.values()) if name not in figures]
     if missing:
         raise DataError(f"ends without [{missing[0]}]", where=where, cure=_EXPECTED)
-
-    def stage(name: str) -> PipelineStage:
-        return PipelineStage(stages[name]["throughputRate"], stages[name]["moduleLatency"])
-
+    whole, interface = figures.pop("e2e"), figures["inference"]["Interface throughputRate"]
+    stages = {name: PipelineStage(each["throughputRate"], each["moduleLatency"]) for name, each in figures.items()}
     named = re.search(r"batchsize_(\d+)_device_\d+[^/]*$", where)
-    return PerfVision(
-        throughput=stages["e2e"]["throughputRate"],
-        latency_ms=stages["e2e"]["latency"],
-        data_read=stage("data read"),
-        preprocess=stage("preprocess"),
-        inference=stage("inference"),
-        postprocess=stage("postprocess"),
-        interface_throughput=stages["inference"]["Interface throughputRate"],
-        batch=int(named[1]) if named else None,
-    )
+    batch = int(named[1]) if named else None
+    return PerfVision(whole["throughputRate"], whole["latency"], stages, interface, batch)
 
 
 def _speed(text: str, file: str, batch: int | None) -> Speed:

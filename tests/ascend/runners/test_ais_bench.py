@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscnn_opt.ascend.runners.ais_bench import (
+    AisBench,
     Summary,
-    ais_bench_command,
     hyphened,
     parse_summary,
     parse_summary_file,
 )
+from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 from fastscnn_opt.errors import DataError, TargetError
 
 COMPUTE = "[INFO] NPU_compute_time (ms): min = 2.47, max = 3.93, mean = 3.55, median = 3.72, percentile(99%) = 3.93"
@@ -33,29 +34,25 @@ NEW = f"""\
 """
 
 
-def test_options_with_underscores():
-    command = ais_bench_command(
-        "python3.9",
-        Path("M.om"),
-        hyphens=False,
-        inputs=[Path("in/a.bin"), Path("in/b.bin")],
-        output=Path("out"),
-        device=1,
-        batch=2,
-        loop=20,
-        warm_up=3,
+def tool(*, hyphens, device=0):
+    return AisBench(
+        CompiledFile(Path("M.om"), outputs=1, device=device, limit_s=60, log=Path("log")), "python3", hyphens
     )
+
+
+def test_options_with_underscores():
+    inputs = [Path("in/a.bin"), Path("in/b.bin")]
+    command = tool(hyphens=False, device=1).command(inputs, batch=2, output=Path("out"), loop=20)
     assert " ".join(command) == (
-        "python3.9 -m ais_bench --model M.om --input in/a.bin,in/b.bin --output out --output_dirname run --outfmt BIN "
-        "--device 1 --batchsize 2 --loop 20 --warmup_count 3"
+        "python3 -m ais_bench --model M.om --input in/a.bin,in/b.bin --output out --output_dirname run --outfmt BIN "
+        "--device 1 --batchsize 2 --loop 20 --warmup_count 1"
     )
 
 
 def test_options_with_hyphens():
-    command = ais_bench_command("python3", Path("M.om"), hyphens=True, output=Path("out"))
+    command = tool(hyphens=True).command([Path("a.bin")], batch=1)
     assert " ".join(command) == (
-        "python3 -m ais_bench --model M.om --pure-data-type random --output out --output-dirname run --outfmt BIN "
-        "--device 0 --batchsize 1 --loop 1 --warmup-count 1"
+        "python3 -m ais_bench --model M.om --input a.bin --device 0 --batchsize 1 --loop 1 --warmup-count 1"
     )
 
 

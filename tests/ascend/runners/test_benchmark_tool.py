@@ -4,20 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.ascend.runners.benchmark_tool import (
-    PureInference,
-    info_lines,
-    parse_pure_inference,
-    pure_inference_command,
-    vision_command,
-)
+from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, PureInference, parse_pure_inference
+from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 from fastscnn_opt.errors import TargetError
 
 
+def tool(device=0):
+    compiled = CompiledFile(Path("M.om"), outputs=1, device=device, limit_s=60, log=Path("log"))
+    return BenchmarkTool(compiled, "./benchmark.x86_64")
+
+
 def test_the_command_of_the_recipe():
-    command = vision_command(
-        "./benchmark.x86_64", Path("M.om"), Path("fast_scnn_prep_bin.info"), height=1024, width=2048
-    )
+    command = tool().vision_command(Path("fast_scnn_prep_bin.info"), 1, 1024, 2048)
     assert " ".join(command) == (
         "./benchmark.x86_64 -model_type=vision -device_id=0 -batch_size=1 -om_path=M.om "
         "-input_text_path=fast_scnn_prep_bin.info -input_width=2048 -input_height=1024 -output_binary=True "
@@ -26,12 +24,8 @@ def test_the_command_of_the_recipe():
 
 
 def test_the_command_of_pure_inference():
-    command = pure_inference_command("./benchmark.x86_64", Path("M.om"), rounds=20, device=1, batch=4)
+    command = tool(device=1).pure_inference_command(20, 4)
     assert " ".join(command) == "./benchmark.x86_64 -round=20 -om_path=M.om -device_id=1 -batch_size=4"
-
-
-def test_the_info_file_has_the_width_before_the_height():
-    assert info_lines(["a.bin", "b.bin"], height=1024, width=2048) == "0 a.bin 2048 1024\n1 b.bin 2048 1024\n"
 
 
 @pytest.mark.parametrize(

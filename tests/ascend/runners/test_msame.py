@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.ascend.runners.msame import msame_command, parse_average_ms
+from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
+from fastscnn_opt.ascend.runners.msame import Msame, parse_average_ms
 from fastscnn_opt.errors import TargetError
 
 
 def test_the_command():
-    command = msame_command(
-        "msame", Path("M.om"), inputs=[Path("a.bin"), Path("b.bin")], output=Path("out"), device=1, loop=20
-    )
+    msame = Msame(CompiledFile(Path("M.om"), outputs=1, device=1, limit_s=60, log=Path("log")), "msame")
+    command = msame.command([Path("a.bin"), Path("b.bin")], Path("out"), 20)
     assert " ".join(command) == (
         "msame --model M.om --input a.bin,b.bin --output out --outfmt BIN --loop 20 --device 1"
     )

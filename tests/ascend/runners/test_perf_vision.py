@@ -69,20 +69,15 @@ RECIPE = (
 
 figure = st.floats(1e-3, 1e7).map(lambda value: float(f"{value:.6g}"))
 stage = st.builds(PipelineStage, figure, figure)
-results = st.builds(PerfVision, figure, figure, stage, stage, stage, stage, figure)
+names = ["data_read", "preprocess", "inference", "postprocess"]
+results = st.builds(PerfVision, figure, figure, st.fixed_dictionaries(dict.fromkeys(names, stage)), figure)
 
 
 def expected(figures: tuple[float, ...]) -> PerfVision:
     rate, latency, read, read_ms, pre, pre_ms, infer, interface, infer_ms, post, post_ms = figures
-    return PerfVision(
-        throughput=rate,
-        latency_ms=latency,
-        data_read=PipelineStage(read, read_ms),
-        preprocess=PipelineStage(pre, pre_ms),
-        inference=PipelineStage(infer, infer_ms),
-        postprocess=PipelineStage(post, post_ms),
-        interface_throughput=interface,
-    )
+    pairs = [(read, read_ms), (pre, pre_ms), (infer, infer_ms), (post, post_ms)]
+    stages = {name: PipelineStage(*pair) for name, pair in zip(names, pairs, strict=True)}
+    return PerfVision(rate, latency, stages, interface)
 
 
 @pytest.mark.parametrize(("text", "figures"), SAMPLES.values(), ids=list(SAMPLES))
@@ -160,10 +155,12 @@ def test_what_the_tool_writes_is_read_back(result, joint, dialect):
     written = joint.join(
         [
             f"[e2e] throughputRate: {result.throughput:g}, latency: {result.latency_ms:g}",
-            line("data read", result.data_read),
-            line("preprocess", result.preprocess),
-            line(dialect[0], result.inference, f"Interface throughputRate: {result.interface_throughput:g}, "),
-            line(dialect[1], result.postprocess),
+            line("data read", result.stages["data_read"]),
+            line("preprocess", result.stages["preprocess"]),
+            line(
+                dialect[0], result.stages["inference"], f"Interface throughputRate: {result.interface_throughput:g}, "
+            ),
+            line(dialect[1], result.stages["postprocess"]),
         ]
     )
     assert parse_perf_vision(written) == result
