@@ -192,10 +192,10 @@ _tables = _texts(
 
 
 def _read_tables(path: Path) -> None:
-    from fastscnn_opt.ascend.profile.findings import find
+    from fastscnn_opt.ascend.profile.find import find_hotspots
     from fastscnn_opt.ascend.profile.reading import find_tables, read_profile
 
-    find(read_profile(find_tables([path])), {("five_2_four", (1, 19, 64, 128)): "cann-5.0.2"})
+    find_hotspots(read_profile(find_tables([path])), {("five_2_four", (1, 19, 64, 128)): "cann-5.0.2"})
 
 
 _reports = _texts(

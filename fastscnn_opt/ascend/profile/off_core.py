@@ -1,4 +1,4 @@
-"""Findings about operators that leave the AI Core."""
+"""Find the operators that leave the AI Core."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.chip import LARGEST_BILINEAR_SIDE
-from fastscnn_opt.ascend.profile.base import dtype_name
-from fastscnn_opt.ascend.profile.finding import NO_CURE, Finding, Rest, grouped
+from fastscnn_opt.ascend.profile.hotspot import NO_CURE, Hotspot, UnassignedOperators, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fastscnn_opt.ascend.profile.base import Operator
+    from fastscnn_opt.ascend.profile.profile import Operator
 
 _WIDE = ("int64", "uint64", "float64")
 _INTEGERS = re.compile(r"u?int\d+|bool")
@@ -23,22 +22,22 @@ _MOST_SHAPE_ELEMENTS = 16
 """The pads of a tensor of rank 8: an integer tensor that is larger holds data, not shapes."""
 
 
-def find_off_core(rest: Rest) -> Iterator[Finding]:
+def find_off_core(unassigned: UnassignedOperators) -> Iterator[Hotspot]:
     """Find what leaves the AI Core, with the conversions around it."""
     for what, matches, cure, passes in _OFF_CORE:
-        core = rest.take_off_core(matches)
+        core = unassigned.take_off_core(matches)
         if core:
-            around = [*rest.take_before(core), *rest.take_after(core)]
+            around = [*unassigned.take_before(core), *unassigned.take_after(core)]
             if matches is _is_average_pool and all(tensor.shape is None for item in core for tensor in item.inputs):
-                around = rest.take(lambda operator: operator.op_type == "TransposeD")
-            yield Finding(f"{what}{_with(around)}", (*core, *around), cure, passes)
+                around = unassigned.take(lambda operator: operator.op_type == "TransposeD")
+            yield Hotspot(f"{what}{_with(around)}", (*core, *around), cure, passes)
     # Most casts are conversions around something else, so that they come last.
-    others = sorted(rest.take_off_core(), key=lambda operator: operator.op_type == "Cast")
+    others = sorted(unassigned.take_off_core(), key=lambda operator: operator.op_type == "Cast")
     for (op_type, place), core in grouped(others, lambda operator: (operator.op_type, operator.core)).items():
-        around = [*rest.take_before(core), *rest.take_after(core)]
-        wide = any(dtype_name(tensor) in _WIDE for operator in core for tensor in (*operator.inputs, *operator.outputs))
+        around = [*unassigned.take_before(core), *unassigned.take_after(core)]
+        wide = any(tensor.dtype in _WIDE for operator in core for tensor in (*operator.inputs, *operator.outputs))
         cure = f"{NO_CURE}; export 64-bit tensors as int32 or float32" if wide else NO_CURE
-        yield Finding(f"{op_type} on {place}{_with(around)}", (*core, *around), cure)
+        yield Hotspot(f"{op_type} on {place}{_with(around)}", (*core, *around), cure)
 
 
 def _with(movers: Sequence[Operator]) -> str:

@@ -6,8 +6,15 @@ from collections import Counter, defaultdict
 from statistics import multimode
 from typing import TYPE_CHECKING, TypeVar
 
-from fastscnn_opt.ascend.profile.base import Operator, Profile, Tensors, TypeTime
-from fastscnn_opt.ascend.profile.tables import NOT_AVAILABLE, TableKind, read_op_statistic, read_op_summary, table_kind
+from fastscnn_opt.ascend.profile.profile import Operator, Profile, TypeTime
+from fastscnn_opt.ascend.profile.tables import (
+    NOT_AVAILABLE,
+    ProfiledTensor,
+    TableKind,
+    read_op_statistic,
+    read_op_summary,
+    table_kind,
+)
 from fastscnn_opt.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 
-_OperatorKey = tuple[str, str, str, Tensors, Tensors]
+_OperatorKey = tuple[str, str, str, tuple[ProfiledTensor, ...], tuple[ProfiledTensor, ...]]
 
 
 def find_tables(places: Iterable[Path]) -> list[Path]:

@@ -10,16 +10,19 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
-from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.targets.figures import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 NOT_AVAILABLE = ("", "n/a", "na", "-")
+"""What stands in a cell without a value."""
+
+_INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 
 class TableKind(StrEnum):
@@ -30,11 +33,11 @@ class TableKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class TensorColumn:
+class ProfiledTensor:
     """One input or output of an operator as the profile names it.
 
-    `shape` is None where the profile does not tell it, and empty for a scalar. `dtype` is lower case and without its
-    prefix (``float16``), `format` upper case (``NCHW``).
+    `shape` is None where the profile does not tell it, and empty for a scalar. `dtype` is the numpy name
+    (``float16``), `format` upper case (``NCHW``).
     """
 
     shape: tuple[int, ...] | None
@@ -46,35 +49,31 @@ class TensorColumn:
 class OperatorRun:
     """One line of `op_summary`: an operator that was executed. Times are in microseconds, None where not available."""
 
-    line: int
     name: str
     op_type: str
     core: str
     duration_us: float | None
     aicore_time_us: float | None
-    inputs: tuple[TensorColumn, ...]
-    outputs: tuple[TensorColumn, ...]
+    inputs: tuple[ProfiledTensor, ...]
+    outputs: tuple[ProfiledTensor, ...]
 
 
 @dataclass(frozen=True)
 class OperatorType:
     """One line of `op_statistic`: all runs of one operator type on one kind of core. Times are in microseconds."""
 
-    line: int
     op_type: str
     core: str
     count: int
     total_us: float
     min_us: float
-    avg_us: float
     max_us: float
-    ratio_percent: float
     model: str | None
     device: str | None
 
 
 def table_kind(path: Path) -> TableKind:
-    """Tell by the first line which table of the profiler a file holds, whatever its name.
+    """Return which table of the profiler a file holds, by its first line, whatever its name.
 
     Raises
     ------
@@ -105,12 +104,11 @@ def read_op_summary(path: Path) -> list[OperatorRun]:
     """
     return [
         OperatorRun(
-            line=row.line,
             name=row.text("op name"),
-            op_type=row.text("op type", "op_type"),
+            op_type=row.text("op type"),
             core=core_kind(row.text("task type", "core type")),
-            duration_us=row.number("task duration", "duration"),
-            aicore_time_us=row.optional_number("aicore time", "aic time"),
+            duration_us=row.time("task duration", "duration"),
+            aicore_time_us=row.time("aicore time", "aic time") if row.has("aicore time", "aic time") else None,
             inputs=row.tensors("input"),
             outputs=row.tensors("output"),
         )
@@ -129,17 +127,14 @@ def read_op_statistic(path: Path) -> list[OperatorType]:
     """
     return [
         OperatorType(
-            line=row.line,
             op_type=row.text("op type"),
             core=core_kind(row.text("core type", "task type")),
-            count=int(row.needed_number("count")),
-            total_us=row.needed_number("total time"),
-            min_us=row.needed_number("min time"),
-            avg_us=row.needed_number("avg time"),
-            max_us=row.needed_number("max time"),
-            ratio_percent=row.needed_number("ratio"),
-            model=row.optional_text("model name"),
-            device=row.optional_text("device id"),
+            count=row.count("count"),
+            total_us=row.known_time("total time"),
+            min_us=row.known_time("min time"),
+            max_us=row.known_time("max time"),
+            model=row.text("model name") if row.has("model name") else None,
+            device=row.text("device id") if row.has("device id") else None,
         )
         for row in _rows(path)
     ]
@@ -152,49 +147,51 @@ def core_kind(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Row:
-    path: Path
-    line: int
+    """The cells of a line by column."""
+
+    place: str
     cells: dict[str, str]
+
+    def has(self, *names: str) -> bool:
+        """Tell whether the file has one of these columns."""
+        return not self.cells.keys().isdisjoint(names)
 
     def text(self, *names: str) -> str:
         """Return the cell of the first of these columns that the file has."""
         for name in names:
             if name in self.cells:
                 return self.cells[name]
-        raise DataError(f"the column {names[0].title()!r} is missing from the first line", where=self.path)
+        raise DataError(f"the column {names[0].title()!r} is missing from the first line", where=self.place)
 
-    def optional_text(self, *names: str) -> str | None:
-        return next((self.cells[name] for name in names if name in self.cells), None)
-
-    def number(self, *names: str) -> float | None:
+    def time(self, *names: str) -> float | None:
+        """Return a time, None where it is not available."""
         text = self.text(*names)
         if text.lower() in NOT_AVAILABLE:
             return None
         try:
-            number = float(text)
+            return number(text)
         except ValueError:
-            number = nan
-        if not isfinite(number):
-            raise DataError(f"{self.path}, line {self.line}: {names[0].title()} is {text!r}, not a number")
-        return number
+            raise DataError(f"{names[0].title()} is {text!r}, not a number", where=self.place) from None
 
-    def optional_number(self, *names: str) -> float | None:
-        present = [name for name in names if name in self.cells]
-        return self.number(*present) if present else None
+    def known_time(self, name: str) -> float:
+        time = self.time(name)
+        if time is None:
+            raise DataError(f"{name.title()} is not available", where=self.place)
+        return time
 
-    def needed_number(self, *names: str) -> float:
-        number = self.number(*names)
-        if number is None:
-            raise DataError(f"{self.path}, line {self.line}: {names[0].title()} is not available")
-        return number
+    def count(self, name: str) -> int:
+        text = self.text(name)
+        if not _INTEGER.fullmatch(text):
+            raise DataError(f"{name.title()} is {text!r}, not a whole number", where=self.place)
+        return int(text)
 
-    def tensors(self, side: str) -> tuple[TensorColumn, ...]:
+    def tensors(self, side: str) -> tuple[ProfiledTensor, ...]:
         """Return the inputs or outputs: three columns for shape, type and format, tensors parted by semicolons."""
         shapes, dtypes, formats = (
             self.text(f"{side} {what}").replace('"', "").split(";") for what in ("shapes", "data types", "formats")
         )
         return tuple(
-            TensorColumn(self._shape(shape, side, dtype), _dtype(dtype), form.strip().upper())
+            ProfiledTensor(self._shape(shape, side, dtype), _dtype(dtype), form.strip().upper())
             for shape, dtype, form in zip_longest(shapes, dtypes, formats, fillvalue="")
         )
 
@@ -204,16 +201,16 @@ class _Row:
             return ()
         if text.lower() in NOT_AVAILABLE:
             return None
-        try:
-            return tuple(int(extent) for extent in text.split(","))
-        except ValueError:
-            raise DataError(
-                f"{self.path}, line {self.line}: {side.title()} Shapes holds {text!r}, not a list of integers"
-            ) from None
+        lengths = [length.strip() for length in text.split(",")]
+        if not all(map(_INTEGER.fullmatch, lengths)):
+            raise DataError(f"{side.title()} Shapes holds {text!r}, not a list of integers", where=self.place)
+        return tuple(map(int, lengths))
 
 
 def _dtype(text: str) -> str:
-    return text.strip().lower().removeprefix("dt_")
+    """Return an element type, such as DT_FLOAT16 or FLOAT, under its numpy name."""
+    name = text.strip().lower().removeprefix("dt_")
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def _rows(path: Path) -> Iterator[_Row]:
@@ -228,8 +225,9 @@ def _rows(path: Path) -> Iterator[_Row]:
         if not cells:
             continue
         if len(cells) != len(header):
-            raise DataError(f"{path}, line {line}: {len(cells)} cells for {len(header)} columns", cure="is it cut off?")
-        yield _Row(path, line, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+            what = f"{len(cells)} cells for {len(header)} columns"
+            raise DataError(what, where=f"{path}, line {line}", cure="is it cut off?")
+        yield _Row(f"{path}, line {line}", dict(zip(header, map(str.strip, cells), strict=True)))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -1,17 +1,16 @@
-"""A profile: the operators of one run and their times."""
+"""A profile: the operators of one run of a network and their times."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.ascend.chip import is_ai_core
-from fastscnn_opt.ascend.profile.tables import NOT_AVAILABLE, TableKind, TensorColumn
+from fastscnn_opt.ascend.profile.tables import NOT_AVAILABLE, ProfiledTensor, TableKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
-
-Tensors = tuple[TensorColumn, ...]
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Operator:
     core: str
     executions: int
     time_us: float
-    inputs: Tensors = ()
-    outputs: Tensors = ()
+    inputs: tuple[ProfiledTensor, ...] = ()
+    outputs: tuple[ProfiledTensor, ...] = ()
 
     @property
     def leaves_ai_core(self) -> bool:
@@ -56,7 +55,7 @@ class TypeTime:
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time went.
+    """The time of a network, operator by operator.
 
     Attributes
     ----------
@@ -70,7 +69,7 @@ class Profile:
     operators, types
         The costliest first.
     notes
-        What the figures leave out or take for granted.
+        What the figures leave out or assume.
     """
 
     tables: tuple[Path, ...]
@@ -96,45 +95,13 @@ class Profile:
             "kind": self.kind.value,
             "runs": self.runs,
             "total_us": self.total_us,
-            "types": [
-                {
-                    "type": item.op_type,
-                    "core": item.core,
-                    "executions": item.executions,
-                    "time_us": item.time_us,
-                    "share": self.share(item.time_us),
-                    "shortest_us": item.shortest_us,
-                    "longest_us": item.longest_us,
-                }
-                for item in self.types
-            ],
-            "operators": [self._operator_json(item) for item in self.operators],
-            "conversions": [self._operator_json(item) for item in self.operators if item.op_type == "TransData"],
-            "off_core": [self._operator_json(item) for item in self.operators if item.leaves_ai_core],
+            "types": self._rows(self.types),
+            "operators": self._rows(self.operators),
+            "conversions": self._rows(item for item in self.operators if item.op_type == "TransData"),
+            "off_core": self._rows(item for item in self.operators if item.leaves_ai_core),
             "notes": list(self.notes),
         }
 
-    def _operator_json(self, item: Operator) -> dict[str, Any]:
-        return {
-            "name": item.name,
-            "type": item.op_type,
-            "core": item.core,
-            "executions": item.executions,
-            "time_us": item.time_us,
-            "share": self.share(item.time_us),
-            "inputs": [_tensor_json(tensor) for tensor in item.inputs],
-            "outputs": [_tensor_json(tensor) for tensor in item.outputs],
-        }
-
-
-def dtype_name(tensor: TensorColumn) -> str:
-    """Return the element type under its numpy name; profiles write float32 as FLOAT, and float64 as DOUBLE."""
-    return {"float": "float32", "double": "float64"}.get(tensor.dtype, tensor.dtype)
-
-
-def _tensor_json(tensor: TensorColumn) -> dict[str, Any]:
-    return {
-        "shape": None if tensor.shape is None else list(tensor.shape),
-        "dtype": dtype_name(tensor),
-        "format": tensor.format,
-    }
+    def _rows(self, items: Iterable[Operator | TypeTime]) -> list[dict[str, Any]]:
+        rows = (asdict(item) for item in items)
+        return [{"type": row.pop("op_type"), **row, "share": self.share(row["time_us"])} for row in rows]

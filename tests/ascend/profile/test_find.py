@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscnn_opt.ascend.profile.base import Operator, Profile, TypeTime
-from fastscnn_opt.ascend.profile.findings import find
+from fastscnn_opt.ascend.profile.find import find_hotspots
+from fastscnn_opt.ascend.profile.profile import Operator, Profile, TypeTime
 from fastscnn_opt.ascend.profile.reading import read_profile
-from fastscnn_opt.ascend.profile.tables import TableKind, TensorColumn
+from fastscnn_opt.ascend.profile.tables import ProfiledTensor, TableKind
 
 DEVICE = "float 1x2x1024x2048x16 NC1HWC0"
 LOGITS = "float 1x19x1024x2048 NCHW"
@@ -29,7 +29,7 @@ def found(summary):
     """Return the findings for operators, without patches unless some are given."""
 
     def look(*operators, patches=None, later=False):
-        return find(read_profile([summary(*operators, later=later)]), patches or {})
+        return find_hotspots(read_profile([summary(*operators, later=later)]), patches or {})
 
     return look
 
@@ -59,7 +59,7 @@ def test_a_float32_output_wants_float16(only, later):
 
 def test_a_finding_states_its_time_and_share(summary):
     profile = read_profile([summary(CONV, OUTPUT)])
-    [finding] = find(profile, {})
+    [finding] = find_hotspots(profile, {})
     row = finding.to_json(profile)
     assert (row["time_us"], row["share"]) == (100, pytest.approx(100 / 150))
 
@@ -205,7 +205,7 @@ def test_a_statistic_gives_vague_findings(statistic):
         "n,AvgPoolV2,AI_CPU,3,7000,1,1,1,1",
         "n,TransposeD,AI Core,6,700,1,1,1,1",
     )
-    conversions, pooling = find(read_profile([table]), {})
+    conversions, pooling = find_hotspots(read_profile([table]), {})
     assert conversions.passes == "drop-outputs,fp16-output"
     assert "op_summary" in conversions.cure
     assert (pooling.passes, pooling.time_us) == ("adaptive-avgpool,large-avgpool", 7700)
@@ -213,7 +213,7 @@ def test_a_statistic_gives_vague_findings(statistic):
 
 tensors = st.lists(
     st.builds(
-        TensorColumn,
+        ProfiledTensor,
         st.none() | st.lists(st.integers(0, 3), max_size=5).map(tuple),
         st.sampled_from(["float", "float16", "int64", ""]),
         st.sampled_from(["NCHW", "NC1HWC0", "ND", ""]),
@@ -232,6 +232,6 @@ def test_no_operator_is_in_two_findings_and_none_off_the_core_is_left_out(rows):
     )
     types = tuple(TypeTime(item.op_type, item.core, 1, 1.0, 1.0, 1.0) for item in operators)
     profile = Profile((Path("p.csv"),), TableKind.OP_SUMMARY, 1, operators, types)
-    taken = [operator.name for finding in find(profile, {}) for operator in finding.operators]
+    taken = [operator.name for finding in find_hotspots(profile, {}) for operator in finding.operators]
     assert len(taken) == len(set(taken))
     assert {operator.name for operator in operators if operator.core == "AI_CPU"} <= set(taken)

@@ -1,4 +1,4 @@
-"""What a finding is, and how the operators of a profile are shared out among findings."""
+"""A hotspot of a profile, and how operators are assigned to hotspots."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from fastscnn_opt.ascend.profile.base import Operator, Profile, Tensors
+    from fastscnn_opt.ascend.profile.profile import Operator, Profile
+    from fastscnn_opt.ascend.profile.tables import ProfiledTensor
 
 Key = TypeVar("Key")
 
 MOVERS = ("TransData", "TransposeD", "Transpose", "Cast")
-"""What the compiler puts between operators of different layouts and types."""
+"""Operators that the compiler puts between others of different layouts and types."""
 
 NO_CURE = "no pass or patch addresses it"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Operators that cost time for one reason, and what would save it.
+class Hotspot:
+    """Operators that cost time for one reason, and what would save it; users know it as a finding.
 
     Attributes
     ----------
     what
-        What they are.
+        The operators in words.
     operators
-        Those it is about, with the conversions that they force.
+        The operators, with the conversions that they force.
     cure
         How to save their time, or that nothing does.
     passes
@@ -49,7 +50,7 @@ class Finding:
         return sum(operator.time_us for operator in self.operators)
 
     def to_json(self, profile: Profile) -> dict[str, Any]:
-        """Return the finding as plain values; the share is a fraction of the total of `profile`."""
+        """Return the hotspot as plain values; the share is a fraction of the total of `profile`."""
         return {
             "what": self.what,
             "time_us": self.time_us,
@@ -62,12 +63,12 @@ class Finding:
         }
 
 
-class Rest:
-    """The operators that are in no finding yet."""
+class UnassignedOperators:
+    """The operators that are in no hotspot yet."""
 
     def __init__(self, operators: Sequence[Operator]) -> None:
         self.all = tuple(operators)
-        """Every operator, in a finding or not."""
+        """Every operator, in a hotspot or not."""
         self._left = list(operators)
 
     def take(self, matches: Callable[[Operator], bool]) -> list[Operator]:
@@ -93,7 +94,7 @@ class Rest:
         return taken + self.take_after(taken, types) if taken else []
 
 
-def _tensors(tensors: Tensors) -> set[tuple[tuple[int, ...], str]]:
+def _tensors(tensors: Iterable[ProfiledTensor]) -> set[tuple[tuple[int, ...], str]]:
     """Return shapes and types, which tell feature maps apart; formats are not written the same on both sides."""
     return {(tensor.shape, tensor.dtype) for tensor in tensors if tensor.shape is not None and len(tensor.shape) > 2}
 
