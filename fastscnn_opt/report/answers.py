@@ -1,4 +1,4 @@
-"""The questions that a report answers first, each in one or two sentences computed from the records."""
+"""The five questions that a report answers first, in sentences computed from the records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """A question, the answer in a few words, what else there is to know, and commands that belong to it."""
+    """A question, the answer in one sentence, more sentences, and commands."""
 
     question: str
     short: str
@@ -26,9 +26,9 @@ class Answer:
 
 
 def answers(content: Content) -> list[Answer]:
-    """Return the five answers: what to ship, what it costs, which class suffers, which pass is to blame, how to repeat.
+    """Return the answers: which variant to ship, its cost, the class and the pass that lose most, how to reproduce it.
 
-    Where no row can be recommended, the first answer says why, and only those follow that still make sense.
+    If no row can be recommended, the first answer says why, and the questions about the recommended row are left out.
     """
     chosen = recommend(content)
     if not chosen:
@@ -68,9 +68,9 @@ def _ship(content: Content, chosen: list[Recommendation]) -> Answer:
     where = f" on {first.entry.row['target']}" if len({entry.row["target"] for entry in content.entries}) > 1 else ""
     if first.ties:
         rows = (first.entry, *first.ties)
-        short = f"{_either(first)}{where}: they cannot be told apart at 95 %."
+        short = f"{_either(first)}{where}: their 95 % intervals overlap."
         speeds = "; ".join(f"“{entry.short}” is {_speed(entry)}" for entry in rows)
-        more = [f"{speeds}.", f"Of all rows that lose {within} they are the fastest, and their intervals overlap."]
+        more = [f"{speeds}.", f"They are the fastest rows that lose {within}."]
     else:
         short = f"“{first.entry.short}”{where}: {_speed(first.entry)}."
         more = [f"It is the fastest row that loses {within}."]
@@ -137,7 +137,7 @@ def _class(content: Content, first: ReportRow) -> Answer:
 
 
 def _blame(content: Content, first: ReportRow | None) -> Answer:
-    question = "Which pass is to blame?"
+    question = "Which pass costs the most?"
     costs = pass_costs(content)
     if not costs:
         lossy = dict.fromkeys(
@@ -147,7 +147,7 @@ def _blame(content: Content, first: ReportRow | None) -> Answer:
         return Answer(question, "Not known: no row's pipeline is another's with passes added.", more)
     worst = max(costs, key=lambda cost: cost.points)
     if worst.points < NOTICEABLE:
-        return Answer(question, "None: no pass that was added costs accuracy that shows in two digits.")
+        return Answer(question, "None: no added pass costs accuracy that shows in two digits.")
     used = first is not None and first.pipeline[: len(worst.entry.pipeline)] == worst.entry.pipeline
     within = f"“{first.short}” uses it." if used and first else ""
     if first and not used:

@@ -1,7 +1,7 @@
-"""The plots of a report, as Vega-Lite specifications: they hold data, never code, and say how it is drawn.
+"""The plots of a report, as Vega-Lite specifications.
 
-Colours of text and lines are left to the page's style sheet, which knows whether it is light, dark or printed. Each
-plot is made for a width in pixels, so that labels can be placed without overlap.
+The style sheet of the page sets the colours of text and lines, because the page may be light, dark or printed. Each
+plot is made for a width in pixels, so that its labels can be placed without overlap.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from fastscnn_opt.measuring.accuracy import STAGES
 from fastscnn_opt.measuring.latency import percentile
-from fastscnn_opt.report.content import printable
+from fastscnn_opt.text import printable_lines
 
 if TYPE_CHECKING:
     import altair as alt
@@ -24,7 +24,7 @@ COLOURS = ("#3b8ed0", "#e0892b", "#2e9e6b", "#c564a8", "#8f7ae5", "#a58b2f", "#d
 """Colours that can be told apart on white and on black."""
 
 _MOST_DOTS = 50
-"""Single latencies of a row that are drawn; more would only make the page larger."""
+"""Single latencies of a row that are drawn at most; more would only make the page larger."""
 
 _QUANTILES = {"p10": 10, "p25": 25, "p50": 50, "p75": 75, "p90": 90, "p99": 99}
 
@@ -32,7 +32,7 @@ Spec = dict[str, Any]
 
 
 def latencies(content: Content, width: int) -> Spec | None:
-    """Plot how the latencies of each row are spread, in ms per image; None if there are none."""
+    """Plot the distribution of the latencies of each row, in ms per image; None if there are none."""
     import altair as alt
 
     timed = [(entry, samples) for entry in content.entries if (samples := entry.ms_per_image) is not None]
@@ -68,20 +68,20 @@ def latencies(content: Content, width: int) -> Spec | None:
 
 
 def _spread(entry: ReportRow, samples: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the quantiles of a row's latencies in ms per image, None for those that its runs are too few for."""
+    """Return the quantiles of a row's latencies in ms per image; None for a quantile that needs more runs."""
     values = {name: percentile(samples, percent) for name, percent in _QUANTILES.items()}
     figures = {name: None if value is None else round(value, 4) for name, value in values.items()}
     return {"name": entry.label, "runs": len(samples), **figures}
 
 
 def _some_of(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the samples, or evenly chosen ones where there are too many to draw."""
+    """Return the samples, or an even choice of them if there are too many to draw."""
     some: NDArray[np.float64] = samples[np.linspace(0, len(samples) - 1, min(len(samples), _MOST_DOTS)).astype(int)]
     return some
 
 
 def stages(content: Content, width: int) -> Spec | None:
-    """Plot where the time of an image goes, as stacked bars; None if no row has its stages recorded."""
+    """Plot the time of each stage of an image as stacked bars; None if no row has its stages recorded."""
     import altair as alt
 
     timed = [(entry, _stage_times(entry)) for entry in content.entries]
@@ -114,7 +114,7 @@ def stages(content: Content, width: int) -> Spec | None:
 
 
 def _stage_times(entry: ReportRow) -> dict[str, float]:
-    """Return ms per image by stage; inference as it was timed, because an evaluation decodes images meanwhile."""
+    """Return ms per image by stage; inference is the timed one, because an evaluation decodes images meanwhile."""
     figures: dict[str, float] = entry.details.get("stages_ms") or {}
     if figures and entry.row["median_ms"] is not None:
         figures = figures | {"infer": entry.row["median_ms"] / entry.row["batch"]}
@@ -122,14 +122,23 @@ def _stage_times(entry: ReportRow) -> dict[str, float]:
 
 
 def _rows_axis(width: int) -> alt.Y:
-    """Return an axis of rows in the order of the data, so that no name becomes part of an expression that sorts."""
+    """Return an axis of rows in the order of the data; sorting would put the names into an expression."""
     import altair as alt
 
     return alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=220 if width > 500 else 110))
 
 
 def specification(chart: Any) -> Spec:
-    """Return an Altair chart as the page takes it: see-through, with faint lines, and with names that only show."""
+    """Return the specification of an Altair chart, transparent, with faint lines and without control characters."""
     chart = chart.configure(background="transparent").configure_view(stroke=None)
-    spec: Spec = printable(chart.configure_axis(gridColor="#888", gridOpacity=0.2, domainOpacity=0.4).to_dict())
+    spec: Spec = _printable(chart.configure_axis(gridColor="#888", gridOpacity=0.2, domainOpacity=0.4).to_dict())
     return spec
+
+
+def _printable(value: Any) -> Any:
+    """Return lists and dicts of texts and figures without characters that control a display."""
+    if isinstance(value, str):
+        return printable_lines(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The commands that make a row, and a whole run, again."""
+"""The commands that build a row again, and score a whole run again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def commands_for(run: Run, entry: ReportRow) -> list[str]:
-    """Return what a shell needs to build the model of `entry`; empty if it was never built."""
+    """Return the shell commands that build the model of `entry`; none if it was never built."""
     if entry.row["model"] is None:
         return []
     model = run.about["model"]["file"]
@@ -30,7 +30,7 @@ def commands_for(run: Run, entry: ReportRow) -> list[str]:
 
 
 def command_for_run(run: Run) -> str:
-    """Return what a shell needs to score the same rows again, into a new folder."""
+    """Return the shell command that scores the same rows again, into a new folder."""
     file = run.about["variants_file"]["path"]
     again = f"{run.folder.name or 'run'}-again"
     if run.folder.joinpath("demo.toml").as_posix() == file:
@@ -41,7 +41,7 @@ def command_for_run(run: Run) -> str:
 
 
 def _effort(run: Run) -> list[str]:
-    """Return the options that say how long to time, as in the last session."""
+    """Return the options for the duration of the timing, as in the last session."""
     effort: dict[str, Any] = run.sessions[-1].effort if run.sessions else {}
     if effort.get("rounds") is not None:
         return ["--rounds", str(effort["rounds"])]
@@ -49,7 +49,7 @@ def _effort(run: Run) -> list[str]:
 
 
 def _model_table(run: Run) -> ModelTable:
-    """Return how the variants file has a checkpoint exported; the defaults if it no longer fits the schema."""
+    """Return the export options of the variants file; the defaults if the file no longer fits the schema."""
     file = run.about["variants_file"]
     try:
         return parse_variants(file["text"], file["path"]).model

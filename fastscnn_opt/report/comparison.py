@@ -1,4 +1,4 @@
-"""What got better or worse from one run to another."""
+"""Compare two runs: which rows got better or worse."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from fastscnn_opt.report.content import Content, ReportRow
 
 _POINTS = 0.05
-"""Change of mIoU in points that counts: less is what another build of an engine may do to ties."""
+"""Change of mIoU in points that counts; another build of an engine may cause less, by breaking ties differently."""
 
 _TIMES = 1.05
-"""Change of speed that counts: times of two sessions are not paired, and a machine is rarely steadier than that."""
+"""Change of speed that counts; times of two sessions are not paired and vary by about this much."""
 
 
 def compare(first: Content, second: Content) -> dict[str, Any]:
     """Return the rows of two runs side by side with a verdict on each, for the template.
 
-    A row is better if its mIoU or its speed improved by more than chance and the other did not get worse, and the
-    other way round; otherwise it is mixed, or the same.
+    A row is better if its mIoU or its speed improved by more than the thresholds above and neither got worse. It is
+    worse in the opposite case; otherwise it is mixed, or the same.
     """
     table = side_by_side(first.run, second.run)["rows"]
     rows = [_row(row, label_in(row, table), first, second) for row in table]
@@ -51,7 +51,7 @@ def _row(row: dict[str, Any], label: str, first: Content, second: Content) -> di
 
 
 def _verdict(row: dict[str, Any], points: float | None, times: float | None) -> tuple[str, str]:
-    """Return the verdict in words, and whether that is good or bad."""
+    """Return the verdict in words, and its tone: good, bad or neither."""
     other = row["other"]
     if row["status"] == "absent":
         return "new", ""
@@ -73,7 +73,7 @@ def _verdict(row: dict[str, Any], points: float | None, times: float | None) -> 
 
 
 def _worst(before: ReportRow | None, after: ReportRow | None) -> str:
-    """Return the class that lost most IoU from one run to the other."""
+    """Return the class that lost the most IoU from one run to the other."""
     if before is None or after is None:
         return ""
     losses = {

@@ -1,4 +1,4 @@
-"""What a report is about: the rows of a run with everything that was recorded about them, and what they are to it."""
+"""The content of a report: the rows of a run with all their records, the baseline and the Pareto front."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt import text
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.scoring.pareto import front
 from fastscnn_opt.scoring.stages.speed import Baseline
@@ -24,17 +23,17 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.tables import Row
 
 _LONGEST = 60
-"""Characters of a label in a sentence; the table has names in full."""
+"""Characters of a label in a sentence at most; the table shows it in full."""
 
 ASSUMED_MAX_DROP = 0.5
-"""Points of mIoU that the summary takes as affordable where neither the variants file nor the user says."""
+"""Points of mIoU that a recommended variant may lose if neither the variants file nor the user sets a limit."""
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """A row of the variant table: its number there, counted from 1, its figures, and what was recorded.
+    """A row of the variant table with its records; `number` is its number in the table, from 1.
 
-    `label` is its variant, with target and batch size where these tell rows of the run apart.
+    `label` is the variant, with target and batch size if the variant has several rows.
     """
 
     number: int
@@ -47,12 +46,12 @@ class ReportRow:
 
     @property
     def short(self) -> str:
-        """The label, cut where it is too long for a sentence."""
+        """The label, cut if it is too long for a sentence."""
         return self.label if len(self.label) <= _LONGEST else f"{self.label[: _LONGEST - 1]}…"
 
     @property
     def contract(self) -> str:
-        """The promises of its passes in short."""
+        """The contracts of its passes in short."""
         return contract_of(self.row["steps"]) if self.row["model"] else ""
 
     @property
@@ -67,26 +66,26 @@ class ReportRow:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What `RowRecord.details` holds; empty if it was not recorded."""
+        """The details of its record; empty if there are none."""
         return (self.record.details if self.record else None) or {}
 
     @property
     def host_ms(self) -> float | None:
-        """Milliseconds per image that the host spends before and after the engine: normalising, taking labels.
+        """Milliseconds per image that the host works before and after the engine: normalising, taking labels.
 
-        Processor time of one thread, measured during the evaluation; None if it was not recorded.
+        This is processor time of one thread, measured during the evaluation; None if it was not recorded.
         """
         times = self.details.get("stages_ms") or {}
         return times["preprocess"] + times["post"] if {"preprocess", "post"} <= set(times) else None
 
     @property
     def pipeline(self) -> tuple[str, ...]:
-        """The text of each pass that made it, the batch size included; empty if it was not built."""
+        """The text of each of its passes, including the one that sets the batch size; empty if it was not built."""
         return tuple(step.get("text", step["pass"]) for step in self.row["steps"])
 
     @property
     def ms_per_image(self) -> NDArray[np.float64] | None:
-        """All its latencies, divided by the batch size."""
+        """All latencies of the row, divided by the batch size."""
         if self.timing is None or not self.timing.samples_ms:
             return None
         return np.array(self.timing.samples_ms, dtype=np.float64).ravel() / float(self.row["batch"])
@@ -94,7 +93,7 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class Content:
-    """A run as the report shows it; `limit` is the accuracy gate in points of mIoU, if there is one."""
+    """The run that a report shows; `limit` is the accuracy gate in points of mIoU, if there is one."""
 
     run: Run
     entries: tuple[ReportRow, ...]
@@ -102,12 +101,12 @@ class Content:
 
     @property
     def affordable_drop(self) -> float:
-        """Points of mIoU that a variant may lose to be recommended: the gate, or `ASSUMED_MAX_DROP`."""
+        """Points of mIoU that a recommended variant may lose: the gate, or `ASSUMED_MAX_DROP`."""
         return ASSUMED_MAX_DROP if self.limit is None else self.limit
 
     @property
     def baselines(self) -> tuple[ReportRow, ...]:
-        """The rows that others are compared with: one for each batch size, and for each target unless all have one."""
+        """The baseline rows: one for each batch size, and for each target unless the run has one for all targets."""
         return tuple(entry for entry in self.entries if entry.is_baseline)
 
     @property
@@ -117,7 +116,7 @@ class Content:
 
     @cached_property
     def front(self) -> frozenset[int]:
-        """Numbers of the rows that no other on their target beats in both accuracy and speed."""
+        """Numbers of the rows on the Pareto front of accuracy and speed of their target."""
         targets = dict.fromkeys(entry.row["target"] for entry in self.complete)
         best: list[ReportRow] = []
         for target in targets:
@@ -126,10 +125,9 @@ class Content:
         return frozenset(entry.number for entry in best)
 
     def baseline_of(self, entry: ReportRow) -> ReportRow | None:
-        """Return the scored row of the baseline that `entry` is compared with.
+        """Return the scored baseline row for `entry`, the best match first by target, then by batch size.
 
-        It is on the target that the variants file names as ``baseline_target``, else on that of `entry`, and of the
-        same batch size, if there is such a row.
+        The target is the ``baseline_target`` of the variants file, or else that of `entry`.
         """
         name, target = self.run.about["baseline"], self.run.about.get("baseline_target") or entry.row["target"]
         scored = [base for base in self.entries if base.row["variant"] == name and base.row["mIoU"] is not None]
@@ -137,9 +135,9 @@ class Content:
         return scored[unlike.index(min(unlike))] if scored else None
 
     def losses(self, entry: ReportRow) -> dict[str, float]:
-        """Return by how many points of IoU each class is worse than in the baseline; classes without both are left out.
+        """Return the points of IoU that each class loses against the baseline; a negative loss is a gain.
 
-        A negative loss is a gain.
+        Classes without an IoU in both rows are left out.
         """
         base = self.baseline_of(entry)
         if base is None:
@@ -157,7 +155,7 @@ class Content:
 
 
 def gather(run: Run, max_drop: float | None = None) -> Content:
-    """Return what the report of `run` shows; `max_drop` replaces the gate of its variants file."""
+    """Return the content of the report on `run`; `max_drop` replaces the gate of its variants file."""
     if max_drop is not None:
         run = replace(run, about=run.about | {"max_drop": max_drop})
     rows, plans = rows_of(run), run.plan
@@ -176,20 +174,9 @@ def gather(run: Run, max_drop: float | None = None) -> Content:
 
 
 def label_in(row: Row, rows: Sequence[Row]) -> str:
-    """Return the variant of a row, with target and batch size where its variant and the run have several."""
+    """Return the variant of a row; if it has several rows, with the target and batch size that distinguish them."""
     if sum(other["variant"] == row["variant"] for other in rows) == 1:
         return str(row["variant"])
     parts = {"target": str(row["target"]), "batch": f"batch {row['batch']}"}
-    telling = [text for key, text in parts.items() if len({other[key] for other in rows}) > 1]
-    return f"{row['variant']} ({', '.join(telling)})"
-
-
-def printable(content: Any) -> Any:
-    """Return `content` (lists and dicts of texts and figures) without characters that only control a display."""
-    if isinstance(content, str):
-        return "\n".join(text.printable(line) for line in content.expandtabs().split("\n"))
-    if isinstance(content, dict):
-        return {printable(key): printable(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [printable(value) for value in content]
-    return content
+    distinct = [text for key, text in parts.items() if len({other[key] for other in rows}) > 1]
+    return f"{row['variant']} ({', '.join(distinct)})"

@@ -1,4 +1,4 @@
-"""Writes a report as one HTML file that needs nothing else: no network, no other file."""
+"""Render a report as one HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -6,40 +6,38 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.classes import CLASSES, PALETTE
 from fastscnn_opt.report import charts, sections
 from fastscnn_opt.report.answers import answers
 from fastscnn_opt.report.comparison import compare
-from fastscnn_opt.report.content import printable
 from fastscnn_opt.report.gallery import Gallery, make_gallery
 from fastscnn_opt.report.recommending import recommend
 from fastscnn_opt.report.tradeoff import has_room_for_names, tradeoff
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, printable_lines
 
 if TYPE_CHECKING:
     from fastscnn_opt.report.content import Content
 
 _WIDE, _NARROW = 1000, 290
-"""Widths in pixels of plots on a laptop and on a phone, axes not included."""
+"""Widths in pixels of plots on a laptop and on a phone, without axes."""
 
 
 def render(content: Content, before: Content | None = None, *, pictures: bool = True) -> str:
-    """Return the page about a run; with an earlier run `before` it also says what got better or worse since.
+    """Return the page about a run; with an earlier run `before` it also shows what got better or worse.
 
-    Everything that comes from models, files and names is text to the page: the template escapes it, data for the
-    script are JSON in which no tag can begin, and the page forbids itself any connection.
+    Names from models and files cannot act as markup: the template escapes them, and the JSON for the script cannot
+    contain a tag. A content security policy forbids the page any connection.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     gallery = make_gallery(content) if pictures else Gallery(notes=("left out as asked",))
-    picture_section, views = sections.pictures(content, gallery)
     plots = _charts(content)
     matrices = sections.confusions(content)
     chosen = [choice.entry for choice in recommend(content)]
-    values: dict[str, Any] = printable({
+    values: dict[str, Any] = {
         "title": f"Variants of {content.run.about['model'].get('file', 'a model').rpartition('/')[2]}",
         "subtitle": _subtitle(content),
-        "answers": [vars(answer) for answer in answers(content)],
+        "answers": answers(content),
         "comparison": compare(before, content) if before else None,
         "gate": sections.gate_text(content),
         "decode": sections.decode_text(content),
@@ -48,26 +46,35 @@ def render(content: Content, before: Content | None = None, *, pictures: bool = 
         "rows": sections.table(content, chosen),
         "charts": list(plots),
         "heat": sections.heat(content),
-        "confusions": [{key: found[key] for key in ("number", "label")} for found in matrices],
+        "confusions": matrices,
         "costs": sections.costs(content),
-        "gallery": picture_section,
+        "gallery": gallery,
+        "picture_rows": sections.picture_rows(content, gallery),
+        "legend": [(CLASSES[index], PALETTE[index].tolist()) for index in gallery.classes],
         "details": sections.details(content, chosen[:1]),
         "facts": sections.run_facts(content),
         "variants_file": content.run.about.get("variants_file", {}).get("text", ""),
-    })  # fmt: skip
+    }
     data = {
         "charts": plots,
         "classes": CLASSES,
         "confusions": [found["counts"] for found in matrices],
-        "views": views,
+        "views": sections.picture_views(gallery),
     }
     environment = Environment(
         loader=PackageLoader("fastscnn_opt.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     parts = {"style": _part("page.css"), "script": _part("page.js"), "bundle": _plotting_library()}
     return environment.get_template("page.html.j2").render(**values, **parts, data=data) + "\n"
+
+
+def _shown(value: Any) -> Any:
+    """Return a value of the template without characters that control a display, unless it is markup of the page."""
+    from markupsafe import Markup
+
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _subtitle(content: Content) -> str:
@@ -80,7 +87,7 @@ def _subtitle(content: Content) -> str:
 
 
 def _charts(content: Content) -> dict[str, dict[str, charts.Spec]]:
-    """Return each plot for a wide and for a narrow page; those without data are left out."""
+    """Return each plot for a wide and for a narrow page; plots without data are left out."""
     wide = {
         "tradeoff": tradeoff(content, _WIDE, 420, numbers=not has_room_for_names(content)),
         "latencies": charts.latencies(content, _WIDE - 200),
@@ -104,7 +111,7 @@ def _part(name: str) -> str:
 
 @cache
 def _plotting_library() -> str:
-    """Return the code of Vega-Embed and what it needs, without what would end the script element it stands in."""
+    """Return the code of Vega-Embed and its libraries, without text that would end its script element."""
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

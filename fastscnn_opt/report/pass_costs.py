@@ -1,4 +1,4 @@
-"""What each pass costs: rows whose pipelines begin alike, compared with one another."""
+"""The cost of single passes, from rows whose pipelines begin with the same passes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PassCost:
-    """What `passes` changed in `entry`, whose pipeline is that of `before` and these at its end.
+    """The cost of `passes`, which the pipeline of `entry` has at its end in addition to the pipeline of `before`.
 
-    `points` of mIoU were lost (negative: gained), and it became `times` as fast, where both are timed.
+    `points` of mIoU were lost (negative: gained). The row became `times` as fast; None if one of both is not timed.
     """
 
     passes: tuple[str, ...]
@@ -29,10 +29,10 @@ class PassCost:
 
 
 def pass_costs(content: Content) -> list[PassCost]:
-    """Return the cost of each row's last passes, beyond the longest pipeline of another row that it begins with.
+    """Return the cost of the last passes of each row whose pipeline begins with the pipeline of another row.
 
-    Rows are compared on the same target, batch size and patches only. A row that begins with no other's pipeline has
-    no cost.
+    If there are several such rows, the one with the longest pipeline counts. Only rows with the same target, batch size
+    and patches are compared.
     """
     scored = [entry for entry in content.entries if entry.row["mIoU"] is not None]
     costs = []

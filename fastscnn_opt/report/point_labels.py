@@ -1,8 +1,8 @@
-"""Places the labels of points in a plot so that they overlap neither each other nor a point."""
+"""Place the labels of the points in a plot, so that they cover neither each other nor a point."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _MARGIN, _ABOVE = 0.06, 0.16
-"""Shares of the range of values that are left free at each side of a plot, and above: the best points lie there."""
+"""Free shares of the range of values at each side of a plot, and at the top, where the best points are."""
 
 _WIDEST = 26
-"""Characters of a label; a longer one is cut, and the table has it in full."""
+"""Characters of a label at most; the table shows longer ones in full."""
 
 _CHARACTER = 0.58
-"""Width of a character of a sans-serif font, on average, in units of its size; a little too much does no harm."""
+"""Average width of a character of a sans-serif font, in units of its size, rounded up."""
 
 _POINT = 9.0
-"""Half the side in pixels of the square that a point takes."""
+"""Half the side in pixels of the square that a point covers."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -38,13 +38,13 @@ class Frame:
     def around(
         cls, points: Sequence[Mapping[str, Any]], width: int, height: int, *, also: float | None = None
     ) -> Frame:
-        """Return the frame of points with ``low``, ``high`` and ``miou``, and of a level `also` that must be seen."""
+        """Return the frame of points with ``low``, ``high`` and ``miou``, extended to the level `also`."""
         levels = [point["miou"] for point in points] + ([] if also is None else [also])
         x = _range([value for point in points for value in (point["low"], point["high"])], _MARGIN)
         return cls(x, _range(levels, _ABOVE), width, height)
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
-        """Return where a point lies, from the left and from the top."""
+        """Return the position of a point in pixels from the left and from the top."""
         right = (x - self.x[0]) / (self.x[1] - self.x[0]) * self.width
         return right, (self.y[1] - y) / (self.y[1] - self.y[0]) * self.height
 
@@ -56,22 +56,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class Label:
-    """A text at values of x and y; `align` says which end of it is there.
+    """A text at values of x and y; `align` says which end of the text is there.
 
-    `of_x` and `of_y` are those of its point, to which a line should lead if the label `is_away` from it.
+    `point_x` and `point_y` are the values of its point. If the label `is_distant`, a line should lead to the point.
     """
 
     x: float
     y: float
     text: str
     align: str
-    of_x: float
-    of_y: float
-    is_away: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the label as a row of data."""
-        return asdict(self)
+    point_x: float
+    point_y: float
+    is_distant: bool
 
 
 def place(
@@ -82,10 +78,10 @@ def place(
     *,
     lines: Sequence[tuple[float, float, float, float]] = (),
 ) -> list[Label]:
-    """Return a label for each point, near it; one for which there is no room is left out.
+    """Return a label for each point; a label without room is left out.
 
-    Labels are placed one after the other, each where it is nearest to its point among the places that are free of
-    points, of other labels and of `lines` (horizontal or vertical: x and y of both ends).
+    The labels are placed one after the other. Each takes the free place nearest to its point. A free place covers no
+    point, no other label and none of the `lines` (horizontal or vertical, given by x and y of both ends).
     """
     pixels = [frame.pixel(*point) for point in points]
     taken: list[Box] = [(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in pixels]
@@ -100,21 +96,21 @@ def place(
             if _is_inside(box, frame) and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 middle = (box[1] + box[3]) / 2
-                is_away = abs(middle - y) > 1.5 * height
-                labels.append(Label(*frame.value(anchor, middle), text, align, *point, is_away))
+                is_distant = abs(middle - y) > 1.5 * height
+                labels.append(Label(*frame.value(anchor, middle), text, align, *point, is_distant))
                 break
     return labels
 
 
 def _places(x: float, y: float, width: float, height: float) -> list[tuple[Box, float, str]]:
-    """Return the boxes that a label may take, the nearest first, each with its anchor and how it is aligned there."""
-    away = _POINT + 4
+    """Return the boxes that a label may take, the nearest first, each with its anchor and alignment."""
+    gap = _POINT + 4
     lines = sorted((step * height / 2 for step in range(-9, 10)), key=abs)
     places: list[tuple[Box, float, str]] = []
     for down, align in product(lines, ("left", "right", "center")):
         if align == "center" and abs(down) < _POINT + height / 2:
             continue
-        left = {"left": x + away, "right": x - away - width, "center": x - width / 2}[align]
+        left = {"left": x + gap, "right": x - gap - width, "center": x - width / 2}[align]
         anchor = {"left": left, "right": left + width, "center": x}[align]
         places.append(((left, y + down - height / 2, left + width, y + down + height / 2), anchor, align))
     return places

@@ -1,10 +1,10 @@
-"""The sections of a report as texts and figures, ready for the template: tables, heat map, pictures, details."""
+"""The sections of a report as texts and figures for the template: tables, heat map, pictures, details."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.data.classes import CLASSES, PALETTE
+from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.report.commands import commands_for
 from fastscnn_opt.report.pass_costs import pass_costs
 from fastscnn_opt.scoring.pareto import NOTICEABLE
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 Section = dict[str, Any]
 
 _MOST_NAMED = 9
-"""Columns of the heat map that have names; more are numbered, as on a phone."""
+"""The heat map names its columns if there are at most this many; otherwise, and on a phone, it numbers them."""
 
 COLUMNS = (
     ("no.", True), ("row", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
     ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("images/s", True), ("ratio [95 %]", True),
     ("size MB", True), ("peak MB", True),
 )  # fmt: skip
-"""Headings of the table of rows, and whether a column holds figures."""
+"""The headings of the table of rows, each with whether its column holds figures."""
 
 _STRONGEST = 10.0
-"""Points of IoU at which a cell of the heat map has its full colour."""
+"""Points of IoU at which a cell of the heat map reaches its full colour."""
 
 
 def table(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
-    """Return the rows of the table: each cell with its text and the value it is sorted by; `chosen` are recommended."""
+    """Return the rows of the table, each cell with its text and its sort value; `chosen` are recommended."""
     return [
         {
             "cells": [{"text": text, "value": value} for text, value in _cells(entry)],
@@ -62,8 +62,8 @@ def _cells(entry: ReportRow) -> list[tuple[str, str]]:
 
 
 def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, str]:
-    """Return a figure as text and as the value it is sorted by; both are empty if it is not known."""
-    # A zero added to a negative zero is a positive one: what rounds to nothing has no sign.
+    """Return a figure as text and as its sort value; both are empty if it is not known."""
+    # Adding 0.0 turns a negative zero into a positive one, so a figure that rounds to zero has no sign.
     return ("", "") if value is None else (f"{round(value * scale, digits) + 0.0:.{digits}f}", repr(float(value)))
 
 
@@ -80,7 +80,7 @@ def _marks(content: Content, entry: ReportRow, chosen: Sequence[ReportRow]) -> l
 
 
 def gate_text(content: Content) -> str:
-    """Say what the accuracy gate of the table is."""
+    """Return a sentence about the accuracy gate of the table."""
     against = f"against the baseline “{content.run.about['baseline']}”"
     if content.limit is None:
         return f"Drops are in points of mIoU {against}; no accuracy gate is set (max_drop)."
@@ -89,13 +89,13 @@ def gate_text(content: Content) -> str:
 
 
 def decode_text(content: Content) -> str:
-    """Say what the stage before the preprocessing is, for these data."""
+    """Return what the stage before the preprocessing does for these data."""
     synthetic = (content.run.about["data"].get("source") or {}).get("synthetic")
     return "the image and its label" if synthetic is None else "here: drawing the synthetic scene"
 
 
 def heat(content: Content) -> Section:
-    """Return the IoU of each class of the first scored baseline, and what every other row changes, in points."""
+    """Return the IoU of each class in the first scored baseline, and the change in points in every other row."""
     scored = [entry for entry in content.entries if entry.iou]
     base = next((entry for entry in content.baselines if entry.iou), None)
     if base is None:
@@ -134,7 +134,7 @@ def confusions(content: Content) -> list[Section]:
 
 
 def costs(content: Content) -> list[Section]:
-    """Return what each pass costs, the most expensive first."""
+    """Return the cost of each pass, the most expensive first."""
     return [
         {
             "text": cost.text,
@@ -147,53 +147,47 @@ def costs(content: Content) -> list[Section]:
     ]
 
 
-def pictures(content: Content, gallery: Gallery) -> tuple[Section, list[dict[str, Section]]]:
-    """Return the pictures for the template, and the views of each for the script, by file of label maps."""
+def picture_rows(content: Content, gallery: Gallery) -> list[Section]:
+    """Return the rows whose pictures can be chosen; the one that changes an image most is selected at first."""
     rows = [entry for entry in content.entries if gallery.files.get(entry.number, gallery.baseline) != gallery.baseline]
     changed = {
         entry.number: max((found.views[gallery.files[entry.number]].changed for found in gallery.pictures), default=0.0)
         for entry in rows
     }
     first = max(rows, key=lambda entry: changed[entry.number], default=None)
-    section = {
-        "notes": gallery.notes,
-        "rows": [
-            {
-                "file": gallery.files[entry.number], "number": entry.number, "label": entry.label,
-                "selected": entry is first,
-            }
-            for entry in rows
-        ],
-        "legend": [{"name": CLASSES[index], "colour": " ".join(map(str, PALETTE[index]))} for index in gallery.classes],
-        "pictures": [
-            {
-                "name": found.name, "width": found.width, "height": found.height, "photo": found.photo,
-                "label": found.label, "baseline": found.views[gallery.baseline].prediction,
-            }
-            for found in gallery.pictures
-        ],
-    }  # fmt: skip
-    views = [
+    return [
+        {
+            "file": gallery.files[entry.number],
+            "number": entry.number,
+            "label": entry.label,
+            "selected": entry is first,
+        }
+        for entry in rows
+    ]
+
+
+def picture_views(gallery: Gallery) -> list[dict[str, Section]]:
+    """Return the views of each picture for the script, by file of label maps."""
+    return [
         {
             name: {
                 "prediction": view.prediction,
                 "difference": view.difference,
-                "text": _view_text(view.changed, view.right, found.views[gallery.baseline].right),
+                "text": _view_text(view.changed, view.correct, picture.views[gallery.baseline].correct),
             }
-            for name, view in found.views.items()
+            for name, view in picture.views.items()
         }
-        for found in gallery.pictures
+        for picture in gallery.pictures
     ]
-    return section, views
 
 
-def _view_text(changed: float, right: float | None, before: float | None) -> str:
+def _view_text(changed: float, correct: float | None, before: float | None) -> str:
     text = f"{100 * changed:.2f} % of the pixels differ"
-    return text if right is None or before is None else f"{text}; right: {100 * before:.2f} → {100 * right:.2f} %"
+    return text if correct is None or before is None else f"{text}; correct: {100 * before:.2f} → {100 * correct:.2f} %"
 
 
 def details(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
-    """Return everything there is to know about each row; the chosen ones are shown open."""
+    """Return all details of each row; those of the chosen rows are shown unfolded."""
     return [
         {
             "number": entry.number,
@@ -214,7 +208,7 @@ def details(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
 
 
 def _step(step: Mapping[str, Any]) -> Section:
-    """Return what a pass did in a row, and the nodes it changed or left."""
+    """Return the result of a pass in a row, and the nodes that it changed or skipped."""
     verified = {
         True: "checked and kept",
         None: "not judged by numbers" if step["contract"] == "lossy" else "not checked",
@@ -225,7 +219,7 @@ def _step(step: Mapping[str, Any]) -> Section:
     words.append(f"{step['changes']} changed, {step['skips']} left alone")
     nodes = step.get("nodes", {"changes": [], "skips": []})
     if "nodes" not in step and step["changes"] + step["skips"]:
-        words.append("which nodes was not recorded by the release that built it")
+        words.append("the release that built it did not record the nodes")
     lists = [
         {"title": _title("changed", nodes["changes"], step["changes"]),
          "lines": [{"node": change["node"], "text": change["what"]} for change in nodes["changes"]]},
@@ -240,7 +234,7 @@ def _title(what: str, shown: Sequence[object], count: int) -> str:
 
 
 def _facts(content: Content, entry: ReportRow) -> list[tuple[str, str]]:
-    """Return hashes, versions and how the figures were made, as far as they are known."""
+    """Return hashes, versions and conditions of the measurements, as far as they are known."""
     record, timing, session = entry.record, entry.timing, content.session_of(entry)
     compiled = entry.compiled
     accuracy = (record.accuracy or {}) if record else {}

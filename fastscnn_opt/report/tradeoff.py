@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,20 @@ _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down
 _FONT_SIZE = 12
 
 _MOST_NAMED = 12
-"""Points that are labelled with names; more are numbered."""
+"""Points are labelled with names if there are at most this many; otherwise they are numbered."""
 
 _WIDTH, _HEIGHT = 800, 380
-"""Size of the picture in pixels, axes not included; documents are rarely wider."""
+"""Size of the picture in pixels, without axes; documents are rarely wider."""
 
 _PNG_SCALE = 2.0
-"""Pixels of a PNG file per pixel of the plot, for sharp text on today's displays."""
+"""Pixels of a PNG file per pixel of the plot, for sharp text on high-resolution displays."""
 
-_TOLD = (
+_TOOLTIP = (
     ("name", "N", "row", ""), ("target", "N", "target", ""), ("batch", "N", "batch", ""),
     ("miou", "Q", "mIoU %", ".2f"), ("drop", "N", "drop", ""), ("fps", "Q", "images/s", ".2f"),
     ("ratio", "N", "ratio [95 %]", ""), ("passes", "N", "passes", ""), ("note", "N", "note", ""),
 )  # fmt: skip
-"""What hovering a point tells: field, type, title and format of each line."""
+"""The lines of the tooltip of a point: field, type, title and format."""
 
 
 def plot_file(content: Content, suffix: str) -> bytes:
@@ -53,14 +54,14 @@ def plot_file(content: Content, suffix: str) -> bytes:
 
 
 def has_room_for_names(content: Content) -> bool:
-    """Tell whether the points of a wide plot are few enough to be labelled with their names."""
+    """Return whether the points of a wide plot are few enough to be labelled with their names."""
     return len(content.complete) <= _MOST_NAMED
 
 
 def tradeoff(content: Content, width: int, height: int, *, numbers: bool = False) -> Spec | None:
     """Plot accuracy against speed, with the Pareto front of each target; None if no row has both.
 
-    Points are labelled with the rows' names, or with their `numbers` where there is no room for names.
+    Points are labelled with the names of the rows, or with their numbers if `numbers` is set.
     """
     import altair as alt
 
@@ -76,12 +77,12 @@ def tradeoff(content: Content, width: int, height: int, *, numbers: bool = False
 
 
 def _point_layers(points: list[dict[str, Any]], frame: Frame) -> list[alt.Chart]:
-    """Return the fronts, the intervals and the points: colours tell targets apart, shapes batch sizes."""
+    """Return the fronts, the intervals and the points, in a colour for each target and a shape for each batch size."""
     import altair as alt
 
     x = alt.X("fps:Q", title="images per second", scale=alt.Scale(domain=frame.x, nice=False, zero=False))
     y = alt.Y("miou:Q", title="mIoU %", scale=alt.Scale(domain=frame.y, nice=False, zero=False))
-    colours, shapes = _told_apart(points, "target", COLOURS), _told_apart(points, "batch", _SHAPES)
+    colours, shapes = _looks(points, "target", COLOURS), _looks(points, "batch", _SHAPES)
     points = [{**point, "colour": colours[point["target"]]} for point in points]
     colour = alt.Color(
         "target:N",
@@ -108,27 +109,27 @@ def _point_layers(points: list[dict[str, Any]], frame: Frame) -> list[alt.Chart]
             shape=shape,
             fillOpacity=alt.condition("datum.gate == 'failed'", alt.value(0), alt.value(0.9)),
             size=alt.condition("datum.baseline", alt.value(260), alt.value(130)),
-            tooltip=[alt.Tooltip(f"{name}:{kind}", title=title, format=form) for name, kind, title, form in _TOLD],
+            tooltip=[alt.Tooltip(f"{name}:{kind}", title=title, format=form) for name, kind, title, form in _TOOLTIP],
         ),
     ]
 
 
-def _told_apart(points: list[dict[str, Any]], field: str, looks: tuple[str, ...]) -> dict[str, str]:
-    """Return a look for each value of a field, in the order of the points."""
+def _looks(points: list[dict[str, Any]], field: str, looks: tuple[str, ...]) -> dict[str, str]:
+    """Return a colour or shape for each value of a field, in the order of the points."""
     values = dict.fromkeys(point[field] for point in points)
     return {value: looks[index % len(looks)] for index, value in enumerate(values)}
 
 
 def _label_layers(labels: list[Label]) -> list[alt.Chart]:
-    """Return the labels, one layer for each alignment, and a line to the point of each that is away from it."""
+    """Return the labels, one layer for each alignment, and the lines from distant labels to their points."""
     import altair as alt
 
     layers = []
-    if away := [label.to_json() for label in labels if label.is_away]:
-        lines = alt.Chart(alt.InlineData(values=away)).mark_rule(opacity=0.5, color="#888")
-        layers.append(lines.encode(x=alt.X("of_x:Q"), y=alt.Y("of_y:Q"), x2="x:Q", y2="y:Q"))
+    if distant := [asdict(label) for label in labels if label.is_distant]:
+        lines = alt.Chart(alt.InlineData(values=distant)).mark_rule(opacity=0.5, color="#888")
+        layers.append(lines.encode(x=alt.X("point_x:Q"), y=alt.Y("point_y:Q"), x2="x:Q", y2="y:Q"))
     for align in ("left", "right", "center"):
-        if here := [label.to_json() for label in labels if label.align == align]:
+        if here := [asdict(label) for label in labels if label.align == align]:
             texts = alt.Chart(alt.InlineData(values=here)).mark_text(
                 align=align, baseline="middle", fontSize=_FONT_SIZE
             )
@@ -165,7 +166,7 @@ def _point(content: Content, entry: ReportRow) -> dict[str, Any]:
 
 
 def _lines(points: list[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
-    """Return the lines of the plot that labels should not cross: the intervals, and the steps of each front."""
+    """Return the lines that labels should not cross: the intervals and the steps of each front."""
     lines = [(point["low"], point["miou"], point["high"], point["miou"]) for point in points]
     for target in dict.fromkeys(point["target"] for point in points):
         here = [point for point in points if point["front"] and point["target"] == target]
@@ -177,7 +178,7 @@ def _lines(points: list[dict[str, Any]]) -> list[tuple[float, float, float, floa
 
 
 def _gate(content: Content) -> float | None:
-    """Return the mIoU in percent below which rows lose too much, if there is a limit and one baseline."""
+    """Return the mIoU in percent at the accuracy gate; None without a limit, or if baselines differ in mIoU."""
     levels = {base.row["mIoU"] for base in content.baselines if base.row["mIoU"] is not None}
     return None if content.limit is None or len(levels) != 1 else 100 * levels.pop() - content.limit
 
@@ -187,7 +188,7 @@ def _gate_text(content: Content) -> str:
 
 
 def _gate_box(content: Content, frame: Frame) -> list[tuple[float, float, float, float]]:
-    """Return the place of the gate's text, and its line."""
+    """Return the lines that labels should not cross: the gate and the diagonal of its text."""
     level = _gate(content)
     if level is None:
         return []

@@ -1,4 +1,4 @@
-"""The questions that a report answers first, on figures made up for the purpose."""
+"""The questions that a report answers first, on made-up figures."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_the_typical_run(typical):
         "“pole” loses 0.10 points of IoU (50.00 to 49.90 %).",
         "Over all rows: “pole” in “coarse”, 10.00 points.",
     )
-    assert said["Which pass is to blame?"] == (
+    assert said["Which pass costs the most?"] == (
         "coarsen{only=head}: it costs 5.00 points of mIoU in “coarse”, on top of “tidy”.",
         "“tidy” has no pass that costs accuracy.",
     )
@@ -38,11 +38,11 @@ def test_the_commands_make_the_variant_and_the_run(typical):
     )
 
 
-def test_a_larger_limit_recommends_the_faster_row_and_tells_its_cost(typical):
+def test_a_larger_limit_recommends_the_faster_row_and_shows_its_cost(typical):
     said = told(typical.content(max_drop=6))
     assert said["Which variant to ship?"][0].startswith("“coarse”: 2.00 times")
     assert said["What does it cost?"][0] == "5.00 points of mIoU."
-    assert said["Which pass is to blame?"][1] == "“coarse” uses it."
+    assert said["Which pass costs the most?"][1] == "“coarse” uses it."
 
 
 def test_a_limit_that_nobody_set_is_called_an_assumption(build):
@@ -51,16 +51,16 @@ def test_a_limit_that_nobody_set_is_called_an_assumption(build):
     assert said["What does it cost?"][0] == "0.30 points of mIoU."
 
 
-def test_rows_that_the_intervals_cannot_tell_apart_share_the_verdict(build):
+def test_rows_with_overlapping_intervals_are_recommended_together(build):
     content = build().row("base", 0.6, 10).row("fast", 0.6, 20).row("as fast", 0.6, 19.8).row("slow", 0.6, 15).content()
     short, more = told(content)["Which variant to ship?"]
-    assert short == "“fast” or “as fast”: they cannot be told apart at 95 %."
+    assert short == "“fast” or “as fast”: their 95 % intervals overlap."
     assert "“as fast” is 1.98 times as fast as the baseline (95 % interval 1.94 to 2.02)" in more
 
 
-def test_a_row_that_is_not_certainly_faster_than_the_baseline_is_not_preferred_to_it(build):
+def test_a_row_that_may_be_slower_than_the_baseline_is_recommended_together_with_it(build):
     content = build().row("base", 0.6, 10).row("fast", 0.6, 10.1).row("other", 0.6, 9.9).content()
-    assert told(content)["Which variant to ship?"][0] == "“fast”, “base” or “other”: they cannot be told apart at 95 %."
+    assert told(content)["Which variant to ship?"][0] == "“fast”, “base” or “other”: their 95 % intervals overlap."
 
 
 def test_each_target_has_a_recommendation(build):
@@ -85,7 +85,7 @@ def test_a_row_that_failed_after_its_accuracy_is_not_recommended(build):
         ([("fast", 0.5, 20)], "None: every scored row loses more than 0.5 points of mIoU, or has no baseline."),
     ],
 )
-def test_when_nothing_can_be_recommended_the_reasons_are_told(build, rows, words):
+def test_without_a_recommendation_the_reasons_are_shown(build, rows, words):
     builder = build().row("base", status="failed", reason="no such node")
     for row in rows:
         builder.row(*row)
@@ -94,29 +94,29 @@ def test_when_nothing_can_be_recommended_the_reasons_are_told(build, rows, words
     assert "How to reproduce it?" in said
 
 
-def test_lossy_passes_are_suspects_where_rows_cannot_tell(build):
+def test_lossy_passes_are_listed_if_no_cost_is_known(build):
     builder = build().row("base", 0.6, 10, steps=steps("a")).row("fast", 0.59, 20, steps=steps("b", contract="lossy"))
-    short, more = told(builder.content())["Which pass is to blame?"]
+    short, more = told(builder.content())["Which pass costs the most?"]
     assert short.startswith("Not known")
     assert more == "Lossy passes, which may change accuracy: b."
 
 
-def test_passes_that_cost_nothing_are_not_blamed(build):
+def test_passes_without_cost_are_not_named(build):
     content = build().row("base", 0.6, 10).row("fast", 0.6, 20, steps=steps("a")).content()
-    assert told(content)["Which pass is to blame?"][0].startswith("None:")
+    assert told(content)["Which pass costs the most?"][0].startswith("None:")
 
 
-def test_the_cost_of_a_pass_inside_the_recommended_row_is_told(build):
+def test_the_cost_of_a_pass_in_the_recommended_row_is_shown(build):
     builder = build(max_drop=1.0).row("base", 0.6, 10).row("a", 0.599, 20, steps=steps("a"))
     builder.row("ab", 0.599, 30, steps=steps("a", "b")).row("c", 0.5, 5, steps=steps("c"))
-    assert told(builder.content())["Which pass is to blame?"][1] == "In “ab”, a costs 0.10 points."
+    assert told(builder.content())["Which pass costs the most?"][1] == "In “ab”, a costs 0.10 points."
 
 
-def test_the_baseline_on_another_target_than_the_one_named_is_a_row_like_others(build):
+def test_a_baseline_on_another_target_than_the_named_one_is_an_ordinary_row(build):
     builder = build(baseline_target="onnxruntime").row("base", 0.6, 10).row("base", 0.597, 30, target="chip")
     assert "On chip: “base (chip)”, 3.00 times as fast" in told(builder.content())["Which variant to ship?"][1]
 
 
-def test_it_costs_what_it_loses_against_the_one_named(build):
+def test_its_cost_is_its_loss_against_the_named_baseline(build):
     builder = build(baseline_target="onnxruntime").row("base", 0.6).row("base", 0.597, 30, target="chip")
     assert told(builder.content())["What does it cost?"][0] == "0.30 points of mIoU."

@@ -1,4 +1,4 @@
-"""The plots as data: how many marks, and of what."""
+"""The plots as data: their marks and labels, and no control characters."""
 
 import json
 from functools import partial
@@ -97,6 +97,13 @@ def test_names_are_data_and_never_part_of_an_expression(build, draw):
         part.pop("data", None)
         part.pop("datasets", None)
     assert name not in json.dumps(spec)
+
+
+def test_control_characters_of_names_do_not_reach_a_plot(build):
+    content = build().row("base \x1b[31m \u202e 变体", 0.6, 10).content()
+    text = json.dumps(charts.latencies(content, 500), ensure_ascii=False)
+    assert "base \ufffd[31m \ufffd 变体" in text
+    assert text.isprintable()
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<svg"), (".png", b"\x89PNG")])

@@ -1,9 +1,7 @@
-"""What the rows of a run are to its report."""
+"""The content of a report: labels, baselines, the Pareto front and losses."""
 
 import numpy as np
 import pytest
-
-from fastscnn_opt.report.content import printable
 
 
 def numbers(entries):
@@ -90,12 +88,3 @@ def test_another_limit_replaces_that_of_the_file(typical):
 def test_latencies_are_per_image(build):
     content = build().row("base", 0.6, 10, batch=4).content()
     np.testing.assert_allclose(content.entries[0].ms_per_image, np.array([90, 100, 100, 100, 120]))
-
-
-def test_control_characters_are_made_visible():
-    hostile = {"name": "\x1b[31mred\x00 \u202eabc", "lines": ["a\nb\tc", "schön 变体"], "figure": 1.5}
-    assert printable(hostile) == {
-        "name": "\ufffd[31mred\ufffd \ufffdabc",
-        "lines": ["a\nb       c", "schön 变体"],
-        "figure": 1.5,
-    }

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fastscnn_opt.data.classes import PALETTE
 from fastscnn_opt.report import gallery as module
-from fastscnn_opt.report.gallery import BETTER, OTHER, SAME, WORSE, fates, make_gallery
+from fastscnn_opt.report.gallery import BROKEN, CORRECTED, OTHER, SAME, make_gallery, pixel_changes
 
 
 def pixels(url: str) -> np.ndarray:
@@ -31,12 +31,12 @@ def test_predictions_are_in_the_colours_of_cityscapes(typical, kept_maps):
     np.testing.assert_array_equal(shown[..., :3], PALETTE[kept_maps[0]])
 
 
-def test_differences_are_told_apart_by_what_became_of_a_pixel():
+def test_pixels_are_classified_by_how_they_changed():
     label = np.array([[1, 1, 1, 1, 255]], np.uint8)
     base = np.array([[1, 1, 2, 3, 4]], np.uint8)
     labels = np.array([[1, 2, 1, 4, 5]], np.uint8)
-    assert fates(labels, base, label).tolist() == [[SAME, WORSE, BETTER, OTHER, OTHER]]
-    assert fates(labels, base, None).tolist() == [[SAME, OTHER, OTHER, OTHER, OTHER]]
+    assert pixel_changes(labels, base, label).tolist() == [[SAME, BROKEN, CORRECTED, OTHER, OTHER]]
+    assert pixel_changes(labels, base, None).tolist() == [[SAME, OTHER, OTHER, OTHER, OTHER]]
 
 
 def test_a_difference_covers_what_changed_and_nothing_else(typical):
@@ -79,7 +79,7 @@ def test_a_run_of_an_earlier_release_has_no_pictures_and_says_so(build):
     )
 
 
-def test_a_lost_file_is_told(typical):
+def test_a_missing_file_is_noted(typical):
     folder = typical.write()
     (folder / "predictions" / "3.zip").unlink()
     gallery = make_gallery(typical.content())
@@ -87,7 +87,7 @@ def test_a_lost_file_is_told(typical):
     assert any("3.zip: the kept label maps cannot be read" in note for note in gallery.notes)
 
 
-def test_damaged_pictures_do_not_cost_the_page(typical):
+def test_damaged_pictures_are_noted_and_the_page_is_made(typical):
     folder = typical.write()
     whole = (folder / "predictions" / "3.zip").read_bytes()
     (folder / "predictions" / "3.zip").write_bytes(whole.replace(b"IDAT", b"IDOT"))
@@ -104,23 +104,23 @@ def test_label_maps_of_another_size_are_left_out(build, kept_maps):
     assert gallery.notes[0] == "odd: its label maps are of other images or another size"
 
 
-def test_where_nothing_changed_that_is_said(build, kept_maps):
+def test_a_note_says_that_nothing_changed(build, kept_maps):
     content = build().row("base", 0.6, 10, maps=kept_maps).row("same", 0.6, 20, maps=kept_maps).content()
     gallery = make_gallery(content)
     assert len(gallery.pictures) == 1
-    assert gallery.notes[0].startswith("every row gave the baseline's label maps to the pixel")
+    assert gallery.notes[0].startswith("every row has exactly the label maps of the baseline")
 
 
 def test_pictures_shrink_until_they_fit(typical, monkeypatch):
     monkeypatch.setattr(module, "BUDGET_BYTES", 20_000)
-    whole = sum(map(module._size, make_gallery(typical.content()).pictures))
+    whole = sum(map(module._bytes_of, make_gallery(typical.content()).pictures))
     monkeypatch.setattr(module, "BUDGET_BYTES", whole - 1)
     gallery = make_gallery(typical.content())
     assert gallery.pictures[0].width < 64
-    assert sum(map(module._size, gallery.pictures)) < whole
+    assert sum(map(module._bytes_of, gallery.pictures)) < whole
 
 
-def test_at_most_so_many_pictures(typical):
+def test_the_number_of_pictures_is_limited(typical):
     assert len(make_gallery(typical.content(), most=1).pictures) == 1
 
 

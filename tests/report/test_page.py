@@ -190,6 +190,13 @@ def test_hostile_names_do_no_harm(visit, build):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_control_characters_are_replaced_in_the_text_of_the_page(build):
+    text = render(build().row("base \x1b[31m \u202e 变体", 0.6, 10, passes="a\x00\nb").content())
+    assert "base \ufffd[31m \ufffd 变体" in text
+    assert "a\ufffd\nb" in text
+    assert not {"\x1b", "\x00", "\u202e"} & set(text)
+
+
 @pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_the_page_is_never_wider_than_the_screen(visit, typical_page, viewport):
     page = visit(typical_page, viewport)

@@ -1,4 +1,4 @@
-"""Where labels go in a plot."""
+"""The places of labels in a plot."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,12 +25,12 @@ def test_a_label_does_not_cross_a_line():
     assert label.y != 50
 
 
-def test_a_label_that_had_to_go_away_from_its_point_knows_it():
+def test_a_label_far_from_its_point_is_marked_as_distant():
     wall = [(0, y, 100, y) for y in range(47, 54)]
     (near,) = place(FRAME, [(50, 50)], ["name"], 12)
     (away,) = place(FRAME, [(50, 50)], ["name"], 12, lines=wall)
-    assert (near.is_away, away.is_away) == (False, True)
-    assert (away.of_x, away.of_y) == (50, 50)
+    assert (near.is_distant, away.is_distant) == (False, True)
+    assert (away.point_x, away.point_y) == (50, 50)
 
 
 def test_a_label_without_room_is_left_out():
