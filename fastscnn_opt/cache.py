@@ -1,7 +1,7 @@
-"""Results that are dear to compute, kept between runs under what they were computed from.
+"""The user's cache: results that take long to compute, stored between runs under what they were computed from.
 
 An entry is the file ``<folder>/<kind>/<key>``: the SHA-256 of the content as one line of hexadecimal text, then the
-content. Its time of change is that of its last use. Any file may be deleted at any time.
+content. Its time of change is the time of its last use. Users may delete any file at any time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VARIABLE = "FASTSCNN_OPT_CACHE"
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"\.[0-9a-f]{64}\..*\.part")
-"""What `write_atomically` leaves when the process is killed."""
+"""Name of a file that `write_atomically` leaves where the process was killed."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 def cache_folder() -> Path:
     """Return the folder of the cache, which need not exist.
 
-    That is the one that ``FASTSCNN_OPT_CACHE`` names, else ``fastscnn-opt`` in ``XDG_CACHE_HOME`` or in ``~/.cache``.
-    A relative ``XDG_CACHE_HOME`` does not count, as the XDG Base Directory Specification has it.
+    ``FASTSCNN_OPT_CACHE`` names it; otherwise it is ``fastscnn-opt`` in ``XDG_CACHE_HOME`` or in ``~/.cache``. A
+    relative ``XDG_CACHE_HOME`` is ignored, as the XDG Base Directory Specification demands.
     """
     if own := os.environ.get(VARIABLE):
         return Path(own)
@@ -39,7 +39,7 @@ def cache_folder() -> Path:
 
 
 def key_of(*parts: bytes | str) -> str:
-    """Return the key, hexadecimal text, of what was computed from `parts`: all that its content depends on."""
+    """Return the key, hexadecimal text, of a result that depends on all `parts` and on nothing else."""
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
@@ -48,7 +48,7 @@ def key_of(*parts: bytes | str) -> str:
 
 
 def get(kind: str, key: str) -> bytes | None:
-    """Return the content kept under `kind` and `key`; None if there is none, or only a damaged one, which is logged."""
+    """Return the content stored under `kind` and `key`; None if there is none, or if it is damaged, which is logged."""
     path = cache_folder() / kind / key
     try:
         digest, _, content = path.read_bytes().partition(b"\n")
@@ -58,7 +58,7 @@ def get(kind: str, key: str) -> bytes | None:
         _log.warning("the cache cannot be read: %s", from_os_error(error))
         return None
     if digest.decode(errors="replace") != hashlib.sha256(content).hexdigest():
-        _log.warning("%s: the cache entry is damaged; what it held is computed again", path)
+        _log.warning("%s: the cache entry is damaged; its content is computed again", path)
         return None
     try:
         os.utime(path)
@@ -68,9 +68,9 @@ def get(kind: str, key: str) -> bytes | None:
 
 
 def put(kind: str, key: str, content: bytes) -> None:
-    """Keep `content` under `kind` and `key`.
+    """Store `content` under `kind` and `key`.
 
-    A cache that cannot be written to is logged and no error, for the result itself is not at stake.
+    A cache that cannot be written to is logged, and is no error: the caller has the result.
     """
     path = cache_folder() / kind / key
     try:
@@ -81,7 +81,7 @@ def put(kind: str, key: str, content: bytes) -> None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A file of the cache: its kind and key, its size, and when it was last used, in seconds since 1970."""
 
     kind: str
@@ -91,31 +91,37 @@ class Entry:
     used_at: float
 
 
-def entries() -> list[Entry]:
-    """Return what the cache holds, the least recently used first, and parts of files that killed processes left.
+def entries() -> list[CacheEntry]:
+    """Return the entries, the least recently used first, and the parts of entries that killed processes left.
 
-    Files that this module cannot have written are none of its business, whichever folder the user named.
+    Files that this module cannot have written are left out, whichever folder the user named.
     """
     found = []
     for path in cache_folder().glob("*/*"):
         if (_KEY.fullmatch(path.name) or _PART.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
             facts = path.stat()
-            found.append(Entry(path.parent.name, path.name, path, facts.st_size, facts.st_mtime))
+            found.append(CacheEntry(path.parent.name, path.name, path, facts.st_size, facts.st_mtime))
     return sorted(found, key=lambda entry: (entry.used_at, entry.path))
 
 
-def superfluous(*, older_than_s: float | None = None, max_bytes: int | None = None) -> list[Entry]:
-    """Return the entries that were not used for `older_than_s` seconds, and the oldest of the rest beyond `max_bytes`.
+def prune(
+    *, older_than_s: float | None = None, max_bytes: int | None = None, dry_run: bool = False
+) -> list[CacheEntry]:
+    """Remove entries that were not used for `older_than_s` seconds, and the least recently used beyond `max_bytes`.
 
-    Without both, these are all entries.
+    Without both limits, remove all entries. Return what was removed, or would be if this were no `dry_run`.
     """
-    everything = entries()
-    if older_than_s is None and max_bytes is None:
-        return everything
-    limit = float("-inf") if older_than_s is None else time.time() - older_than_s
-    old = [entry for entry in everything if entry.used_at < limit]
-    kept = everything[len(old) :]
-    room = sum(entry.size_bytes for entry in kept) if max_bytes is None else max_bytes
-    while kept and sum(entry.size_bytes for entry in kept) > room:
-        old.append(kept.pop(0))
-    return old
+    found = entries()
+    everything = older_than_s is None and max_bytes is None
+    oldest = float("-inf") if older_than_s is None else time.time() - older_than_s
+    size_bytes = sum(entry.size_bytes for entry in found)
+    removed = []
+    for entry in found:
+        too_much = max_bytes is not None and size_bytes > max_bytes
+        if not (everything or too_much or entry.used_at < oldest):
+            break
+        removed.append(entry)
+        size_bytes -= entry.size_bytes
+    for entry in removed if not dry_run else ():
+        entry.path.unlink(missing_ok=True)
+    return removed

@@ -1,4 +1,4 @@
-"""The verb `cache`: list, size and prune what is kept between runs, or the files of a run folder."""
+"""The verb `cache`: list, size and prune the user's cache, or the files of a run folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fastscnn_opt.cli.table import Column
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.cache import Entry
+    from fastscnn_opt.cache import CacheEntry
     from fastscnn_opt.scoring.pruning import KeptFile
 
 app = typer.Typer(no_args_is_help=True)
@@ -116,11 +116,9 @@ def prune(
         kept = prune_run(run, dry_run=dry_run)
         removed, total = [_file_json(file) for file in kept], sum(file.size_bytes for file in kept)
     else:
-        from fastscnn_opt.cache import superfluous
+        from fastscnn_opt.cache import prune as prune_cache
 
-        entries = superfluous(older_than_s=older_than, max_bytes=max_size)
-        for entry in entries if not dry_run else ():
-            entry.path.unlink(missing_ok=True)
+        entries = prune_cache(older_than_s=older_than, max_bytes=max_size, dry_run=dry_run)
         removed, total = [_entry_json(entry) for entry in entries], sum(entry.size_bytes for entry in entries)
     if form is Format.JSON:
         print_json({"removed": removed, "bytes": total, "dry_run": dry_run})
@@ -130,7 +128,7 @@ def prune(
     note(f"{'would remove' if dry_run else 'removed'} {counted(len(removed), 'file')}, {total / 1e6:.1f} MB")
 
 
-def _entries() -> list[Entry]:
+def _entries() -> list[CacheEntry]:
     from fastscnn_opt.cache import entries
 
     return entries()
@@ -143,7 +141,7 @@ def _files(run: Path) -> list[KeptFile]:
     return kept_files(read_run(run))
 
 
-def _entry_json(entry: Entry) -> dict[str, Any]:
+def _entry_json(entry: CacheEntry) -> dict[str, Any]:
     used = datetime.fromtimestamp(entry.used_at, UTC).isoformat(timespec="seconds")
     return {"kind": entry.kind, "key": entry.key, "bytes": entry.size_bytes, "used": used}
 

@@ -72,10 +72,10 @@ def test_pruning_removes_the_least_recently_used(capsys, kept, options, expected
     removed = {30, 20, 10} - (set() if "--dry-run" in options else expected)
     assert left(kept) == expected
     assert [row["key"] for row in result["removed"]] == [kept[days] for days in (30, 20, 10) if days in removed]
-    assert (kept["folder"] / "thesis.tex").exists(), "a file of the user is none of its business"
+    assert (kept["folder"] / "thesis.tex").exists(), "a file of the user was removed"
 
 
-def test_what_a_killed_process_left_goes_with_the_rest(capsys, kept):
+def test_what_a_killed_process_left_is_removed_with_all_entries(capsys, kept):
     part = kept["folder"] / f".{kept[30]}.abc.part"
     part.touch()
     printed(capsys, "prune", "--all")
@@ -92,7 +92,7 @@ def test_what_a_killed_process_left_goes_with_the_rest(capsys, kept):
         (["prune", "--max-size", "30"], "no amount of memory"),
     ],
 )
-def test_unclear_wishes_are_wrong_usage(capsys, kept, arguments, words):
+def test_unclear_arguments_are_wrong_usage(capsys, kept, arguments, words):
     assert run(["cache", *arguments]) == 2
     assert words in capsys.readouterr().err
     assert left(kept) == {30, 20, 10}
@@ -116,7 +116,7 @@ FILES = (
 
 @pytest.fixture
 def folder(tmp_path):
-    """A run folder in which a row was built twice, so that the files of its first form are superfluous."""
+    """A run folder in which a row was built twice, so that the files of its first form are needed no more."""
     about = ABOUT
     with open_run(tmp_path / "run", about) as opened:
         opened.append_row(replace(ROW, model="models/a.onnx", artefact="models/a.onnxruntime.onnx", details=None))
