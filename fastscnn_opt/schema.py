@@ -1,4 +1,4 @@
-"""Holds TOML files that people write against a schema, and says in one sentence what does not fit."""
+"""Check TOML files that people write against a schema, and say in one sentence what does not fit; write TOML."""
 
 from __future__ import annotations
 
@@ -20,12 +20,25 @@ if TYPE_CHECKING:
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
+_SUBJECTS = "Input |String |List |Tuple "
+"""What the messages of pydantic call a value; ours name its place instead."""
+
+_REMARKS = " after validation|, unable to | or (?:an )?instance of "
+"""How pydantic continues a message that is complete without it."""
+
+_WORDS = {
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "valid tuple": "valid list",
+}
+"""Words of pydantic, and ours."""
+
 _INDENT = 1000
 """Spaces before an item while TOML is being written: too many for a list of tables to be written as one value."""
 
 
 def read_text(file: Path, what: str) -> str:
-    """Return the text of a file; `what` says in errors what kind it is. Raises RunError if it cannot be read."""
+    """Return the text of a file; errors call it `what`. Raises RunError if it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -35,31 +48,31 @@ def read_text(file: Path, what: str) -> str:
 
 
 def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError] = RunError) -> Schema:
-    """Hold TOML text against `schema`; `where` names the file in errors, and `kind` is their class.
+    """Read TOML text that `schema` describes; errors name the file `where` and are of the class `kind`.
 
     Raises
     ------
     RunError
-        Or another `kind`: the text is no TOML, or does not fit: with the table, the key, what is wrong and the nearest
-        valid key. Of several mistakes an unknown key is told first: it is what the user wrote, and why another one is
-        missing.
+        Or another `kind`: the text is no TOML, or does not fit the schema. The message names the table, the key, what
+        is wrong and the nearest valid key. Of several mistakes, it names an unknown key first: often it is a misspelt
+        one, and the reason why another mistake is that a key is missing.
     """
     try:
         content = tomllib.loads(text)
     except RecursionError as error:
-        raise kind(f"{where}: its values are nested too deeply to be read") from error
+        raise kind("its values are nested too deeply to be read", where=where) from error
     except tomllib.TOMLDecodeError as error:
-        raise kind(f"{where}: not a TOML file: {error}") from error
+        raise kind(f"not a TOML file: {error}", where=where) from error
     try:
         return schema.model_validate(content)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        # Of a list whose only item is wrong pydantic says, too, that it has too few: without that item.
+        # Where the only item of a list is wrong, pydantic leaves it out and says, too, that the list is too short.
         places = {item["loc"][:end] for item in found for end in range(len(item["loc"]))}
         findings = [item for item in found if item["type"] != "too_short" or item["loc"] not in places]
         findings.sort(key=lambda finding: finding["type"] != "extra_forbidden")
         more = f" (and {counted(len(findings) - 1, 'more mistake')})" if len(findings) > 1 else ""
-        raise kind(f"{where}: {_in_words(findings[0], schema, content)}{more}") from error
+        raise kind(f"{_sentence(findings[0], schema, content)}{more}", where=where) from error
 
 
 def write_toml(content: Mapping[str, Any]) -> str:
@@ -71,19 +84,20 @@ def write_toml(content: Mapping[str, Any]) -> str:
 
 
 def fault(finding: ErrorDetails, where: str = "") -> str:
-    """Return what is wrong with a value, behind its place: ``batch should be a valid list, and is 1``."""
-    subject, should, wanted = finding["msg"].removeprefix("Value error, ").partition("should ")
+    """Return what is wrong with the value at the place `where`: ``batch should be a valid list, and is 1``.
+
+    This is the only function that takes the messages of pydantic apart.
+    """
     if finding["type"] == "missing":
-        words = "is missing"
-    elif should and subject in ("", "Input ", "String ", "List ", "Tuple "):
-        # What pydantic adds about how it tried says less than the value itself.
-        wanted = re.split(r" after validation|, unable to | or (?:an )?instance of ", wanted)[0]
-        wanted = wanted.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
-        wanted = wanted.replace("valid tuple", "valid list")
-        words = f"should {wanted}, and is {shorten(finding['input'])}"
-    else:
-        return f"{where}: {subject}{should}{wanted}" if where else f"{subject}{should}{wanted}"
-    return f"{where} {words}" if where else words
+        return f"{where} is missing".lstrip()
+    message = finding["msg"].removeprefix("Value error, ")  # precedes the words of a validator of ours
+    match = re.fullmatch(rf"(?:{_SUBJECTS})?should (.*?)(?:(?:{_REMARKS}).*)?", message, re.DOTALL)
+    if match is None:
+        return f"{where}: {message}" if where else message
+    wanted = match[1]
+    for theirs, ours in _WORDS.items():
+        wanted = wanted.replace(theirs, ours)
+    return f"{where} should {wanted}, and is {shorten(finding['input'])}".lstrip()
 
 
 def first_fault(error: ValidationError) -> str:
@@ -92,7 +106,7 @@ def first_fault(error: ValidationError) -> str:
     return fault(finding, ".".join(map(str, finding["loc"])) or "the file")
 
 
-def _in_words(finding: ErrorDetails, schema: type[BaseModel], content: Mapping[str, Any]) -> str:
+def _sentence(finding: ErrorDetails, schema: type[BaseModel], content: Mapping[str, Any]) -> str:
     table, places, keys = _locate(finding["loc"], schema, content)
     key = str(keys[-1]) if keys else ""
     if finding["type"] == "extra_forbidden":
@@ -111,7 +125,7 @@ def _in_words(finding: ErrorDetails, schema: type[BaseModel], content: Mapping[s
 def _locate(
     location: Sequence[int | str], schema: type[BaseModel], content: Any
 ) -> tuple[type[BaseModel], list[str], list[int | str]]:
-    """Return the schema of the innermost table around a finding, the tables as the file writes them, the keys in it."""
+    """Return the schema of the innermost table around a finding, the headings of all, and the keys in the innermost."""
     path: list[str] = []
     places: list[str] = []
     keys = list(location)
@@ -130,7 +144,7 @@ def _locate(
 
 
 def _table_in(schema: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """Return the schema of the table, or of those in the list, that stands under a key; None if none does."""
+    """Return the schema of the table, or of the tables in a list, at a key; None if the key holds no table."""
     field = schema.model_fields.get(key)
     kinds = () if field is None else (field.annotation, *get_args(field.annotation))
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
