@@ -10,7 +10,7 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
-from fastscnn_opt.cli.verbs.rewriting.explain import PROMISES
+from fastscnn_opt.rewriting.contract import PROMISES
 from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
 from fastscnn_opt.scoring.variants import VariantsFile
 

@@ -29,6 +29,13 @@ class Contract(StrEnum):
     """Another function, which only a task metric can judge; the deviation is reported, not failed."""
 
 
+PROMISES = {
+    Contract.EXACT: "exact: the same function up to the order of float sums; checked on every run",
+    Contract.ROUNDING: "rounding: the same function in a narrower type; checked on every run against that type",
+    Contract.LOSSY: "lossy: another function; its deviation is reported, and only a task metric can judge it",
+}
+"""The contracts as users read them."""
+
 HALF_NETWORK_TOLERANCE = 2.0**-7
 """How far two float16 networks of the same function may differ, relative to the largest magnitude of the output.
 

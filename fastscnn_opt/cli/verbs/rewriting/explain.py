@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,16 +11,10 @@ import typer
 
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
-from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.rewriting.contract import PROMISES
 
 if TYPE_CHECKING:
     from fastscnn_opt.rewriting.contract import Pass
-
-PROMISES = {
-    Contract.EXACT: "exact: the same function up to the order of float sums; checked on every run",
-    Contract.ROUNDING: "rounding: the same function in a narrower type; checked on every run against that type",
-    Contract.LOSSY: "lossy: another function; its deviation is reported, and only a task metric can judge it",
-}
 
 
 def command(
@@ -79,12 +74,11 @@ def _print_manual(cls: type[Pass], form: Format) -> None:
     from fastscnn_opt.rewriting.registry import options_of
 
     manual = inspect.getdoc(cls) or ""
-    options = options_of(cls)
     if form is Format.JSON:
-        described = [{"name": o.name, "type": o.type, "default": o.default} for o in options]
+        described = [asdict(option) for option in options_of(cls)]
         print_json({"name": cls.name, "contract": str(cls.contract), "manual": manual, "options": described})
         return
     typer.echo(f"{cls.name}\n\n{manual}\n\nContract: {PROMISES[cls.contract]}.")
-    for option in options:
+    for option in options_of(cls):
         default = "required" if option.default is None else f"default {option.default or 'none'}"
         typer.echo(f"  {option.name}: {option.type} ({default})")

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, print_json, print_table
 from fastscnn_opt.cli.table import Column
-from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
+from fastscnn_opt.rewriting.registry import OptionInfo, entry_points, options_of, pass_class
+
+if TYPE_CHECKING:
+    from fastscnn_opt.rewriting.contract import Pass
 
 
 def command(form: TableFormatOption = TableFormat.TABLE) -> None:
     """List the installed passes with their contracts and options."""
     classes = [pass_class(name) for name in entry_points()]
-    described = [
-        {
-            "name": cls.name,
-            "contract": str(cls.contract),
-            "summary": (cls.__doc__ or "").strip().split("\n")[0],
-            "options": [{"name": o.name, "type": o.type, "default": o.default} for o in options_of(cls)],
-        }
-        for cls in classes
-    ]
     if form is TableFormat.JSON:
-        print_json(described)
+        print_json(
+            [
+                {
+                    "name": cls.name,
+                    "contract": str(cls.contract),
+                    "summary": _summary(cls),
+                    "options": [asdict(option) for option in options_of(cls)],
+                }
+                for cls in classes
+            ]
+        )
         return
     columns = [Column("pass"), Column("contract"), Column("options"), Column("summary")]
-    rows = [
-        [
-            cls.name,
-            str(cls.contract),
-            " ".join(_option(o.name, o.default) for o in options_of(cls)),
-            str(row["summary"]),
-        ]
-        for cls, row in zip(classes, described, strict=True)
-    ]
+    rows = [[cls.name, str(cls.contract), " ".join(map(_option, options_of(cls))), _summary(cls)] for cls in classes]
     print_table(columns, rows, form)
 
 
-def _option(name: str, default: str | None) -> str:
-    return f"{name} (required)" if default is None else f"{name}={default}" if default else name
+def _summary(cls: type[Pass]) -> str:
+    return (inspect.getdoc(cls) or "").split("\n")[0]
+
+
+def _option(option: OptionInfo) -> str:
+    if option.default is None:
+        return f"{option.name} (required)"
+    return f"{option.name}={option.default}" if option.default else option.name
