@@ -9,7 +9,7 @@ document.getElementById("theme").addEventListener("click", () => {
   root.style.colorScheme = dark ? "light" : "dark";
 });
 
-// Sorting: figures from the largest, texts from A; a second click turns the order. What is not known comes last.
+// Sorting: figures from the largest, texts from A; a second click reverses the order. Unknown values come last.
 for (const button of all(".sortable th button")) {
   button.addEventListener("click", () => {
     const heading = button.parentElement, table = heading.closest("table");
@@ -36,7 +36,7 @@ for (const button of all(".copy")) {
       await navigator.clipboard.writeText(text.textContent);
       button.textContent = "Copied";
     } catch {
-      // A page from the disk may not reach the clipboard: the text is selected instead, for Ctrl-C.
+      // A page from the disk may have no access to the clipboard, so select the text for Ctrl-C.
       getSelection().selectAllChildren(text);
       button.textContent = "Selected";
     }
@@ -44,7 +44,7 @@ for (const button of all(".copy")) {
   });
 }
 
-// Charts: each was made for a wide and for a narrow page. Expressions are interpreted, not evaluated as code.
+// Each chart exists for a wide and for a narrow page. Expressions are interpreted, not evaluated as code.
 const narrow = matchMedia("screen and (max-width: 760px)");
 const drawCharts = () => Promise.all(all("[data-chart]").map((place) => {
   const spec = data.charts[place.dataset.chart][narrow.matches ? "narrow" : "wide"];
