@@ -78,9 +78,8 @@ class Ascend310(AtcOptions):
     def __post_init__(self) -> None:
         check_options(self, self.name)
         if self.aipp and self.insert_op_conf:
-            raise TargetError(
-                f"target {self.name}: aipp writes the file that insert_op_conf names", cure="use one of the two"
-            )
+            what = "aipp writes the file that insert_op_conf names"
+            raise TargetError(what, where=f"target {self.name}", cure="use one of the two")
 
     @property
     def devices_per_card(self) -> int:
@@ -130,7 +129,7 @@ class Ascend310(AtcOptions):
 
         atc = toolkit.find_atc()
         if atc is None:
-            raise TargetError(f"target {self.name}: {self.can_compile().reason}")
+            raise self.can_compile().error(f"target {self.name}")
         onnx_model = load_model(model)
         with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
             folder = Path(name).resolve()
@@ -156,7 +155,7 @@ class Ascend310(AtcOptions):
             raise TargetError("no such compiled file", where=artefact, cure="compile the model first")
         runner = self._installed_runner()
         if runner is None or toolkit.missing_device():
-            raise TargetError(f"target {self.name}: {self.can_run().reason}")
+            raise self.can_run().error(f"target {self.name}")
         if runner is RunMethod.SESSION:
             return AisBenchSession(artefact, self.device)
         signature = Signature.load(artefact)
@@ -178,9 +177,8 @@ class Ascend310(AtcOptions):
         file = folder / "aipp.cfg"
         inputs = signature_of(model).inputs
         if not inputs:
-            raise TargetError(
-                f"target {self.name}: the model has no input that AIPP could feed", cure="leave out the option aipp"
-            )
+            what = "the model has no input that AIPP could feed"
+            raise TargetError(what, where=f"target {self.name}", cure="leave out the option aipp")
         file.write_text(aipp_config(*image_size(inputs[0])), encoding="utf-8")
         return replace(self, aipp=False, insert_op_conf=file)
 

@@ -69,7 +69,7 @@ def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _:
 
 
 class OnnxSession:
-    """An ONNX Runtime session behind the `Session` protocol."""
+    """A `Session` of ONNX Runtime."""
 
     def __init__(self, session: ort.InferenceSession, file: Path) -> None:
         self._session: ort.InferenceSession | None = session
@@ -103,6 +103,10 @@ class OnnxSession:
 
         return time
 
+    def end_profiling(self) -> Path:
+        """Finish the trace of a session whose options ask for one, and return its file; later runs are not in it."""
+        return Path(self._engine.end_profiling())
+
     def close(self) -> None:
         """Free the engine."""
         self._session = None
@@ -112,14 +116,6 @@ class OnnxSession:
         if self._session is None:
             raise TargetError("the session is closed", where=self._file)
         return self._session
-
-
-class TracedSession(OnnxSession):
-    """A session that writes down when each operator ran."""
-
-    def end_trace(self) -> Path:
-        """Finish the trace and return its file, JSON in the Chrome trace event format; later runs are not in it."""
-        return Path(self._engine.end_profiling())
 
 
 def _spec(value: ort.NodeArg, file: Path) -> TensorSpec:

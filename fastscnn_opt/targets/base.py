@@ -1,9 +1,11 @@
-"""What a target is: something that compiles a model to an artefact and runs the artefact on batches."""
+"""The interface of a target, which compiles a model to an artefact and runs the artefact on batches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from fastscnn_opt.errors import TargetError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,10 @@ class Availability:
     def reason(self) -> str:
         """One sentence on what is missing and how to get it; empty when the target is available."""
         return "" if self.available else f"{self.missing}: {self.cure}"
+
+    def error(self, where: object) -> TargetError:
+        """Return the error of a target that is needed at `where` and not available."""
+        return TargetError(self.missing, where=where, cure=self.cure)
 
 
 class Target(Protocol):
@@ -49,7 +55,7 @@ class Target(Protocol):
 
 
 @runtime_checkable
-class Card(Protocol):
+class MultiDeviceTarget(Protocol):
     """A target whose figures are those of one device, of which a card holds several."""
 
     def fps_per_card(self, fps: float) -> float:

@@ -120,8 +120,9 @@ class OpenVino:
         """Open an artefact, or an ONNX file as it is. Raises TargetError or ModelError."""
         import openvino as ov
 
-        if reason := self.availability().reason:
-            raise TargetError(f"{reason}", where=artefact)
+        availability = self.availability()
+        if not availability.available:
+            raise availability.error(artefact)
         settings = {
             "INFERENCE_PRECISION_HINT": str(self.precision),
             "INFERENCE_NUM_THREADS": self.threads or usable_cores(),

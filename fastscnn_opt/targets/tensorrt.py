@@ -179,7 +179,7 @@ class TensorRt:
     def _trtexec(self) -> str:
         trtexec = find_trtexec()
         if trtexec is None:
-            raise TargetError(f"target {self.name}: {self.availability().reason}")
+            raise self.availability().error(f"target {self.name}")
         return trtexec
 
 

@@ -190,7 +190,7 @@ def test_compiling_needs_no_device(install, model_file, tmp_path):
 
 @pytest.mark.usefixtures("install")
 def test_without_atc_compiling_says_how_to_get_it(model_file, tmp_path):
-    with pytest.raises(TargetError, match="target ascend310: atc is not on the PATH: install"):
+    with pytest.raises(TargetError, match="target ascend310: atc is not on the PATH; install"):
         compiled(Ascend310(), model_file(), tmp_path)
 
 

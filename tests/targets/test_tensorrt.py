@@ -294,7 +294,7 @@ def test_what_is_missing_is_named_with_its_cure(tools, gone, what):
 
 def test_without_trtexec_building_says_how_to_get_it(tools, compiled):
     (tools / "trtexec").unlink()
-    with pytest.raises(TargetError, match="target tensorrt: trtexec is not on the PATH: install"):
+    with pytest.raises(TargetError, match="target tensorrt: trtexec is not on the PATH; install"):
         compiled(TensorRt())
 
 

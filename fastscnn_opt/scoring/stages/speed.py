@@ -13,7 +13,7 @@ from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now, 
 from fastscnn_opt.scoring.stages.precision import others_at_work
 from fastscnn_opt.scoring.stages.reproducing import reproduction
 from fastscnn_opt.scoring.stages.timing import ISOLATION, Contestant, Effort, Timed, time_side_by_side
-from fastscnn_opt.targets.base import Card
+from fastscnn_opt.targets.base import MultiDeviceTarget
 from fastscnn_opt.targets.registry import get_target
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _row_timing(
         return RowTiming(plan.variant, plan.target, plan.batch, key, *outcome_of(result, plan.label), reproduce=again)
     figures = asdict(summarise(result.samples_ms, result.batch))
     target = get_target(item.row.choice.name, item.row.choice.options)
-    if isinstance(target, Card):
+    if isinstance(target, MultiDeviceTarget):
         figures["fps_per_card"] = target.fps_per_card(figures["fps"])
     if isinstance(reference, Timed):
         ratio = ratio_to_baseline(

@@ -100,7 +100,7 @@ class Engine:
     def profile(
         self, model: Path, folder: Path, *, batch: int | None, runs: int, on_run: Callable[[int], None] | None = None
     ) -> dict[str, Any]:
-        """Run an ONNX file in ONNX Runtime and return where its time goes; see `ort_profile.profile_model`."""
+        """Run an ONNX file in ONNX Runtime and return where its time goes; see `targets.onnxruntime.profile`."""
         arguments = {"model": str(model), "folder": str(folder), "batch": batch, "runs": runs}
         threads = self._target["options"].get("threads")
         return self._child.request("profile", on_progress=on_run, **arguments, threads=threads)
@@ -248,8 +248,8 @@ def profile_model(
 ) -> dict[str, Any]:
     """Run an ONNX file in ONNX Runtime, in a child process, and return where its time goes.
 
-    The figures are those of `targets.ort_profile.OrtProfile.to_json`. Raises what `Engine` does, and TargetError if
-    ONNX Runtime does not work here.
+    The figures are those of `OrtProfile.to_json` in `targets.onnxruntime.profile`. Raises what `Engine` does, and
+    TargetError if ONNX Runtime does not work here.
     """
     target = TargetChoice("onnxruntime", {} if threads is None else {"threads": threads})
     available_target(target)

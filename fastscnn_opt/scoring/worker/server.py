@@ -57,7 +57,7 @@ def compile_model(target: str, options: dict[str, Any], model: str, artefact: st
 def profile(
     progress: Progress, model: str, folder: str, batch: int | None, runs: int, threads: int | None
 ) -> dict[str, Any]:
-    """Run the file `model` in ONNX Runtime and return where its time goes; see `ort_profile.profile_model`."""
+    """Run the file `model` in ONNX Runtime and return where its time goes; see `profile_model`."""
     from fastscnn_opt.targets.onnxruntime.profile import profile_model
 
     def feeds(inputs: tuple[TensorSpec, ...]) -> dict[str, NDArray[np.generic]]:

@@ -13,19 +13,17 @@ from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastscnn_opt.measuring.session import Session
 
-_VARIABLE = "GLIBC_TUNABLES"
-_SETTING = "glibc.malloc.hugetlb=1"
+_VARIABLE, _SETTING = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 """Makes the allocator ask for huge pages where it can (manual of the GNU C library, "Memory Allocation Tunables")."""
 
 _FIRST_GLIBC = (2, 35)
 
 _MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 """Tells whether Linux gives huge pages to all, to those who ask (``madvise``), or never: the word in brackets."""
-
-_STARTED_WITH = Path("/proc/self/environ")
-"""The environment as it was when the process started, which is when the C library reads it."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,21 @@ class OnnxRuntimeHugePages(OnnxRuntime):
 
     def availability(self) -> Availability:
         """Tell whether the Python package can be imported, and the C library and the system give huge pages."""
-        if missing := _missing():
-            cure = "use the target onnxruntime, which does without"
-            return Availability(available=False, missing=missing, cure=cure)
-        return super().availability()
+        library, version = platform.libc_ver()
+        release = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+        if library != "glibc" or release < _FIRST_GLIBC:
+            wanted, found = ".".join(map(str, _FIRST_GLIBC)), f"{library} {version}".strip() or "another"
+            missing = f"huge pages need the GNU C library {wanted} or newer, not {found}"
+        elif not _MODE.is_file() or "[never]" in _MODE.read_text(encoding="ascii"):
+            missing = f"this system gives no huge pages ({_MODE} does not say always or madvise)"
+        else:
+            return super().availability()
+        return Availability(available=False, missing=missing, cure="use the target onnxruntime, which does without")
 
     def environment(self) -> dict[str, str]:
-        """Return the variable that makes the allocator ask for huge pages, with what else it may be set to."""
-        name = _SETTING.partition("=")[0]
-        others = [
-            other for other in os.environ.get(_VARIABLE, "").split(":") if other.partition("=")[0] not in ("", name)
-        ]
+        """Return the variable that makes the allocator ask for huge pages, with its other settings as they are."""
+        key = _SETTING.partition("=")[0]
+        others = [other for other in _settings(os.environ) if other.partition("=")[0] not in ("", key)]
         return {_VARIABLE: ":".join([*others, _SETTING])}
 
     def open(self, artefact: Path) -> Session:
@@ -62,34 +64,20 @@ class OnnxRuntimeHugePages(OnnxRuntime):
         Raises
         ------
         TargetError
-            This process was not started with the variable of `environment`.
+            This process was not started with the variable of `environment`, or there are no huge pages here.
         ModelError
             The file is no model.
         """
-        if reason := self.availability().reason:
-            raise TargetError(f"{reason}", where=artefact)
-        if not _is_set():
-            raise TargetError(
-                "no huge pages in this process",
-                where=artefact,
-                cure=f"start it with {_VARIABLE}={_SETTING} in its environment",
-            )
+        import psutil
+
+        availability = self.availability()
+        if not availability.available:
+            raise availability.error(artefact)
+        if _SETTING not in _settings(psutil.Process().environ()):  # the C library reads it when the process starts
+            cure = f"start it with {_VARIABLE}={_SETTING} in its environment"
+            raise TargetError("no huge pages in this process", where=artefact, cure=cure)
         return super().open(artefact)
 
 
-def _missing() -> str:
-    """Say what this system lacks for huge pages; the empty text if nothing."""
-    library, version = platform.libc_ver()
-    number = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if library != "glibc" or number < _FIRST_GLIBC:
-        wanted = ".".join(map(str, _FIRST_GLIBC))
-        return f"huge pages need the GNU C library {wanted} or newer, not {f'{library} {version}'.strip() or 'another'}"
-    if not _MODE.is_file() or "[never]" in _MODE.read_text(encoding="ascii"):
-        return f"this system gives no huge pages ({_MODE} does not say always or madvise)"
-    return ""
-
-
-def _is_set() -> bool:
-    prefix = f"{_VARIABLE}=".encode()
-    variables = [one for one in _STARTED_WITH.read_bytes().split(b"\0") if one.startswith(prefix)]
-    return any(_SETTING.encode() in one.removeprefix(prefix).split(b":") for one in variables)
+def _settings(environment: Mapping[str, str]) -> list[str]:
+    return environment.get(_VARIABLE, "").split(":")

@@ -1,19 +1,20 @@
-"""Where the time of a model goes in ONNX Runtime, operator by operator, from the engine's own trace."""
+"""The time of a model in ONNX Runtime, operator by operator, from the engine's own trace."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
+from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
+from fastscnn_opt.schema import first_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -21,30 +22,47 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.measuring.session import TensorSpec
 
-    Feeds = Callable[[tuple[TensorSpec, ...]], Mapping[str, NDArray[np.generic]]]
-
 WARM_UP_RUNS = 3
 """Runs before those that count: the first ones allocate memory."""
 
 _KERNEL = "_kernel_time"
 """What follows the name of a node in the name of the event that spans its computation."""
 
+_Microseconds = Annotated[int, Field(ge=0, lt=1 << 62)]
 
-class _Arguments(BaseModel):
+
+class Arguments(BaseModel):
+    """What an event says of its node; outputs are written as ``{"float": [1, 19, 1024, 2048]}``."""
+
     node_index: int | str = ""
     op_name: str = ""
     output_type_shape: list[Annotated[dict[str, list[int]], Field(min_length=1, max_length=1)]] = []
 
 
-class _Event(BaseModel):
+class Event(BaseModel):
+    """An event of a trace in the Chrome trace event format: its start `ts` and its duration `dur` in microseconds."""
+
     cat: str = ""
     name: str = ""
-    ts: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
-    dur: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
-    args: _Arguments = _Arguments()
+    ts: _Microseconds = 0
+    dur: _Microseconds = 0
+    args: Arguments = Arguments()
+
+    @property
+    def end(self) -> int:
+        """When the event ended."""
+        return self.ts + self.dur
+
+    def outputs(self) -> tuple[str, ...]:
+        """Return the outputs of the node as type and shape."""
+        tensors = (tensor for output in self.args.output_type_shape for tensor in output.items())
+        return tuple(
+            f"{'float32' if dtype == 'float' else dtype} {'x'.join(map(str, shape)) or 'scalar'}"
+            for dtype, shape in tensors
+        )
 
 
-_EVENTS = TypeAdapter(list[_Event])
+_EVENTS = TypeAdapter(list[Event])
 
 
 @dataclass(frozen=True)
@@ -71,36 +89,27 @@ class OrtProfile:
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain values, the costliest first; shares are fractions of the total."""
-        groups: dict[str, list[NodeTime]] = defaultdict(list)
+        groups: dict[str, list[float]] = defaultdict(list)
         for node in self.nodes:
-            groups[node.op_type].append(node)
-        types = [
-            {"type": op_type, "nodes": len(nodes), **self._times(sum(node.time_us for node in nodes))}
-            for op_type, nodes in groups.items()
-        ]
-        nodes = [
-            {"name": node.name, "type": node.op_type, **self._times(node.time_us), "outputs": list(node.outputs)}
-            for node in self.nodes
-        ]
+            groups[node.op_type].append(node.time_us)
+        types = ({"type": op_type, "nodes": len(times), "time_us": sum(times)} for op_type, times in groups.items())
+        nodes = map(asdict, self.nodes)
         return {
             "runs": self.runs,
             "total_us": self.total_us,
             "between_us": self.total_us - sum(node.time_us for node in self.nodes),
-            "types": sorted(types, key=_cost, reverse=True),
-            "nodes": sorted(nodes, key=_cost, reverse=True),
+            "types": self._by_time(types),
+            "nodes": self._by_time({"type": node.pop("op_type"), **node} for node in nodes),
         }
 
-    def _times(self, time_us: float) -> dict[str, float]:
-        return {"time_us": time_us, "share": time_us / self.total_us if self.total_us else 0.0}
-
-
-def _cost(row: Mapping[str, Any]) -> float:
-    return float(row["time_us"])
+    def _by_time(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        shared = (row | {"share": row["time_us"] / self.total_us if self.total_us else 0.0} for row in rows)
+        return sorted(shared, key=lambda row: row["time_us"], reverse=True)
 
 
 def profile_model(
     model: Path,
-    feeds: Feeds,
+    make_feeds: Callable[[tuple[TensorSpec, ...]], Mapping[str, NDArray[np.generic]]],
     folder: Path,
     *,
     runs: int,
@@ -113,7 +122,7 @@ def profile_model(
     ----------
     model
         The ONNX file; the engine optimises it as it would for speed.
-    feeds
+    make_feeds
         Makes the inputs from their names, shapes and types.
     folder
         Where the engine writes its trace, a file that stays there.
@@ -129,32 +138,28 @@ def profile_model(
     TargetError, ModelError
         The engine cannot load or run the model, or its trace is not complete.
     """
-    session = OnnxRuntime(threads=threads).open_traced(model, folder / "trace")
-    run = session.timer(feeds(session.inputs))
+    options = session_options(threads)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "trace")
+    session = OnnxSession(load_session(model, options), model)
+    run = session.timer(make_feeds(session.inputs))
     for _ in range(WARM_UP_RUNS + runs):
         run(1)
         on_run(1)
-    trace = session.end_trace()
+    trace = session.end_profiling()
     session.close()
     return sum_up(read_trace(trace), WARM_UP_RUNS, runs, model)
 
 
-def read_trace(file: Path) -> list[dict[str, Any]]:
-    """Return the events of a trace in the Chrome trace event format.
-
-    Raises
-    ------
-    TargetError
-        The file is no such trace.
-    """
+def read_trace(file: Path) -> list[Event]:
+    """Return the events of a trace. Raises TargetError if the file is no trace."""
     try:
-        return [event.model_dump() for event in _EVENTS.validate_json(file.read_bytes())]
+        return _EVENTS.validate_json(file.read_bytes())
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) or "the file"
-        raise TargetError(f"not a trace of onnxruntime ({where}: {error.errors()[0]['msg']})", where=file) from error
+        raise TargetError(f"not a trace of onnxruntime ({first_fault(error)})", where=file) from error
 
 
-def sum_up(events: Sequence[Mapping[str, Any]], warm_up: int, runs: int, model: Path) -> OrtProfile:
+def sum_up(events: Sequence[Event], warm_up: int, runs: int, model: Path) -> OrtProfile:
     """Return the mean of `runs` runs of a trace after the first `warm_up`; `model` is named in errors.
 
     Raises
@@ -162,49 +167,26 @@ def sum_up(events: Sequence[Mapping[str, Any]], warm_up: int, runs: int, model: 
     TargetError
         The trace holds another number of runs, as it does when there were too many events for the engine.
     """
-    spans = sorted(
-        (event for event in events if event.get("cat") == "Session" and event["name"] == "model_run"), key=_start
-    )
+    in_order = sorted(events, key=lambda event: (event.ts, -event.dur))
+    spans = [event for event in in_order if event.cat == "Session" and event.name == "model_run"]
     if len(spans) != warm_up + runs:
-        raise TargetError(
-            f"the trace of onnxruntime holds {len(spans)} of {warm_up + runs} runs",
-            where=model,
-            cure="profile fewer `--runs`",
-        )
-    kernels = sorted(
-        (event for event in events if event.get("cat") == "Node" and event["name"].endswith(_KERNEL)), key=_start
-    )
+        what = f"the trace of onnxruntime holds {len(spans)} of {warm_up + runs} runs"
+        raise TargetError(what, where=model, cure="profile fewer `--runs`")
     counted = spans[warm_up:]
-    durations: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for event in _outermost(kernels):
-        if event["ts"] >= counted[0]["ts"]:
-            durations[_identify(event)].append(event["dur"])
+    durations: dict[tuple[str, str, str, tuple[str, ...]], list[int]] = defaultdict(list)
+    for event in _outermost(event for event in in_order if event.cat == "Node" and event.name.endswith(_KERNEL)):
+        if event.ts >= counted[0].ts:
+            place, op_type = str(event.args.node_index), event.args.op_name
+            name = event.name.removesuffix(_KERNEL) or f"{op_type}_{place}"
+            durations[place, name, op_type, event.outputs()].append(event.dur)  # names need not be unique
     nodes = (NodeTime(name, op, sum(times) / runs, outputs) for (_, name, op, outputs), times in durations.items())
-    return OrtProfile(runs, fmean(span["dur"] for span in counted), tuple(nodes))
+    return OrtProfile(runs, fmean(span.dur for span in counted), tuple(nodes))
 
 
-def _start(event: Mapping[str, Any]) -> tuple[int, int]:
-    return event["ts"], -event["dur"]
-
-
-def _outermost(kernels: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _outermost(kernels: Iterable[Event]) -> Iterator[Event]:
     """Yield the events that lie in no other one: the nodes in the body of a Loop are part of its own time."""
     end = -1
     for event in kernels:
-        if event["ts"] + event["dur"] > end or event["ts"] >= end:
-            end = max(end, event["ts"] + event["dur"])
+        if event.end > end or event.ts >= end:
+            end = max(end, event.end)
             yield event
-
-
-def _identify(event: Mapping[str, Any]) -> tuple[str, str, str, tuple[str, ...]]:
-    """Return place, name, operator type and outputs of the node that an event is of; names need not be unique."""
-    arguments = event["args"]
-    place, op_type = arguments["node_index"], arguments["op_name"]
-    outputs = tuple(_describe(tensor) for tensor in arguments.get("output_type_shape", ()))
-    return place, event["name"].removesuffix(_KERNEL) or f"{op_type}_{place}", op_type, outputs
-
-
-def _describe(tensor: Mapping[str, Sequence[int]]) -> str:
-    """Return a tensor, which a trace writes as ``{"float": [1, 19, 1024, 2048]}``, as type and shape."""
-    [(dtype, shape)] = tensor.items()
-    return f"{'float32' if dtype == 'float' else dtype} {'x'.join(map(str, shape)) or 'scalar'}"

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import cpu_model
-from fastscnn_opt.measuring.onnx_session import OnnxSession, TracedSession, load_session, session_options
+from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.options import check_options
 
@@ -57,7 +57,7 @@ class OnnxRuntime:
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
         """Optimise `model` for this machine and write the optimised graph to `artefact`. Raises TargetError."""
-        del log  # the engine writes to stderr, which the caller keeps
+        del log  # the engine writes to stderr, which the caller records
         options = session_options(self.threads)
         options.optimized_model_filepath = str(artefact)
         if _is_too_large_for_one_file(model):
@@ -71,16 +71,6 @@ class OnnxRuntime:
     def open(self, artefact: Path) -> Session:
         """Open an ONNX file, optimised before or not. Raises TargetError or ModelError."""
         return OnnxSession(load_session(artefact, session_options(self.threads)), artefact)
-
-    def open_traced(self, model: Path, prefix: Path) -> TracedSession:
-        """Open an ONNX file with a trace of every operator, in a file whose path begins with `prefix`.
-
-        Raises TargetError or ModelError.
-        """
-        options = session_options(self.threads)
-        options.enable_profiling = True
-        options.profile_file_prefix = str(prefix)
-        return TracedSession(load_session(model, options), model)
 
 
 def _is_too_large_for_one_file(file: Path) -> bool:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
 from fastscnn_opt.errors import TargetError
@@ -70,11 +71,10 @@ def test_other_settings_of_the_c_library_stay(monkeypatch, before, after):
     assert OnnxRuntimeHugePages().environment() == {"GLIBC_TUNABLES": after}
 
 
-def test_a_process_that_was_started_without_is_told_how_to_start(system, save, monkeypatch, tmp_path):
+def test_a_process_that_was_started_without_is_told_how_to_start(system, save, monkeypatch):
     system()
-    started = tmp_path / "environ"
-    started.write_bytes(b"PATH=/bin\0GLIBC_TUNABLES=glibc.malloc.check=3\0")
-    monkeypatch.setattr(module, "_STARTED_WITH", started)
+    started_with = {"PATH": "/bin", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    monkeypatch.setattr(psutil.Process, "environ", lambda _: started_with)
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # too late: the C library has read it
     with pytest.raises(TargetError, match=r"start it with GLIBC_TUNABLES=glibc\.malloc\.hugetlb=1 in its environment"):
         OnnxRuntimeHugePages().open(save(LARGE))

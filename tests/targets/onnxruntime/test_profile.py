@@ -5,20 +5,20 @@ import onnx
 import pytest
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.onnxruntime.profile import WARM_UP_RUNS, profile_model, sum_up
+from fastscnn_opt.targets.onnxruntime.profile import WARM_UP_RUNS, Event, profile_model, sum_up
 
 
 def kernel(name, op_type, place, start, duration, shape=(1, 3, 4, 4)):
     arguments = {"op_name": op_type, "node_index": str(place), "output_type_shape": [{"float": list(shape)}]}
-    return {"cat": "Node", "name": f"{name}_kernel_time", "ts": start, "dur": duration, "args": arguments}
+    return Event(cat="Node", name=f"{name}_kernel_time", ts=start, dur=duration, args=arguments)
 
 
 def run(start, duration):
-    return {"cat": "Session", "name": "model_run", "ts": start, "dur": duration, "args": {}}
+    return Event(cat="Session", name="model_run", ts=start, dur=duration)
 
 
 TRACE = [
-    {"cat": "Session", "name": "session_initialization", "ts": 0, "dur": 90, "args": {}},
+    Event(cat="Session", name="session_initialization", ts=0, dur=90),
     kernel("conv", "Conv", 0, 101, 800),  # the warm-up
     run(100, 900),
     kernel("conv", "Conv", 0, 1001, 40),
