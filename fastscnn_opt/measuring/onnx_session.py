@@ -12,6 +12,7 @@ import numpy as np
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.measuring.session import FREE, TensorSpec
+from fastscnn_opt.model.engine_errors import engine_errors, reason_of
 from fastscnn_opt.model.runnable import unlowered_pooling
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ _DTYPES = {"float": "float32", "double": "float64"} | {
     name: name for name in ("float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 }
 """Element types as ONNX Runtime prints them, ``tensor(float)``, and their numpy names where the two differ or agree."""
-
-_FAILURES = (
-    "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile",
-    "NotFound", "NotImplemented", "RuntimeException",
-)  # fmt: skip
-"""The exceptions of ONNX Runtime, which share no base class."""
-
 
 _ERRORS_ONLY = 3
 """Log level of ONNX Runtime that leaves out warnings; an optimised file gets one, for it belongs to its machine."""
@@ -58,14 +52,10 @@ def load_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSessio
 @contextmanager
 def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _: None) -> Iterator[None]:
     """Turn an exception of the engine into a TargetError, in the words of `explain` where it has any."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as engine
-
-    failures = tuple(getattr(engine, name) for name in _FAILURES if hasattr(engine, name))
     try:
         yield
-    except failures as error:
-        words = str(error).strip().splitlines()
-        raise TargetError(f"{explain(file) or (words[0] if words else type(error).__name__)}", where=file) from error
+    except engine_errors() as error:
+        raise TargetError(explain(file) or reason_of(error), where=file) from error
 
 
 class OnnxSession:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import CheckFailedError, ModelError
+from fastscnn_opt.model.engine_errors import engine_errors, reason_of
 from fastscnn_opt.model.external_data import has_weights_outside, rooted
 from fastscnn_opt.model.runnable import runnable
 from fastscnn_opt.model.samples import sample_inputs
@@ -121,10 +122,9 @@ class GraphRunner:
             self.session = ort.InferenceSession(
                 executable.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-        except _engine_errors() as error:
-            reason = str(error).strip().splitlines()[0]
+        except engine_errors() as error:
             raise ModelError(
-                f"onnxruntime refuses the graph ({reason})", cure="to go on unchecked, use --no-verify"
+                f"onnxruntime refuses the graph ({reason_of(error)})", cure="to go on unchecked, use --no-verify"
             ) from error
         self._memo: tuple[Feeds, dict[str, Tensor]] | None = None
 
@@ -135,8 +135,8 @@ class GraphRunner:
         names = [*self.outputs, *(logits for logits, _ in self.logits.values())]
         try:
             values = dict(zip(names, self.session.run(names, dict(feeds)), strict=True))
-        except _engine_errors() as error:
-            raise ModelError(f"onnxruntime fails on the graph ({str(error).strip().splitlines()[0]})") from error
+        except engine_errors() as error:
+            raise ModelError(f"onnxruntime fails on the graph ({reason_of(error)})") from error
         result: dict[str, Tensor] = {
             name: Labels(values[name], values[self.logits[name][0]], self.logits[name][1])
             if name in self.logits
@@ -175,19 +175,6 @@ class _TermsRunner:
             magnitudes = (_magnitude(_values(values[name])) for name in names)
             self.largest[output] = max(self.largest[output], *magnitudes)
         return {output.name: values[output.name] for output in self.model.graph.output}
-
-
-def _engine_errors() -> tuple[type[Exception], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return (
-        state.Fail,
-        state.InvalidArgument,
-        state.InvalidGraph,
-        state.NotImplemented,
-        state.RuntimeException,
-        ValueError,
-    )
 
 
 def _same(first: Feeds, second: Feeds) -> bool:
