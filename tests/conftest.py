@@ -15,9 +15,8 @@ import numpy as np
 import onnx
 import pytest
 import typer
-from graphs import run_with_lowered_pooling, segmenter
+from graphs import segmenter
 from hypothesis import HealthCheck, settings
-from numpy.typing import NDArray
 from PIL import Image
 
 REPOSITORY = Path(__file__).parent.parent
@@ -172,12 +171,6 @@ def torch_export() -> Callable[..., onnx.ModelProto]:
 def network() -> onnx.ModelProto:
     """A small network with everything that the demo variants change; see `graphs.segmenter`."""
     return segmenter()
-
-
-@pytest.fixture
-def run() -> Callable[[onnx.ModelProto, NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """Return the outputs of a model in onnxruntime, with adaptive pooling written out."""
-    return run_with_lowered_pooling
 
 
 Add = Callable[..., tuple[Path, Path]]

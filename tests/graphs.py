@@ -1,11 +1,69 @@
-"""Graphs that tests of several rooms build."""
+"""How tests write, run and look into small graphs, and the networks that several of them take."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
+
+from fastscnn_opt.model.runnable import runnable
 
 HEIGHT, WIDTH = 32, 64
+
+
+def parse(text: str, opset: int = 13, **initializers: NDArray[Any]) -> onnx.ModelProto:
+    """Read a graph in ONNX's text form, without the header, and give it initializers.
+
+    Nodes of the domain ``vendor`` are operators that ONNX does not have.
+    """
+    vendor = ', "vendor" : 1' if "vendor." in text else ""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}{vendor}]> {text}')
+    return add_initializers(model, **initializers)
+
+
+def add_initializers(model: onnx.ModelProto, **arrays: NDArray[Any]) -> onnx.ModelProto:
+    """Append arrays as initializers to `model`, and return it."""
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items())
+    return model
+
+
+def save(model: onnx.ModelProto, file: Path) -> Path:
+    """Write `model` to `file`, and return that."""
+    onnx.save(model, file)
+    return file
+
+
+def run(model: onnx.ModelProto, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    """Run a model in onnxruntime on inputs in the order of the graph, and return the outputs in order.
+
+    Adaptive average pooling, which onnxruntime does not have, is written out before.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    content = runnable(model).SerializeToString()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    return session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def random_input(*shape: int, dtype: type = np.float32) -> NDArray[Any]:
+    """Return numbers of a normal distribution, the same for every call."""
+    return np.random.default_rng(7).standard_normal(shape).astype(dtype)
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    """Return the operators of the nodes of `model`, in order."""
+    return [node.op_type for node in model.graph.node]
+
+
+def initializer(model: onnx.ModelProto, name: str) -> NDArray[Any]:
+    """Return a copy of the values of an initializer."""
+    (found,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    return numpy_helper.to_array(found).copy()
 
 
 def segmenter() -> onnx.ModelProto:
@@ -29,57 +87,43 @@ def segmenter() -> onnx.ModelProto:
         }}
     """)
     rng = np.random.default_rng(7)
-    for name, shape in {"first": (8, 3, 2, 2), "second": (19, 8, 1, 1), "aux": (19, 3, 1, 1)}.items():
-        weights = rng.standard_normal(shape).astype(np.float32)
-        model.graph.initializer.append(numpy_helper.from_array(weights, name))
-    return model
+    shapes = {"first": (8, 3, 2, 2), "second": (19, 8, 1, 1), "aux": (19, 3, 1, 1)}
+    return add_initializers(model, **{name: rng.standard_normal(s).astype(np.float32) for name, s in shapes.items()})
 
 
-def with_lowered_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace every AdaptiveAvgPool2d by slices and means, window by window, so that onnxruntime can run the model."""
-    lowered = onnx.ModelProto()
-    lowered.CopyFrom(model)
+def small_fastscnn() -> onnx.ModelProto:
+    """FastSCNN in small: convolutions, a pyramid of two adaptive poolings, a main and an auxiliary head."""
+    model = parse("""
+        small (float[1,3,32,64] image) => (float[1,5,32,64] output1, float[1,5,32,64] output2)
+        <int64[4] inner = {1, 4, 8, 16}, int64[4] outer = {1, 5, 32, 64}>
+        {
+            [stem] c = Conv<strides=[4,4], kernel_shape=[4,4]>(image, w_stem, b_stem)
+            [stem_norm] n = BatchNormalization(c, scale, shift, mean, variance)
+            [stem_relu] x = Relu(n)
+            [pool1] p1 = vendor.AdaptiveAvgPool2d<output_size=[1,1]>(x)
+            [bin1] q1 = Conv(p1, w_bin)
+            [up1] u1 = Resize<mode="linear", coordinate_transformation_mode="align_corners">(q1, , , inner)
+            [pool3] p3 = vendor.AdaptiveAvgPool2d<output_size=[3,3]>(x)
+            [bin3] q3 = Conv(p3, w_bin)
+            [up3] u3 = Resize<mode="linear", coordinate_transformation_mode="align_corners">(q3, , , inner)
+            [join] y = Concat<axis=1>(x, u1, u3)
+            [main] z = Conv(y, w_main)
+            [main_up] output1 = Resize<mode="linear", coordinate_transformation_mode="align_corners">(z, , , outer)
+            [aux] a = Conv(x, w_aux)
+            [aux_up] output2 = Resize<mode="linear", coordinate_transformation_mode="align_corners">(a, , , outer)
+        }
+    """)
+    rng = np.random.default_rng(3)
     shapes = {
-        info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in lowered.graph.value_info
+        "w_stem": (8, 3, 4, 4),
+        "b_stem": (8,),
+        "scale": (8,),
+        "shift": (8,),
+        "mean": (8,),
+        "w_bin": (4, 8, 1, 1),
+        "w_main": (5, 16, 1, 1),
+        "w_aux": (5, 8, 1, 1),
     }
-    nodes: list[onnx.NodeProto] = []
-    for node in lowered.graph.node:
-        if node.op_type != "AdaptiveAvgPool2d":
-            nodes.append(node)
-            continue
-        bins = next(attribute.ints for attribute in node.attribute if attribute.name == "output_size")
-        source = node.input[0]
-        for axis, count in zip((2, 3), bins, strict=True):
-            source = _pooled(lowered.graph, nodes, source, axis, shapes[node.input[0]][axis], count)
-        nodes[-1].output[0] = node.output[0]
-    del lowered.graph.node[:]
-    lowered.graph.node.extend(nodes)
-    return lowered
-
-
-def _pooled(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], source: str, axis: int, length: int, bins: int) -> str:
-    name = f"{source}_{axis}_{bins}"
-    means = []
-    for index in range(bins):
-        window = (index * length // bins, -(-(index + 1) * length // bins))
-        bounds = []
-        for part, value in (("from", window[0]), ("to", window[1]), ("axis", axis)):
-            bounds.append(f"{name}_{index}_{part}")
-            graph.initializer.append(numpy_helper.from_array(np.array([value]), bounds[-1]))
-        nodes.append(helper.make_node("Slice", [source, *bounds], [f"{name}_{index}_slice"]))
-        means.append(f"{name}_{index}_mean")
-        nodes.append(helper.make_node("ReduceMean", [f"{name}_{index}_slice"], [means[-1]], axes=[axis], keepdims=1))
-    nodes.append(helper.make_node("Concat", means, [name], axis=axis))
-    return name
-
-
-def run_with_lowered_pooling(model: onnx.ModelProto, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the outputs of a model of one input `image` in onnxruntime, with adaptive pooling written out."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        with_lowered_pooling(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {"image": image})
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    weights["variance"] = rng.uniform(0.5, 2, 8).astype(np.float32)
+    return add_initializers(model, **weights)

@@ -5,6 +5,7 @@ from importlib.resources import files
 import numpy as np
 import onnx
 import pytest
+from graphs import run
 from onnx import TensorProto, numpy_helper
 
 from fastscnn_opt.data.preprocess import normalise
@@ -94,7 +95,7 @@ def test_the_demo_network_is_loaded_without_torch():
     assert result.stdout == "False\n"
 
 
-def test_the_demo_network_recognises_most_of_an_unseen_scene(run):
+def test_the_demo_network_recognises_most_of_an_unseen_scene():
     model = demo_model()
     del model.graph.output[1:]
     image, label = render_scene(0)

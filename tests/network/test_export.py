@@ -3,6 +3,7 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
+from graphs import run
 from onnx import numpy_helper
 
 from fastscnn_opt.errors import CheckpointError, ModelError
@@ -29,7 +30,7 @@ def segmentron(random_state):
 
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("opset", [11, 13, 17])
-def test_the_export_computes_what_the_module_computes(write_checkpoint, image, run, layout, opset):
+def test_the_export_computes_what_the_module_computes(write_checkpoint, image, layout, opset):
     torch = pytest.importorskip("torch", reason="the module needs torch")
     from fastscnn_opt.network.checkpoint import load_checkpoint
     from fastscnn_opt.network.module import FastSCNN
@@ -45,7 +46,7 @@ def test_the_export_computes_what_the_module_computes(write_checkpoint, image, r
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-3)
 
 
-def test_the_real_checkpoint_exports_to_what_the_module_computes(real_data, run):
+def test_the_real_checkpoint_exports_to_what_the_module_computes(real_data):
     torch = pytest.importorskip("torch", reason="the module needs torch")
     from PIL import Image
 

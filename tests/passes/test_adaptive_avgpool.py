@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from graphs import operators, parse, random_input, run
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
@@ -25,41 +26,37 @@ def pooling(
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-def operators(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node]
-
-
 def torch_pool(x: np.ndarray, bins: tuple[int, ...]) -> np.ndarray:
     return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(x), (bins * 2)[-2:]).numpy()
 
 
 @pytest.mark.parametrize("size", [(32, 64), (7, 5), (3, 64), (2, 2)])
 @pytest.mark.parametrize("bins", [(1, 1), (2, 2), (3, 3), (6, 6), (1, 5), (6,)])
-def test_matmul_is_the_adaptive_pooling_of_pytorch(rewrite, run, image, size, bins):
+def test_matmul_is_the_adaptive_pooling_of_pytorch(rewrite, size, bins):
     result = rewrite(pooling(size, bins), "adaptive-avgpool")
-    x = image(2, 3, *size)
+    x = random_input(2, 3, *size)
     np.testing.assert_allclose(run(result.model, x)[0], torch_pool(x, bins), atol=1e-6)
     assert set(operators(result.model)) <= {"MatMul", "Identity"}
 
 
 @examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(st.integers(1, 40), st.integers(1, 40)), st.tuples(st.integers(1, 9), st.integers(1, 9)))
-def test_matmul_is_exact_for_any_size(run, size, bins):
+def test_matmul_is_exact_for_any_size(size, bins):
     model = PassManager("adaptive-avgpool", verify=False).run(pooling(size, bins)).model
     x = np.random.default_rng(sum(size)).standard_normal((2, 3, *size)).astype(np.float32)
     np.testing.assert_allclose(run(model, x)[0], torch_pool(x, bins), atol=1e-6)
 
 
 @pytest.mark.parametrize(("onnx_type", "dtype"), [(TensorProto.FLOAT16, np.float16), (TensorProto.DOUBLE, np.float64)])
-def test_matmul_keeps_the_type_of_its_input(run, image, onnx_type, dtype):
+def test_matmul_keeps_the_type_of_its_input(onnx_type, dtype):
     model = PassManager("adaptive-avgpool", verify=False).run(pooling((8, 12), (3, 5), dtype=onnx_type)).model
     assert {tensor.data_type for tensor in model.graph.initializer} == {onnx_type}
-    x = image(2, 3, 8, 12, dtype=dtype)
+    x = random_input(2, 3, 8, 12, dtype=dtype)
     expected = torch_pool(x.astype(np.float64), (3, 5))
     np.testing.assert_allclose(run(model, x)[0], expected, atol=4 * np.finfo(dtype).eps)
 
 
-def test_nodes_of_one_size_share_their_matrices(parse, rewrite):
+def test_nodes_of_one_size_share_their_matrices(rewrite):
     model = parse("""
         g (float[1,2,8,8] x) => (float[1,2,3,3] y, float[1,2,3,3] z) {
             [first] y = vendor.AdaptiveAvgPool2d<output_size=[3,3]>(x)
@@ -70,7 +67,7 @@ def test_nodes_of_one_size_share_their_matrices(parse, rewrite):
     assert len(rewrite(model, "adaptive-avgpool").model.graph.initializer) == 2
 
 
-def test_the_aten_node_of_pytorch_is_matched(parse, rewrite, run, image):
+def test_the_aten_node_of_pytorch_is_matched(rewrite):
     model = parse("""
         g (float[1,2,8,8] x) => (float[1,2,3,3] y) {
             size = Constant<value_ints=[3,3]>()
@@ -79,11 +76,11 @@ def test_the_aten_node_of_pytorch_is_matched(parse, rewrite, run, image):
     """)
     model.opset_import[1].domain = model.graph.node[1].domain = "org.pytorch.aten"
     result = rewrite(model, "adaptive-avgpool")
-    x = image(1, 2, 8, 8)
+    x = random_input(1, 2, 8, 8)
     np.testing.assert_allclose(run(result.model, x)[0], torch_pool(x, (3, 3)), atol=1e-6)
 
 
-def test_an_aten_node_whose_size_is_no_constant_is_an_error(parse, rewrite):
+def test_an_aten_node_whose_size_is_no_constant_is_an_error(rewrite):
     model = parse("""
         g (float[1,2,8,8] x, int64[2] size) => (float[1,2,3,3] y) {
             [pool] y = vendor.ATen<operator="adaptive_avg_pool2d">(x, size)
@@ -118,9 +115,9 @@ def test_avgpool_is_declared_lossy(rewrite):
     assert step.max_abs_diff > 1e-3
 
 
-def test_avgpool_equals_pytorch_where_the_bins_divide_the_size(rewrite, run, image):
+def test_avgpool_equals_pytorch_where_the_bins_divide_the_size(rewrite):
     result = rewrite(pooling((6, 8), (3, 2)), "adaptive-avgpool{lower=avgpool}")
-    x = image(2, 3, 6, 8)
+    x = random_input(2, 3, 6, 8)
     np.testing.assert_allclose(run(result.model, x)[0], torch_pool(x, (3, 2)), atol=1e-6)
 
 
@@ -144,13 +141,13 @@ def test_native_leaves_a_node_of_the_default_domain():
     ]
 
 
-def test_a_native_node_can_be_lowered_further(rewrite, run, image):
+def test_a_native_node_can_be_lowered_further(rewrite):
     native = rewrite(pooling((8, 9), (3, 2)), "adaptive-avgpool{lower=native}").model
-    x = image(2, 3, 8, 9)
+    x = random_input(2, 3, 8, 9)
     np.testing.assert_allclose(run(rewrite(native, "adaptive-avgpool").model, x)[0], torch_pool(x, (3, 2)), atol=1e-6)
 
 
-def test_other_poolings_are_left_alone(parse, rewrite):
+def test_other_poolings_are_left_alone(rewrite):
     model = parse("g (float[1,2,8,8] x) => (float[1,2,1,1] y) { [pool] y = GlobalAveragePool(x) }")
     result = rewrite(model, "adaptive-avgpool")
     assert result.steps[0].changes == []

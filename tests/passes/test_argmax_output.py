@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, random_input, run
 from onnx import TensorProto
 
 from fastscnn_opt.errors import PassError
@@ -31,39 +32,39 @@ def test_logits_become_a_uint8_label_map_under_their_name(segmenter, rewrite):
 
 
 @pytest.mark.parametrize("opset", [9, 11, 12, 13, 18])
-def test_labels_are_those_of_numpy_in_every_opset(parse, rewrite, run, image, opset):
+def test_labels_are_those_of_numpy_in_every_opset(rewrite, opset):
     model = parse("g (float[2,6,3,4] x) => (float[2,6,3,4] y) { y = Neg(x) }", opset=opset)
-    x = image(2, 6, 3, 4)
+    x = random_input(2, 6, 3, 4)
     np.testing.assert_array_equal(run(rewrite(model, "argmax-output").model, x)[0], np.argmax(-x, axis=1))
 
 
-def test_the_lowest_index_wins_a_tie(parse, rewrite, run):
+def test_the_lowest_index_wins_a_tie(rewrite):
     model = parse("g (float[1,3,1,2] x) => (float[1,3,1,2] y) { y = Identity(x) }")
     x = np.array([[1, 0], [2, 0], [2, 0]], dtype=np.float32).reshape(1, 3, 1, 2)
     assert run(rewrite(model, "argmax-output").model, x)[0].ravel().tolist() == [1, 0]
 
 
-def test_float16_logits_are_taken_too(segmenter, rewrite, run, image):
+def test_float16_logits_are_taken_too(segmenter, rewrite):
     result = rewrite(segmenter, "fp16-output,argmax-output")
     assert [step.verified for step in result.steps] == [True, True]
-    x = image(1, 3, 32, 64)
+    x = random_input(1, 3, 32, 64)
     logits = run(segmenter, x)[0].astype(np.float16)
     assert (run(result.model, x)[0] == logits.argmax(axis=1)).mean() > 0.999
 
 
-def test_a_softmax_in_front_stays(parse, rewrite, run, image):
+def test_a_softmax_in_front_stays(rewrite):
     model = parse("g (float[1,4,2,2] x) => (float[1,4,2,2] y) { y = Softmax<axis=1>(x) }")
     result = rewrite(model, "argmax-output")
-    x = image(1, 4, 2, 2)
+    x = random_input(1, 4, 2, 2)
     np.testing.assert_array_equal(run(result.model, x)[0], x.argmax(axis=1))
     assert result.model.graph.node[0].op_type == "Softmax"
 
 
-def test_a_node_that_reads_the_logits_still_does(parse, rewrite, run, image):
+def test_a_node_that_reads_the_logits_still_does(rewrite):
     model = parse("""
         g (float[1,4,2,2] x) => (float[1,4,2,2] y, float[1,4] z) { y = Neg(x) z = ReduceMax<axes=[2,3], keepdims=0>(y) }
     """)
-    x = image(1, 4, 2, 2)
+    x = random_input(1, 4, 2, 2)
     np.testing.assert_array_equal(run(rewrite(model, "argmax-output").model, x)[1], (-x).max(axis=(2, 3)))
 
 
@@ -75,26 +76,26 @@ def test_a_node_that_reads_the_logits_still_does(parse, rewrite, run, image):
         ("float[1,1,2,2]", "has one channel, so its label would always be 0"),
     ],
 )
-def test_outputs_that_are_no_logits_are_left_alone(parse, rewrite, declaration, why):
+def test_outputs_that_are_no_logits_are_left_alone(rewrite, declaration, why):
     result = rewrite(parse(f"g ({declaration} x) => ({declaration} y) {{ y = Identity(x) }}"), "argmax-output")
     assert result.steps[0].changes == []
     assert skips(result) == {"y": why}
 
 
-def test_more_classes_than_uint8_holds_are_an_error(parse):
+def test_more_classes_than_uint8_holds_are_an_error():
     model = parse("g (float[1,257,2,2] x) => (float[1,257,2,2] y) { y = Neg(x) }")
     with pytest.raises(PassError, match="output 'y' has 257 classes, and a uint8 label map holds 256"):
         PassManager("argmax-output").run(model)
 
 
-def test_256_classes_fit(parse, rewrite, run):
+def test_256_classes_fit(rewrite):
     model = parse("g (float[1,256,1,1] x) => (float[1,256,1,1] y) { y = Identity(x) }")
     x = np.arange(256, dtype=np.float32).reshape(1, 256, 1, 1)
     assert run(rewrite(model, "argmax-output").model, x)[0].item() == 255
 
 
 @pytest.mark.parametrize(("axis", "what"), [(1, "number of classes is not known"), (None, "shape is not known")])
-def test_logits_of_unknown_shape_are_an_error(parse, axis, what):
+def test_logits_of_unknown_shape_are_an_error(axis, what):
     model = parse("g (float[1,C,2,2] x) => (float[1,C,2,2] y) { y = vendor.Thing(x) }")
     if axis is None:
         model.graph.output[0].type.tensor_type.ClearField("shape")

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import add_initializers, operators, parse, random_input, run
 from onnx import numpy_helper
 
 from fastscnn_opt.rewriting.manager import PassManager
@@ -16,24 +17,14 @@ def network(
     inputs: str = "image, , scales", opset: int = 13, resize: str = "Resize", shape: str = "1,3,4,6", more: str = "",
 ) -> onnx.ModelProto:  # fmt: skip
     """A Resize to twice the size, and a convolution behind it."""
-    model = onnx.parser.parse_model(f"""
-        <ir_version: 8, opset_import: ["" : {opset}]>
+    text = f"""
         net (float[{shape}] image) => ({outputs})
-        <float[4] scales = {{1, 1, 2, 2}}, int64[4] sizes = {{1, 3, 8, 12}}>
         {{ [enlarge] up = {resize}<{attributes}>({inputs}) [mix] y = {conv} {more} }}
-    """)
+    """
+    model = parse(text, opset)
+    arrays = {"scales": np.float32([1, 1, 2, 2]), "sizes": np.array([1, 3, 8, 12]), "w": WEIGHT, "b": BIAS}
     used = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    model.graph.initializer.extend(
-        numpy_helper.from_array(value, name) for name, value in {"w": WEIGHT, "b": BIAS}.items() if name in used
-    )
-    return model
-
-
-def operators(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node]
+    return add_initializers(model, **{name: array for name, array in arrays.items() if name in used})
 
 
 MODES = ['mode="linear"', 'mode="nearest"', 'mode="cubic"', 'mode="cubic", exclude_outside=1']
@@ -53,9 +44,9 @@ def test_the_convolution_comes_first_in_every_mode(rewrite, mode, coordinates, i
     ]
 
 
-def test_the_result_is_that_of_numpy(rewrite, run, image):
+def test_the_result_is_that_of_numpy(rewrite):
     model = rewrite(network('mode="nearest", coordinate_transformation_mode="asymmetric"'), "conv-before-resize").model
-    x = image(1, 3, 4, 6)
+    x = random_input(1, 3, 4, 6)
     large = x.repeat(2, axis=2).repeat(2, axis=3).astype(np.float64)
     expected = np.einsum("oc,nchw->nohw", WEIGHT[:, :, 0, 0], large) + BIAS[:, None, None]
     np.testing.assert_allclose(run(model, x)[0], expected, rtol=0, atol=1e-5)
@@ -72,7 +63,7 @@ def test_the_result_is_that_of_numpy(rewrite, run, image):
 def test_every_form_of_the_operator_is_known(rewrite, opset, form):
     model = network(opset=opset, **form)
     if "spatial" in form["inputs"]:
-        model.graph.initializer.append(numpy_helper.from_array(np.array([8, 12]), "spatial"))
+        add_initializers(model, spatial=np.array([8, 12]))
     assert operators(rewrite(model, "conv-before-resize").model)[0] == "Conv"
 
 
@@ -80,7 +71,7 @@ def test_every_form_of_the_operator_is_known(rewrite, opset, form):
 def test_every_pointwise_convolution_moves(rewrite, conv):
     model = network(conv=conv, outputs=f"float[1,{3 if 'deep' in conv else 5},8,12] y")
     if "deep" in conv:
-        model.graph.initializer.append(numpy_helper.from_array(WEIGHT[:3, :1], "deep"))
+        add_initializers(model, deep=WEIGHT[:3, :1])
     assert operators(rewrite(model, "conv-before-resize").model) == ["Conv", "Resize"]
 
 
@@ -107,7 +98,7 @@ SKIPS = [
 def test_what_cannot_change_places_is_left_alone_with_the_reason(form, reason):
     model = network(**form)
     if "roi" in form.get("inputs", ""):
-        model.graph.initializer.append(numpy_helper.from_array(np.float32([0, 0, 0, 0, 1, 1, 1, 1]), "roi"))
+        add_initializers(model, roi=np.float32([0, 0, 0, 0, 1, 1, 1, 1]))
     (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
     assert not step.changes
     assert [skip.node for skip in step.skips] == ["mix"]
@@ -132,7 +123,7 @@ def test_another_resize_is_left_alone_with_the_reason(scales, outputs, reason):
 
 def test_a_resize_that_names_the_channels_is_left_alone():
     model = network('mode="linear", axes=[1, 2, 3]', inputs="image, , , three", opset=18)
-    model.graph.initializer.append(numpy_helper.from_array(np.array([3, 8, 12]), "three"))
+    add_initializers(model, three=np.array([3, 8, 12]))
     (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
     assert (step.changes, [skip.node for skip in step.skips]) == ([], ["mix"])
 
@@ -154,7 +145,7 @@ def test_computed_factors_are_left_alone():
 def test_a_convolution_that_mixes_or_skips_pixels_is_not_looked_at(conv, size):
     model = network(conv=conv, outputs=f"float[1,5,{size}] y")
     if "wide" in conv:
-        model.graph.initializer.append(numpy_helper.from_array(np.ones((5, 3, 3, 3), np.float32), "wide"))
+        add_initializers(model, wide=np.ones((5, 3, 3, 3), np.float32))
     (step,) = PassManager("conv-before-resize", verify=False).run(model).steps
     assert (step.changes, step.skips) == ([], [])
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, random_input, run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
@@ -117,7 +118,7 @@ def test_labels_are_those_of_the_full_interpolation(shape, size, mode, noise, se
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("noise", [0.02, 0.3, 5])
-def test_areas_with_few_and_with_many_doubtful_cells(run, mode, noise):
+def test_areas_with_few_and_with_many_doubtful_cells(mode, noise):
     rng = np.random.default_rng(1)
     coarse = rng.standard_normal((2, 5, 4, 6)).repeat(6, axis=2).repeat(5, axis=3)
     logits = (coarse + noise * rng.standard_normal(coarse.shape)).astype(np.float32)
@@ -125,7 +126,7 @@ def test_areas_with_few_and_with_many_doubtful_cells(run, mode, noise):
     assert_labels(labels, resized(logits, mode, (96, 150)))
 
 
-def test_equal_logits_go_to_the_lowest_class(run):
+def test_equal_logits_go_to_the_lowest_class():
     logits = np.zeros((1, 4, 3, 3), np.float32)
     logits[0, 2:, :, 2] = 1
     labels = run(rewritten(segmenter_tail(logits.shape, (9, 9), "align_corners")), logits)[0]
@@ -136,7 +137,7 @@ def test_equal_logits_go_to_the_lowest_class(run):
     "form",
     [{"opset": 11}, {"opset": 18}, {"keepdims": 1}, {"cast": False}, {"cast": False, "keepdims": 1}, {"scales": True}],
 )
-def test_every_form_of_the_tail_keeps_its_output(run, rewrite, form):
+def test_every_form_of_the_tail_keeps_its_output(rewrite, form):
     model = segmenter_tail((1, 3, 4, 5), (16, 20), **form)
     logits = np.random.default_rng(2).standard_normal((1, 3, 4, 5)).astype(np.float32)
     result = rewrite(model, "fast-argmax")
@@ -145,7 +146,7 @@ def test_every_form_of_the_tail_keeps_its_output(run, rewrite, form):
     np.testing.assert_array_equal(before, after)
 
 
-def test_float16_logits_are_interpolated_in_float32(run):
+def test_float16_logits_are_interpolated_in_float32():
     logits = np.random.default_rng(2).standard_normal((1, 3, 4, 5)).astype(np.float16)
     model = rewritten(segmenter_tail((1, 3, 4, 5), (16, 20), kind=TensorProto.FLOAT16))
     assert_labels(run(model, logits)[0], resized(logits, "half_pixel", (16, 20)))
@@ -162,7 +163,7 @@ CROSSED = {
 
 
 @pytest.mark.parametrize("between", CROSSED)
-def test_dequantised_logits_run_in_the_engine(run, between):
+def test_dequantised_logits_run_in_the_engine(between):
     model = segmenter_tail((1, 3, 4, 5), (16, 20))
     operators = [("DequantizeLinear", {}), *CROSSED[between]]
     names = ["bytes", *(f"step_{index}" for index in range(1, len(operators))), "logits"]
@@ -182,7 +183,7 @@ def test_dequantised_logits_run_in_the_engine(run, between):
     assert_labels(run(rewritten(model), stored)[0], resized(logits, "half_pixel", (16, 20)))
 
 
-def test_labels_true_takes_the_logits_of_an_output(segmenter, rewrite, run, image):
+def test_labels_true_takes_the_logits_of_an_output(segmenter, rewrite):
     result = rewrite(segmenter, "fast-argmax{labels=true}")
     assert [(change.node, change.what) for change in result.steps[0].changes] == [
         ("output1", "5 logits -> uint8 label map N, H, W"),
@@ -190,7 +191,7 @@ def test_labels_true_takes_the_logits_of_an_output(segmenter, rewrite, run, imag
         ("output1_argmax", "interpolates 5 classes to 32 x 64 only in doubtful cells"),
         ("output2_argmax", "interpolates 5 classes to 32 x 64 only in doubtful cells"),
     ]
-    x = image(1, 3, 32, 64)
+    x = random_input(1, 3, 32, 64)
     for logits, labels in zip(run(segmenter, x), run(result.model, x), strict=True):
         assert labels.dtype == np.uint8
         assert_labels(labels, logits)
@@ -252,7 +253,7 @@ def test_logits_that_something_else_reads_are_left_alone():
         ("n = Neg(full) best = ArgMax<axis=1>(n)", "its input is not made by a Resize but by Neg Neg_1"),
     ],
 )
-def test_another_argmax_is_left_alone(parse, text, reason):
+def test_another_argmax_is_left_alone(text, reason):
     shape = "1,3,1,8" if "axis=2" in text else "1,1,8,8"
     model = parse(f"""
         g (float[1,3,4,4] logits) => (int64[{shape}] best) <float[4] s = {{1, 1, 2, 2}}>
@@ -261,7 +262,7 @@ def test_another_argmax_is_left_alone(parse, text, reason):
     assert list(skips(model).values()) == [reason]
 
 
-def test_an_open_batch_is_left_alone(parse):
+def test_an_open_batch_is_left_alone():
     model = parse("""
         g (float[N,3,4,4] logits) => (int64[N,1,8,8] best) <float[4] s = {1, 1, 2, 2}>
         { full = Resize<mode="linear">(logits, , s) best = ArgMax<axis=1>(full) }
@@ -269,7 +270,7 @@ def test_an_open_batch_is_left_alone(parse):
     assert list(skips(model).values()) == ["its shapes are not fixed; export the model with a fixed size and batch"]
 
 
-def test_scales_that_do_not_give_the_size_exactly_are_taken_as_they_are(parse, run):
+def test_scales_that_do_not_give_the_size_exactly_are_taken_as_they_are():
     model = parse("""
         g (float[1,3,4,4] logits) => (int64[1,1,10,10] best) <float[4] s = {1, 1, 2.6, 2.6}>
         { full = Resize<mode="linear">(logits, , s) best = ArgMax<axis=1>(full) }

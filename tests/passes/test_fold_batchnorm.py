@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from graphs import operators, parse, random_input, run
 from onnx import numpy_helper
 from torch.nn import functional
 
@@ -14,7 +15,7 @@ NORM = "y = BatchNormalization<epsilon=0.01>(c, gamma, beta, mean, variance)"
 
 
 @pytest.fixture
-def with_weights(parse):
+def with_weights():
     """Parse a graph and give it random weights, and statistics of 4 channels."""
 
     def build(text: str, opset: int = 13, **shapes: tuple[int, ...]) -> onnx.ModelProto:
@@ -37,10 +38,6 @@ def norm(x: torch.Tensor, weights: dict[str, torch.Tensor]) -> np.ndarray:
     return functional.batch_norm(x, *statistics, eps=0.01).numpy()
 
 
-def operators(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node]
-
-
 def reason(model: onnx.ModelProto) -> str:
     (step,) = PassManager("fold-batchnorm", verify=False).run(model).steps
     assert step.changes == []
@@ -52,44 +49,44 @@ CONV = f"g (float[1,3,8,8] x) => (float[1,4,8,8] y) {{ [conv] c = Conv<pads=[1,1
 
 
 @pytest.mark.parametrize("opset", [9, 13, 20])
-def test_a_convolution_takes_the_normalisation(with_weights, rewrite, run, image, opset):
+def test_a_convolution_takes_the_normalisation(with_weights, rewrite, opset):
     model = with_weights(CONV, opset, w=(4, 3, 3, 3))
     result = rewrite(model, "fold-batchnorm")
     assert operators(result.model) == ["Conv"]
     assert [(change.node, change.what) for change in result.steps[0].changes] == [("norm", "folded into conv")]
     assert (result.steps[0].contract, result.steps[0].verified) == (Contract.EXACT, True)
-    x = image(1, 3, 8, 8)
+    x = random_input(1, 3, 8, 8)
     weights = weights_of(model)
     expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], padding=1), weights)
     np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
 
 
-def test_a_bias_is_normalised_too(with_weights, rewrite, run, image):
+def test_a_bias_is_normalised_too(with_weights, rewrite):
     model = with_weights(CONV.replace("(x, w)", "(x, w, b)"), w=(4, 3, 3, 3), b=(4,))
     result = rewrite(model, "fold-batchnorm").model
-    x = image(1, 3, 8, 8)
+    x = random_input(1, 3, 8, 8)
     weights = weights_of(model)
     expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], weights["b"], padding=1), weights)
     np.testing.assert_allclose(run(result, x)[0], expected, atol=1e-5)
     assert [init.name for init in result.graph.initializer] == ["w", "b"]
 
 
-def test_a_depthwise_convolution_takes_it(with_weights, rewrite, run, image):
+def test_a_depthwise_convolution_takes_it(with_weights, rewrite):
     text = CONV.replace("[1,3,8,8]", "[1,4,8,8]").replace("Conv<", "Conv<group=4, ")
     model = with_weights(text, w=(4, 1, 3, 3))
-    x = image(1, 4, 8, 8)
+    x = random_input(1, 4, 8, 8)
     weights = weights_of(model)
     expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], padding=1, groups=4), weights)
     np.testing.assert_allclose(run(rewrite(model, "fold-batchnorm").model, x)[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("groups", "shape"), [(1, (6, 4, 2, 2)), (2, (6, 2, 2, 2))])
-def test_a_transposed_convolution_takes_it(with_weights, rewrite, run, image, groups, shape):
+def test_a_transposed_convolution_takes_it(with_weights, rewrite, groups, shape):
     text = f"""g (float[1,6,4,4] x) => (float[1,4,8,8] y) {{
         c = ConvTranspose<strides=[2,2], group={groups}>(x, w) {NORM}
     }}"""
     model = with_weights(text, w=shape)
-    x = image(1, 6, 4, 4)
+    x = random_input(1, 6, 4, 4)
     weights = weights_of(model)
     expected = norm(functional.conv_transpose2d(torch.from_numpy(x), weights["w"], stride=2, groups=groups), weights)
     np.testing.assert_allclose(run(rewrite(model, "fold-batchnorm").model, x)[0], expected, atol=1e-5)
@@ -98,10 +95,10 @@ def test_a_transposed_convolution_takes_it(with_weights, rewrite, run, image, gr
 @pytest.mark.parametrize(
     ("attributes", "shape"), [("", (3, 4)), ("<transB=1>", (4, 3)), ("<alpha=0.5, beta=2.0>", (3, 4))]
 )
-def test_a_dense_layer_takes_it(with_weights, rewrite, run, image, attributes, shape):
+def test_a_dense_layer_takes_it(with_weights, rewrite, attributes, shape):
     text = f"g (float[2,3] x) => (float[2,4] y) {{ c = Gemm{attributes}(x, w, b) {NORM} }}"
     model = with_weights(text, w=shape, b=(4,))
-    x = image(2, 3)
+    x = random_input(2, 3)
     weights = weights_of(model)
     dense = weights["w"].T if "transB" in attributes else weights["w"]
     alpha, beta = (0.5, 2.0) if "alpha" in attributes else (1.0, 1.0)
@@ -111,14 +108,14 @@ def test_a_dense_layer_takes_it(with_weights, rewrite, run, image, attributes, s
     np.testing.assert_allclose(run(result, x)[0], expected, atol=1e-5)
 
 
-def test_shared_weights_are_copied(with_weights, rewrite, run, image):
+def test_shared_weights_are_copied(with_weights, rewrite):
     text = f"""g (float[1,3,8,8] x) => (float[1,4,8,8] y, float[1,4,8,8] z) {{
         [conv] c = Conv<pads=[1,1,1,1]>(x, w) {NORM}
         [plain] z = Conv<pads=[1,1,1,1]>(x, w)
     }}"""
     model = with_weights(text, w=(4, 3, 3, 3))
     result = rewrite(model, "fold-batchnorm").model
-    x = image(1, 3, 8, 8)
+    x = random_input(1, 3, 8, 8)
     expected = functional.conv2d(torch.from_numpy(x), weights_of(model)["w"], padding=1).numpy()
     np.testing.assert_allclose(run(result, x)[1], expected, atol=1e-5)
     assert operators(result) == ["Conv", "Conv"]
@@ -177,12 +174,12 @@ def test_weights_that_are_an_input_stay(with_weights):
     assert reason(with_weights(text)) == "w is no constant"
 
 
-def test_an_empty_bias_is_none(with_weights, rewrite, run, image):
+def test_an_empty_bias_is_none(with_weights, rewrite):
     model = with_weights(CONV, w=(4, 3, 3, 3))
     model.graph.node[0].input.append("")
     result = rewrite(model, "fold-batchnorm").model
     assert operators(result) == ["Conv"]
-    x = image(1, 3, 8, 8)
+    x = random_input(1, 3, 8, 8)
     weights = weights_of(model)
     expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], padding=1), weights)
     np.testing.assert_allclose(run(result, x)[0], expected, atol=1e-5)

@@ -5,6 +5,7 @@ import tempfile
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, random_input, run
 from onnx import TensorProto
 
 from fastscnn_opt.rewriting.contract import Contract
@@ -20,11 +21,11 @@ def skips(result) -> dict[str, str]:
     return {skip.node: skip.why for skip in result.steps[0].skips}
 
 
-def test_float_outputs_are_rounded_to_float16_under_their_names(segmenter, rewrite, run, image):
+def test_float_outputs_are_rounded_to_float16_under_their_names(segmenter, rewrite):
     model = PassManager("adaptive-avgpool").run(segmenter).model
     result = rewrite(model, "fp16-output")
     assert output_types(result.model) == {"output1": TensorProto.FLOAT16, "output2": TensorProto.FLOAT16}
-    x = image(1, 3, 32, 64)
+    x = random_input(1, 3, 32, 64)
     for half, single in zip(run(result.model, x), run(model, x), strict=True):
         np.testing.assert_array_equal(half, single.astype(np.float16))
 
@@ -38,7 +39,7 @@ def test_its_contract_is_rounding_and_is_kept(segmenter, rewrite):
     ]
 
 
-def test_float64_is_converted_too(parse, rewrite):
+def test_float64_is_converted_too(rewrite):
     result = rewrite(parse("g (double[1,2] x) => (double[1,2] y) { y = Relu(x) }"), "fp16-output")
     assert [change.what for change in result.steps[0].changes] == ["float64 -> float16"]
 
@@ -52,19 +53,19 @@ def test_float64_is_converted_too(parse, rewrite):
         ("bfloat16", "is bfloat16, not float32 or float64"),
     ],
 )
-def test_other_types_are_left_alone(parse, onnx_type, why):
+def test_other_types_are_left_alone(onnx_type, why):
     model = parse(f"g ({onnx_type}[1,2] x) => ({onnx_type}[1,2] y) {{ y = Identity(x) }}")
     result = PassManager("fp16-output", verify=False).run(model)
     assert result.steps[0].changes == []
     assert skips(result) == {"y": why}
 
 
-def test_an_output_that_no_node_makes_is_left_alone(parse, rewrite):
+def test_an_output_that_no_node_makes_is_left_alone(rewrite):
     model = parse("g (float[1,2] x) => (float[1,2] c, float[1,2] y) <float[1,2] c = {1, 2}> { y = Relu(x) }")
     assert skips(rewrite(model, "fp16-output")) == {"c": "is no result of a node"}
 
 
-def test_a_node_that_reads_an_output_reads_it_unrounded(parse, rewrite, run):
+def test_a_node_that_reads_an_output_reads_it_unrounded(rewrite):
     model = parse("g (float[2] x) => (float[2] y, float[2] z) { y = Relu(x) z = Sub(y, x) }")
     model.graph.output[1].type.tensor_type.elem_type = TensorProto.FLOAT
     x = np.array([1 / 3, -1 / 3], dtype=np.float32)
@@ -72,7 +73,7 @@ def test_a_node_that_reads_an_output_reads_it_unrounded(parse, rewrite, run):
     np.testing.assert_array_equal(difference, np.array([0, 1 / 3], dtype=np.float16))
 
 
-def test_values_beyond_float16_break_the_contract(parse, tmp_path, monkeypatch):
+def test_values_beyond_float16_break_the_contract(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the reproducer goes
     model = parse("g (float[1,8] x) => (float[1,8] y) <float[1] big = {1000000.0}> { y = Mul(x, big) }")
     with pytest.raises(ContractBreachError, match="output 'y' deviates by inf"):

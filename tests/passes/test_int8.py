@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, run
 from PIL import Image
 
 from fastscnn_opt.data.source import DataSource
@@ -27,7 +28,7 @@ LAYERS = ["stem", "deep", "point", "out"]
 
 
 @pytest.fixture
-def network(parse) -> onnx.ModelProto:
+def network() -> onnx.ModelProto:
     """A depthwise separable network for images of `SIZE` with a residual sum, and a Resize of its logits."""
     model = parse("""
         g (float[1,3,64,128] image) => (float[1,19,64,128] logits) <float[4] up = {1, 1, 2, 2}> {
@@ -91,7 +92,7 @@ def test_it_is_lossy_and_reports_the_layers(network, rewrite):
     assert [(change.node, change.what) for change in step.changes] == [(name, "computes in int8") for name in LAYERS]
 
 
-def test_scales_follow_from_the_smallest_and_largest_value(network, rewrite, run):
+def test_scales_follow_from_the_smallest_and_largest_value(network, rewrite):
     model = rewrite(network, "int8{images=3 equalise=false}").model
     for layer, tensor in (("stem", "image"), ("deep", "b"), ("point", "d"), ("out", "f")):
         values = scenes(3) if tensor == "image" else [run(tap(network, tensor), image)[0] for image in scenes(3)]
@@ -113,7 +114,7 @@ def test_weights_have_a_symmetric_scale_per_output_channel(network, rewrite):
     np.testing.assert_array_equal(stored, np.round(weight / scale[:, None, None, None]).astype(np.int8))
 
 
-def test_the_result_is_close_to_float_on_an_image_that_was_not_used(network, rewrite, run):
+def test_the_result_is_close_to_float_on_an_image_that_was_not_used(network, rewrite):
     (image,) = scenes(1, seed=100)
     expected, actual = (run(model, image)[0] for model in (network, rewrite(network, "int8{images=4}").model))
     assert np.abs(actual - expected).max() < 0.1 * np.abs(expected).max()
@@ -134,7 +135,7 @@ def test_the_sum_between_layers_works_on_int8_and_the_tail_does_not(network, rew
     assert maker(model, "logits").op_type == "Resize"
 
 
-def test_the_last_layer_multiplies_bytes_and_hands_its_sums_to_the_tail_in_float(network, rewrite, run):
+def test_the_last_layer_multiplies_bytes_and_hands_its_sums_to_the_tail_in_float(network, rewrite):
     model = rewrite(network, "int8{images=1}").model
     image = scenes(1)[0]
     read = run(tap(model, node(model, "out").input[0]), image)[0]
@@ -144,7 +145,7 @@ def test_the_last_layer_multiplies_bytes_and_hands_its_sums_to_the_tail_in_float
     np.testing.assert_allclose(run(tap(model, "g0"), image)[0], wanted, atol=1e-3)
 
 
-def test_labels_from_an_if_are_those_of_the_same_quantised_logits(network, rewrite, run):
+def test_labels_from_an_if_are_those_of_the_same_quantised_logits(network, rewrite):
     image = scenes(1)[0]
     logits = run(rewrite(network, "int8{images=1}").model, image)[0]
     labels = run(rewrite(network, "fast-argmax{labels=true},int8{images=1}").model, image)[0]
@@ -152,7 +153,7 @@ def test_labels_from_an_if_are_those_of_the_same_quantised_logits(network, rewri
     assert (logits.max(axis=1) - chosen).max() <= 1e-4 * np.abs(logits).max()
 
 
-def test_equalised_channels_leave_the_function_as_it_is(network, run):
+def test_equalised_channels_leave_the_function_as_it_is(network):
     import onnx_graphsurgeon as gs
     from fastscnn_opt.passes._int8.body import find_body
     from fastscnn_opt.passes._int8.equalising import find_links
@@ -168,7 +169,7 @@ def test_equalised_channels_leave_the_function_as_it_is(network, run):
     assert not np.allclose(run(tap(scaled, "d"), image)[0], run(tap(network, "d"), image)[0])
 
 
-def test_depthwise_readers_get_equal_ranges(parse, run):
+def test_depthwise_readers_get_equal_ranges():
     import onnx_graphsurgeon as gs
     from fastscnn_opt.passes._int8.body import find_body
     from fastscnn_opt.passes._int8.equalising import find_links
@@ -195,7 +196,7 @@ def test_depthwise_readers_get_equal_ranges(parse, run):
 
 
 @pytest.mark.parametrize("activation", ["d = LeakyRelu<alpha=0.5>(c)", "d = Identity(c)"])
-def test_channels_are_measured_by_magnitude_whatever_their_sign(parse, run, activation):
+def test_channels_are_measured_by_magnitude_whatever_their_sign(activation):
     import onnx_graphsurgeon as gs
     from fastscnn_opt.passes._int8.calibration import channel_maxima
     from fastscnn_opt.passes._int8.task import Task
@@ -211,7 +212,7 @@ def test_channels_are_measured_by_magnitude_whatever_their_sign(parse, run, acti
     np.testing.assert_allclose(channel_maxima(model, ["d"], task)["d"], np.abs(values).max(axis=(0, 2, 3)), rtol=1e-6)
 
 
-def test_bytes_are_read_without_error_and_without_a_node(parse, rewrite):
+def test_bytes_are_read_without_error_and_without_a_node(rewrite):
     model = parse("""
         g (uint8[1,64,128,3] image) => (float[1,8,62,126] y) {
             a = Transpose<perm=[0,3,1,2]>(image)
@@ -251,7 +252,7 @@ def test_other_methods_leave_out_rare_values(network, rewrite, capsys, method):
     assert capsys.readouterr().out == ""
 
 
-def test_a_graph_without_layers_is_left_alone(parse, rewrite):
+def test_a_graph_without_layers_is_left_alone(rewrite):
     model = parse("g (float[1,3,8,8] x) => (float[1,3,8,8] y) { y = Relu(x) }")
     step = rewrite(model, "int8").steps[0]
     assert [(skip.node, skip.why) for skip in step.skips] == [
@@ -266,7 +267,7 @@ def test_a_graph_without_layers_is_left_alone(parse, rewrite):
         ("float16[4,3,1,1] w", "its weights are computed in the graph, so it stays in float"),
     ],
 )
-def test_computed_weights_are_no_layer(parse, rewrite, text, reason):
+def test_computed_weights_are_no_layer(rewrite, text, reason):
     model = parse(f"g (float[1,3,8,8] x, {text}) => (float[1,4,8,8] y) {{ v = Cast<to=1>(w) [conv] y = Conv(x, v) }}")
     assert ("conv", reason) in [(skip.node, skip.why) for skip in rewrite(model, "int8").steps[0].skips]
 
@@ -286,7 +287,7 @@ def test_mistakes_are_told(network, options, error, message):
         PassManager(f"int8{{{options}}}").run(network)
 
 
-def test_an_older_opset_is_an_error(parse):
+def test_an_older_opset_is_an_error():
     model = parse(
         "g (float[1,3,8,8] x) => (float[1,1,8,8] y) <float[1,3,1,1] w = {1,1,1}> { y = Conv(x, w) }",
         11,
@@ -295,7 +296,7 @@ def test_an_older_opset_is_an_error(parse):
         PassManager("int8").run(model)
 
 
-def test_what_takes_no_images_is_an_error(parse):
+def test_what_takes_no_images_is_an_error():
     model = parse("g (float[1,1,8,8] x) => (float[1,1,8,8] y) <float[1,1,1,1] w = {1}> { y = Conv(x, w) }")
     with pytest.raises(ModelError, match="images need 3 channels"):
         PassManager("int8").run(model)
@@ -325,7 +326,7 @@ def test_a_wrong_split_is_an_error_with_the_nearest(network, dataset):
         PassManager(f"int8{{data={dataset} split=trian}}").run(network)
 
 
-def test_images_of_another_size_are_an_error(parse, dataset):
+def test_images_of_another_size_are_an_error(dataset):
     model = parse("g (float[1,3,8,8] x) => (float[1,1,8,8] y) <float[1,3,1,1] w = {1,1,1}> { y = Conv(x, w) }")
     with pytest.raises(ModelError, match="but the images are 64 x 128"):
         PassManager(f"int8{{data={dataset}}}").run(model)
@@ -341,9 +342,13 @@ def test_what_was_measured_is_not_measured_again(network, rewrite, monkeypatch):
 
 def test_other_processes_write_the_same_bytes(network, tmp_path):
     onnx.save(network, tmp_path / "network.onnx")
-    for run in range(2):
-        command = ["apply", "network.onnx", "--passes", "int8{images=2}", "-o", f"{run}.onnx", "--no-verify"]
-        environment = {**os.environ, "PYTHONHASHSEED": str(run), "FASTSCNN_OPT_CACHE": str(tmp_path / f"cache{run}")}
+    for number in range(2):
+        command = ["apply", "network.onnx", "--passes", "int8{images=2}", "-o", f"{number}.onnx", "--no-verify"]
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": str(number),
+            "FASTSCNN_OPT_CACHE": str(tmp_path / f"cache{number}"),
+        }
         subprocess.run([sys.executable, "-m", "fastscnn_opt", *command], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
 
@@ -358,7 +363,7 @@ def class_iou(labels: list[np.ndarray], predictions: list[np.ndarray]) -> np.nda
     return np.where(either > 0, both / np.maximum(either, 1), np.nan)
 
 
-def test_the_figure_of_a_layer_is_the_change_that_it_makes_alone(network, run):
+def test_the_figure_of_a_layer_is_the_change_that_it_makes_alone(network):
     step = PassManager("int8{images=2 max_drop=100}", verify=False).run(network).steps[0]
     (told,) = (change.what for change in step.changes if change.node == "out")
     alone = PassManager("int8{images=2 keep=stem|deep|point}", verify=False).run(network).model
@@ -383,7 +388,7 @@ def test_an_empty_bias_is_none(network, rewrite, layer):
     assert result.model.SerializeToString() == rewrite(plain, "int8{images=1}").model.SerializeToString()
 
 
-def test_a_computed_bias_is_told(parse, rewrite):
+def test_a_computed_bias_is_told(rewrite):
     model = parse("""
         g (float[1,3,8,8] x, float16[4] h) => (float[1,4,8,8] y) <float[4,3,1,1] w = {1,2,3,4,5,6,7,8,9,10,11,12}>
         { b = Cast<to=1>(h) [conv] y = Conv(x, w, b) }
@@ -423,7 +428,7 @@ def with_weights(model: onnx.ModelProto, **shapes: tuple[int, ...]) -> onnx.Mode
 
 
 @pytest.fixture
-def classifier(parse) -> onnx.ModelProto:
+def classifier() -> onnx.ModelProto:
     """A network that gives an image ten scores."""
     model = parse("""
         g (float[1,3,64,128] image) => (float[1,10] scores) {
@@ -439,7 +444,7 @@ def classifier(parse) -> onnx.ModelProto:
     return with_weights(model, w1=(8, 3, 3, 3), w2=(16, 8, 3, 3), w3=(10, 16), b3=(10,))
 
 
-def test_a_classifier_is_quantised_to_its_scores(classifier, rewrite, run):
+def test_a_classifier_is_quantised_to_its_scores(classifier, rewrite):
     result = rewrite(classifier, "int8{images=4}")
     assert [change.node for change in result.steps[0].changes] == ["stem", "deep", "full"]
     (image,) = scenes(1, seed=50)
@@ -452,7 +457,7 @@ def test_max_drop_needs_the_classes_of_street_scenes(classifier):
         PassManager("int8{images=1 max_drop=1}").run(classifier)
 
 
-def test_a_u_net_keeps_its_transposed_convolution_in_float(parse, rewrite, run):
+def test_a_u_net_keeps_its_transposed_convolution_in_float(rewrite):
     model = parse("""
         g (float[1,3,64,128] image) => (float[1,5,64,128] logits) {
             [enter] a = Conv<pads=[1,1,1,1]>(image, w1)
@@ -473,7 +478,7 @@ def test_a_u_net_keeps_its_transposed_convolution_in_float(parse, rewrite, run):
     assert np.abs(actual - expected).max() < 0.1 * np.abs(expected).max()
 
 
-def test_a_subgraph_behind_the_logits_does_not_end_the_process(parse, rewrite):
+def test_a_subgraph_behind_the_logits_does_not_end_the_process(rewrite):
     model = with_weights(
         parse("""
             g (float[1,3,64,128] image) => (float[a,b,c,d] y) <int64 none = {0}> {

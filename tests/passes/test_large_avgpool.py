@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from graphs import operators, parse, random_input, run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
@@ -20,10 +21,6 @@ def pooling(size: tuple[int, int], *, opset: int = 22, **attributes: object) -> 
     result = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
     graph = helper.make_graph([node], "pooling", [source], [result])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def operators(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node]
 
 
 def reason(model: onnx.ModelProto, text: str = "large-avgpool") -> str:
@@ -70,12 +67,12 @@ def test_a_number_of_windows_that_runtimes_disagree_on_is_left():
 
 @pytest.mark.parametrize("ceil", [False, True])
 @pytest.mark.parametrize("count_pads", [False, True])
-def test_pads_and_the_last_window_are_those_of_pytorch(run, image, ceil, count_pads):
+def test_pads_and_the_last_window_are_those_of_pytorch(ceil, count_pads):
     attributes = {"kernel_shape": [16, 17], "strides": [15, 13], "pads": [8, 2, 8, 2]}
     model = pooling((30, 48), **attributes, ceil_mode=int(ceil), count_include_pad=int(count_pads))
     result = PassManager("large-avgpool", verify=False).run(model)
     assert operators(result.model) == ["MatMul", "MatMul"]
-    x = image(2, 3, 30, 48)
+    x = random_input(2, 3, 30, 48)
     expected = torch.nn.functional.avg_pool2d(torch.from_numpy(x), (16, 17), (15, 13), (8, 2), ceil, count_pads)
     np.testing.assert_allclose(run(result.model, x)[0], expected.numpy(), atol=1e-6)
 
@@ -117,11 +114,11 @@ def test_a_smaller_window_is_left_with_the_limits():
         ("ReduceMean(x, axes)", 18),
     ],
 )
-def test_a_mean_over_height_and_width_is_a_pooling(parse, rewrite, run, image, node, opset):
+def test_a_mean_over_height_and_width_is_a_pooling(rewrite, node, opset):
     text = f"g (float[1,2,16,20] x) => (float[1,2,1,1] y) <int64[2] axes = {{2, 3}}> {{ [mean] y = {node} }}"
     model = rewrite(parse(text, opset), "large-avgpool").model
     assert operators(model) == ["MatMul", "MatMul"]
-    x = image(1, 2, 16, 20)
+    x = random_input(1, 2, 16, 20)
     np.testing.assert_allclose(run(model, x)[0], x.mean(axis=(2, 3), keepdims=True), atol=1e-6)
 
 
@@ -129,19 +126,19 @@ def test_a_mean_over_height_and_width_is_a_pooling(parse, rewrite, run, image, n
     "node",
     ["ReduceMean<axes=[1]>(x)", "ReduceMean<axes=[1,2,3]>(x)", "ReduceMean(x)", "MaxPool<kernel_shape=[2,2]>(x)"],
 )
-def test_other_reductions_are_no_candidates(parse, node):
+def test_other_reductions_are_no_candidates(node):
     model = parse(f"g (float[1,2,16,20] x) => (float[a,b,c,d] y) {{ y = {node} }}")
     (step,) = PassManager("large-avgpool", verify=False).run(model).steps
     assert (step.changes, step.skips) == ([], [])
 
 
-def test_a_mean_of_integers_is_no_candidate(parse):
+def test_a_mean_of_integers_is_no_candidate():
     model = parse("g (int32[1,2,16,20] x) => (int32[1,2,1,1] y) { y = ReduceMean<axes=[2,3]>(x) }")
     (step,) = PassManager("large-avgpool", verify=False).run(model).steps
     assert (step.changes, step.skips) == ([], [])
 
 
-def test_a_mean_that_drops_its_axes_is_left(parse):
+def test_a_mean_that_drops_its_axes_is_left():
     model = parse("g (float[1,2,16,20] x) => (float[1,2] y) { y = ReduceMean<axes=[2,3], keepdims=0>(x) }")
     assert reason(model) == "it drops the axes that it averages"
 
@@ -152,7 +149,7 @@ def test_an_unknown_size_is_left():
     assert "export the model with a fixed input size" in reason(model)
 
 
-def test_pooling_along_one_axis_is_left(parse):
+def test_pooling_along_one_axis_is_left():
     model = parse("g (float[1,2,600] x) => (float[1,2,n] y) { y = AveragePool<kernel_shape=[300]>(x) }")
     assert reason(model) == "its input of shape [1, 2, 600] is not N, C, H, W"
 
@@ -171,7 +168,7 @@ def test_a_batch_that_is_not_fixed_stays_so(rewrite):
     assert output.type.tensor_type.shape.dim[0].dim_param == "N"
 
 
-def test_poolings_with_the_same_windows_share_their_matrices(parse, rewrite):
+def test_poolings_with_the_same_windows_share_their_matrices(rewrite):
     model = parse("""
         g (float[1,2,32,32] x) => (float[1,2,1,1] y, float[1,2,1,1] z) {
             [first] y = GlobalAveragePool(x)

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from graphs import random_input, run
 from torch import nn
 from torch.nn import functional
 
@@ -132,13 +133,13 @@ def test_a_batch_is_fixed_once_the_pooling_is_lowered(networks, rewrite):
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", [name for name in entry_points() if pass_class(name).contract is Contract.EXACT])
-def test_an_exact_pass_computes_what_pytorch_does(networks, run, image, name, network):
+def test_an_exact_pass_computes_what_pytorch_does(networks, name, network):
     module, model = networks[network]
     shape = NETWORKS[network][1]
     after = PassManager(f"adaptive-avgpool,{pipeline_of(name)}", verify=False).run(model).model
     if interface(after) != interface(model):
         pytest.skip("it changes the type or shape of the input or the output")
-    x = image(*shape)
+    x = random_input(*shape)
     expected = module(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(run(after, x)[0], expected, atol=1e-5 * np.abs(expected).max())
 

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import operators, parse, random_input, run
 
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
@@ -24,10 +25,6 @@ def graph(nodes: str, outputs: str = "float[1,4,8,8] y", opset: int = 18) -> onn
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     return model
-
-
-def operators(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node]
 
 
 @pytest.mark.parametrize(
@@ -55,12 +52,12 @@ def operators(model: onnx.ModelProto) -> list[str]:
         ("Resize(a, ones)", 10),
     ],
 )
-def test_a_node_that_changes_nothing_is_removed(rewrite, run, image, node, opset):
+def test_a_node_that_changes_nothing_is_removed(rewrite, node, opset):
     result = rewrite(graph(f"[needless] b = {node}", opset=opset), "remove-noops")
     assert operators(result.model) == ["Relu", "Relu"]
     assert [change.node for change in result.steps[0].changes] == ["needless"]
     assert result.steps[0].contract is Contract.EXACT
-    x = image(1, 4, 8, 8)
+    x = random_input(1, 4, 8, 8)
     np.testing.assert_array_equal(run(result.model, x)[0], np.maximum(x, 0))
 
 
@@ -112,7 +109,7 @@ def test_needless_nodes_in_a_row_all_go(rewrite):
     assert operators(rewrite(graph(nodes), "remove-noops").model) == ["Relu", "Relu"]
 
 
-def test_a_graph_output_keeps_its_name(parse, rewrite):
+def test_a_graph_output_keeps_its_name(rewrite):
     model = parse("g (float[4] x) => (float[4] y, float[4] z) { r = Relu(x) y = Identity(r) z = Neg(r) }")
     result = rewrite(model, "remove-noops").model
     assert operators(result) == ["Relu", "Neg"]
@@ -127,7 +124,7 @@ def test_a_graph_output_keeps_its_name(parse, rewrite):
         "g (float[4] x) => (float[4] y) <float[4] c = {1, 2, 3, 4}> { r = Relu(x) [same] y = Identity(c) }",
     ],
 )
-def test_a_node_between_two_names_of_the_interface_stays(parse, body):
+def test_a_node_between_two_names_of_the_interface_stays(body):
     (step,) = PassManager("remove-noops").run(parse(body)).steps
     assert step.changes == []
     (skip,) = step.skips
@@ -137,12 +134,12 @@ def test_a_node_between_two_names_of_the_interface_stays(parse, body):
     )
 
 
-def test_a_node_of_another_domain_stays(parse):
+def test_a_node_of_another_domain_stays():
     model = parse("g (float[4] x) => (float[4] y) { r = Relu(x) i = vendor.Identity(r) y = Neg(i) }")
     assert PassManager("remove-noops", verify=False).run(model).steps[0].changes == []
 
 
-def test_a_reader_of_both_sides_reads_the_same_twice(parse, rewrite, run):
+def test_a_reader_of_both_sides_reads_the_same_twice(rewrite):
     model = parse("g (float[2] x) => (float[2] y) { r = Relu(x) i = Identity(r) y = Add(r, i) }")
     result = rewrite(model, "remove-noops").model
     assert operators(result) == ["Relu", "Add"]

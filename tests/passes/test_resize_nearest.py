@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, random_input, run
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Contract
@@ -27,20 +28,20 @@ def skips(result) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("rounding", list(ROUND))
-def test_the_neighbour_is_chosen_by_the_rounding(parse, rewrite, run, image, rounding):
+def test_the_neighbour_is_chosen_by_the_rounding(rewrite, rounding):
     model = parse("""
         g (float[1,2,5,4] x) => (float[1,2,9,10] y) <int64[4] sizes = {1, 2, 9, 10}> {
             [up] y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , , sizes)
         }
     """)
     result = rewrite(model, f"resize-nearest{{rounding={rounding}}}")
-    x = image(1, 2, 5, 4)
+    x = random_input(1, 2, 5, 4)
     rows = ROUND[rounding](np.arange(9) * 4 / 8).astype(int)
     columns = ROUND[rounding](np.arange(10) / 9 * 3).astype(int)
     np.testing.assert_array_equal(run(result.model, x)[0], x[:, :, rows][:, :, :, columns])
 
 
-def test_half_up_is_the_default_and_the_coordinates_stay(parse, rewrite):
+def test_half_up_is_the_default_and_the_coordinates_stay(rewrite):
     model = parse(f"""
         g (float[1,2,4,4] x) => (float[1,2,8,8] y) <{UP}> {{
             [up] y = Resize<mode="linear", nearest_mode="floor",
@@ -79,7 +80,7 @@ def test_only_selects_and_the_rest_is_reported(segmenter, rewrite, only, changed
 
 
 @pytest.mark.parametrize("mode", ["nearest", "cubic"])
-def test_other_modes_are_left_alone(parse, rewrite, mode):
+def test_other_modes_are_left_alone(rewrite, mode):
     model = parse(f"""
         g (float[1,2,4,4] x) => (float[1,2,8,8] y) <{UP}> {{ [up] y = Resize<mode="{mode}">(x, , twice) }}
     """)
@@ -88,12 +89,12 @@ def test_other_modes_are_left_alone(parse, rewrite, mode):
     assert skips(result) == {"up": f"mode is {mode}, not linear"}
 
 
-def test_the_default_mode_is_nearest(parse, rewrite):
+def test_the_default_mode_is_nearest(rewrite):
     model = parse(f"g (float[1,2,4,4] x) => (float[1,2,8,8] y) <{UP}> {{ [up] y = Resize(x, , twice) }}")
     assert skips(rewrite(model, "resize-nearest")) == {"up": "mode is nearest, not linear"}
 
 
-def test_attributes_of_interpolation_go(parse, rewrite, run, image):
+def test_attributes_of_interpolation_go(rewrite):
     model = parse(
         """
         g (float[1,2,4,4] x) => (float[1,2,2,2] y) <float[4] half = {1, 1, 0.5, 0.5}> {
@@ -104,17 +105,17 @@ def test_attributes_of_interpolation_go(parse, rewrite, run, image):
     )
     result = rewrite(model, "resize-nearest{rounding=floor}")
     assert attributes(result.model, "down") == {"mode": b"nearest", "nearest_mode": b"floor"}
-    x = image(1, 2, 4, 4)
+    x = random_input(1, 2, 4, 4)
     np.testing.assert_array_equal(run(result.model, x)[0], x[:, :, ::2, ::2])
 
 
 @pytest.mark.parametrize(("opset", "op"), [(9, "Upsample"), (10, "Resize")])
-def test_before_opset_11_only_floor_is_possible(parse, rewrite, run, image, opset, op):
+def test_before_opset_11_only_floor_is_possible(rewrite, opset, op):
     text = f'g (float[1,2,4,4] x) => (float[1,2,8,8] y) <{UP}> {{ [up] y = {op}<mode="linear">(x, twice) }}'
     model = parse(text, opset=opset)
     with pytest.raises(PassError, match=f"up: {op} of opset {opset} always rounds down; use rounding=floor"):
         PassManager("resize-nearest").run(model)
-    x = image(1, 2, 4, 4)
+    x = random_input(1, 2, 4, 4)
     result = rewrite(model, "resize-nearest{rounding=floor}")
     np.testing.assert_array_equal(run(result.model, x)[0], x.repeat(2, axis=2).repeat(2, axis=3))
 

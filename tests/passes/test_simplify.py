@@ -6,6 +6,7 @@ import onnx_graphsurgeon as gs
 import onnxsim
 import pytest
 import torch
+from graphs import operators, parse, random_input, run
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change
@@ -24,23 +25,19 @@ ARITHMETIC = """
 """
 
 
-def operators(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node]
-
-
-def test_shape_arithmetic_is_folded_and_counted(parse, rewrite, run, image):
+def test_shape_arithmetic_is_folded_and_counted(rewrite):
     result = rewrite(parse(ARITHMETIC), "simplify")
     assert [op for op in operators(result.model) if op != "Constant"] == ["Resize"]
     (change,) = result.steps[0].changes
     assert change.node == "graph"
     assert "Concat 1 -> 0" in change.what
     assert "Shape 1 -> 0" in change.what
-    x = image(1, 3, 8, 8)
+    x = random_input(1, 3, 8, 8)
     expected = torch.nn.functional.interpolate(torch.from_numpy(x), (16, 16), mode="bilinear", align_corners=True)
     np.testing.assert_allclose(run(result.model, x)[0], expected.numpy(), atol=1e-5)
 
 
-def test_the_needless_nodes_of_older_exports_go(parse, rewrite, run, image):
+def test_the_needless_nodes_of_older_exports_go(rewrite):
     """Such as a Pad by computed zeros before a pooling, Dropout at inference, and an Identity before an output."""
     model = parse("""
         g (float[1,3,8,8] x) => (float[1,3,4,4] y)
@@ -59,7 +56,7 @@ def test_the_needless_nodes_of_older_exports_go(parse, rewrite, run, image):
     """)
     result = rewrite(model, "simplify").model
     assert operators(result) == ["Relu", "AveragePool"]
-    x = image(1, 3, 8, 8)
+    x = random_input(1, 3, 8, 8)
     expected = torch.nn.functional.avg_pool2d(torch.from_numpy(x).relu(), 2)
     np.testing.assert_allclose(run(result, x)[0], expected.numpy(), atol=1e-6)
 
@@ -75,10 +72,10 @@ def test_without_optimize_nothing_is_fused(segmenter, rewrite):
     assert "BatchNormalization" in operators(rewrite(segmenter, "simplify{optimize=false}").model)
 
 
-def test_fused_normalisation_computes_what_pytorch_does(segmenter, rewrite, run, image):
+def test_fused_normalisation_computes_what_pytorch_does(segmenter, rewrite):
     model = rewrite(segmenter, "simplify").model
     weights = {init.name: torch.tensor(onnx.numpy_helper.to_array(init)) for init in segmenter.graph.initializer}
-    x = image(1, 3, 32, 64)
+    x = random_input(1, 3, 32, 64)
     stem = torch.nn.functional.conv2d(torch.from_numpy(x), weights["w_stem"], weights["b_stem"], stride=4)
     statistics = (weights["mean"], weights["variance"], weights["scale"], weights["shift"])
     features = torch.nn.functional.batch_norm(stem, *statistics).relu()
@@ -111,14 +108,14 @@ def test_operators_that_onnx_does_not_have_are_reported(segmenter, rewrite):
     )
 
 
-def test_a_simple_graph_is_left_alone(parse, rewrite):
+def test_a_simple_graph_is_left_alone(rewrite):
     model = parse("g (float[2] x) => (float[2] y) { [relu] y = Relu(x) }")
     result = rewrite(model, "simplify")
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("graph", "nothing to simplify")]
     assert result.model.SerializeToString() == model.SerializeToString()
 
 
-def test_a_dynamic_batch_stays_dynamic(parse, rewrite):
+def test_a_dynamic_batch_stays_dynamic(rewrite):
     model = rewrite(parse(ARITHMETIC.replace("[1,", "[N,")), "simplify").model
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
 
@@ -145,7 +142,7 @@ def test_its_exceptions_become_one_sentence(segmenter, monkeypatch):
         PassManager("simplify").run(segmenter)
 
 
-def test_a_graph_with_nothing_to_simplify_keeps_its_very_nodes(parse):
+def test_a_graph_with_nothing_to_simplify_keeps_its_very_nodes():
     model = parse("""
         g (float[1,3,8,8] x) => (float[1,3,2,2] y) { a = Relu(x) y = AdaptiveAvgPool2d<output_size=[2,2]>(a) }
     """)
@@ -182,7 +179,7 @@ def drop_the_relu(graph):
     del graph.node[0]
 
 
-def test_a_change_that_keeps_every_count_is_kept_and_reported(parse, monkeypatch):
+def test_a_change_that_keeps_every_count_is_kept_and_reported(monkeypatch):
     monkeypatch.setattr(onnxsim, "simplify", rounds_that(set_alpha))
     result = PassManager("simplify", verify=False).run(parse(LEAKY))
     assert result.model.graph.node[-1].attribute[0].f == pytest.approx(0.2)
@@ -191,14 +188,14 @@ def test_a_change_that_keeps_every_count_is_kept_and_reported(parse, monkeypatch
     ]
 
 
-def test_a_later_round_that_keeps_every_count_is_kept(parse, monkeypatch):
+def test_a_later_round_that_keeps_every_count_is_kept(monkeypatch):
     monkeypatch.setattr(onnxsim, "simplify", rounds_that(drop_the_relu, set_alpha))
     model = PassManager("simplify", verify=False).run(parse(LEAKY)).model
     assert operators(model) == ["LeakyRelu"]
     assert model.graph.node[0].attribute[0].f == pytest.approx(0.2)
 
 
-def test_a_round_that_renames_nodes_changes_nothing(parse, monkeypatch):
+def test_a_round_that_renames_nodes_changes_nothing(monkeypatch):
     monkeypatch.setattr(onnxsim, "simplify", rounds_that(lambda graph: setattr(graph.node[0], "name", "another")))
     result = PassManager("simplify", verify=False).run(parse(LEAKY))
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("graph", "nothing to simplify")]

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -104,7 +105,7 @@ def test_the_sums_are_those_of_single_pixels(stem):
 
 
 @pytest.mark.parametrize("form", [{}, {"bias": False}, {"pads": (1, 1, 1, 1)}, {"stride": 1, "kernel": (1, 1)}])
-def test_the_result_keeps_every_bit(rewrite, run, form):
+def test_the_result_keeps_every_bit(rewrite, form):
     model = quantised_stem(**form)
     result = rewrite(model, "space-to-depth")
     assert result.steps[0].changes
@@ -118,15 +119,15 @@ def test_the_report_tells_what_is_read_at_once(rewrite):
     ]
 
 
-def float_stem(parse) -> onnx.ModelProto:
+def float_stem() -> onnx.ModelProto:
     return parse("""
         g (uint8[1,4,8,3] image) => (float[1,1,4,8] y) <float[1,3,1,1] w = {1, 2, 3}>
         { [turn] t = Transpose<perm=[0,3,1,2]>(image) f = Cast<to=1>(t) y = Conv(f, w) }
     """)
 
 
-def test_a_convolution_in_float_is_left_alone(parse):
-    result = PassManager("space-to-depth").run(float_stem(parse))
+def test_a_convolution_in_float_is_left_alone():
+    result = PassManager("space-to-depth").run(float_stem())
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
         ("turn", "no convolution in int8 alone reads the image; run uint8-input and int8 before")
     ]
@@ -161,7 +162,7 @@ def test_a_tensor_that_is_an_output_keeps_its_shape(inner):
     assert result.model.graph.node == model.graph.node
 
 
-def test_what_the_quantised_result_is_called_may_be_an_output(rewrite, run):
+def test_what_the_quantised_result_is_called_may_be_an_output(rewrite):
     model = quantised_stem()
     model.graph.output.append(helper.make_tensor_value_info("q", TensorProto.UINT8, ("n", "c", "h", "w")))
     result = rewrite(model, "space-to-depth")
@@ -169,7 +170,7 @@ def test_what_the_quantised_result_is_called_may_be_an_output(rewrite, run):
     np.testing.assert_array_equal(run(result.model, pixels(16))[1], run(model, pixels(16))[1])
 
 
-def test_an_image_in_planes_is_left_alone(parse):
+def test_an_image_in_planes_is_left_alone():
     model = parse("""
         g (uint8[1,3,4,8] image) => (float[1,1,4,8] y) <float[1,3,1,1] w = {1, 2, 3}>
         { [cast] f = Cast<to=1>(image) y = Conv(f, w) }
@@ -180,7 +181,7 @@ def test_an_image_in_planes_is_left_alone(parse):
     ]
 
 
-def test_an_empty_bias_is_none(rewrite, run):
+def test_an_empty_bias_is_none(rewrite):
     model = quantised_stem(bias=False)
     next(node for node in model.graph.node if node.name == "stem").input.append("")
     result = rewrite(model, "space-to-depth")

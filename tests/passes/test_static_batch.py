@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from graphs import parse, random_input, run
 from torch import nn
 
 from fastscnn_opt.errors import PassError, PipelineError
@@ -27,12 +28,12 @@ def changes(result) -> dict[str, str]:
 
 
 @pytest.fixture
-def check(rewrite, run, image):
+def check(rewrite):
     """Rewrite a batch-1 model to a batch and compare every output with the old model, image by image."""
 
     def compare(model: onnx.ModelProto, batch: int = 3):
         result = rewrite(model, f"static-batch{{n={batch}}}")
-        x = image(batch, *shape(model.graph.input[0])[1:])
+        x = random_input(batch, *shape(model.graph.input[0])[1:])
         singles = [run(model, x[index : index + 1]) for index in range(batch)]
         for index, output in enumerate(run(result.model, x)):
             np.testing.assert_allclose(output, np.concatenate([single[index] for single in singles]), atol=1e-6)
@@ -79,24 +80,24 @@ def exported(network: nn.Module, batch: int, opset: int, *, dynamic: bool = Fals
 
 
 @pytest.mark.parametrize(("opset", "old", "new"), [(11, 1, 4), (11, 4, 1), (13, 1, 16), (16, 3, 2)])
-def test_an_export_with_shape_arithmetic_gets_another_batch(rewrite, run, image, opset, old, new):
+def test_an_export_with_shape_arithmetic_gets_another_batch(rewrite, opset, old, new):
     network = OldStyle().eval()
     model = exported(network, old, opset)
     assert {"Shape", "Slice", "Concat", "Pad", "Reshape"} <= {node.op_type for node in model.graph.node}
     result = rewrite(model, f"static-batch{{n={new}}}")
     assert result.steps[0].verified is True
-    x = image(new, 3, 17, 33)
+    x = random_input(new, 3, 17, 33)
     with torch.no_grad():
         expected = network(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
 
 
-def test_a_dynamic_batch_becomes_fixed(rewrite, run, image):
+def test_a_dynamic_batch_becomes_fixed(rewrite):
     network = OldStyle().eval()
     result = rewrite(exported(network, 1, 13, dynamic=True), "static-batch{n=2}")
     assert changes(result) == {"image": "batch dynamic -> 2", "output1": "batch dynamic -> 2"}
     assert shape(result.model.graph.input[0])[0] == shape(result.model.graph.output[0])[0] == 2
-    x = image(2, 3, 17, 33)
+    x = random_input(2, 3, 17, 33)
     with torch.no_grad():
         expected = network(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
@@ -108,7 +109,7 @@ def test_a_last_part_that_is_not_full_is_filled_up(segmenter, rewrite):
     assert (step.verified, step.max_abs_diff) == (True, 0.0)
 
 
-def test_an_output_without_the_dynamic_batch_is_refused(parse):
+def test_an_output_without_the_dynamic_batch_is_refused():
     model = parse("g (float[N,2] x) => (float[N,2] y, float[1,2] w) { y = Relu(x) w = ReduceMax<axes=[0]>(x) }")
     with pytest.raises(PassError, match="output 'w' does not carry the batch in front"):
         PassManager("static-batch{n=3}").run(model)
@@ -136,7 +137,7 @@ def test_a_batch_that_is_there_already_is_left_alone(segmenter, rewrite):
     assert result.model.SerializeToString() == segmenter.SerializeToString()
 
 
-def test_an_input_that_carries_no_batch_is_reported(parse, rewrite):
+def test_an_input_that_carries_no_batch_is_reported(rewrite):
     model = parse("g (float[2,4] x, float[4] shift) => (float[2,4] y) { [add] y = Add(x, shift) }")
     result = rewrite(model, "static-batch{n=3}")
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
@@ -146,7 +147,7 @@ def test_an_input_that_carries_no_batch_is_reported(parse, rewrite):
 
 
 @pytest.mark.parametrize("target", ["1, -1", "0, -1", "-1, 24", "1, 24", "1, 2, 12", "0, 0, -1", "1, 1, 24"])
-def test_reshape_keeps_one_row_per_image(parse, check, target):
+def test_reshape_keeps_one_row_per_image(check, target):
     check(
         parse(f"""
             g (float[1,2,3,4] x) => (float[{", ".join("abc"[: target.count(",") + 1])}] y)
@@ -155,7 +156,7 @@ def test_reshape_keeps_one_row_per_image(parse, check, target):
     )
 
 
-def test_the_batch_of_a_shape_that_is_put_together_is_changed(parse, check):
+def test_the_batch_of_a_shape_that_is_put_together_is_changed(check):
     result = check(
         parse("""
             g (float[1,2,3,4] x) => (float[1,6,4] y) <int64[1] one = {1}, int64[1] six = {6}> {
@@ -173,7 +174,7 @@ def test_the_batch_of_a_shape_that_is_put_together_is_changed(parse, check):
     assert constant(result.model, "one") == [3]
 
 
-def test_a_constant_that_means_something_else_too_is_copied(parse, check):
+def test_a_constant_that_means_something_else_too_is_copied(check):
     model = parse("""
         g (float[1,2,1,4] x) => (float[1,1,8] y, float[1,1,1,4] z) <int64[1] one = {1}, int64[1] rest = {-1}> {
             target = Concat<axis=0>(one, one, rest)
@@ -186,7 +187,7 @@ def test_a_constant_that_means_something_else_too_is_copied(parse, check):
     assert constant(result.model, "one") == [1]
 
 
-def test_arithmetic_that_other_nodes_share_is_copied(parse, check):
+def test_arithmetic_that_other_nodes_share_is_copied(check):
     result = check(
         parse("""
             g (float[1,2,3,4] x) => (float[1,2,12] y, float[1,2,12] z)
@@ -207,20 +208,20 @@ def test_arithmetic_that_other_nodes_share_is_copied(parse, check):
     assert constant(result.model, "one") == [1]
 
 
-def test_an_input_of_parameters_stays(parse, rewrite, run, image):
+def test_an_input_of_parameters_stays(rewrite):
     model = parse("g (float[1,3,4,2] x, float[2] scale) => (float[1,3,4,2] y) { y = Mul(x, scale) }")
     result = rewrite(model, "static-batch{n=3}")
-    x, scale = image(3, 3, 4, 2), image(2)
+    x, scale = random_input(3, 3, 4, 2), random_input(2)
     np.testing.assert_allclose(run(result.model, x, scale)[0], x * scale, rtol=1e-6)
 
 
-def test_inputs_that_disagree_are_refused(parse):
+def test_inputs_that_disagree_are_refused():
     model = parse("g (float[1,2] x, float[2,2] z) => (float[2,2] y) { y = Add(x, z) }")
     with pytest.raises(PassError, match=r"the inputs disagree about the batch \('z' has 2, 'x' has 1\)"):
         PassManager("static-batch{n=3}").run(model)
 
 
-def test_a_graph_without_a_batch_is_refused(parse):
+def test_a_graph_without_a_batch_is_refused():
     with pytest.raises(PassError, match="none carries a batch"):
         PassManager("static-batch{n=3}").run(parse("g (float[2] x) => (float[2] y) { y = Relu(x) }"))
 

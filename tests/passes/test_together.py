@@ -5,6 +5,7 @@ import random
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, run
 
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import entry_points, pass_class
@@ -63,7 +64,7 @@ def test_any_order_keeps_every_contract(segmenter, rewrite, order):
 
 
 @pytest.mark.parametrize("order", ORDERS[:4], ids=lambda order: "-".join(text.split("-")[0] for text in order))
-def test_without_the_lossy_pass_the_labels_stay(segmenter, rewrite, run, order):
+def test_without_the_lossy_pass_the_labels_stay(segmenter, rewrite, order):
     exact = [text for text in order if not text.startswith(("resize-nearest", "int8"))]
     pixels = np.random.default_rng(7).integers(0, 256, (2, 3, 32, 64), dtype=np.uint8)
     labels = run(rewrite(segmenter, ",".join(exact)).model, pixels)[0]
@@ -86,7 +87,7 @@ def test_the_manual_of_a_pass_numbers_its_rules(name):
     assert "    1. " in manual
 
 
-def test_an_export_that_folded_nothing_ends_as_one_that_folded(parse, rewrite):
+def test_an_export_that_folded_nothing_ends_as_one_that_folded(rewrite):
     """Batch normalisation behind every convolution, and nodes that do nothing between the layers."""
     model = parse("""
         g (float[1,3,8,8] x) => (float[1,3,8,8] y) <int64[8] none = {0, 0, 0, 0, 0, 0, 0, 0}> {

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import add_initializers, operators, parse, run
 
 from fastscnn_opt.errors import PipelineError
 from fastscnn_opt.rewriting.manager import PassManager
@@ -10,14 +11,12 @@ from fastscnn_opt.rewriting.manager import PassManager
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
-def network(parse, convolution: str, weight: tuple[int, ...], bias: int | None = None) -> onnx.ModelProto:
+def network(convolution: str, weight: tuple[int, ...], bias: int | None = None) -> onnx.ModelProto:
     rng = np.random.default_rng(4)
     arguments = "image, w" + (", b" if bias else "")
     model = parse(f"g (float[2,3,9,8] image) => (float[a,b,c,d] y) {{ [conv] y = Conv{convolution}({arguments}) }}")
-    model.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(weight, dtype=np.float32), "w"))
-    if bias:
-        model.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(bias, dtype=np.float32), "b"))
-    return model
+    add_initializers(model, w=rng.standard_normal(weight, dtype=np.float32))
+    return add_initializers(model, b=rng.standard_normal(bias, dtype=np.float32)) if bias else model
 
 
 @pytest.fixture
@@ -27,10 +26,6 @@ def pixels() -> np.ndarray:
 
 def normalised(pixels: np.ndarray, mean: np.ndarray = MEAN, std: np.ndarray = STD) -> np.ndarray:
     return ((pixels / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
-
-
-def operators(model: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in model.graph.node]
 
 
 CONVOLUTIONS = {
@@ -44,57 +39,55 @@ CONVOLUTIONS = {
 
 
 @pytest.mark.parametrize("form", CONVOLUTIONS)
-def test_raw_images_give_what_normalised_ones_gave(parse, rewrite, run, pixels, form):
-    model = network(parse, *CONVOLUTIONS[form])
+def test_raw_images_give_what_normalised_ones_gave(rewrite, pixels, form):
+    model = network(*CONVOLUTIONS[form])
     result = rewrite(model, "uint8-input")
     np.testing.assert_allclose(run(result.model, pixels)[0], run(model, normalised(pixels))[0], atol=2e-5)
 
 
-def test_without_padding_no_node_is_left_of_the_normalisation(parse, rewrite):
-    result = rewrite(network(parse, *CONVOLUTIONS["no padding"]), "uint8-input")
+def test_without_padding_no_node_is_left_of_the_normalisation(rewrite):
+    result = rewrite(network(*CONVOLUTIONS["no padding"]), "uint8-input")
     assert operators(result.model) == ["Transpose", "Cast", "Conv"]
     assert [change.what for change in result.steps[0].changes] == [
         "float32 N, 3, H, W -> uint8 nhwc, the normalisation folded into conv"
     ]
 
 
-def test_with_padding_the_mean_is_subtracted(parse, rewrite):
-    result = rewrite(network(parse, *CONVOLUTIONS["padded"]), "uint8-input")
+def test_with_padding_the_mean_is_subtracted(rewrite):
+    result = rewrite(network(*CONVOLUTIONS["padded"]), "uint8-input")
     assert operators(result.model) == ["Transpose", "Cast", "Sub", "Conv"]
 
 
-def test_planes_need_no_transpose(parse, rewrite, run, pixels):
-    model = network(parse, *CONVOLUTIONS["no padding"])
+def test_planes_need_no_transpose(rewrite, pixels):
+    model = network(*CONVOLUTIONS["no padding"])
     result = rewrite(model, "uint8-input{layout=nchw}")
     assert operators(result.model) == ["Cast", "Conv"]
     planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     np.testing.assert_allclose(run(result.model, planes)[0], run(model, normalised(pixels))[0], atol=2e-5)
 
 
-def test_the_mean_and_deviation_of_the_training_can_be_given(parse, rewrite, run, pixels):
-    model = network(parse, *CONVOLUTIONS["no padding"])
+def test_the_mean_and_deviation_of_the_training_can_be_given(rewrite, pixels):
+    model = network(*CONVOLUTIONS["no padding"])
     result = rewrite(model, "uint8-input{mean=0.5|0.25|0 std=1|0.5|0.125}")
     wanted = normalised(pixels, np.array([0.5, 0.25, 0]), np.array([1, 0.5, 0.125]))
     np.testing.assert_allclose(run(result.model, pixels)[0], run(model, wanted)[0], atol=5e-5)
 
 
-def test_two_convolutions_that_read_the_image_are_both_changed(parse, rewrite, run, pixels):
+def test_two_convolutions_that_read_the_image_are_both_changed(rewrite, pixels):
     model = parse("""
         g (float[2,3,9,8] image) => (float[2,1,9,8] a, float[2,1,9,8] b)
-        <float[1,3,1,1] v = {1, 2, 3}, float[1,3,3,3] w>
         { [one] a = Conv(image, v) [two] b = Conv<pads=[1,1,1,1]>(image, w) }
     """)
-    del model.graph.initializer[:]
     rng = np.random.default_rng(6)
-    for name, shape in (("v", (1, 3, 1, 1)), ("w", (1, 3, 3, 3))):
-        model.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(shape, dtype=np.float32), name))
+    shapes = {"v": (1, 3, 1, 1), "w": (1, 3, 3, 3)}
+    add_initializers(model, **{name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()})
     result = rewrite(model, "uint8-input")
     for before, after in zip(run(model, normalised(pixels)), run(result.model, pixels), strict=True):
         np.testing.assert_allclose(after, before, atol=2e-5)
 
 
-def test_the_input_keeps_its_name(parse, rewrite):
-    value = rewrite(network(parse, *CONVOLUTIONS["no padding"]), "uint8-input").model.graph.input[0]
+def test_the_input_keeps_its_name(rewrite):
+    value = rewrite(network(*CONVOLUTIONS["no padding"]), "uint8-input").model.graph.input[0]
     assert value.name == "image"
     assert value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [dim.dim_value for dim in value.type.tensor_type.shape.dim] == [2, 9, 8, 3]
@@ -118,7 +111,7 @@ def test_the_input_keeps_its_name(parse, rewrite):
         ),
     ],
 )
-def test_another_input_is_left_alone(parse, text, reason):
+def test_another_input_is_left_alone(text, reason):
     result = PassManager("uint8-input").run(parse(text))
     assert not result.steps[0].changes
     assert result.steps[0].skips[0].why.startswith(reason)
@@ -138,8 +131,8 @@ def test_labels_behind_it_are_judged_by_their_logits(segmenter):
     assert [step.verified for step in result.steps] == [True, True, True]
 
 
-def test_an_empty_bias_is_none(parse, rewrite, run, pixels):
-    model = network(parse, *CONVOLUTIONS["without bias"])
+def test_an_empty_bias_is_none(rewrite, pixels):
+    model = network(*CONVOLUTIONS["without bias"])
     expected = run(model, normalised(pixels))[0]
     model.graph.node[0].input.append("")
     result = rewrite(model, "uint8-input")

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import parse, random_input, run
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.manager import PassManager
@@ -231,10 +232,10 @@ def input_shape(model: onnx.ModelProto) -> list[int]:
         ),
     ],
 )
-def test_every_image_gives_what_it_gave(parse, rewrite, run, image, text, opset):
+def test_every_image_gives_what_it_gave(rewrite, text, opset):
     model = parse(text, opset)
     result = rewrite(model, "static-batch{n=3}")
-    x = image(3, *input_shape(model)[1:])
+    x = random_input(3, *input_shape(model)[1:])
     expected = [run(model, x[index : index + 1])[0] for index in range(3)]
     np.testing.assert_allclose(run(result.model, x)[0], np.concatenate(expected), atol=1e-6)
 
@@ -313,7 +314,7 @@ def test_every_image_gives_what_it_gave(parse, rewrite, run, image, text, opset)
         ),
     ],
 )
-def test_what_mixes_images_is_refused_by_name(parse, body, message):
+def test_what_mixes_images_is_refused_by_name(body, message):
     model = parse(f"g (float[1,2,3,4] x) => (y) {body}")
     model.graph.node[-1].name = "culprit"
     with pytest.raises(PassError, match=message) as caught:
@@ -321,13 +322,13 @@ def test_what_mixes_images_is_refused_by_name(parse, body, message):
     assert "culprit" in str(caught.value) or "output 'y'" in str(caught.value)
 
 
-def test_an_operand_of_the_old_batch_size_is_refused(parse):
+def test_an_operand_of_the_old_batch_size_is_refused():
     model = parse("g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1,2,3,4}> { [add] y = Add(x, w) }")
     with pytest.raises(PassError, match=r"add \(Add\): its operand 'w' has size 2 where the batch is"):
         PassManager("static-batch{n=3}").run(model)
 
 
-def test_a_subgraph_is_refused_with_its_cure(parse):
+def test_a_subgraph_is_refused_with_its_cure():
     model = parse("""
         g (float[1,2] x) => (float[1,2] y) <bool c = {1}> {
             [branch] y = If(c) <then_branch = t () => (float[1,2] a) { a = Relu(x) },

@@ -6,6 +6,7 @@ import onnx.reference
 import onnx_graphsurgeon as gs
 import pytest
 from fastscnn_opt.passes._batch.values import Symbol, constant_entries, evaluate, shape_entries
+from graphs import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,8 +15,7 @@ N = Symbol.BATCH
 
 def follow(text: str, batch: int | None) -> list[object]:
     """Evaluate the arithmetic of a graph on the shape of x, whose first axis is the batch if `batch` is None."""
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 13]> {text}')
-    graph = gs.import_onnx(model)
+    graph = gs.import_onnx(parse(text))
     known = {}
     for node in graph.nodes:
         inputs = [known.get(tensor.name, constant_entries(tensor)) for tensor in node.inputs]
@@ -70,6 +70,6 @@ def test_the_batch_is_a_symbol(body, entries):
 def test_numbers_are_those_of_onnx(body, entries, batch):
     del entries
     text = f"g (float[{batch},4,5,6] x) => (y) {{ s = Shape(x) {body} }}"
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 13]> {text}')
-    (expected,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.zeros((batch, 4, 5, 6), np.float32)})
+    image = np.zeros((batch, 4, 5, 6), np.float32)
+    (expected,) = onnx.reference.ReferenceEvaluator(parse(text)).run(None, {"x": image})
     assert follow(text, batch) == expected.ravel().tolist()

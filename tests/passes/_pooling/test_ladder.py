@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from graphs import parse, random_input, run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
@@ -113,12 +114,12 @@ def test_products_of_any_size_pool_like_pytorch(size, bins):
 @pytest.mark.parametrize(
     ("size", "bins"), [((8, 12), (3, 3)), ((10, 13), (3, 3)), ((8, 12), (2, 5)), ((5, 5), (7, 7)), ((8, 12), (3, None))]
 )
-def test_what_pytorch_exports_today_is_recognised(rewrite, run, image, torch_export, size, bins):
+def test_what_pytorch_exports_today_is_recognised(rewrite, torch_export, size, bins):
     model = torch_export(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(bins)), (2, 3, *size))
     assert "GatherND" in operators(model)
     result = rewrite(model, "adaptive-avgpool")
     assert operators(result.model) == ["MatMul", "Relu"]
-    x = image(2, 3, *size)
+    x = random_input(2, 3, *size)
     expected = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(x).relu(), bins)
     np.testing.assert_allclose(run(result.model, x)[0], expected.numpy(), atol=1e-6)
 
@@ -286,7 +287,7 @@ def test_an_input_of_unknown_size_is_left():
     assert "export the model with a fixed input size" in reason(model)
 
 
-def test_other_uses_of_gathernd_are_no_candidates(parse):
+def test_other_uses_of_gathernd_are_no_candidates():
     model = parse("""
         g (float[4,5] x) => (float[2] y)
         <int64[2,2] at = {0, 1, 3, 4}>
