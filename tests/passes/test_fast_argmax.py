@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import onnx
 import pytest
-from graphs import parse, random_input, run
+from graphs import add_initializers, parse, random_input, run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
@@ -55,14 +55,12 @@ def segmenter_tail(
 ) -> onnx.ModelProto:  # fmt: skip
     """Resize and ArgMax of logits of `shape` to `size`, with a Cast to uint8 behind it if `cast`."""
     count, classes, height, width = shape
-    target = np.array([count, classes, *size])
-    constants = [onnx.numpy_helper.from_array(np.zeros(0, np.float32), "none")]
+    constants = {"none": np.zeros(0, np.float32)}
     if scales:
-        factors = np.array([1, 1, size[0] / height, size[1] / width], np.float32)
-        constants.append(onnx.numpy_helper.from_array(factors, "scales"))
+        constants["scales"] = np.array([1, 1, size[0] / height, size[1] / width], np.float32)
         inputs = ["logits", "none", "scales"]
     else:
-        constants.append(onnx.numpy_helper.from_array(target, "sizes"))
+        constants["sizes"] = np.array([count, classes, *size])
         inputs = ["logits", "none", "none", "sizes"]
     nodes = [
         helper.make_node("Resize", inputs, ["full"], "up", mode="linear", coordinate_transformation_mode=mode),
@@ -77,9 +75,9 @@ def segmenter_tail(
         "tail",
         [helper.make_tensor_value_info("logits", kind, shape)],
         [helper.make_tensor_value_info(*output, result)],
-        constants,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return add_initializers(model, **constants)
 
 
 def rewritten(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -177,7 +175,7 @@ def test_dequantised_logits_run_in_the_engine(between):
     model.graph.node.extend(nodes)
     model.graph.input.append(helper.make_tensor_value_info("bytes", TensorProto.UINT8, (1, 3, 4, 5)))
     parameters = {"scale": np.float32(0.1), "zero": np.uint8(100)}
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in parameters.items())
+    add_initializers(model, **parameters)
     stored = np.random.default_rng(2).integers(0, 256, (1, 3, 4, 5), dtype=np.uint8)
     logits = (stored.astype(np.float64) - 100) * 0.1
     assert_labels(run(rewritten(model), stored)[0], resized(logits, "half_pixel", (16, 20)))

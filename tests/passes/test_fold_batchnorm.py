@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from graphs import operators, parse, random_input, run
+from graphs import add_initializers, operators, parse, random_input, run
 from onnx import numpy_helper
 from torch.nn import functional
 
@@ -23,7 +23,7 @@ def with_weights():
         rng = np.random.default_rng(2)
         for name, shape in {**shapes, "gamma": (4,), "beta": (4,), "mean": (4,), "variance": (4,)}.items():
             values = rng.uniform(0.5, 2, shape) if name == "variance" else rng.standard_normal(shape)
-            model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
+            add_initializers(model, **{name: values.astype(np.float32)})
         return model
 
     return build

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import parse, run
+from graphs import add_initializers, initializer, parse, run
 from PIL import Image
 
 from fastscnn_opt.data.source import DataSource
@@ -45,7 +45,7 @@ def network() -> onnx.ModelProto:
     rng = np.random.default_rng(11)
     for name, shape in SHAPES.items():
         weight = rng.standard_normal(shape).astype(np.float32) / np.sqrt(np.prod(shape[1:]))
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weight.astype(np.float32), name))
+        add_initializers(model, **{name: weight.astype(np.float32)})
     return model
 
 
@@ -53,11 +53,6 @@ def scenes(count: int = 8, seed: int = 0) -> list[np.ndarray]:
     """Return normalised scenes as the network takes them, by the formula."""
     images = [render_scene(seed + index, height=SIZE[0], width=SIZE[1])[0] for index in range(count)]
     return [((image / 255 - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32) for image in images]
-
-
-def initializer(model: onnx.ModelProto, name: str) -> np.ndarray:
-    (found,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
-    return onnx.numpy_helper.to_array(found)
 
 
 def node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
@@ -184,7 +179,7 @@ def test_depthwise_readers_get_equal_ranges():
     rng = np.random.default_rng(2)
     for name, shape in (("w1", (3, 3, 1, 1)), ("w2", (3, 1, 1, 1))):
         weight = (rng.uniform(0.5, 1, shape) * np.array([0.1, 1, 5]).reshape(3, 1, 1, 1)).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+        add_initializers(model, **{name: weight})
     image = rng.uniform(0, 1, (1, 3, 8, 8)).astype(np.float32)
     graph = gs.import_onnx(onnx.shape_inference.infer_shapes(model))
     (link,) = find_links(find_body(graph).layers, graph.outputs)
@@ -222,9 +217,7 @@ def test_bytes_are_read_without_error_and_without_a_node(rewrite):
         }
     """)
     for name, shape in (("w", (8, 3, 3, 3)), ("v", (8, 8, 1, 1))):
-        model.graph.initializer.append(
-            onnx.numpy_helper.from_array(np.random.default_rng(1).standard_normal(shape).astype(np.float32), name)
-        )
+        add_initializers(model, **{name: np.random.default_rng(1).standard_normal(shape).astype(np.float32)})
     result = rewrite(model, "int8{images=1}").model
     assert quantisation(result, "first") == (1.0, 0)
     assert maker(result, maker(result, node(result, "first").input[0]).input[0]).op_type == "Transpose"
@@ -423,7 +416,7 @@ def with_weights(model: onnx.ModelProto, **shapes: tuple[int, ...]) -> onnx.Mode
     rng = np.random.default_rng(5)
     for name, shape in shapes.items():
         weight = (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+        add_initializers(model, **{name: weight})
     return model
 
 

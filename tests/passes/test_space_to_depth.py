@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from graphs import parse, run
+from graphs import add_initializers, parse, run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -46,9 +46,9 @@ def quantised_stem(
         "stem",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, (2, 9, width, 3))],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", "c", "h", "w"))],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return add_initializers(model, **constants)
 
 
 def pixels(width: int) -> np.ndarray:

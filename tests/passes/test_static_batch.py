@@ -7,16 +7,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from graphs import parse, random_input, run
+from graphs import initializer, parse, random_input, run
 from torch import nn
 
 from fastscnn_opt.errors import PassError, PipelineError
 from fastscnn_opt.rewriting.manager import PassManager
-
-
-def constant(model: onnx.ModelProto, name: str) -> list[int]:
-    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
-    return onnx.numpy_helper.to_array(tensor).tolist()
 
 
 def shape(value: onnx.ValueInfoProto) -> list[int | str]:
@@ -117,8 +112,8 @@ def test_an_output_without_the_dynamic_batch_is_refused():
 
 def test_sizes_that_several_nodes_share_change_once(segmenter, check):
     result = check(segmenter, 4)
-    assert constant(result.model, "inner") == [4, 4, 8, 16]
-    assert constant(result.model, "outer") == [4, 5, 32, 64]
+    assert initializer(result.model, "inner").tolist() == [4, 4, 8, 16]
+    assert initializer(result.model, "outer").tolist() == [4, 5, 32, 64]
     assert changes(result) == {
         **dict.fromkeys(("up1", "up3", "main_up", "aux_up"), "sizes: batch 1 -> 4"),
         **dict.fromkeys(("image", "output1", "output2"), "batch 1 -> 4"),
@@ -171,7 +166,7 @@ def test_the_batch_of_a_shape_that_is_put_together_is_changed(check):
         """)
     )
     assert changes(result)["view"] == "shape: batch 1 -> 3"
-    assert constant(result.model, "one") == [3]
+    assert initializer(result.model, "one").tolist() == [3]
 
 
 def test_a_constant_that_means_something_else_too_is_copied(check):
@@ -184,7 +179,7 @@ def test_a_constant_that_means_something_else_too_is_copied(check):
         }
     """)
     result = check(model)
-    assert constant(result.model, "one") == [1]
+    assert initializer(result.model, "one").tolist() == [1]
 
 
 def test_arithmetic_that_other_nodes_share_is_copied(check):
@@ -205,7 +200,7 @@ def test_arithmetic_that_other_nodes_share_is_copied(check):
         """)
     )
     assert changes(result)["of_image"] == "shape: batch 1 -> 3"
-    assert constant(result.model, "one") == [1]
+    assert initializer(result.model, "one").tolist() == [1]
 
 
 def test_an_input_of_parameters_stays(rewrite):

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import onnx
 import pytest
-from graphs import parse, run
+from graphs import add_initializers, parse, run
 
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import entry_points, pass_class
@@ -105,6 +105,6 @@ def test_an_export_that_folded_nothing_ends_as_one_that_folded(rewrite):
     shapes = {"w": (3, 3, 3, 3), "v": (3, 3, 1, 1), **dict.fromkeys(("scale", "shift", "mean", "variance"), (3,))}
     for name, shape in shapes.items():
         weights = rng.uniform(0.5, 2, shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+        add_initializers(model, **{name: weights})
     result = rewrite(model, "remove-noops,fold-batchnorm").model
     assert [node.op_type for node in result.graph.node] == ["Conv", "Relu", "Conv"]

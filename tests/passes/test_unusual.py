@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import add_initializers
 
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.rewriting.contract import Contract
@@ -31,8 +32,7 @@ def convolutional(opset):
         + """{ c = Conv<kernel_shape=[1,1]>(image, w) logits = Relu(c) mean = GlobalAveragePool(c) }"""
     )
     weights = np.random.default_rng(0).standard_normal((4, 3, 1, 1)).astype(np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
-    return model
+    return add_initializers(model, w=weights)
 
 
 def check(text, model):
@@ -97,10 +97,7 @@ def unusual(body):
     model = onnx.parser.parse_model(head(17, body))
     values = {"w": np.float32([0.5]), "all": np.int64([-1]), "zero1": np.int64([0])}
     used = {name for graph in graphs(model.graph) for node in graph.node for name in node.input}
-    for name, value in values.items():
-        if name in used:
-            model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-    return model
+    return add_initializers(model, **{name: value for name, value in values.items() if name in used})
 
 
 def graphs(graph):

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from graphs import parse, random_input, run
+from graphs import add_initializers, initializer, parse, random_input, run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
@@ -60,14 +60,8 @@ def averaged(size: Pair, bins: Pair, axes: list[int]) -> onnx.ModelProto:
     model = written_out(size, bins)
     del model.graph.node[3:]
     model.graph.node.append(helper.make_node("ReduceMean", ["back", "axes"], ["y"], name="mean", keepdims=0))
-    model.graph.initializer.append(numpy_helper.from_array(np.array(axes), "axes"))
     model.graph.node[2].output[0] = "back"
-    return model
-
-
-def constant(model: onnx.ModelProto, name: str) -> np.ndarray:
-    """Return a copy of an initializer."""
-    return next(numpy_helper.to_array(init) for init in model.graph.initializer if init.name == name).copy()
+    return add_initializers(model, axes=np.array(axes))
 
 
 def replace(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
@@ -182,7 +176,7 @@ def test_an_affine_node_behind_the_pooling_stays(rewrite):
 def test_a_product_with_the_reciprocals_is_a_division(rewrite):
     model = written_out((8, 12), (3, 3))
     model.graph.node[-1].op_type = "Mul"
-    replace(model, "elements", 1 / constant(model, "elements"))
+    replace(model, "elements", 1 / initializer(model, "elements"))
     assert operators(rewrite(model, "adaptive-avgpool").model) == ["MatMul"]
 
 
@@ -199,7 +193,7 @@ def test_half_precision_stays_half_precision(rewrite):
 
 def test_windows_that_start_elsewhere_are_no_adaptive_pooling():
     model = written_out((8, 12), (3, 3))
-    indices = constant(model, "indices")
+    indices = initializer(model, "indices")
     indices[1, ..., 0] += 1
     replace(model, "indices", indices)
     assert reason(model) == "its windows start at [0, 3, 5], those of adaptive pooling at [0, 2, 5]"
@@ -207,7 +201,7 @@ def test_windows_that_start_elsewhere_are_no_adaptive_pooling():
 
 def test_one_element_taken_from_elsewhere_is_found_by_the_proof():
     model = written_out((8, 12), (3, 3))
-    indices = constant(model, "indices")
+    indices = initializer(model, "indices")
     indices[2, 1, 1, 2, 1] += 1
     replace(model, "indices", indices)
     assert "so it is another function" in reason(model)
@@ -215,7 +209,7 @@ def test_one_element_taken_from_elsewhere_is_found_by_the_proof():
 
 def test_one_divisor_that_is_off_is_found_by_the_proof():
     model = written_out((8, 12), (3, 3))
-    elements = constant(model, "elements")
+    elements = initializer(model, "elements")
     elements[1, 2] += 1
     replace(model, "elements", elements)
     assert "so it is another function" in reason(model)
@@ -223,7 +217,7 @@ def test_one_divisor_that_is_off_is_found_by_the_proof():
 
 def test_padding_that_is_counted_is_found_by_the_proof():
     model = written_out((8, 12), (3, 3))
-    replace(model, "padding", np.zeros_like(constant(model, "padding")))
+    replace(model, "padding", np.zeros_like(initializer(model, "padding")))
     assert "so it is another function" in reason(model)
 
 
