@@ -17,7 +17,6 @@ PACKAGES = (
     "numpy",
     "pillow",
     "pydantic",
-    "libcst",
 )
 """Packages that this project needs at run time and whose version may change a figure or a message."""
 

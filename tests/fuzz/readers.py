@@ -275,11 +275,11 @@ _sources = _texts(
 
 
 def _read_source(path: Path) -> None:
+    from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
     from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry
-    from fastscnn_opt.ascend.whitelists.source import Source
 
     entries = (Entry(shape=(9, 9, 9, 9), why="w"),)
-    Source(path.read_bytes(), str(path)).find(
+    OperatorSource(path.read_bytes(), str(path)).find(
         Edit(file="a.py", function="five_2_four", conjuncts=("shape in [...]", 'dtype == "float16"'), entries=entries)
     ).with_shapes([(9, 9, 9, 9)])
 

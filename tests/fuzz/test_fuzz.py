@@ -134,10 +134,10 @@ def test_an_input_of_huge_dimensions_gets_no_sample():
     ids=["open", "lists", "not", "minus", "attributes"],
 )
 def test_a_source_that_would_overflow_the_parser_s_stack_is_refused(text):
-    from fastscnn_opt.ascend.whitelists.source import Source
+    from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 
     with pytest.raises(PatchError, match=r"a\.py.*(nested too deeply|not valid Python)"):
-        Source(text.encode() + b"\n", "a.py")
+        OperatorSource(text.encode() + b"\n", "a.py")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class RunBuilder:
         self.about = {
             "started": "2030-01-01T00:00:00+00:00",
             "machine": {"cpu": "a processor", "cores": 2, "memory_bytes": 8_000_000_000},
-            "versions": {"onnx": "1.0", "libcst": None},
+            "versions": {"onnx": "1.0", "onnxsim": None},
             "variants_file": {"path": "/models/variants.toml", "sha256": "0", "text": "[model]\npath = 'net.onnx'\n"},
             "model": {"file": "/models/net.onnx", "key": "m"},
             "data": {"is": "2 synthetic scenes", "key": "d", "source": {"synthetic": 2}},

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.whitelists.journal import digest
+from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 from fastscnn_opt.ascend.whitelists.plan import FileChange, later_patch_error, plan, read, unified_diff
 from fastscnn_opt.ascend.whitelists.records import AppliedPatch, PatchedFile, Store
-from fastscnn_opt.ascend.whitelists.source import Source
 from fastscnn_opt.errors import PatchError
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _without_entries(path: Path, known: PatchedFile, now: bytes) -> FileChange:
     removed: list[tuple[int, ...]] = []
     line = None
     for edit in known.added:
-        statement = Source(after, str(path)).find(edit)
+        statement = OperatorSource(after, str(path)).find(edit)
         present = tuple(shape for shape in edit.shapes if shape in statement.shapes)
         line = statement.line if line is None else line
         if present:

@@ -23,35 +23,35 @@ def normal_form(code: str) -> str:
     SyntaxError
         `code` is not an expression.
     """
-    node = ast.parse(f"(\n{code}\n)", mode="eval").body
-    match node:
-        case ast.Compare(left=ast.Name(id=name), ops=[ast.In()], comparators=[ast.List() | ast.Tuple() as shapes]):
-            return f"{name} in [...]" if _holds_shapes(shapes) else ast.unparse(node)
+    return normal_form_of(ast.parse(f"(\n{code}\n)", mode="eval").body)
+
+
+def normal_form_of(test: ast.expr) -> str:
+    """Return the normal form of a test that is parsed already."""
+    match test:
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.In()], comparators=[shapes]) if holds_shapes(shapes):
+            return f"{name} in [...]"
         case ast.Compare(left=ast.Constant() as value, ops=[ast.Eq()], comparators=[subject]):
             return _equality(subject, value)
         case ast.Compare(left=subject, ops=[ast.Eq()], comparators=[value]):
             return _equality(subject, value)
-    return ast.unparse(node)
+    return ast.unparse(test)
+
+
+def holds_shapes(value: ast.expr) -> bool:
+    """Tell a list of lists, or the ``[...]`` that stands for one in a patch, from any other value."""
+    match value:
+        case ast.List(elts=[ast.Constant(value=inner)]) if inner is ...:
+            return True
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            return all(isinstance(element, ast.List | ast.Tuple) for element in elements)
+    return False
 
 
 def _equality(subject: ast.expr, value: ast.expr) -> str:
     match subject, value:
-        case ast.Call(func=ast.Attribute(value=text, attr="lower"), args=[], keywords=[]), ast.Constant(
-            value=str(word)
-        ):
-            if word == word.lower():
-                return f"{ast.unparse(text)}.lower() == {word!r}"
-        case ast.Call(func=ast.Attribute(value=text, attr="upper"), args=[], keywords=[]), ast.Constant(
-            value=str(word)
-        ):
-            if word == word.upper():
-                return f"{ast.unparse(text)}.lower() == {word.lower()!r}"
+        case ast.Call(func=ast.Attribute(value=text, attr=("lower" | "upper") as case), args=[], keywords=[]), (
+            ast.Constant(value=str(word))
+        ) if word == getattr(word, case)():
+            return f"{ast.unparse(text)}.lower() == {word.lower()!r}"
     return f"{ast.unparse(subject)} == {ast.unparse(value)}"
-
-
-def _holds_shapes(display: ast.List | ast.Tuple) -> bool:
-    """Tell a list of lists, or the ``[...]`` that stands for one in a patch, from any other list."""
-    match display.elts:
-        case [ast.Constant(value=value)] if value is ...:
-            return True
-    return all(isinstance(element, ast.List | ast.Tuple) for element in display.elts)

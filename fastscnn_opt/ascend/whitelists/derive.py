@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastscnn_opt.ascend import chip
+from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 from fastscnn_opt.ascend.whitelists.patchfile import NAME, Edit, Entry, Patch, shipped
-from fastscnn_opt.ascend.whitelists.source import Source
 from fastscnn_opt.errors import PatchError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def without_listed(derived: Derived, impl: Path) -> Derived:
     for edit in derived.patch.edits:
         path = impl / edit.file
         try:
-            listed = Source(path.read_bytes(), str(path)).find(edit).shapes
+            listed = OperatorSource(path.read_bytes(), str(path)).find(edit).shapes
         except OSError as error:
             raise PatchError(f"cannot be read: {error.strerror}", where=path) from error
         skipped += [

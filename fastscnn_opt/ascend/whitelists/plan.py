@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.whitelists.impl_folder import cann_version
 from fastscnn_opt.ascend.whitelists.journal import digest
-from fastscnn_opt.ascend.whitelists.source import Source
+from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 from fastscnn_opt.errors import PatchError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def without_effect(impl: Path, edit: Edit) -> str | None:
     if edit.called_from is None:
         return None
     caller = (impl / edit.file).parent / edit.called_from
-    if not caller.is_file() or Source(caller.read_bytes(), str(caller)).calls(edit.call):
+    if not caller.is_file() or OperatorSource(caller.read_bytes(), str(caller)).calls(edit.call):
         return None
     return f"{caller} no longer calls {edit.call} (as in releases since September 2021)"
 
@@ -119,7 +119,7 @@ def locate(impl: Path, edit: Edit) -> int:
     PatchError
         The file cannot be read, or the statement is not found or is not the only one.
     """
-    return Source(read(impl, edit.file), str(impl / edit.file)).find(edit).line
+    return OperatorSource(read(impl, edit.file), str(impl / edit.file)).find(edit).line
 
 
 def later_patch_error(path: Path, later: AppliedPatch, name: str) -> PatchError:
@@ -137,7 +137,7 @@ def _planned(impl: Path, patch: Patch, file: str) -> FileChange:
     already: list[tuple[int, ...]] = []
     edits = []
     for edit in patch.edits_of(file):
-        statement = Source(after, str(impl / file)).find(edit)
+        statement = OperatorSource(after, str(impl / file)).find(edit)
         missing = tuple(shape for shape in edit.shapes if shape not in statement.shapes)
         already += [shape for shape in edit.shapes if shape in statement.shapes]
         line = statement.line if line is None else line

@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.whitelists.journal import digest
+from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 from fastscnn_opt.ascend.whitelists.plan import read, without_effect
 from fastscnn_opt.ascend.whitelists.records import Store
-from fastscnn_opt.ascend.whitelists.source import Source
 from fastscnn_opt.errors import PatchError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _made(file: str, state: AppliedPatches) -> set[str]:
 
 
 def _entries(impl: Path, edits: tuple[Edit, ...], file: str, raw: bytes) -> tuple[EntryStatus, ...]:
-    source = Source(raw, str(impl / file))
+    source = OperatorSource(raw, str(impl / file))
     found = [(edit, source.find(edit).shapes) for edit in edits]
     return tuple(EntryStatus(shape, shape in shapes) for edit, shapes in found for shape in edit.shapes)
 

@@ -1,190 +1,177 @@
-"""A white list as libcst nodes: read its shapes, append some in the layout it has, take some out again."""
+"""The text of a white list: append shapes in the layout that it has, and take some out again."""
 
 from __future__ import annotations
 
-import ast
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import libcst as cst
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-Gap = cst.BaseParenthesizableWhitespace
-
 LINE_WIDTH = 120
 """Columns after which an appended shape goes to a new line, unless the list has longer lines already."""
+
+_COMMENT = r"#[^\r\n]*"
+_TOKEN = re.compile(rf"{_COMMENT}|\\\r?\n|\\\r|\r\n|\r|\n|[(),]")
+"""What can stand between two elements besides blanks: comments, line breaks, parentheses and a comma."""
 
 
 @dataclass(frozen=True)
 class WhiteList:
-    """The list of shapes in a statement.
+    """A list of shapes in the text of a file.
 
     Parameters
     ----------
-    node
-        The list, or the tuple, of shapes.
-    code
-        The text of the statement around it.
-    start
-        Where the list begins in `code`.
+    text
+        The text of the whole file.
+    start, end
+        Where the content begins and ends in it: behind the opening bracket and before the closing one.
     spans
-        Where each element begins and ends in `code`, without its comma.
+        Where each element begins and ends, without its comma.
+    shapes
+        The extents of each element; None where they are not plain integers.
+    kind
+        How it is written: ``[`` is a list, ``(`` a tuple, and the empty text a tuple without parentheses.
+    of_tuples
+        Whether the last element is a tuple. A new one is written alike, since tuples and lists never compare equal.
     """
 
-    node: cst.List | cst.Tuple
-    code: str
+    text: str
     start: int
+    end: int
     spans: tuple[tuple[int, int], ...]
+    shapes: tuple[tuple[int, ...] | None, ...]
+    kind: str
+    of_tuples: bool
 
-    @property
-    def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
-        """The extents of each element; None where they are not plain integers."""
-        return tuple(_extents(self.code[begin:end]) for begin, end in self.spans)
+    def with_shapes(self, shapes: Sequence[tuple[int, ...]]) -> str:
+        """Return the text of the file with `shapes` appended, wrapped and aligned like the elements that are there."""
+        new = [str(shape if self.of_tuples else list(shape)) for shape in shapes]
+        if not self.spans:
+            comma = "," if self.kind == "(" and len(new) == 1 else ""  # without it there would be no tuple
+            return self.text[: self.end] + _joined(new, self._gaps(new, self.end)) + comma + self.text[self.end :]
+        last = self.spans[-1][1]
+        behind = re.match(rf"([^\S\r\n]*,)?[^\S\r\n]*{_COMMENT}", self.text[last : self.end])
+        if not behind:
+            added = "".join(f",{gap}{text}" for gap, text in zip(self._gaps(new, last), new, strict=True))
+            return self.text[:last] + added + self.text[last:]
+        # The comment behind the last element stays with it, and the first new one goes to the next line.
+        rest = last + behind.end()
+        added = _joined(new, self._gaps(new, rest, on_new_line=True)) + ("," if behind[1] else "")
+        comma = "" if behind[1] else ","
+        return f"{self.text[:last]}{comma}{self.text[last:rest]}{self._line_break}{added}{self.text[rest:]}"
 
-    def extended(self, shapes: Sequence[tuple[int, ...]]) -> cst.List | cst.Tuple:
-        """Return the list with `shapes` appended, wrapped and aligned like the elements that are there."""
-        old = list(self.node.elements)
-        last = old[-1] if old else None
-        final_comma = last.comma if last is not None else cst.MaybeSentinel.DEFAULT
-        after_last, closing = self._split_closing()
-        gaps = self._gaps([_spelling(shape, last) for shape in shapes], after_last)
-        if last is not None:
-            old[-1] = last.with_changes(comma=_comma(last.comma, gaps[0]))
-        commas = [*(cst.Comma(whitespace_after=gap) for gap in gaps[1:]), final_comma]
-        new = [
-            cst.Element(cst.parse_expression(_spelling(shape, last)), comma)
-            for shape, comma in zip(shapes, commas, strict=True)
-        ]
-        return _with_closing(self.node.with_changes(elements=[*old, *new]), closing)
-
-    def without(self, shapes: Collection[tuple[int, ...]]) -> cst.List | cst.Tuple:
-        """Return the list without the elements equal to one of `shapes`; comments stay."""
-        kept: list[cst.BaseElement] = []
-        closing = _closing(self.node)
-        elements = self.node.elements
-        for index, (element, shape) in enumerate(zip(elements, self.shapes, strict=True)):
+    def without_shapes(self, shapes: Collection[tuple[int, ...]]) -> str:
+        """Return the text of the file without the elements equal to one of `shapes`; comments stay."""
+        if not any(shape in shapes for shape in self.shapes):
+            return self.text
+        ends = [*(begin for begin, _ in self.spans[1:]), self.end]
+        opening = self.text[self.start : self.spans[0][0]]
+        kept: list[tuple[str, str, str]] = []  # an element, its comma with what stands before it, and the gap behind it
+        comma = ""
+        for (begin, stop), shape, until in zip(self.spans, self.shapes, ends, strict=True):
+            comma, gap = _split_at_comma(self.text[stop:until])
+            is_last = until == self.end
             if shape not in shapes:
-                kept.append(element)
+                kept.append((self.text[begin:stop], comma, gap))
             elif kept:
-                before = _gap(kept[-1])
-                if index == len(elements) - 1:
-                    closing = _joined(before, closing) if _has_comment(before) else closing
-                    kept[-1] = kept[-1].with_changes(comma=element.comma)
-                else:
-                    kept[-1] = kept[-1].with_changes(comma=_comma(kept[-1].comma, _joined(before, _gap(element))))
-        return _with_closing(self.node.with_changes(elements=kept), closing)
-
-    def _split_closing(self) -> tuple[Gap | None, Gap]:
-        """Part the white space before the bracket, so that a comment behind the last element stays with it."""
-        closing = _closing(self.node)
-        commented = isinstance(closing, cst.ParenthesizedWhitespace) and closing.first_line.comment is not None
-        if not commented or not self.spans:
-            return None, closing
-        return closing.with_changes(empty_lines=()), closing.with_changes(first_line=cst.TrailingWhitespace())
-
-    def _gaps(self, texts: Sequence[str], after_last: Gap | None) -> list[Gap]:
-        """Choose what stands before each new element: a space, or a line break and the indentation of the list."""
-        line_break = cst.ParenthesizedWhitespace(last_line=cst.SimpleWhitespace(self._indent()), indent=False)
-        first_end = self.spans[-1][1] if self.spans else self.start + 1
-        column = first_end - self._line_start(first_end)
-        tail = "" if after_last is not None else self.code[first_end:].splitlines()[0]
-        gaps: list[Gap] = []
-        for index, text in enumerate(texts):
-            room_after = len(tail) if index == len(texts) - 1 else 1
-            fits = not self._one_per_line and column + 2 + len(text) + room_after <= self._width()
-            if index == 0 and after_last is not None:
-                gap: Gap = after_last.with_changes(indent=False, last_line=line_break.last_line)
-            elif fits or not self._can_wrap or not (self.spans or gaps):
-                gap = cst.SimpleWhitespace(" ")
+                element, old_comma, before = kept[-1]
+                joined = _joined_gaps(before, gap) if not is_last or "#" in before else gap
+                kept[-1] = (element, comma if is_last else old_comma, joined)
             else:
-                gap = line_break
-            column = (column + 2 if isinstance(gap, cst.SimpleWhitespace) else len(self._indent())) + len(text)
-            gaps.append(gap)
+                opening = opening + gap if is_last else _joined_gaps(opening, gap) if "#" in gap else opening
+        if self.kind != "[" and len(kept) == 1 and not kept[0][1]:
+            kept[0] = (kept[0][0], ",", kept[0][2])  # without a comma it would be no tuple
+        content = opening + "".join(part for element in kept for part in element)
+        if not self.kind and not kept:
+            content = "()"
+        return self.text[: self.start] + content + self.text[self.end :]
+
+    def _gaps(self, new: Sequence[str], end: int, *, on_new_line: bool = False) -> list[str]:
+        """Choose what stands before each new element behind `end`: a blank, or a line break and the indentation."""
+        column = len(self._indent) if on_new_line else end - self._line_start(end)
+        closing = "" if on_new_line else re.split(r"[\r\n]", self.text[end:], maxsplit=1)[0]
+        gaps: list[str] = []
+        for index, text in enumerate(new):
+            if index == 0 and (on_new_line or not self.spans):
+                column += len(text)
+                gaps.append("")
+                continue
+            room = len(closing) if index == len(new) - 1 else 1
+            fits = not self._one_per_line and column + 2 + len(text) + room <= self._width
+            gaps.append(" " if fits or not self.kind else self._line_break)
+            column = (column + 2 if gaps[-1] == " " else len(self._indent)) + len(text)
         return gaps
 
     @property
-    def _can_wrap(self) -> bool:
-        """A tuple without parentheses has to stay on its line."""
-        return isinstance(self.node, cst.List) or bool(self.node.lpar)
+    def _line_break(self) -> str:
+        newline = re.search(r"\r\n|\r|\n", self.text)
+        return (newline[0] if newline else "\n") + self._indent
 
     @property
     def _one_per_line(self) -> bool:
         return len(self.spans) > 1 and all(self._leads_its_line(begin) for begin, _ in self.spans[1:])
 
     def _leads_its_line(self, offset: int) -> bool:
-        return not self.code[self._line_start(offset) : offset].strip()
+        return not self.text[self._line_start(offset) : offset].strip()
 
     def _line_start(self, offset: int) -> int:
-        return self.code.rfind("\n", 0, offset) + 1
+        return max(self.text.rfind("\n", 0, offset), self.text.rfind("\r", 0, offset)) + 1
 
+    @property
     def _indent(self) -> str:
-        """Return the indentation of the last element that leads its line, or else the column of the first one."""
+        """The indentation of the last element that leads its line, or else blanks up to the column of the first one."""
         leading = [begin for begin, _ in self.spans if self._leads_its_line(begin)]
-        at = leading[-1] if leading else self.spans[0][0] if self.spans else self.start + 1
-        before = self.code[self._line_start(at) : at]
+        at = leading[-1] if leading else self.spans[0][0] if self.spans else self.start
+        before = self.text[self._line_start(at) : at]
         return "".join("\t" if character == "\t" else " " for character in before)
 
+    @property
     def _width(self) -> int:
         end = self.spans[-1][1] if self.spans else self.start
-        return max(LINE_WIDTH, *(len(line) for line in self.code[self._line_start(self.start) : end].splitlines()))
+        return max(LINE_WIDTH, *map(len, re.split(r"[\r\n]+", self.text[self._line_start(self.start) : end])))
 
 
-def _extents(text: str) -> tuple[int, ...] | None:
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    plain = isinstance(value, list | tuple) and all(type(extent) is int for extent in value)
-    return tuple(value) if plain else None
+def element_spans(
+    text: str, start: int, end: int, spans: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, int], ...] | None:
+    """Return the spans of elements with the parentheses around them; None where those do not match between the two."""
+    begins, stops = ([span[side] for span in spans] for side in (0, 1))
+    depths = [0] * len(spans)
+    for index, (begin, stop) in enumerate(zip([start, *stops], [*begins, end], strict=True)):
+        for token in _TOKEN.finditer(text, begin, stop):
+            if token[0] == "(":
+                begins[index] = min(begins[index], token.start())
+                depths[index] += 1
+            elif token[0] == ")":
+                stops[index - 1] = token.end()
+                depths[index - 1] -= 1
+    return None if any(depths) else tuple(zip(begins, stops, strict=True))
 
 
-def _spelling(shape: tuple[int, ...], like: cst.BaseElement | None) -> str:
-    """Write a shape as a list or as a tuple, whichever `like` is: the two never compare equal."""
-    return str(shape) if like is not None and isinstance(like.value, cst.Tuple) else str(list(shape))
+def _joined(elements: Sequence[str], gaps: Sequence[str]) -> str:
+    return ",".join(gap + element for gap, element in zip(gaps, elements, strict=True))
 
 
-def _closing(node: cst.List | cst.Tuple) -> Gap:
-    if isinstance(node, cst.List):
-        return node.rbracket.whitespace_before
-    return node.rpar[0].whitespace_before if node.rpar else cst.SimpleWhitespace("")
+def _split_at_comma(gap: str) -> tuple[str, str]:
+    """Part what stands behind an element into all up to its comma, and the rest."""
+    comma = next((token for token in _TOKEN.finditer(gap) if token[0] == ","), None)
+    return (gap[: comma.end()], gap[comma.end() :]) if comma else ("", gap)
 
 
-def _with_closing(node: cst.List | cst.Tuple, gap: Gap) -> cst.List | cst.Tuple:
-    if isinstance(node, cst.List):
-        return node.with_changes(rbracket=node.rbracket.with_changes(whitespace_before=gap))
-    if node.rpar:
-        return node.with_changes(rpar=(node.rpar[0].with_changes(whitespace_before=gap), *node.rpar[1:]))
-    return node
-
-
-def _comma(comma: cst.Comma | cst.MaybeSentinel, gap: Gap) -> cst.Comma:
-    return comma.with_changes(whitespace_after=gap) if isinstance(comma, cst.Comma) else cst.Comma(whitespace_after=gap)
-
-
-def _gap(element: cst.BaseElement) -> Gap:
-    return element.comma.whitespace_after if isinstance(element.comma, cst.Comma) else cst.SimpleWhitespace("")
-
-
-def _has_comment(gap: Gap) -> bool:
-    return isinstance(gap, cst.ParenthesizedWhitespace) and (
-        gap.first_line.comment is not None or any(line.comment is not None for line in gap.empty_lines)
-    )
-
-
-def _joined(first: Gap, second: Gap) -> Gap:
+def _joined_gaps(first: str, second: str) -> str:
     """Make one gap of the two around a removed element: every comment stays, and the line break if there was one."""
-    if not isinstance(first, cst.ParenthesizedWhitespace):
-        return second if isinstance(second, cst.ParenthesizedWhitespace) else first
-    if not isinstance(second, cst.ParenthesizedWhitespace):
+    if _after_break(second) is None:
         return first
-    lines = list(first.empty_lines)
-    if second.first_line.comment is not None:
-        kept = second.first_line
-        lines.append(
-            cst.EmptyLine(indent=first.indent, whitespace=first.last_line, comment=kept.comment, newline=kept.newline)
-        )
-    return first.with_changes(
-        empty_lines=[*lines, *second.empty_lines], indent=second.indent, last_line=second.last_line
-    )
+    if _after_break(first) is None:
+        return second
+    cut = _after_break(second)
+    last_line = max(first.rfind("\n"), first.rfind("\r")) + 1
+    comment = first[last_line:] + second[:cut].lstrip() if "#" in second[:cut] else ""
+    return first[:last_line] + comment + second[cut:]
+
+
+def _after_break(gap: str) -> int | None:
+    """Return where the second line of a gap begins, or None where it has one only; a backslash joins lines."""
+    return next((token.end() for token in _TOKEN.finditer(gap) if token[0] in ("\r\n", "\r", "\n")), None)

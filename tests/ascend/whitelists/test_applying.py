@@ -9,8 +9,8 @@ import pytest
 
 from fastscnn_opt.ascend.whitelists import journal
 from fastscnn_opt.ascend.whitelists.applying import EditedSinceError, apply, made_or_planned, revert, undo_interrupted
+from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource, StatementError
 from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry, Patch
-from fastscnn_opt.ascend.whitelists.source import Source, StatementError
 from fastscnn_opt.ascend.whitelists.status import status
 from fastscnn_opt.errors import PatchError
 
@@ -41,7 +41,7 @@ def test_both_lists_hold_the_shapes_of_the_recipe(make_tree: MakeTree, recipe: P
     impl = make_tree()
     apply(impl, recipe)
     for edit in recipe.edits:
-        listed = Source((impl / edit.file).read_bytes(), edit.file).find(edit).shapes
+        listed = OperatorSource((impl / edit.file).read_bytes(), edit.file).find(edit).shapes
         assert listed[:2] in (((2560, 512, 4, 26), (2560, 512, 1, 26)), ((16, 240, 7, 7), (16, 120, 14, 14)))
         assert listed[-4:] == edit.shapes
 

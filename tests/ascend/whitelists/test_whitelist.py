@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource, Statement
 from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry
-from fastscnn_opt.ascend.whitelists.source import Source, Statement
 
 EDIT = Edit(file="a.py", function="f", assigned="white", entries=(Entry(shape=(1,), why="test"),))
 
 
 def statement(text: str) -> Statement:
-    return Source(text.encode(), "a.py").find(EDIT)
+    return OperatorSource(text.encode(), "a.py").find(EDIT)
 
 
 def extended(text: str, *shapes: Sequence[int]) -> str:
@@ -85,6 +85,34 @@ def test_the_layout_is_kept(layout: str) -> None:
 def test_taking_out_what_was_added_gives_the_text_back(layout: str) -> None:
     before, after = LAYOUTS[layout]
     assert without(in_function(after), [8, 8], [9, 9]) == in_function(before)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("white = ()", "white = ([8, 8],)"),
+        ("white = [([1]), ( [2] )]", "white = [([1]), ( [2] ), [8, 8]]"),
+        ("white = (1,), (2, 3)", "white = (1,), (2, 3), (8, 8)"),
+        ("white = ([1]), ([2])", "white = ([1]), ([2]), [8, 8]"),
+        ("white = ([1]),", "white = ([1]), [8, 8],"),
+    ],
+)
+def test_parentheses_of_the_list_and_of_its_elements_are_told_apart(before: str, after: str) -> None:
+    assert extended(in_function(before), [8, 8]) == in_function(after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("white = ([8], [1])", "white = ([1],)"),
+        ("white = [1], [8]", "white = [1],"),
+        ("white = [8], [8]", "white = ()"),
+        ("white = [[8], [8]]", "white = []"),
+        ("white = [[8],  # old\n        [1]]", "white = [  # old\n        [1]]"),
+    ],
+)
+def test_what_is_left_is_a_list_or_a_tuple_still(before: str, after: str) -> None:
+    assert without(in_function(before), [8]) == in_function(after)
 
 
 def test_a_full_line_wraps_to_the_column_of_the_first_element() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource, StatementError
 from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry, Patch
-from fastscnn_opt.ascend.whitelists.source import Source, StatementError
 from fastscnn_opt.errors import PatchError
 
 NEW = (1, 19, 64, 128)
@@ -29,7 +29,7 @@ def changed_lines(before: str, after: bytes) -> list[str]:
 
 def test_only_the_two_lines_of_the_list_change(vendor: SimpleNamespace, recipe: Patch) -> None:
     text = vendor.five_2_four(lines=500)
-    after = Source(text.encode(), "five_2_four.py").find(five(recipe)).with_shapes([NEW])
+    after = OperatorSource(text.encode(), "five_2_four.py").find(five(recipe)).with_shapes([NEW])
     assert changed_lines(text, after) == [
         " " * 56 + "[16, 240, 7, 7], [16, 120, 14, 14], [1, 19, 64, 128]]:",
     ]
@@ -37,14 +37,14 @@ def test_only_the_two_lines_of_the_list_change(vendor: SimpleNamespace, recipe: 
 
 def test_all_neighbours_keep_their_lines(vendor: SimpleNamespace, recipe: Patch) -> None:
     text = vendor.five_2_four()
-    after = Source(text.encode(), "five_2_four.py").find(five(recipe)).with_shapes([NEW]).decode()
+    after = OperatorSource(text.encode(), "five_2_four.py").find(five(recipe)).with_shapes([NEW]).decode()
     assert after.replace(", [1, 19, 64, 128]]:", "]:") == text
 
 
 @pytest.mark.parametrize("lines", [0, 34, 900])
 def test_the_line_is_that_of_the_statement(vendor: SimpleNamespace, recipe: Patch, lines: int) -> None:
     text = vendor.five_2_four(lines=lines)
-    line = Source(text.encode(), "five_2_four.py").find(five(recipe)).line
+    line = OperatorSource(text.encode(), "five_2_four.py").find(five(recipe)).line
     assert text.splitlines()[line - 1].strip().startswith('elif dst_format.lower() == "nchw" and dst_shape in [[2560')
 
 
@@ -67,9 +67,9 @@ def test_the_line_is_that_of_the_statement(vendor: SimpleNamespace, recipe: Patc
 def test_every_spelling_of_the_statement_is_found(vendor: SimpleNamespace, recipe: Patch, branch: str) -> None:
     source = vendor.five_2_four(branch).encode()
     compile(source, "five_2_four.py", "exec")
-    after = Source(source, "five_2_four.py").find(five(recipe)).with_shapes([NEW])
+    after = OperatorSource(source, "five_2_four.py").find(five(recipe)).with_shapes([NEW])
     compile(after, "five_2_four.py", "exec")
-    assert Source(after, "five_2_four.py").find(five(recipe)).shapes[-1] == NEW
+    assert OperatorSource(after, "five_2_four.py").find(five(recipe)).shapes[-1] == NEW
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_every_spelling_of_the_statement_is_found(vendor: SimpleNamespace, recip
     ],
 )
 def test_three_conjuncts_are_found_in_any_nesting(vendor: SimpleNamespace, recipe: Patch, statement: str) -> None:
-    source = Source(vendor.four_2_five(statement).encode(), "four_2_five.py")
+    source = OperatorSource(vendor.four_2_five(statement).encode(), "four_2_five.py")
     assert source.find(four(recipe)).shapes == ((16, 240, 7, 7),)
 
 
 def test_the_list_may_span_lines_before_a_third_conjunct(vendor: SimpleNamespace, recipe: Patch) -> None:
     text = vendor.four_2_five(vendor.FLOAT16_TWO_LINES)
-    after = Source(text.encode(), "four_2_five.py").find(four(recipe)).with_shapes([(1, 3, 8, 8)])
+    after = OperatorSource(text.encode(), "four_2_five.py").find(four(recipe)).with_shapes([(1, 3, 8, 8)])
     assert changed_lines(text, after) == [
         " " * 56 + '[1, 1, 480, 720], [1, 3, 8, 8]] and dtype_input == "float16":',
     ]
@@ -115,7 +115,7 @@ def test_a_statement_that_is_only_alike_is_refused_with_its_line(
     text = vendor.five_2_four(branch)
     line = text.splitlines().index(f"    {branch}") + 1
     with pytest.raises(StatementError) as caught:
-        Source(text.encode(), "five_2_four.py").find(five(recipe))
+        OperatorSource(text.encode(), "five_2_four.py").find(five(recipe))
     # `not (...)` and `... or ...` share no conjunct at all, so they are no candidates; their neighbours are.
     assert f"line {line}:" in str(caught.value) or "not (" in branch or " or " in branch
     assert str(caught.value).count("  line ") >= 2
@@ -126,7 +126,7 @@ def test_two_statements_are_refused_with_both_lines(vendor: SimpleNamespace, rec
     text = vendor.five_2_four(branch)
     lines = [number for number, line in enumerate(text.splitlines(), 1) if "[[2560, 512, 4, 26]" in line]
     with pytest.raises(StatementError) as caught:
-        Source(text.encode(), "five_2_four.py").find(five(recipe))
+        OperatorSource(text.encode(), "five_2_four.py").find(five(recipe))
     assert len(lines) == 2
     assert all(f"line {line}" in str(caught.value) for line in lines)
 
@@ -135,7 +135,7 @@ def test_a_missing_function_is_refused_with_what_is_like_it_elsewhere(vendor: Si
     text = vendor.five_2_four().replace("def five_2_four(", "def five_to_four(")
     line = next(number for number, line in enumerate(text.splitlines(), 1) if "[[2560, 512, 4, 26]" in line)
     with pytest.raises(StatementError, match="there is no function five_2_four") as caught:
-        Source(text.encode(), "five_2_four.py").find(five(recipe))
+        OperatorSource(text.encode(), "five_2_four.py").find(five(recipe))
     assert f"line {line}:" in str(caught.value)
 
 
@@ -144,7 +144,7 @@ def test_a_function_inside_the_function_is_another_function(vendor: SimpleNamesp
         'def choose():\n        if dst_format.lower() == "nchw" and dst_shape in [[1, 1, 1, 1]]:\n            0\n    '
     )
     text = vendor.five_2_four().replace("    dtype = src", f"    {inner}dtype = src", 1)
-    assert len(Source(text.encode(), "five_2_four.py").find(five(recipe)).shapes) == 5
+    assert len(OperatorSource(text.encode(), "five_2_four.py").find(five(recipe)).shapes) == 5
 
 
 def test_a_function_defined_under_a_condition_is_found(recipe: Patch) -> None:
@@ -152,7 +152,7 @@ def test_a_function_defined_under_a_condition_is_found(recipe: Patch) -> None:
         "try:\n    def five_2_four(dst_format, dst_shape):\n"
         '        if dst_format.lower() == "nchw" and dst_shape in [[1, 2, 3, 4]]:\n            0\nfinally:\n    pass\n'
     )
-    assert Source(text.encode(), "five_2_four.py").find(five(recipe)).line == 3
+    assert OperatorSource(text.encode(), "five_2_four.py").find(five(recipe)).line == 3
 
 
 def transpose_edit() -> Edit:
@@ -166,7 +166,9 @@ def transpose_edit() -> Edit:
 
 def test_a_list_bound_to_a_name_is_found_among_similar_names(vendor: SimpleNamespace) -> None:
     after = (
-        Source(vendor.TRANSPOSE.encode(), "transpose.py").find(transpose_edit()).with_shapes([(1, 64, 2, 2, 114, 114)])
+        OperatorSource(vendor.TRANSPOSE.encode(), "transpose.py")
+        .find(transpose_edit())
+        .with_shapes([(1, 64, 2, 2, 114, 114)])
     )
     assert changed_lines(vendor.TRANSPOSE, after) == [" " * 25 + "[80, 240, 8], [1100], [1, 64, 2, 2, 114, 114]"]
 
@@ -176,13 +178,13 @@ def test_a_name_bound_twice_is_refused(vendor: SimpleNamespace) -> None:
         "    shape_t = list(shape)", "    white_list_shape = [[1]]\n    shape_t = list(shape)"
     )
     with pytest.raises(StatementError, match="2 statements"):
-        Source(text.encode(), "transpose.py").find(transpose_edit())
+        OperatorSource(text.encode(), "transpose.py").find(transpose_edit())
 
 
 def test_a_name_bound_to_something_else_is_refused(vendor: SimpleNamespace) -> None:
     text = vendor.TRANSPOSE.replace("    white_list_shape = [", "    white_list_shape = load() or [")
     with pytest.raises(StatementError, match="no statement"):
-        Source(text.encode(), "transpose.py").find(transpose_edit())
+        OperatorSource(text.encode(), "transpose.py").find(transpose_edit())
 
 
 @pytest.mark.parametrize(
@@ -199,18 +201,18 @@ def test_a_name_bound_to_something_else_is_refused(vendor: SimpleNamespace) -> N
 )
 def test_every_other_byte_stays(vendor: SimpleNamespace, recipe: Patch, encode, newline: str) -> None:
     raw = encode(vendor.five_2_four().replace("\n", newline))
-    after = Source(raw, "five_2_four.py").find(five(recipe)).with_shapes([NEW])
+    after = OperatorSource(raw, "five_2_four.py").find(five(recipe)).with_shapes([NEW])
     assert after.replace(b", [1, 19, 64, 128]", b"") == raw
 
 
 def test_a_broken_file_is_refused_with_its_line() -> None:
     with pytest.raises(PatchError, match=r"five_2_four\.py, line 3: not valid Python"):
-        Source(b"a = 1\nb = 2\nc = (\n", "five_2_four.py")
+        OperatorSource(b"a = 1\nb = 2\nc = (\n", "five_2_four.py")
 
 
 def test_bytes_of_another_encoding_are_refused() -> None:
     with pytest.raises(PatchError, match="cannot be decoded"):
-        Source(b'a = "\xe9"\n', "five_2_four.py")
+        OperatorSource(b'a = "\xe9"\n', "five_2_four.py")
 
 
 @pytest.mark.parametrize(
@@ -227,21 +229,27 @@ def test_bytes_of_another_encoding_are_refused() -> None:
     ],
 )
 def test_only_a_call_is_a_call(text: str, calls: bool) -> None:
-    assert Source(f"{text}\n".encode(), "trans_data.py").calls("five_2_four.five_2_four") is calls
+    assert OperatorSource(f"{text}\n".encode(), "trans_data.py").calls("five_2_four.five_2_four") is calls
 
 
-def test_a_chain_of_too_many_branches_is_refused(vendor: SimpleNamespace, recipe: Patch) -> None:
+def test_a_long_chain_of_branches_is_searched_to_its_end(vendor: SimpleNamespace, recipe: Patch) -> None:
     links = "".join(f"elif dtype == 'type{index}':\n        pass\n    " for index in range(900))
     raw = vendor.five_2_four(links + vendor.NCHW_TWO_LINES).encode()
-    with pytest.raises(StatementError, match="too long to be walked"):
-        Source(raw, "five_2_four.py").find(five(recipe))
+    assert OperatorSource(raw, "five_2_four.py").find(five(recipe)).shapes[0] == (2560, 512, 4, 26)
+
+
+@pytest.mark.parametrize("depth", [700, 900, 20_000])
+def test_what_is_nested_too_deeply_is_refused(recipe: Patch, depth: int) -> None:
+    raw = f"def five_2_four():\n    if a{'.a' * depth}:\n        pass\n".encode()
+    with pytest.raises(PatchError, match=r"five_2_four\.py: (an expression in it is|its statements are) nested too"):
+        OperatorSource(raw, "five_2_four.py").find(five(recipe))
 
 
 def test_a_source_of_ten_thousand_lines_parses_without_a_warning_on_the_way(
     vendor: SimpleNamespace, recipe: Patch
 ) -> None:
     text = vendor.five_2_four(lines=10_000)
-    statement = Source(text.encode(), "five_2_four.py").find(five(recipe))
+    statement = OperatorSource(text.encode(), "five_2_four.py").find(five(recipe))
     assert statement.line > 9_900
     assert len(changed_lines(text, statement.with_shapes([NEW]))) == 1
 
@@ -284,7 +292,7 @@ words = st.sampled_from(
 def test_any_bytes_are_read_or_refused(recipe: Patch, content: str | bytes) -> None:
     raw = content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
     try:
-        statement = Source(raw, "five_2_four.py").find(five(recipe))
+        statement = OperatorSource(raw, "five_2_four.py").find(five(recipe))
     except PatchError as error:
         assert "five_2_four.py" in str(error)  # noqa: PT017 - either outcome is right
     else:
@@ -293,6 +301,6 @@ def test_any_bytes_are_read_or_refused(recipe: Patch, content: str | bytes) -> N
 
 def test_finding_needs_no_vendor_module() -> None:
     # The sources import modules that exist on a device host only; they are parsed, never imported.
-    imported = "import fastscnn_opt.ascend.whitelists.source, sys"
+    imported = "import fastscnn_opt.ascend.whitelists.operator_source, sys"
     code = f"{imported}; print(sorted(name for name in sys.modules if name in ('te', 'impl')))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
