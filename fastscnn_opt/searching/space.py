@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fastscnn_opt.data.cityscapes import IMAGES
 from fastscnn_opt.errors import PipelineError, RunError
 from fastscnn_opt.rewriting.pipeline import Atom, Option, format_pipeline, parse
 from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, options_of, pass_class
@@ -18,7 +20,8 @@ from fastscnn_opt.schema import parse_toml, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from fastscnn_opt.data.source import DataSource
 
 _DEFAULT = "default.toml"
 
@@ -133,11 +136,12 @@ def read_space(file: Path) -> Space:
     return space
 
 
-def default_space(calibration: Path | None = None) -> Space:
+def default_space(scored: DataSource | None = None) -> Space:
     """Return the space of what is installed: that of ``default.toml``, and a slot for every pass of other packages.
 
-    `calibration` is the root of a Cityscapes tree whose split ``train`` passes that quantise may look at.
+    Passes that quantise are calibrated on the split ``train`` of the tree that is `scored`, if another split is.
     """
+    calibration = _calibration_tree(scored) if scored else None
     text = files(__package__).joinpath(_DEFAULT).read_text(encoding="utf-8")
     space = _parse(text, _DEFAULT)
     installed = entry_points()
@@ -150,6 +154,12 @@ def default_space(calibration: Path | None = None) -> Space:
         kept = [text for text in slot.alternatives if all(item.name in installed for item in parse(text))]
         slots += [replace(slot, alternatives=tuple(_calibrated(text, calibration) for text in kept))] if kept else []
     return replace(space, slots=tuple(slots))
+
+
+def _calibration_tree(scored: DataSource) -> Path | None:
+    if scored.root is None or scored.split == "train" or not (Path(scored.root) / IMAGES / "train").is_dir():
+        return None
+    return Path(scored.root).absolute()
 
 
 def _calibrated(text: str, root: Path | None) -> str:

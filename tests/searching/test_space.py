@@ -4,6 +4,7 @@ import textwrap
 
 import pytest
 
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import PipelineError, RunError
 from fastscnn_opt.rewriting.pipeline import parse
 from fastscnn_opt.rewriting.registry import build_pipeline, entry_points
@@ -78,10 +79,24 @@ def test_the_default_space_holds_only_valid_pipelines_of_installed_passes():
     assert {"simplify", "resize-nearest", "argmax-output"} <= named
 
 
-def test_quantisation_is_calibrated_on_the_images_that_are_there(tmp_path):
-    (texts,) = ([*slot.alternatives] for slot in default_space(tmp_path).slots if slot.name == "precision")
-    (quantising,) = (item for text in texts for item in build_pipeline(text) if item.name == "int8")
-    assert (quantising.data, quantising.split) == (str(tmp_path), "train")
+def quantising(scored):
+    """Return the quantising pass of the default space for these images."""
+    (texts,) = ([*slot.alternatives] for slot in default_space(scored).slots if slot.name == "precision")
+    (found,) = (item for text in texts for item in build_pipeline(text) if item.name == "int8")
+    return found
+
+
+def test_quantisation_is_calibrated_on_the_training_images_of_the_tree(tmp_path, monkeypatch):
+    (tmp_path / "tree" / "leftImg8bit" / "train").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    found = quantising(DataSource(root="tree", split="val"))
+    assert (found.data, found.split) == (str(tmp_path / "tree"), "train")
+
+
+@pytest.mark.parametrize(("split", "there"), [("train", "train"), ("val", "val")])
+def test_quantisation_is_not_calibrated_on_what_is_scored(tmp_path, split, there):
+    (tmp_path / "leftImg8bit" / there).mkdir(parents=True)
+    assert quantising(DataSource(root=str(tmp_path), split=split)) == quantising(DataSource(synthetic=1))
 
 
 def test_a_pass_of_another_package_gets_a_slot(plug_in):

@@ -142,8 +142,8 @@ def _metric(
         raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")
     if searched.source is None:
         raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
-    options = {**searched.target_options.get(choice.name, {}), **choice.options}
-    return allowed, AccuracyLoss(searched.source, TargetChoice(choice.name, options), limits=limits)
+    target = TargetChoice(choice.name, {**searched.target_options.get(choice.name, {}), **choice.options})
+    return allowed, AccuracyLoss(searched.source, target, limits=limits)
 
 
 def _print(found: Bisection) -> None:

@@ -14,7 +14,6 @@ from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.searching.search import Found
 
 _MINUTES = 10.0
@@ -74,24 +73,15 @@ def command(
     from fastscnn_opt.searching.task import Task
     from fastscnn_opt.searching.trials import Screening
 
-    source, choice = (
-        options.data_source(data, split, synthetic, seed, limit),
-        options.target_choice(target, settings, threads),
-    )
-    chosen = read_space(space) if space else default_space(_calibration(source))
+    source = options.data_source(data, split, synthetic, seed, limit)
+    choice = options.target_choice(target, settings, threads)
+    chosen = read_space(space) if space else default_space(source)
     task = Task.of(model, source, choice, baseline=chosen.baseline, batch=batch, max_drop=max_drop)
     budget = Budget(evaluations, minutes if minutes or evaluations else _MINUTES)
     how = Settings(
         verify=not no_verify, effort=Effort(seconds=seconds), threads=threads, limit_s=limit_s, memory_bytes=memory
     )
     _print(search(task, chosen, run, how, budget, Screening(few, max_drop), note), form)
-
-
-def _calibration(source: DataSource) -> Path | None:
-    """Return the tree that is scored if another split of it is there to calibrate on."""
-    if source.root is None or source.split == "train" or not (Path(source.root) / "leftImg8bit" / "train").is_dir():
-        return None
-    return Path(source.root).absolute()
 
 
 def _print(found: Found, form: TableFormat) -> None:
