@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
     from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass, Skip
-    from fastscnn_opt.rewriting.manager import PassManager, Result
+    from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.rewriting.report import Result
     from fastscnn_opt.rewriting.select import Select
 
 _HOMES = {

@@ -35,7 +35,7 @@ class Emitter:
     @classmethod
     def under(cls, graph: gs.Graph, wanted: str) -> Emitter:
         """Return an emitter whose prefix is `wanted`, with a number behind it if that begins another name already."""
-        from fastscnn_opt.rewriting.graph.parts import names_in
+        from fastscnn_opt.rewriting.graph.nodes import names_in
 
         taken = names_in(graph.nodes)
         prefix, count = wanted, 1
@@ -49,30 +49,30 @@ class Emitter:
         **attributes: Any,
     ) -> gs.Variable:  # fmt: skip
         """Append a node; return its only output: `output`, or a new tensor of `dtype` (default: the first input's)."""
-        from fastscnn_opt.rewriting.graph.parts import new_node, new_variable
+        import onnx_graphsurgeon as gs
 
         self._count += 1
         name = f"{self._prefix}/{op}_{self._count}"
         if output is None:
-            output = new_variable(f"{name}_output", np.dtype(dtype) if dtype is not None else inputs[0].dtype)
-        self.graph.nodes.append(new_node(op, name, attributes, inputs, [output]))
+            output = gs.Variable(f"{name}_output", np.dtype(dtype) if dtype is not None else inputs[0].dtype)
+        self.graph.nodes.append(gs.Node(op, name, attributes, list(inputs), [output]))
         return output
 
     def tensor(self, dtype: DTypeLike) -> gs.Variable:
         """Return a new tensor that a node is to make."""
-        from fastscnn_opt.rewriting.graph.parts import new_variable
+        import onnx_graphsurgeon as gs
 
         self._count += 1
-        return new_variable(f"{self._prefix}/tensor_{self._count}", np.dtype(dtype))
+        return gs.Variable(f"{self._prefix}/tensor_{self._count}", np.dtype(dtype))
 
     def constant(self, values: Any, dtype: DTypeLike) -> gs.Constant:
         """Return a constant; equal ones are made once."""
-        from fastscnn_opt.rewriting.graph.parts import new_constant
+        import onnx_graphsurgeon as gs
 
         array = np.array(values, dtype=dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
-            self._constants[key] = new_constant(f"{self._prefix}/constant_{len(self._constants) + 1}", array)
+            self._constants[key] = gs.Constant(f"{self._prefix}/constant_{len(self._constants) + 1}", array)
         return self._constants[key]
 
     def slice(self, values: gs.Tensor, starts: ArrayLike, ends: ArrayLike, axes: Sequence[int]) -> gs.Variable:

@@ -79,7 +79,7 @@ class _NamesInUse:
         return name
 
     def _update(self, graph: gs.Graph) -> None:
-        from fastscnn_opt.rewriting.graph.parts import names_in
+        from fastscnn_opt.rewriting.graph.nodes import names_in
 
         read = len(self._read)
         if not read or len(graph.nodes) < read or graph.nodes[read - 1] is not self._read[-1]:
@@ -100,12 +100,12 @@ def append_node(
     **attributes: object,
 ) -> gs.Variable:
     """Append a node of the default domain called about `name`; return its only output, which is `output` or new."""
-    from fastscnn_opt.rewriting.graph.parts import new_node, new_variable
+    import onnx_graphsurgeon as gs
 
     name = unique_name(graph, name)
     if output is None:
-        output = new_variable(unique_name(graph, f"{name}_output"), inputs[-1].dtype)
-    graph.nodes.append(new_node(op, name, attributes, inputs, [output]))
+        output = gs.Variable(unique_name(graph, f"{name}_output"), inputs[-1].dtype)
+    graph.nodes.append(gs.Node(op, name, attributes, list(inputs), [output]))
     return output
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
-from fastscnn_opt.rewriting.graph.tidying import detach, tensors_read
+from fastscnn_opt.rewriting.graph.nodes import detach, tensors_read
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:

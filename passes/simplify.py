@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model.external_data import bring_in, is_outside, stored_bytes
+from fastscnn_opt.model.external_data import is_outside, load_values, stored_bytes
 from fastscnn_opt.model.saving import MOST_INLINE_BYTES
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, graphs_of
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
@@ -59,7 +59,7 @@ class Simplify(Pass):
             if node.op == ADAPTIVE_POOL and node.domain in DEFAULT_DOMAINS:
                 node.domain = _KEPT_DOMAIN
         before = gs.export_onnx(graph)
-        _bring_in_weights(before)
+        _load_weights(before)
         simplified = self._simplified(before)
         if simplified is not None:
             graft(graph, gs.import_onnx(simplified))
@@ -98,12 +98,12 @@ class Simplify(Pass):
         return simplified
 
 
-def _bring_in_weights(model: onnx.ModelProto) -> None:
+def _load_weights(model: onnx.ModelProto) -> None:
     """Read weights that are in files: onnx-simplifier takes models of one piece. Raises PassError beyond 2 GB."""
     if sum(map(stored_bytes, model.graph.initializer)) >= MOST_INLINE_BYTES:
         raise PassError("the weights are larger than the 2 GB that onnx-simplifier can take", cure="leave out simplify")
     for tensor in filter(is_outside, model.graph.initializer):
-        bring_in(tensor)
+        load_values(tensor)
 
 
 def _content(graph: onnx.GraphProto) -> tuple[object, ...]:

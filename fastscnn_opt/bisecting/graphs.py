@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import fingerprint, save_model
-from fastscnn_opt.rewriting.manager import PassReport, run_pass
-from fastscnn_opt.rewriting.registry import text_of
+from fastscnn_opt.rewriting.manager import run_pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +57,6 @@ class Workspace:
         graphs: list[Graph] = []
         model = start.load()
         for item in passes:
-            model = run_pass(item, model, PassReport(item.name, text_of(item), item.promise()))
+            model, _ = run_pass(item, model)
             graphs.append(self.save(model, graphs[-1] if graphs else start, item))
         return graphs

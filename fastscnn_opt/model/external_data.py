@@ -127,20 +127,20 @@ def attach(model: onnx.ModelProto, file: Path) -> None:
     for tensor in outside:
         _point(tensor, _checked_place(tensor, file))
         if not is_large(tensor):
-            bring_in(tensor)
+            load_values(tensor)
     for tensor in filter(is_outside, _inner_tensors(model)):
         _point(tensor, _checked_place(tensor, file))
-        bring_in(tensor)
+        load_values(tensor)
 
 
-def bring_in(tensor: onnx.TensorProto) -> None:
+def load_values(tensor: onnx.TensorProto) -> None:
     """Read the values of a tensor from its file into the message."""
     tensor.raw_data = place_of(tensor).map().tobytes()
     tensor.ClearField("data_location")
     del tensor.external_data[:]
 
 
-def put_out(array: NDArray[np.generic], name: str) -> onnx.TensorProto:
+def write_temporary(array: NDArray[np.generic], name: str) -> onnx.TensorProto:
     """Write the values of a large tensor to a temporary file of this process, and return the tensor that lies there.
 
     Values that are not stored as numpy has them, such as text or 4-bit numbers, come in the message itself.
@@ -158,7 +158,7 @@ def put_out(array: NDArray[np.generic], name: str) -> onnx.TensorProto:
     return tensor
 
 
-def rooted(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Path]:
+def relative_to_root(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Path]:
     """Return a copy of a model whose weights are in files, and the folder that their locations are relative to.
 
     This is what engines take: one folder for all, which is the root of the file system.

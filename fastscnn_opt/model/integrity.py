@@ -14,7 +14,7 @@ _BITS_OF_SMALL = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
 """Types of which several elements share a byte."""
 
 
-def first_flaw(model: onnx.ModelProto) -> str | None:
+def first_problem(model: onnx.ModelProto) -> str | None:
     """Return the first tensor, type or text in `model` that cannot be what the file says, as a sentence; None if none.
 
     Element types must exist, dimensions must not be negative, a tensor must hold as many values as its dimensions say,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.external_data import attach
-from fastscnn_opt.model.integrity import first_flaw
-from fastscnn_opt.model.skeleton import Outline
+from fastscnn_opt.model.integrity import first_problem
+from fastscnn_opt.model.skeleton import Skeleton
 
 if TYPE_CHECKING:
     import os
@@ -44,7 +44,7 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
             "holds no graph, so it is not an ONNX model or is an empty one", where=file, cure="export it again"
         )
     attach(model, file)
-    if flaw := first_flaw(model):
+    if flaw := first_problem(model):
         raise ModelError(f"{flaw}", where=file, cure="export or copy it again")
     check_model(model, str(file))
     return model
@@ -59,7 +59,7 @@ def check_model(model: onnx.ModelProto, where: str) -> None:
         With the first finding of the checker.
     """
     _check_opset(model, where)
-    Outline(model, where).check()
+    Skeleton(model, where).check()
 
 
 def _check_opset(model: onnx.ModelProto, where: str) -> None:

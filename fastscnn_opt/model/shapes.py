@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.model.skeleton import Outline, has_subgraphs
+from fastscnn_opt.model.skeleton import Skeleton, graphs_of, has_subgraphs
 
 if TYPE_CHECKING:
     import onnx
@@ -20,17 +20,29 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
     inferred = onnx.ModelProto()
     inferred.CopyFrom(model)
-    enter_types(inferred, Outline(model, "the model").infer())
+    enter_types(inferred, Skeleton(model, "the model").infer())
     return inferred
 
 
 def enter_types(model: onnx.ModelProto, inferred: onnx.GraphProto) -> None:
-    """Give `model` the types that the inference on its outline found, inside control flow too."""
-    graph = model.graph
+    """Give `model` the types that inference on its skeleton found, also inside control flow."""
+    _replace_types(model.graph, inferred)
+    bodies = {node.output[0]: node for node in inferred.node if has_subgraphs(node)}
+    for node in model.graph.node if bodies else ():
+        if node.output and node.output[0] in bodies and has_subgraphs(node):
+            _enter_inner_types(node, bodies[node.output[0]])
+
+
+def _enter_inner_types(node: onnx.NodeProto, inferred: onnx.NodeProto) -> None:
+    pairs = zip(node.attribute, inferred.attribute, strict=True)
+    for attribute, other in pairs:
+        for body, typed in zip(graphs_of(attribute), graphs_of(other), strict=True):
+            _replace_types(body, typed)
+            for inner, known in zip(body.node, typed.node, strict=True):
+                _enter_inner_types(inner, known)
+
+
+def _replace_types(graph: onnx.GraphProto, inferred: onnx.GraphProto) -> None:
     for field in ("value_info", "output"):
         del getattr(graph, field)[:]
         getattr(graph, field).extend(getattr(inferred, field))
-    bodies = {node.output[0]: node for node in inferred.node if has_subgraphs(node)}
-    for node in graph.node if bodies else ():
-        if node.output and node.output[0] in bodies and has_subgraphs(node):
-            node.CopyFrom(bodies[node.output[0]])

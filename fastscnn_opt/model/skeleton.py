@@ -1,8 +1,7 @@
-"""The outline of a model: all of it but the values of large weights, which checking and shape inference do not need.
+"""The skeleton of a model: all of it but the values of large weights, which checking and shape inference do not need.
 
-The ONNX checker and shape inference work on serialised models. What they are given here is small whatever the weights
-weigh, so their cost follows the number of nodes, and models beyond the 2 GB that one protobuf message can hold are no
-exception.
+The ONNX checker and shape inference work on serialised models. A skeleton is small whatever the weights weigh, so their
+cost follows the number of nodes, also for models beyond the 2 GB that one protobuf message can hold.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fastscnn_opt.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     import onnx
 
@@ -25,16 +24,13 @@ ADAPTIVE_POOL = "AdaptiveAvgPool2d"
 ONNX_DOMAINS = ("", "ai.onnx")
 """The ways in which a node can say that its operator is one of ONNX itself."""
 
-_GRAPHS = (5, 10)
-"""AttributeProto.GRAPH and GRAPHS."""
-
 _VENDOR_DOMAIN = "fastscnn_opt.vendor"
 
 LARGE_ELEMENTS = 256
 """Initializers with more elements are weights; shapes, sizes, axes and the like, which inference reads, have fewer."""
 
 
-class Outline:
+class Skeleton:
     """A model without the values of its large initializers, for the ONNX checker and for shape inference.
 
     Large initializers are inputs of it. Adaptive average pooling, which ONNX does not define, is written as two
@@ -46,8 +42,6 @@ class Outline:
         The model.
     where
         What errors call it.
-    initializers
-        The initializers of its main graph, where it comes without them.
 
     Raises
     ------
@@ -55,26 +49,14 @@ class Outline:
         What is left is larger than 2 GB.
     """
 
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        where: str,
-        initializers: Iterable[onnx.TensorProto] | None = None,
-    ) -> None:
+    def __init__(self, model: onnx.ModelProto, where: str) -> None:
         self._where = where
-        self._inner: set[str] = set()
-        frame = model
-        if initializers is None or any(node.op_type == ADAPTIVE_POOL for node in model.graph.node):
-            frame = copy_without(model, "graph")
-            self._inner = _copy_graph(model.graph, frame)
-            _keep_unknown_shapes(model, frame.graph)
-        weights = _without_values(
-            model.graph.initializer if initializers is None else initializers,
-            inputs={value.name for value in model.graph.input},
-        )
+        skeleton = copy_without(model, "graph")
+        self._added = _copy_graph(model.graph, skeleton)
+        _copy_initializers(model.graph, skeleton.graph)
+        _keep_unknown_shapes(model, skeleton.graph)
         try:
-            # One message behind another reads as both merged, as protobuf defines it: nothing is copied for it.
-            self._content: bytes = frame.SerializeToString() + weights.SerializeToString()
+            self._content: bytes = skeleton.SerializeToString()
         except ValueError as error:
             raise ModelError(
                 "holds more than 2 GB outside the initializers of its main graph, which cannot be checked",
@@ -92,7 +74,7 @@ class Outline:
             raise ModelError(f"{_finding(str(error))}", where=self._where) from error
 
     def infer(self) -> onnx.GraphProto:
-        """Return the graph of the outline with the types of all outputs and inner tensors that can be told.
+        """Return the graph of the skeleton with the types of all outputs and inner tensors that can be inferred.
 
         Raises
         ------
@@ -105,10 +87,10 @@ class Outline:
             inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(self._content, data_prop=True)
         except onnx.shape_inference.InferenceError as error:
             raise ModelError(f"no shapes can be inferred: {_first_line(str(error))}", where=self._where) from error
-        if self._inner:
-            kept = [info for info in inferred.graph.value_info if info.name not in self._inner]
+        if self._added:
+            known = [info for info in inferred.graph.value_info if info.name not in self._added]
             del inferred.graph.value_info[:]
-            inferred.graph.value_info.extend(kept)
+            inferred.graph.value_info.extend(known)
         return inferred.graph
 
 
@@ -120,7 +102,10 @@ def is_large(tensor: onnx.TensorProto) -> bool:
 
 def has_subgraphs(node: onnx.NodeProto) -> bool:
     """Tell whether `node` is control flow: whether an attribute of it holds a graph."""
-    return any(attribute.type in _GRAPHS for attribute in node.attribute)
+    from onnx import AttributeProto
+
+    kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+    return any(attribute.type in kinds for attribute in node.attribute)
 
 
 def copy_without(message: Message, left_out: str) -> Message:
@@ -136,34 +121,33 @@ def copy_without(message: Message, left_out: str) -> Message:
     return copy
 
 
-def _without_values(initializers: Iterable[onnx.TensorProto], inputs: Container[str]) -> onnx.ModelProto:
-    """Return a model with the small initializers, and with inputs for the large ones but for what is in `inputs`."""
+def _copy_initializers(graph: onnx.GraphProto, target: onnx.GraphProto) -> None:
+    """Copy the small initializers of `graph`, and make an input of each large one that is no input already."""
     import onnx
 
-    outline = onnx.ModelProto()
+    inputs = {value.name for value in graph.input}
     types: dict[tuple[int, ...], onnx.TypeProto] = {}
-    for tensor in initializers:
+    for tensor in graph.initializer:
         if not is_large(tensor):
-            outline.graph.initializer.add().CopyFrom(tensor)
+            target.initializer.add().CopyFrom(tensor)
         elif tensor.name not in inputs:
             kind = (tensor.data_type, *tensor.dims)
             if kind not in types:
                 types[kind] = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
-            outline.graph.input.add(name=tensor.name).type.CopyFrom(types[kind])
-    return outline
+            target.input.add(name=tensor.name).type.CopyFrom(types[kind])
 
 
 def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
     """Copy `graph` into `target` without initializers and inner shapes; write out adaptive poolings.
 
-    Every adaptive pooling to h x w becomes two operators of that output shape; the names between the two are returned.
+    Every adaptive pooling to h x w becomes two operators of that output shape; the tensors between them are returned.
     GlobalAveragePool keeps N and C and makes 1 x 1; an AveragePool of a 1 x 1 window with h - 1 and w - 1 elements of
     padding makes h x w of that, in every operator set. A pooling without a usable size goes to a domain that neither
     checker nor inference looks into.
     """
     import onnx
 
-    copy, inner = target.graph, set()
+    copy, added = target.graph, set()
     copy.name = graph.name
     for repeated in ("input", "output", "sparse_initializer"):
         getattr(copy, repeated).extend(getattr(graph, repeated))
@@ -179,12 +163,12 @@ def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
             continue
         source, result = node.input[0], node.output[0]
         mean = f"{result}/mean"
-        inner.add(mean)
+        added.add(mean)
         padding = [0, 0, size[0] - 1, size[1] - 1]
         copy.node.add(op_type="GlobalAveragePool", input=[source], output=[mean])
         copy.node.append(onnx.helper.make_node("AveragePool", [mean], [result], kernel_shape=[1, 1], pads=padding))
     target.opset_import.add(domain=_VENDOR_DOMAIN, version=1)
-    return inner
+    return added
 
 
 def _pooled_size(node: onnx.NodeProto) -> tuple[int, int] | None:
@@ -195,17 +179,17 @@ def _pooled_size(node: onnx.NodeProto) -> tuple[int, int] | None:
     return (size[0], size[-1]) if len(size) in (1, 2) and min(size) > 0 else None
 
 
-def _keep_unknown_shapes(model: onnx.ModelProto, outline: onnx.GraphProto) -> None:
+def _keep_unknown_shapes(model: onnx.ModelProto, skeleton: onnx.GraphProto) -> None:
     """Keep the shapes that the file carries behind operators that inference knows nothing of.
 
     All others are dropped: after a rewrite they may no longer be true.
     """
-    if unknown := outputs_of_unknown(model, outline.node):
-        outline.value_info.extend(info for info in model.graph.value_info if info.name in unknown)
+    if unknown := outputs_of_unknown(model, skeleton.node):
+        skeleton.value_info.extend(info for info in model.graph.value_info if info.name in unknown)
 
 
 def outputs_of_unknown(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """Return the outputs of those of the `nodes` in `model` whose operators inference knows nothing of."""
+    """Return the outputs of the `nodes` in `model` whose operators inference does not know."""
     functions = {(body.domain, body.name) for body in model.functions}
     return {
         name

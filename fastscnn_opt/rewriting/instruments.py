@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
     from fastscnn_opt.rewriting.contract import Pass
-    from fastscnn_opt.rewriting.manager import PassReport
+    from fastscnn_opt.rewriting.report import PassReport
 
 
 class Instrument:

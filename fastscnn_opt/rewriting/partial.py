@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.rewriting.contract import Contract, Feeds, Pass, Runner, Step, Tensor
-from fastscnn_opt.rewriting.manager import PassReport, run_pass
+from fastscnn_opt.rewriting.manager import run_pass
 from fastscnn_opt.rewriting.registry import text_of
 from fastscnn_opt.rewriting.select import Select
 
@@ -100,7 +100,7 @@ class Divisible:
     def __init__(self, item: Pass, model: onnx.ModelProto) -> None:
         self.item = item
         self._model = model
-        whole, report = _run(item, model)
+        whole, report = run_pass(item, model)
         self.nodes: dict[str, str] = {}
         for change in report.changes:
             self.nodes.setdefault(change.node, change.what)
@@ -116,7 +116,7 @@ class Divisible:
         """Change these nodes alone and return the graph. Raises PassError if others come with them, or some do not."""
         if not chosen:
             return self._model
-        after, report = _run(self.restricted(chosen), self._model)
+        after, report = run_pass(self.restricted(chosen), self._model)
         changed = {change.node for change in report.changes}
         if changed != set(chosen):
             raise PassError(
@@ -141,12 +141,6 @@ class Divisible:
             f"{text_of(self.item)} cannot be held to some of its changes: it has no option only or keep for nodes, "
             f"and hiding nodes from it does not work ({problem})"
         )
-
-
-def _run(item: Pass, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassReport]:
-    original = item.item if isinstance(item, Hiding) else item
-    report = PassReport(original.name, text_of(original), item.promise())
-    return run_pass(item, model, report), report
 
 
 def _listed(names: Collection[str]) -> str:

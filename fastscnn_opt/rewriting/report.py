@@ -1,23 +1,112 @@
-"""What passes did, or would do, in words: equal texts are told once, with the first few names."""
+"""Reports what passes did, or would do: as records, in words, and as a table for notebooks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.errors import PassError
 from fastscnn_opt.html import html_table
-from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.rewriting.contract import Change, Contract, Skip
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fastscnn_opt.rewriting.manager import PassReport, Result
+    import onnx
 
 _NAMED = 3
 """Names that stand for a longer list of nodes with the same text."""
 
 _TEXTS = 20
 """Different texts of one kind that are shown."""
+
+
+@dataclass
+class PassReport:
+    """What one pass did.
+
+    Attributes
+    ----------
+    name, text
+        The pass's name, and its pipeline text with options.
+    contract
+        The promise that held with these options.
+    changes, skips
+        What it changed and what it left alone, with reasons.
+    seconds
+        Time of the rewrite and of making and checking the model after it, without verification.
+    verified
+        True if the promise was checked and kept; None if it was not checked, or if the contract is lossy, which no
+        number can judge.
+    max_abs_diff
+        Largest absolute deviation of an output from what was expected (for labels: the logit gap at pixels that
+        differ); None if not measured.
+    """
+
+    name: str
+    text: str
+    contract: Contract
+    changes: list[Change] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+    seconds: float = 0.0
+    verified: bool | None = None
+    max_abs_diff: float | None = None
+
+    def enter(self, step: object) -> None:
+        """Add what a pass yielded. Raises PassError for anything but a `Change` or a `Skip`."""
+        if isinstance(step, Change):
+            self.changes.append(step)
+        elif isinstance(step, Skip):
+            self.skips.append(step)
+        else:
+            raise PassError(f"the pass {self.name} yielded {step!r}, which is neither a Change nor a Skip")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as the `apply` verb prints it; a deviation without limit, which JSON cannot hold, is None."""
+        return {
+            "pass": self.name,
+            "text": self.text,
+            "contract": str(self.contract),
+            "changes": [{"node": change.node, "what": change.what} for change in self.changes],
+            "skips": [{"node": skip.node, "why": skip.why} for skip in self.skips],
+            "seconds": self.seconds,
+            "verified": self.verified,
+            "max_abs_diff": self.max_abs_diff if self.max_abs_diff != math.inf else None,
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rewritten model and the report of every pass, in order."""
+
+    pipeline: str
+    model: onnx.ModelProto
+    steps: list[PassReport]
+    nodes_before: int
+    nodes_after: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as the `apply` verb prints it."""
+        return {
+            "pipeline": self.pipeline,
+            "steps": [step.to_json() for step in self.steps],
+            "nodes_before": self.nodes_before,
+            "nodes_after": self.nodes_after,
+        }
+
+    def summary(self, *, everything: bool = False) -> str:
+        """Return the result in words: per pass its changes, skips with reasons, seconds and verification.
+
+        Nodes of which the same is to be said share a line, unless `everything` is asked for.
+        """
+        lines = describe(self.steps, everything=everything)
+        return "\n".join([*lines, f"{self.nodes_before} -> {self.nodes_after} nodes"])
+
+    def _repr_html_(self) -> str:
+        """Show the result as a table in a notebook."""
+        return as_html(self)
 
 
 def describe(steps: Sequence[PassReport], *, everything: bool = False) -> list[str]:

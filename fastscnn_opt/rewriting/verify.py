@@ -13,7 +13,7 @@ import numpy as np
 
 from fastscnn_opt.errors import CheckFailedError, ModelError
 from fastscnn_opt.model.engine_errors import engine_errors, reason_of
-from fastscnn_opt.model.external_data import has_weights_outside, rooted
+from fastscnn_opt.model.external_data import has_weights_outside, relative_to_root
 from fastscnn_opt.model.runnable import runnable
 from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import fingerprint, save_model
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from fastscnn_opt.rewriting.manager import PassReport
+    from fastscnn_opt.rewriting.report import PassReport
 
 EXACT_TOLERANCE = 1e-4
 """For an exact pass: the largest deviation allowed, relative to the largest magnitude of the output.
@@ -115,7 +115,7 @@ class GraphRunner:
         options.log_severity_level = 4
         options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes
         if has_weights_outside(executable):
-            executable, folder = rooted(executable)
+            executable, folder = relative_to_root(executable)
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
             options.add_session_config_entry("session.disable_prepacking", "1")  # which would copy all weights
         try:

@@ -6,7 +6,8 @@ import onnx
 import pytest
 from graphs import small_fastscnn
 
-from fastscnn_opt.rewriting.manager import PassManager, Result
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.report import Result
 
 Rewrite = Callable[[onnx.ModelProto, str], Result]
 

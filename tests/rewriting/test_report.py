@@ -1,8 +1,8 @@
 """Steps in words: equal texts share a line, names are harmless, and notebooks get a table."""
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Skip
-from fastscnn_opt.rewriting.manager import PassManager, PassReport
-from fastscnn_opt.rewriting.report import describe, describe_plan
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.report import PassReport, describe, describe_plan
 
 
 def report(changes=(), skips=()):

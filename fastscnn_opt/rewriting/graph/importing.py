@@ -1,7 +1,8 @@
-"""From a model to the graphsurgeon graph that passes edit, with a record of what every part of it was made from.
+"""Makes the graphsurgeon graph of a model, and records which message every part of it was made from.
 
-The graph shares the weights of the model: no value is copied before a pass reads it. What graphsurgeon itself cannot
-hold (documentation, metadata, types and attributes that it does not know) stays in the record and is written back.
+The graph shares the weights of the model: no value is copied before a pass reads it. What graphsurgeon cannot hold
+(documentation, metadata, types and attributes that it does not know) stays in the record and is written back.
+graphsurgeon's own importer would lose these, and attributes that are not UTF-8 make it fail.
 """
 
 from __future__ import annotations
@@ -13,19 +14,12 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
 
-from fastscnn_opt.rewriting.graph.parts import new_constant, new_node, new_variable
-from fastscnn_opt.rewriting.graph.sources import (
-    BodySource,
-    ConstantSource,
-    Sources,
-    StoredSparseValues,
-    StoredValues,
-    numpy_type,
-)
+from fastscnn_opt.model.interface import opset_of
+from fastscnn_opt.rewriting.graph.origins import BodyOrigin, Origins
+from fastscnn_opt.rewriting.graph.values import StoredSparseValues, StoredValues, numpy_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
 
 Attribute = onnx.AttributeProto
 
@@ -46,16 +40,10 @@ _READERS: dict[int, Callable[[onnx.AttributeProto], Any]] = {
 
 
 class TypeReader:
-    """Reads types for graphsurgeon; a type that occurs again is not read again."""
+    """Reads types for graphsurgeon, each different one once."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Any, list[Any] | None, str]] = {}
-
-    def enter(self, tensor: gs.Variable, info: onnx.ValueInfoProto | None) -> None:
-        """Give `tensor` the type that `info` tells; no type without it."""
-        dtype, shape, kind = self.read(info)
-        if (tensor.dtype, tensor.shape, tensor.type) != (dtype, shape, kind):
-            tensor.dtype, tensor.shape, tensor.type = dtype, shape, kind
 
     def read(self, info: onnx.ValueInfoProto | None) -> tuple[Any, list[Any] | None, str]:
         """Return element type, shape, and the kind of type in graphsurgeon's words; an unknown one without `info`."""
@@ -87,8 +75,8 @@ def _text(value: bytes) -> str | bytes:
         return value  # ONNX wants UTF-8; custom operators keep other bytes in strings, too
 
 
-def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.Graph, Sources]:
-    """Return the graph of `model` with the types of `inferred`, and what its parts were made from.
+def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.Graph, Origins]:
+    """Return the graph of `model` with the types of `inferred`, and what every part of it was made from.
 
     A node without a name gets the unique name ``OpType_index``.
     """
@@ -97,13 +85,13 @@ def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.
     for proto in model.functions:
         function = import_function(proto, importer.opset, model.opset_import)
         importer.functions.append(function)
-        importer.sources.functions[id(function)] = (function, proto, function_content(function))
+        importer.origins.functions[id(function)] = (function, proto, function_content(function))
     types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
     graph = importer.graph(model.graph, types, ())
-    importer.sources.bodies[id(graph)] = BodySource(graph, model.graph, [], [], [])
+    importer.origins.bodies[id(graph)] = BodyOrigin(graph, model.graph, [], [], [])
     graph.ir_version = model.ir_version
     graph.producer_name, graph.producer_version = model.producer_name, model.producer_version
-    return graph, importer.sources
+    return graph, importer.origins
 
 
 def function_content(function: gs.Function) -> bytes:
@@ -114,12 +102,10 @@ def function_content(function: gs.Function) -> bytes:
 
 class _Importer:
     def __init__(self, model: onnx.ModelProto) -> None:
-        from fastscnn_opt.model.interface import opset_of
-
         self.opset = opset_of(model)
         self.domains = model.opset_import
         self.functions: list[gs.Function] = []
-        self.sources = Sources()
+        self.origins = Origins()
         self.types = TypeReader()
 
     def graph(
@@ -138,16 +124,16 @@ class _Importer:
             functions=self.functions,
         )
         for tensor in proto.initializer:
-            self._enter_constant(new_constant(tensor.name, StoredValues(tensor)), graph, names)
+            self._initializer(gs.Constant(tensor.name, StoredValues(tensor)), graph, names)
         for sparse in proto.sparse_initializer:
-            self._enter_constant(new_constant(sparse.values.name, StoredSparseValues(sparse)), graph, names)
+            self._initializer(gs.Constant(sparse.values.name, StoredSparseValues(sparse)), graph, names)
         for info in proto.input:
             if info.name in names:
-                self.sources.defaults.append((names[info.name], info))
+                self.origins.defaults.append((names[info.name], info))
                 continue
             names[info.name] = tensor = self._variable(info.name, info)
             graph.inputs.append(tensor)
-            self.sources.enter_type(tensor, info)
+            self.origins.record_type(tensor, info)
         scopes = (names, *outer)
         taken = {node.name for node in proto.node}
         for index, node in enumerate(proto.node):
@@ -157,16 +143,15 @@ class _Importer:
             if tensor is None:
                 names[info.name] = tensor = self._variable(info.name, info)
             graph.outputs.append(tensor)
-            self.sources.enter_type(tensor, types.get(info.name, info))
+            self.origins.record_type(tensor, types.get(info.name, info))
         return graph
 
-    def _enter_constant(self, constant: gs.Constant, graph: gs.Graph, names: dict[str, gs.Tensor]) -> None:
+    def _initializer(self, constant: gs.Constant, graph: gs.Graph, names: dict[str, gs.Tensor]) -> None:
         names[constant.name] = constant
-        values = constant._values  # as stored
-        self.sources.constants[id(constant)] = ConstantSource(constant, values, graph)
+        self.origins.record_constant(constant, graph)
 
     def _variable(self, name: str, info: onnx.ValueInfoProto | None) -> gs.Variable:
-        return new_variable(name, *self.types.read(info))
+        return gs.Variable(name, *self.types.read(info))
 
     def _node(
         self,
@@ -182,19 +167,19 @@ class _Importer:
                 names[wanted] = known = self._variable(wanted, types.get(wanted))
             return known
 
-        inputs = [tensor(name, _find(name, scopes)) if name else new_variable("") for name in proto.input]
-        outputs = [tensor(name, names.get(name)) if name else new_variable("") for name in proto.output]
+        inputs = [tensor(name, _find(name, scopes)) if name else gs.Variable.empty() for name in proto.input]
+        outputs = [tensor(name, names.get(name)) if name else gs.Variable.empty() for name in proto.output]
         attributes = {attribute.name: self._attribute(attribute, scopes) for attribute in proto.attribute}
-        node = new_node(proto.op_type, name, attributes, inputs, outputs, proto.domain or None)
-        self.sources.enter_node(node, proto)
+        node = gs.Node(proto.op_type, name, attributes, inputs, outputs, proto.domain or None)
+        self.origins.record_node(node, proto)
         return node
 
     def _attribute(self, proto: onnx.AttributeProto, scopes: tuple[dict[str, gs.Tensor], ...]) -> Any:
         if proto.type in _READERS:
             return _READERS[proto.type](proto)
         if proto.type == Attribute.TENSOR:
-            constant = new_constant(proto.t.name, StoredValues(proto.t))
-            self.sources.enter_constant(constant, None)
+            constant = gs.Constant(proto.t.name, StoredValues(proto.t))
+            self.origins.record_constant(constant, None)
             return constant
         if proto.type == Attribute.GRAPH:
             return self._body(proto.g, scopes)

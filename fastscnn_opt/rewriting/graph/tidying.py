@@ -1,21 +1,21 @@
-"""Puts a graph in order after a pass: what nothing needs goes, and every node comes behind those that it needs."""
+"""Removes unused nodes after a pass and sorts the others topologically."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.rewriting.graph.parts import bodies_of
+from fastscnn_opt.rewriting.graph.nodes import detach, tensors_read
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 
 def tidy(graph: gs.Graph) -> None:
-    """Remove the nodes that no output of `graph` needs, and sort the others; control flow stays as it is inside.
+    """Remove the nodes that no output of `graph` needs, and sort the others; graphs inside nodes stay as they are.
 
-    Nodes keep their order where it is right already; one that is needed earlier comes right before the first node that
-    needs it.
+    Nodes keep their order where it is right already. A node that is needed earlier moves to right before the first node
+    that needs it.
 
     Raises
     ------
@@ -24,47 +24,29 @@ def tidy(graph: gs.Graph) -> None:
     """
     for tensor in graph.inputs:
         tensor.inputs.clear()
-    suppliers = {id(node): [maker for tensor in tensors_read(node) for maker in tensor.inputs] for node in graph.nodes}
+    producers = {id(node): [maker for tensor in tensors_read(node) for maker in tensor.inputs] for node in graph.nodes}
     needed: set[int] = set()
     pending = [node for output in graph.outputs for node in output.inputs]
     while pending:
         node = pending.pop()
-        if id(node) not in needed and id(node) in suppliers:
+        if id(node) not in needed and id(node) in producers:
             needed.add(id(node))
-            pending.extend(suppliers[id(node)])
-    kept = []
+            pending.extend(producers[id(node)])
+    used = []
     for node in graph.nodes:
         if id(node) in needed:
-            kept.append(node)
+            used.append(node)
         else:
             detach(node)
-    graph.nodes = _sorted(kept, suppliers)
+    graph.nodes = _sorted(used, producers)
 
 
-def detach(node: gs.Node) -> None:
-    """Take `node`, and the nodes of the graphs inside it, away from their tensors."""
-    for body in bodies_of(node):
-        for inner in body.nodes:
-            detach(inner)
-    node.inputs.clear()
-    node.outputs.clear()
-
-
-def tensors_read(node: gs.Node) -> list[gs.Tensor]:
-    """Return the tensors that `node` reads, those that the graphs inside it take from outside included."""
-    read = list(node.inputs)
-    for body in bodies_of(node):
-        read += body.outputs
-        for inner in body.nodes:
-            read += tensors_read(inner)
-    return read
-
-
-def _sorted(nodes: list[gs.Node], suppliers: dict[int, list[gs.Node]]) -> list[gs.Node]:
+def _sorted(nodes: list[gs.Node], producers: dict[int, list[gs.Node]]) -> list[gs.Node]:
+    """Return `nodes` in topological order, by depth-first search from each node that is not in its place."""
     waiting = {id(node) for node in nodes}
     result = []
     for node in nodes:
-        if id(node) in waiting and waiting.isdisjoint(map(id, suppliers[id(node)])):  # in order already, as most are
+        if id(node) in waiting and waiting.isdisjoint(map(id, producers[id(node)])):  # in order already, as most are
             waiting.discard(id(node))
             result.append(node)
             continue
@@ -72,13 +54,13 @@ def _sorted(nodes: list[gs.Node], suppliers: dict[int, list[gs.Node]]) -> list[g
         entered: set[int] = set()
         while path:
             current = path[-1]
-            maker = next((one for one in suppliers[id(current)] if id(one) in waiting), None)
-            if maker is None:
+            producer = next((one for one in producers[id(current)] if id(one) in waiting), None)
+            if producer is None:
                 waiting.discard(id(current))
                 result.append(path.pop())
-            elif id(maker) in entered:
-                raise PassError(f"the nodes around {maker.name!r} form a cycle")
+            elif id(producer) in entered:
+                raise PassError(f"the nodes around {producer.name!r} form a cycle")
             else:
                 entered.add(id(current))
-                path.append(maker)
+                path.append(producer)
     return result

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
     from fastscnn_opt.rewriting.contract import Pass
-    from fastscnn_opt.rewriting.manager import PassReport
+    from fastscnn_opt.rewriting.report import PassReport
 
 _VERIFIERS = ("fastscnn-opt", "onnx", "onnxruntime", "numpy")
 """Packages that a finding of the verification depends on, beside the graphs."""

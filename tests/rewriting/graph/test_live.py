@@ -1,33 +1,16 @@
 """The graph between a model and its passes: what comes back is what a pass changed, and nothing else is."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 import pytest
+from edits import Do
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
+from fastscnn_opt.rewriting.contract import Pass
 from fastscnn_opt.rewriting.graph import live as live_module
 from fastscnn_opt.rewriting.graph.tidying import tidy
 from fastscnn_opt.rewriting.manager import PassManager
-
-
-@dataclass(frozen=True)
-class Do(Pass):
-    """Runs a function on the graph and reports it as a change, or not."""
-
-    name: ClassVar[str] = "do"
-    contract: ClassVar[Contract] = Contract.LOSSY
-
-    work: Any
-    reported: bool = True
-
-    def rewrite(self, graph):
-        self.work(graph)
-        yield Change("graph", "done") if self.reported else Skip("graph", "nothing to do")
 
 
 def run(model, *works):

@@ -1,15 +1,13 @@
-"""Between passes only what changed is looked at: every pass still finds the types that the whole graph gives."""
+"""The types of tensors after each pass: a pass finds those that inference on the whole graph gives."""
 
-import re
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 import pytest
+from edits import NETWORK, Do, by_output, insert_behind, rename, set_attribute
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
@@ -17,70 +15,8 @@ from properties import examples
 from fastscnn_opt.demo.network import demo_model
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.shapes import infer_shapes
-from fastscnn_opt.rewriting import instruments as instruments_module
-from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
-from fastscnn_opt.rewriting.graph import live as live_module
 from fastscnn_opt.rewriting.instruments import Instrument
 from fastscnn_opt.rewriting.manager import PassManager
-
-NETWORK = """
-    <ir_version: 8, opset_import: ["" : 17]>
-    g (float[1,2,12,16] image, bool flag) => (float[1,2,h,w] result, float[n,m] end, int64[k,4] kept)
-    <float[2,2,1,1] weight = {1,2,3,4}, int64[1] zero = {0}, int64[1] rest = {-1}, int64[1] two = {2},
-     float[4] scales = {1,1,2,2}, float[1,2,1,1] offset = {0.5,1.5}>
-    {
-        conv = Conv<kernel_shape=[1,1]>(image, weight)
-        pooled = MaxPool<kernel_shape=[2,2], strides=[2,2]>(conv)
-        added = Add(pooled, offset)
-        active = Relu(added)
-        chosen = If (flag) <then_branch = yes () => (float[1,2,a,b] taken) { taken = Sigmoid(active) },
-                            else_branch = no () => (float[1,2,c,d] left) { left = Identity(active) }>
-        shape = Shape(added)
-        batch = Gather<axis=0>(shape, zero)
-        target = Concat<axis=0>(batch, rest)
-        flat = Reshape(chosen, target)
-        end = Relu(flat)
-        twice = Resize<mode="nearest">(active, , scales)
-        smooth = Relu(twice)
-        places = NonZero(smooth)
-        found = Transpose(places)
-        kept = Identity(found)
-        result = Mul(smooth, offset)
-    }
-"""
-
-
-@dataclass(frozen=True)
-class Do(Pass):
-    """Runs a function on the graph and reports it as a change, or not."""
-
-    name: ClassVar[str] = "do"
-    contract: ClassVar[Contract] = Contract.LOSSY
-
-    work: Any
-    reported: bool = True
-
-    def rewrite(self, graph):
-        self.work(graph)
-        yield Change("graph", "done") if self.reported else Skip("graph", "nothing to do")
-
-
-def by_output(graph, name):
-    return next((node for node in graph.nodes if any(tensor.name == name for tensor in node.outputs)), None)
-
-
-def insert_behind(name, op, dtype=None, **attributes):
-    """Let the readers of a tensor read what a new node makes of it."""
-
-    def work(graph):
-        tensor = by_output(graph, name).outputs[0]
-        made = gs.Variable(f"{name}_{len(graph.nodes)}", dtype or tensor.dtype)
-        for reader in list(tensor.outputs):
-            if any(node is reader for node in graph.nodes):
-                reader.inputs = [made if one is tensor else one for one in reader.inputs]
-        graph.nodes.append(gs.Node(op, made.name, deepcopy(attributes), [tensor], [made]))
-
-    return work
 
 
 def make_anew(name, op, **attributes):
@@ -93,10 +29,6 @@ def make_anew(name, op, **attributes):
         graph.nodes.append(gs.Node(op, f"{name}_anew_{len(graph.nodes)}", deepcopy(attributes), sources, [result]))
 
     return work
-
-
-def set_attribute(name, attribute, value):
-    return lambda graph: by_output(graph, name).attrs.__setitem__(attribute, deepcopy(value))
 
 
 def set_constant(name, values):
@@ -122,10 +54,6 @@ def read_all(graph):
         for tensor in node.inputs:
             if isinstance(tensor, gs.Constant):
                 tensor.values.sum()
-
-
-def rename(name):
-    return lambda graph: setattr(by_output(graph, name), "name", f"renamed_{len(graph.nodes)}_{name}")
 
 
 def replace_constant(graph):
@@ -231,30 +159,25 @@ def assert_same_types(seen, expected):
 
 
 class Models(Instrument):
-    """Keeps the models after each pass: where somebody looks at them, the whole graph is checked and inferred."""
+    """Keeps the models after each pass."""
 
-    def __init__(self, first):
-        self.kept = [first]
+    def __init__(self):
+        self.all = []
 
     def after(self, item, index, report, before, after):
-        self.kept.append(after)
+        self.all.append(after)
 
 
 def check(model, passes):
-    """Hold the types that are seen before each pass against those of the whole models, and the results, too."""
-    models, seen = Models(model), []
+    """Hold the types that are seen before each pass against those inferred from the whole model at that place."""
+    models, seen = Models(), []
     look = Do(lambda graph: seen.append(types_in(graph)), reported=False)
-    unseen = PassManager([look, *(one for item in passes for one in (item, look))], verify=False)
-    try:
-        expected = PassManager(passes, verify=False, instruments=[models]).run(model).model
-    except PassError as error:
-        with pytest.raises(PassError, match=f"^{re.escape(str(error))}$"):
-            unseen.run(model)
-        return
-    assert unseen.run(model).model == expected
-    models.kept[0] = infer_shapes(model)
-    for types, whole in zip(seen, models.kept, strict=True):
-        assert_same_types(types, types_of(whole))
+    watched = [look, *(one for item in passes for one in (item, look))]
+    with suppress(PassError):  # an edit may make the graph invalid; the types before it are still compared
+        PassManager(watched, verify=False, instruments=[models]).run(model)
+    assert seen
+    for types, whole in zip(seen, models.all[::2], strict=True):
+        assert_same_types(types, types_of(infer_shapes(whole)))
 
 
 @examples(60)
@@ -336,110 +259,3 @@ def test_shapes_behind_a_custom_operator_go_where_it_is_another():
     shapes = shapes_after(set_attribute("made", "mode", "half"))
     assert "made" not in shapes
     assert shapes["again"] == [1, 1, 4, 4]
-
-
-def test_inference_between_passes_counts_for_none_of_them(monkeypatch):
-    inferences = []
-    original = live_module.Outline.infer
-    monkeypatch.setattr(live_module.Outline, "infer", lambda outline: inferences.append(1) or original(outline))
-    clock = SimpleNamespace(perf_counter=lambda: float(len(inferences)))
-    monkeypatch.setattr(instruments_module, "time", clock)
-    passes = [Do(rename("conv")), Do(widen_input), Do(insert_behind("twice", "Relu"))]
-    result = PassManager(passes, verify=False).run(onnx.parser.parse_model(NETWORK))
-    assert len(inferences) > 2
-    assert [step.seconds for step in result.steps] == [0, 0, 0]
-
-
-def test_the_whole_graph_is_looked_at_once_where_passes_change_little(monkeypatch):
-    sizes = []
-    original = live_module.Outline.infer
-
-    def infer(outline):
-        inferred = original(outline)
-        sizes.append(len(inferred.node))
-        return inferred
-
-    model = PassManager("drop-outputs", verify=False).run(demo_model()).model
-    monkeypatch.setattr(live_module.Outline, "infer", infer)
-    PassManager("adaptive-avgpool,argmax-output,fast-argmax,uint8-input", verify=False).run(model)
-    first, *between, last = sizes
-    assert len(between) == 3
-    assert sum(between) < first < last
-
-
-def no_operator(graph):
-    by_output(graph, "active").op = "NoSuchOperator"
-
-
-def no_attribute(graph):
-    by_output(graph, "conv").attrs["no_such_attribute"] = 1
-
-
-def cycle(graph):
-    by_output(graph, "pooled").inputs[0] = by_output(graph, "active").outputs[0]
-
-
-def one_name_twice(graph):
-    by_output(graph, "smooth").outputs[0].name = "active"
-
-
-def nothing_makes_it(graph):
-    by_output(graph, "smooth").inputs[0] = gs.Variable("made_by_nothing", np.float32, [1, 2, 12, 16])
-
-
-def no_type(graph):
-    graph.outputs[0].dtype = None
-
-
-def no_inputs(graph):
-    by_output(graph, "pooled").inputs.clear()
-
-
-@dataclass(frozen=True)
-class Wrong(Do):
-    """The pass that is to blame."""
-
-    name: ClassVar[str] = "wrong"
-
-
-WRONG = [no_operator, no_attribute, cycle, one_name_twice, nothing_makes_it, no_type, no_inputs]
-NO_VALUES = [None, object(), [], 2**70, [2**70], [None]]
-
-
-@pytest.mark.parametrize("work", [*WRONG, *(set_attribute("active", "axis", value) for value in NO_VALUES)])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_pass_that_left_an_invalid_graph_is_named(work, place):
-    others = [Do(rename("conv")), Do(insert_behind("twice", "Relu"))]
-    passes = [*others[:place], Wrong(work), *others[place:]]
-    with pytest.raises(PassError, match=r"^the pass wrong left an invalid graph: "):
-        PassManager(passes, verify=False).run(onnx.parser.parse_model(NETWORK))
-
-
-def test_a_pass_that_stumbles_over_an_invalid_graph_is_not_blamed():
-    def stumble(graph):
-        if by_output(graph, "active").op == "NoSuchOperator":
-            raise KeyError("active")
-
-    with pytest.raises(PassError, match=r"^the pass wrong left an invalid graph: "):
-        PassManager([Wrong(no_operator), Do(stumble)], verify=False).run(onnx.parser.parse_model(NETWORK))
-
-
-def test_what_a_pass_says_of_a_valid_graph_is_said_once():
-    said = []
-
-    def refuse(graph):
-        said.append(graph)
-        raise PassError("the image is too small")
-
-    with pytest.raises(PassError, match=r"^the image is too small$"):
-        PassManager([Do(refuse), Do(read_all)], verify=False).run(onnx.parser.parse_model(NETWORK))
-    assert len(said) == 1
-
-
-@pytest.mark.parametrize("secret", [no_operator, widen_input, drop_output, EDITS["other strides"]])
-def test_a_secret_change_behind_an_open_one_is_forgotten(secret):
-    model = onnx.parser.parse_model(NETWORK)
-    end = Do(insert_behind("twice", "Relu"))
-    passes = [Do(rename("conv")), Do(secret, reported=False), end]
-    expected = PassManager([passes[0], end], verify=False).run(model).model
-    assert PassManager(passes, verify=False).run(model).model == expected

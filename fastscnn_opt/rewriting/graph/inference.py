@@ -1,0 +1,95 @@
+"""Infers the types of a graph after a pass; operators that ONNX does not define keep theirs while their inputs do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from fastscnn_opt.model.skeleton import ONNX_DOMAINS, Skeleton, outputs_of_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastscnn_opt.rewriting.graph.origins import Origins
+
+_GENERATED = "unk__"
+"""How the names begin that inference gives to dimensions that it cannot tell."""
+
+
+def types_in(inferred: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+    """Return the types of inner tensors and graph outputs by name."""
+    return {info.name: info for info in (*inferred.value_info, *inferred.output)}
+
+
+def check_and_infer(
+    model: onnx.ModelProto, graph: gs.Graph, origins: Origins, before: Mapping[str, onnx.ValueInfoProto], where: str
+) -> onnx.GraphProto:
+    """Check `model`, which was made of `graph`, and return a graph with the types of its tensors.
+
+    What an operator makes that ONNX does not define keeps its type of `before`, as long as the node is unchanged and
+    what it reads has the same types.
+
+    Raises
+    ------
+    ModelError
+        The model is invalid; `where` names it.
+    """
+    custom = _unchanged_custom_nodes(model, graph, origins)
+    _state_types(model, custom, before)
+    skeleton = Skeleton(model, where)
+    skeleton.check()
+    inferred = skeleton.infer()
+    if custom:
+        now = types_in(inferred)
+        count = next((i for i, node in enumerate(custom) if _reads_another_type(node, origins, before, now)), None)
+        if count is not None:
+            _state_types(model, custom[:count], before)
+            inferred = Skeleton(model, where).infer()
+    return inferred
+
+
+def _unchanged_custom_nodes(model: onnx.ModelProto, graph: gs.Graph, origins: Origins) -> list[gs.Node]:
+    """Return the unchanged nodes whose operators inference knows nothing of."""
+    custom = [node for node in graph.nodes if (node.domain or "") not in ONNX_DOMAINS]
+    custom = [node for node in custom if origins.is_unchanged(node) and origins.reads_same_constants(node)]
+    if not custom:
+        return []
+    unknown = outputs_of_unknown(model, model.graph.node)
+    return [node for node in custom if any(tensor.name in unknown for tensor in node.outputs)]
+
+
+def _state_types(model: onnx.ModelProto, nodes: Sequence[gs.Node], known: Mapping[str, onnx.ValueInfoProto]) -> None:
+    """Give `model` the known types of the inner tensors that `nodes` make, and no others."""
+    graph = model.graph
+    names = {tensor.name for node in nodes for tensor in node.outputs} - {info.name for info in graph.output}
+    del graph.value_info[:]
+    graph.value_info.extend(known[name] for name in sorted(names) if name in known)
+
+
+def _reads_another_type(
+    node: gs.Node,
+    origins: Origins,
+    before: Mapping[str, onnx.ValueInfoProto],
+    now: Mapping[str, onnx.ValueInfoProto],
+) -> bool:
+    """Tell whether the type of something that `node` reads has changed; unknown dimensions count as the same."""
+    return any(
+        _without_generated(before.get(tensor.name)) != _without_generated(now.get(tensor.name))
+        or not (tensor.inputs or origins.is_type_unchanged(tensor))
+        for tensor in node.inputs
+        if tensor.name and not isinstance(tensor, gs.Constant)
+    )
+
+
+def _without_generated(info: onnx.ValueInfoProto | None) -> onnx.TypeProto | None:
+    """Return a type without the names that inference made up for dimensions."""
+    if info is None:
+        return None
+    named = onnx.TypeProto()
+    named.CopyFrom(info.type)
+    for dim in named.tensor_type.shape.dim:
+        if dim.dim_param.startswith(_GENERATED):
+            dim.Clear()
+    return named
