@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Print the manual of a pass, or say what it would do to a model.
 
-    With a model, such as in `explain 'resize-nearest{only=head}' model.onnx`, it is said what the pass would change,
-    and what it looked at and leaves alone, with the reason. Nothing is written.
+    With a model, as in `explain 'resize-nearest{only=head}' model.onnx`, it says which nodes the pass would change, and
+    which it considers but leaves alone, with the reason. Nothing is written.
     """
     from fastscnn_opt.errors import PipelineError
     from fastscnn_opt.rewriting.pipeline import parse, read_pipeline

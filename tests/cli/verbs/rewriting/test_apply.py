@@ -56,7 +56,9 @@ def test_json_goes_to_stdout_alone_in_the_documented_shape(model_file, tmp_path,
 def test_a_dry_run_writes_nothing(model_file, tmp_path, capsys):
     assert apply(model_file, "--passes", "fp16-output", "-o", tmp_path / "out.onnx", "--dry-run") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
-    assert capsys.readouterr().out == (
+    captured = capsys.readouterr()
+    assert f"-o {tmp_path / 'out.onnx'}: nothing is written there, because of --dry-run\n" in captured.err
+    assert captured.out == (
         "fp16-output: rounding; would change 1, leaves 0\n"
         "  would change output1: float32 -> float16\n"
         "4 -> 5 nodes; nothing was written (--dry-run)\n"
@@ -81,8 +83,9 @@ def test_a_dry_run_in_json_has_the_reasons_and_is_not_verified(model_file, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
-def test_a_dry_run_dumps_nothing(model_file, tmp_path):
+def test_a_dry_run_dumps_nothing_and_says_so(model_file, tmp_path, capsys):
     assert apply(model_file, "--passes", "fp16-output", "--dry-run", "--dump", tmp_path / "dump") == 0
+    assert f"--dump {tmp_path / 'dump'}: nothing is written there, because of --dry-run\n" in capsys.readouterr().err
     assert not (tmp_path / "dump").exists()
 
 
