@@ -14,6 +14,7 @@ from fastscnn_opt.errors import PatchError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fastscnn_opt.ascend.whitelists.operator_source import Statement
     from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch
     from fastscnn_opt.ascend.whitelists.records import AppliedPatch, AppliedPatches
 
@@ -111,15 +112,15 @@ def read(impl: Path, file: str) -> bytes:
         raise PatchError(f"cannot be read: {error.strerror}", where=impl / file) from error
 
 
-def locate(impl: Path, edit: Edit) -> int:
-    """Return the line, from 1, of the statement that an edit describes.
+def locate(impl: Path, edit: Edit) -> Statement:
+    """Return the statement that an edit describes.
 
     Raises
     ------
     PatchError
         The file cannot be read, or the statement is not found or is not the only one.
     """
-    return OperatorSource(read(impl, edit.file), str(impl / edit.file)).find(edit).line
+    return OperatorSource(read(impl, edit.file), str(impl / edit.file)).find(edit)
 
 
 def later_patch_error(path: Path, later: AppliedPatch, name: str) -> PatchError:

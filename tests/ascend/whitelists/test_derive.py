@@ -85,8 +85,8 @@ def test_other_operators_do_not_count() -> None:
 
 def test_the_costliest_comes_first_and_runs_of_a_shape_add_up() -> None:
     cheap = run(tensor((1, 1, 8, 8, 16), "NC1HWC0"), tensor((1, 8, 8, 8), "NCHW"), 3.0)
-    dear = run(TO_NCHW.inputs[0], TO_NCHW.outputs[0], 2.0)
-    derived = from_profile([cheap, dear, dear], "p.csv", "x")
+    costly = run(TO_NCHW.inputs[0], TO_NCHW.outputs[0], 2.0)
+    derived = from_profile([cheap, costly, costly], "p.csv", "x")
     assert shapes(derived, "five_2_four") == [(1, 19, 64, 128), (1, 8, 8, 8)]
     assert derived.patch.edits[0].entries[0].why == "4.0 us in p.csv (2 runs, first trans)"
 

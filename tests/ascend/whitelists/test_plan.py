@@ -55,7 +55,7 @@ def test_another_version_is_remarked(make_tree: MakeTree, recipe: Patch, version
 
 def test_locate_gives_the_line_of_the_statement(make_tree: MakeTree, recipe: Patch) -> None:
     impl = make_tree()
-    line = locate(impl, recipe.edits[0])
+    line = locate(impl, recipe.edits[0]).line
     assert "[[2560, 512, 4, 26]" in (impl / "five_2_four.py").read_text().splitlines()[line - 1]
 
 

@@ -90,7 +90,7 @@ def show(patch: PatchArgument, root: RootOption = None, form: FormatOption = For
 
     impl = find_impl(root) if root is not None else None
     found = _find(patch, impl)
-    places = [{"file": edit.file, "line": locate(impl, edit)} for edit in found.edits] if impl else None
+    places = [{"file": edit.file, "line": locate(impl, edit).line} for edit in found.edits] if impl else None
     if form is Format.JSON:
         print_json(as_json(found) | {"statements": places})
         return
