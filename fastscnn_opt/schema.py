@@ -7,7 +7,7 @@ import tomllib
 from reprlib import repr as shorten
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.text import counted, unknown
@@ -37,14 +37,20 @@ _INDENT = 1000
 """Spaces before an item while TOML is being written: too many for a list of tables to be written as one value."""
 
 
-def read_text(file: Path, what: str) -> str:
-    """Return the text of a file; errors call it `what`. Raises RunError if it cannot be read."""
+class Strict(BaseModel):
+    """A record that cannot be changed, and that no unknown key is read into."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_text(file: Path, what: str, kind: type[UserError] = RunError) -> str:
+    """Return the text of a file; errors call it `what`. Raises a RunError, or another `kind`, if it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RunError(f"the {what} is not UTF-8 text", where=file) from error
+        raise kind(f"the {what} is not UTF-8 text", where=file) from error
     except OSError as error:
-        raise RunError(f"the {what} cannot be read ({error.strerror})", where=file, cure="check its name") from error
+        raise kind(f"the {what} cannot be read ({error.strerror})", where=file, cure="check its name") from error
 
 
 def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError] = RunError) -> Schema:

@@ -11,10 +11,14 @@ if TYPE_CHECKING:
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return the sentence for an unknown name, with the nearest valid one, or all when none is near."""
+    return f"unknown {what} {name!r}; {nearest(name, known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the question whether the valid name nearest to an unknown one was meant, or all when none is near."""
     names = list(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
-    return f"unknown {what} {name!r}; {hint}"
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
 
 
 def counted(count: int, thing: str, things: str | None = None) -> str:

@@ -12,12 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.schema import first_fault
+from fastscnn_opt.schema import Strict, first_fault
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -43,11 +43,7 @@ class ImageType(StrEnum):
     UINT8 = "uint8"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FinishedFile(_Strict):
+class FinishedFile(Strict):
     """A finished file: its path below the folder, its size in bytes and its SHA-256 as hexadecimal text."""
 
     file: str
@@ -55,7 +51,7 @@ class FinishedFile(_Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class FinishedImage(_Strict):
+class FinishedImage(Strict):
     """A finished image with its label map."""
 
     name: Annotated[str, Field(pattern=r"^[^/\\\s\x00]+$")]
@@ -63,7 +59,7 @@ class FinishedImage(_Strict):
     label: FinishedFile
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """What a prepared folder is made from, and which of its files are finished.
 
     `source` describes the dataset in words, `fingerprint` is that of the dataset, and `count` its number of images;

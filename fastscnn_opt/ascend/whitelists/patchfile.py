@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fastscnn_opt.ascend.chip import FROM_NCHW, TO_NCHW
 from fastscnn_opt.ascend.whitelists.conditions import normal_form
 from fastscnn_opt.errors import PatchError
-from fastscnn_opt.schema import parse_toml, write_toml
+from fastscnn_opt.schema import Strict, parse_toml, read_text, write_toml
+from fastscnn_opt.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,18 +33,14 @@ MAX_RANK = 8
 """Most axes a tensor of the vendor's operators can have."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Entry(_Strict):
+class Entry(Strict):
     """One shape to list, and why it is worth listing."""
 
     shape: Shape
     why: Annotated[str, Field(min_length=1)]
 
 
-class Edit(_Strict):
+class Edit(Strict):
     """The shapes to add to one white list, and the statement that holds it.
 
     The statement is either an ``if`` or ``elif`` whose condition is exactly `conjuncts`, one of which is ``NAME in
@@ -130,7 +126,7 @@ class Edit(_Strict):
         return self.model_copy(update={"entries": tuple(entry for entry in self.entries if entry.shape in shapes)})
 
 
-class Patch(_Strict):
+class Patch(Strict):
     """A named set of edits that is applied and reverted as one."""
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -164,17 +160,12 @@ def shipped() -> dict[str, Patch]:
     Raises
     ------
     PatchError
-        One of them cannot be read, or is not named after its file.
+        One of them cannot be read.
     """
     patches = {}
     for resource in sorted(resources.files("fastscnn_opt.patches").iterdir(), key=lambda item: item.name):
         if resource.name.endswith(".toml"):
             patch = parse(resource.read_text(encoding="utf-8"), resource.name)
-            if f"{patch.name}.toml" != resource.name:
-                raise PatchError(
-                    f"a shipped patch is named after its file, but this one is named {patch.name!r}",
-                    where=resource.name,
-                )
             patches[patch.name] = patch
     return patches
 
@@ -197,10 +188,9 @@ def find(name_or_path: str, others: Iterable[Patch] = ()) -> Patch:
     known = {patch.name: patch for patch in others} | shipped()
     if name_or_path in known:
         return known[name_or_path]
-    near = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.3)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
     raise PatchError(
-        f"there is no patch {name_or_path!r}", cure=f"{hint} (a path to a patch of your own ends in .toml)"
+        f"there is no patch {name_or_path!r}",
+        cure=f"{nearest(name_or_path, known)} (a path to a patch of your own ends in .toml)",
     )
 
 
@@ -212,12 +202,7 @@ def load(path: Path) -> Patch:
     PatchError
         The file is missing, is not TOML, has an unknown key, lacks one, or holds a value that cannot be used.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PatchError(f"the patch cannot be read: {reason}", where=path) from error
-    return parse(text, str(path))
+    return parse(read_text(path, "patch", PatchError), str(path))
 
 
 def parse(text: str, source: str) -> Patch:
@@ -236,27 +221,6 @@ def to_toml(patch: Patch) -> str:
     return write_toml(patch.model_dump(exclude_defaults=True))
 
 
-def write(patch: Patch, path: Path) -> None:
-    """Write a patch to a TOML file, whole or not at all.
-
-    Raises
-    ------
-    PatchError
-        The file cannot be written.
-    """
-    from fastscnn_opt.files import write_atomically
-
-    try:
-        write_atomically(path, to_toml(patch).encode())
-    except OSError as error:
-        raise PatchError(f"the patch cannot be written: {error.strerror}", where=path) from error
-
-
 def name_from(path: Path) -> str:
     """Return a name for a patch that is made from, or goes to, a file."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", path.stem).strip("._+-") or "derived"
-
-
-def as_json(patch: Patch) -> dict[str, Any]:
-    """Return the patch as plain values for JSON."""
-    return patch.model_dump(mode="json")

@@ -16,13 +16,14 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from fastscnn_opt.ascend.whitelists import journal
 from fastscnn_opt.ascend.whitelists.journal import RECORD, digest
 from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch
 from fastscnn_opt.errors import PatchError
 from fastscnn_opt.files import HOLDER, LOCK, locked, write_atomically
+from fastscnn_opt.schema import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,11 +34,7 @@ LOCK_WAIT_S = 10.0
 """How long a command waits for another one that works on the same tree."""
 
 
-class _Stored(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PatchedFile(_Stored):
+class PatchedFile(Strict):
     """One file that a patch changed: SHA-256 before and after, and its edits with the entries that were missing."""
 
     file: str
@@ -46,7 +43,7 @@ class PatchedFile(_Stored):
     added: tuple[Edit, ...]
 
 
-class AppliedPatch(_Stored):
+class AppliedPatch(Strict):
     """One applied patch, as it was when it was applied, and the files it changed."""
 
     patch: Patch
@@ -58,7 +55,7 @@ class AppliedPatch(_Stored):
         return next((file for file in self.files if file.file == name), None)
 
 
-class AppliedPatches(_Stored):
+class AppliedPatches(Strict):
     """The patches applied to a tree, in the order in which they were applied."""
 
     version: Literal[1] = 1

@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.schema import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +19,7 @@ if TYPE_CHECKING:
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ReferenceRow(_Strict):
+class ReferenceRow(Strict):
     """One published row; what was not published is None. Shares are in percent, `fps` is that of a whole card."""
 
     variant: str
@@ -41,7 +38,7 @@ class ReferenceRow(_Strict):
         return {**self.model_dump(), **shares}
 
 
-class Reference(_Strict):
+class Reference(Strict):
     """A table of published rows; `gate` is the points of mIoU that its authors allow a deployed model to lose."""
 
     title: str

@@ -67,9 +67,7 @@ def patched(choice: TargetChoice) -> Iterator[None]:
 
 def patches_key(choice: TargetChoice) -> list[dict[str, Any]]:
     """Return the content of the patches of `choice`, which an artefact depends on as on a tool's version."""
-    from fastscnn_opt.ascend.whitelists.patchfile import as_json
-
-    return [as_json(patch) for patch in _patches(choice)]
+    return [patch.model_dump(mode="json") for patch in _patches(choice)]
 
 
 def _patches(choice: TargetChoice) -> list[Patch]:

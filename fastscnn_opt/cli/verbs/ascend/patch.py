@@ -56,7 +56,7 @@ def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.
         for name, patch in patches.items()
     }
     if form is TableFormat.JSON:
-        print_json([_outline(patch) | {"states": states[patch.name]} for patch in patches.values()])
+        print_json([_summary_of(patch) | {"states": states[patch.name]} for patch in patches.values()])
         return
     columns = [
         Column("patch"),
@@ -71,7 +71,7 @@ def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.
             [
                 patch.name,
                 ", ".join(patch.versions),
-                str(_outline(patch)["entries"]),
+                str(_summary_of(patch)["entries"]),
                 patch.summary,
                 ", ".join(f"{file} {state}" for file, state in (states[patch.name] or {}).items()) or "-",
             ]
@@ -85,14 +85,14 @@ def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.
 def show(patch: PatchArgument, root: RootOption = None, form: FormatOption = Format.TABLE) -> None:
     """Show what a patch adds to which statement, and why; with --root also the statement's line in that tree."""
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
-    from fastscnn_opt.ascend.whitelists.patchfile import as_json, to_toml
+    from fastscnn_opt.ascend.whitelists.patchfile import to_toml
     from fastscnn_opt.ascend.whitelists.plan import locate
 
     impl = find_impl(root) if root is not None else None
     found = _find(patch, impl)
     places = [{"file": edit.file, "line": locate(impl, edit).line} for edit in found.edits] if impl else None
     if form is Format.JSON:
-        print_json(as_json(found) | {"statements": places})
+        print_json(found.model_dump(mode="json") | {"statements": places})
         return
     typer.echo(to_toml(found), nl=False)
     for place in places or ():
@@ -213,13 +213,14 @@ def derive(
     """Write a new patch with the shapes that pay, each with its reason; with --root without those listed already."""
     from fastscnn_opt.ascend.whitelists.derive import without_listed
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
-    from fastscnn_opt.ascend.whitelists.patchfile import name_from, to_toml, write
+    from fastscnn_opt.ascend.whitelists.patchfile import name_from, to_toml
+    from fastscnn_opt.files import write_atomically
 
     derived = _derive(profile, model, batch, name or name_from(output or profile or model or Path("derived")))
     if root is not None:
         derived = without_listed(derived, find_impl(root))
     if output is not None and not dry_run:
-        write(derived.patch, output)
+        write_atomically(output, to_toml(derived.patch).encode())
     if form is Format.JSON:
         print_json(_derived_json(derived, output))
     elif output is None or dry_run:
@@ -246,10 +247,8 @@ def _derive(profile: Path | None, model: Path | None, batch: int | None, name: s
 
 
 def _derived_json(derived: Derived, output: Path | None) -> dict[str, Any]:
-    from fastscnn_opt.ascend.whitelists.patchfile import as_json
-
     skipped = [{"what": skip.what, "why": skip.why} for skip in derived.skipped]
-    return as_json(derived.patch) | {"output": str(output) if output else None, "skipped": skipped}
+    return derived.patch.model_dump(mode="json") | {"output": str(output) if output else None, "skipped": skipped}
 
 
 def _find(name: str, impl: Path | None) -> Patch:
@@ -260,7 +259,7 @@ def _find(name: str, impl: Path | None) -> Patch:
     return find(name, applied(impl) if impl else ())
 
 
-def _outline(patch: Patch) -> dict[str, Any]:
+def _summary_of(patch: Patch) -> dict[str, Any]:
     return {
         "name": patch.name,
         "summary": patch.summary,

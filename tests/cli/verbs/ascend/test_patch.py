@@ -171,6 +171,13 @@ def test_derive_from_a_profile_writes_a_patch_that_applies(run: Run, tmp_path: P
     assert states(run) == {"five_2_four.py": "untouched", "four_2_five.py": "untouched"}
 
 
+def test_a_patch_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(PROFILE)
+    output = tmp_path / "no" / "folder" / "mine.toml"
+    code, out, err = run("derive", "--profile", str(tmp_path / "p.csv"), "-o", str(output))
+    assert (code, out, err.startswith(f"error: {output}: No such file")) == (1, "", True)
+
+
 def test_a_name_that_is_no_name_is_a_mistake(run: Run, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(PROFILE)
     code, _, err = run("derive", "--profile", str(tmp_path / "p.csv"), "--name", "my patch")
