@@ -6,7 +6,10 @@ one of these classes is a bug of this project and keeps its traceback.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class UserError(Exception):
@@ -76,3 +79,17 @@ class CheckFailedError(UserError):
     """A check that ran and said no: contract breach, accuracy gate, lint errors."""
 
     exit_code: ClassVar[int] = 3
+
+
+class ContractBreachError(CheckFailedError):
+    """A pass that broke its promise.
+
+    Attributes
+    ----------
+    folder
+        Where ``before.onnx``, ``after.onnx`` and ``inputs.npz`` are, which show it.
+    """
+
+    def __init__(self, what: str, folder: Path) -> None:
+        super().__init__(what, cure=f"both graphs and the input are in {folder}")
+        self.folder = folder

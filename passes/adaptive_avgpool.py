@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model.runnable import pooled_size, windows
+from fastscnn_opt.model.adaptive_pooling import pooled_size, windows
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 
 HEIGHT, WIDTH = 32, 64
 
@@ -44,7 +44,7 @@ def run(model: onnx.ModelProto, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    content = runnable(model).SerializeToString()
+    content = expand_adaptive_pooling(model).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
     return session.run(None, dict(zip(names, inputs, strict=True)))

@@ -12,10 +12,11 @@ from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.machine import versions
 from fastscnn_opt.measuring.accuracy import image_input, model_size
-from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import save_model
-from fastscnn_opt.rewriting.verify import GraphRunner, compare
+from fastscnn_opt.rewriting.verification.comparing import compare
+from fastscnn_opt.rewriting.verification.runner import GraphRunner
 from fastscnn_opt.scoring.worker.client import TargetChoice, available_target, evaluate_model
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.targets.signature import signature_of
@@ -110,7 +111,7 @@ class AccuracyLoss:
 
     def _runnable(self, graph: Graph) -> Path:
         model = graph.load()
-        expanded = runnable(model)
+        expanded = expand_adaptive_pooling(model)
         if expanded is model:
             return graph.file
         file = graph.file.with_name(f"{graph.file.stem}-runnable.onnx")

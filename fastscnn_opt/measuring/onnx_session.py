@@ -12,8 +12,8 @@ import numpy as np
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.measuring.session import FREE, TensorSpec
-from fastscnn_opt.model.engine_errors import engine_errors, reason_of
-from fastscnn_opt.model.runnable import unlowered_pooling
+from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
+from fastscnn_opt.model.engine import engine_errors, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ def load_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSessio
     """Load an ONNX file into the engine. Raises TargetError, or ModelError if it is no model."""
     import onnxruntime as ort
 
-    with _engine_errors(file, lambda refused: unlowered_pooling(refused, "onnxruntime")):
+    with _engine_errors(file, lambda refused: explain_adaptive_pooling(refused, "onnxruntime")):
         return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 

@@ -1,4 +1,4 @@
-"""What the ONNX checker lets pass and what would fail later, far from its cause: tensors that are not what they say."""
+"""Finds broken tensors and texts that the ONNX checker accepts, and that would fail later, far from their cause."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ _BITS_OF_SMALL = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
 
 
 def first_problem(model: onnx.ModelProto) -> str | None:
-    """Return the first tensor, type or text in `model` that cannot be what the file says, as a sentence; None if none.
+    """Return a sentence about the first tensor, type or text in `model` that is broken; None without one.
 
     Element types must exist, dimensions must not be negative, a tensor must hold as many values as its dimensions say,
-    and texts must be UTF-8. Values that are kept in other files are not looked at.
+    and texts must be UTF-8. Values in other files are not read.
     """
     graphs = [model.graph]
     while graphs:
         graph = graphs.pop()
         inner: list[onnx.GraphProto] = []
-        flaws = (*_type_flaws(graph), *_tensor_flaws(graph.initializer), *_node_flaws(graph.node, inner, inside=False))
-        for flaw in flaws:
-            return flaw
+        problems = (
+            *_type_problems(graph),
+            *_tensor_problems(graph.initializer),
+            *_node_problems(graph.node, inner, inside=False),
+        )
+        for problem in problems:
+            return problem
         graphs += inner
     for function in model.functions:
-        for flaw in _node_flaws(function.node, [], inside=True):
-            return flaw
+        for problem in _node_problems(function.node, [], inside=True):
+            return problem
     return None
 
 
-def _type_flaws(graph: onnx.GraphProto) -> Iterator[str]:
+def _type_problems(graph: onnx.GraphProto) -> Iterator[str]:
     for value in (*graph.input, *graph.output, *graph.value_info):
         tensor = value.type.tensor_type
         if value.type.HasField("tensor_type") and not _is_type(tensor.elem_type):
@@ -44,8 +48,8 @@ def _type_flaws(graph: onnx.GraphProto) -> Iterator[str]:
                 yield f"dimension {axis} of {value.name!r} is {dim.dim_value}; a dimension cannot be negative"
 
 
-def _node_flaws(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto], *, inside: bool) -> Iterator[str]:
-    """Yield the flaws of nodes, `inside` a function or not, and add the graphs inside them to `inner`."""
+def _node_problems(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto], *, inside: bool) -> Iterator[str]:
+    """Yield the problems of nodes, `inside` a function or not, and add the graphs inside them to `inner`."""
     for node in nodes:
         for attribute in node.attribute:
             where = f"attribute {attribute.name!r} of node {node.name or ', '.join(node.output)!r}"
@@ -54,17 +58,17 @@ def _node_flaws(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto], *
             if not all(map(_is_text, (attribute.s, *attribute.strings))):
                 yield f"{where} is a text that is not UTF-8"
             tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
-            yield from (f"{where}: {flaw}" for flaw in _tensor_flaws(tensors))
+            yield from (f"{where}: {problem}" for problem in _tensor_problems(tensors))
             inner += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
-def _tensor_flaws(tensors: Iterable[onnx.TensorProto]) -> Iterator[str]:
+def _tensor_problems(tensors: Iterable[onnx.TensorProto]) -> Iterator[str]:
     for tensor in tensors:
-        if flaw := _tensor_flaw(tensor):
-            yield f"the tensor {tensor.name!r} {flaw}"
+        if problem := _tensor_problem(tensor):
+            yield f"the tensor {tensor.name!r} {problem}"
 
 
-def _tensor_flaw(tensor: onnx.TensorProto) -> str:
+def _tensor_problem(tensor: onnx.TensorProto) -> str:
     import onnx
 
     if not _is_type(tensor.data_type):

@@ -44,8 +44,8 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
             "holds no graph, so it is not an ONNX model or is an empty one", where=file, cure="export it again"
         )
     attach(model, file)
-    if flaw := first_problem(model):
-        raise ModelError(f"{flaw}", where=file, cure="export or copy it again")
+    if problem := first_problem(model):
+        raise ModelError(problem, where=file, cure="export or copy it again")
     check_model(model, str(file))
     return model
 

@@ -90,7 +90,7 @@ class PassManager:
     def _all_instruments(self) -> list[Instrument]:
         if not (self.verify and self.passes):
             return [Timing(), *self.instruments]
-        from fastscnn_opt.rewriting.verify import Verification
+        from fastscnn_opt.rewriting.verification.instrument import Verification
 
         return [Timing(), Verification(reproducers=self._reproducers), *self.instruments]
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import cpu_model, usable_cores
 from fastscnn_opt.measuring.session import FREE, Session, TensorSpec
-from fastscnn_opt.model.runnable import unlowered_pooling
+from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.options import check_options
 
@@ -157,7 +157,7 @@ def _read(file: Path) -> ov.Model:
                 raise TargetError("the file is missing", where=part, cure="compile the model again")
         with _engine_errors(file):
             return ov.Core().read_model(file, _weights(file))
-    with _engine_errors(file, lambda refused: unlowered_pooling(refused, OpenVino.name)):
+    with _engine_errors(file, lambda refused: explain_adaptive_pooling(refused, OpenVino.name)):
         return ov.Core().read_model(file)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from fastscnn_opt.model.runnable import pooled_size
+from fastscnn_opt.model.adaptive_pooling import pooled_size
 
 from . import shapes
 from .shapes import axes_of, only_axis

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import ModelError, PassError
-from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.samples import sample_inputs
-from fastscnn_opt.rewriting.verify import GraphRunner
+from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +57,7 @@ def magnitudes_on_samples(graph: gs.Graph, names: Iterable[str], samples: int) -
 
     if not samples or not (names := list(names)):
         return {}
-    model = runnable(gs.export_onnx(graph))
+    model = expand_adaptive_pooling(gs.export_onnx(graph))
     probes = _add_probes(model, names)
     largest: dict[str, float] = {}
     try:

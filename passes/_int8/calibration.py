@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.saving import fingerprint
 
 from .kept import kept
@@ -102,7 +102,7 @@ def _cut(model: onnx.ModelProto, ends: Sequence[str]) -> onnx.ModelProto:
     """Return the part of `model` that makes the tensors `ends`, in operators that onnxruntime has."""
     import onnx_graphsurgeon as gs
 
-    graph = gs.import_onnx(runnable(model))
+    graph = gs.import_onnx(expand_adaptive_pooling(model))
     tensors = graph.tensors()
     graph.outputs = [tensors[name] for name in ends]
     graph.cleanup().toposort()

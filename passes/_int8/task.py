@@ -14,7 +14,7 @@ from fastscnn_opt.errors import DataError, ModelError, PassError
 from fastscnn_opt.measuring.accuracy import evaluate, image_input, model_size
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
 from fastscnn_opt.measuring.session import FREE, TensorSpec
-from fastscnn_opt.model.runnable import runnable
+from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.saving import fingerprint
 
 from .kept import kept
@@ -100,7 +100,7 @@ class Task:
     def _measure(self, model: onnx.ModelProto) -> ClassIoU:
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
             file = Path(folder) / "candidate.onnx"
-            file.write_bytes(runnable(model).SerializeToString())
+            file.write_bytes(expand_adaptive_pooling(model).SerializeToString())
             session = OnnxSession(load_session(file, session_options()), file)
             try:
                 return evaluate(session, self).confusion.iou

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.model.runnable import windows
+from fastscnn_opt.model.adaptive_pooling import windows
 from fastscnn_opt.rewriting.contract import Skip
-from fastscnn_opt.rewriting.verify import GraphRunner
+from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 from .._graph import DEFAULT_DOMAINS, constant_value
 from .products import adaptive_averages

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.model.runnable import windows
+from fastscnn_opt.model.adaptive_pooling import windows
 
 from .._graph import append_node, unique_name
 

@@ -8,9 +8,9 @@ import pytest
 from graphs import parse, random_input, run
 from onnx import TensorProto
 
+from fastscnn_opt.errors import ContractBreachError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.rewriting.verify import ContractBreachError
 
 
 def output_types(model: onnx.ModelProto) -> dict[str, int]:

@@ -9,11 +9,10 @@ import onnx.reference
 import onnx_graphsurgeon as gs
 import pytest
 
-from fastscnn_opt.errors import PassError
+from fastscnn_opt.errors import ContractBreachError, PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
 from fastscnn_opt.rewriting.instruments import Dump, Instrument
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.rewriting.verify import ContractBreachError
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import text_of
-from fastscnn_opt.rewriting.verify import Verification
+from fastscnn_opt.rewriting.verification.instrument import Verification
 from fastscnn_opt.scoring.records import key_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from fastscnn_opt.passes.adaptive_avgpool import AdaptiveAvgPool
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import fingerprint, save_model
-from fastscnn_opt.rewriting import verify
+from fastscnn_opt.rewriting.verification import instrument
 from fastscnn_opt.scoring.stages.building import batch_of, build_model
 
 
@@ -24,13 +24,13 @@ def source(tmp_path, network):
 def count_verifications(monkeypatch):
     """Return the names of the passes that were verified so far."""
     verified = []
-    original = verify.Verification.after
+    original = instrument.Verification.after
 
     def after(self, item, *arguments):
         verified.append(item.name)
         return original(self, item, *arguments)
 
-    monkeypatch.setattr(verify.Verification, "after", after)
+    monkeypatch.setattr(instrument.Verification, "after", after)
     return verified
 
 

@@ -176,14 +176,14 @@ def test_a_failure_while_running_is_one_error(capsys, tmp_path):
 
 
 def test_the_real_network_scores_as_measured_independently(capsys, tmp_path, real_data):
+    from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
     from fastscnn_opt.model.loading import load_model
-    from fastscnn_opt.model.runnable import runnable
     from fastscnn_opt.model.saving import save_model
     from fastscnn_opt.network.export import export_checkpoint
 
     checkpoint = real_data / "weights" / "fast_scnn_tramac_layout.pth"
     save_model(export_checkpoint(checkpoint), tmp_path / "exported.onnx")
-    save_model(runnable(load_model(tmp_path / "exported.onnx")), tmp_path / "runnable.onnx")
+    save_model(expand_adaptive_pooling(load_model(tmp_path / "exported.onnx")), tmp_path / "runnable.onnx")
     figures = evaluated(capsys, tmp_path / "runnable.onnx", "--data", real_data / "cityscapes")
     # PyTorch with true adaptive pooling, on the same eight images.
     assert figures["pixAcc"] == pytest.approx(0.9596, abs=1e-4)

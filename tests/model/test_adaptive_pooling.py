@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.runnable import runnable, windows
+from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling, windows
 
 
 def pooling_model(height, width, size, opset=13, domain="custom"):
@@ -21,7 +21,9 @@ def pooling_model(height, width, size, opset=13, domain="custom"):
 
 
 def run(model, x):
-    session = ort.InferenceSession(runnable(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        expand_adaptive_pooling(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return session.run(None, {"x": x})[0]
 
 
@@ -45,11 +47,11 @@ def test_windows_cover_every_element_in_order(length, bins):
 
 
 def test_a_model_without_it_is_returned_as_it_is(tiny_model):
-    assert runnable(tiny_model) is tiny_model
+    assert expand_adaptive_pooling(tiny_model) is tiny_model
 
 
 def test_an_unknown_input_size_is_refused_with_the_node():
     model = pooling_model(8, 8, (3, 3))
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     with pytest.raises(ModelError, match="pool: the height and width of its input are not known"):
-        runnable(model)
+        expand_adaptive_pooling(model)

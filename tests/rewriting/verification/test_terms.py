@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from fastscnn_opt.rewriting.terms import terms_of_outputs
+from fastscnn_opt.rewriting.verification.terms import terms_of_outputs
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as engine
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
-from fastscnn_opt.model.engine_errors import reason_of
-from fastscnn_opt.rewriting.verify import GraphRunner
+from fastscnn_opt.model.engine import reason_of
+from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 KINDS = [
     "EngineError", "EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile",

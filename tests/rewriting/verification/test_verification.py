@@ -10,11 +10,11 @@ import onnx
 import onnx_graphsurgeon as gs
 import pytest
 
-from fastscnn_opt.errors import ModelError
+from fastscnn_opt.errors import ContractBreachError, ModelError
 from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.rewriting.verify import ContractBreachError, GraphRunner
+from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 
 @dataclass(frozen=True)

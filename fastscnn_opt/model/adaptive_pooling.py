@@ -1,10 +1,9 @@
-"""Spell out adaptive average pooling, which ONNX does not define, so that onnxruntime can run a graph.
+"""Recognises adaptive average pooling, which ONNX does not define, and writes it out in operators of ONNX.
 
-The expansion follows the definition, window by window, and shares nothing with the faster forms that a pass writes; it
-is what they are
-checked against. Definition (PyTorch documentation of AdaptiveAvgPool2d): along an axis of n elements, bin i of k
-averages the elements
-from floor(i n / k) to ceil((i + 1) n / k), the last excluded.
+The expansion follows the definition window by window, so that onnxruntime can run a graph. It shares nothing with the
+faster forms that a pass writes, which are checked against it. Definition (PyTorch documentation of AdaptiveAvgPool2d):
+along an axis of n elements, bin i of k averages the elements from floor(i n / k) to ceil((i + 1) n / k), the last
+excluded.
 """
 
 from __future__ import annotations
@@ -32,9 +31,8 @@ def windows(length: int, bins: int) -> list[tuple[int, int]]:
 def pooled_size(node: gs.Node) -> tuple[int, int] | None:
     """Return the output height and width if `node` is an adaptive average pooling, else None.
 
-    Recognised: ``AdaptiveAvgPool2d`` of any domain with ``output_size``, and the ATen node of PyTorch's exporter with
-    operator
-    ``adaptive_avg_pool2d`` and the size as its second input.
+    Recognised are ``AdaptiveAvgPool2d`` of any domain with ``output_size``, and the ATen node of PyTorch's exporter
+    with operator ``adaptive_avg_pool2d`` and the size as its second input.
     """
     if node.op == ADAPTIVE_POOL:
         size = node.attrs.get("output_size")
@@ -60,7 +58,7 @@ def _constant(tensor: gs.Tensor) -> np.ndarray | None:
     return None
 
 
-def runnable(model: onnx.ModelProto) -> onnx.ModelProto:
+def expand_adaptive_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return `model`, or a copy in which every adaptive average pooling is written out in ONNX operators.
 
     Raises
@@ -124,7 +122,7 @@ def _emit(
     return output
 
 
-def unlowered_pooling(file: Path, engine: str) -> str | None:
+def explain_adaptive_pooling(file: Path, engine: str) -> str | None:
     """Name the node of an ONNX file that `engine` cannot know, and the cure; None if there is none such.
 
     Raises ModelError if `file` is no model.

@@ -1,0 +1,52 @@
+"""Runs models that are in memory in ONNX Runtime, and knows its exceptions, which share no base class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.external_data import has_weights_outside, relative_to_root
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime as ort
+
+_FATAL_ONLY = 4
+"""Log level of ONNX Runtime: what goes wrong is in its exceptions."""
+
+
+def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
+    """Open `model` in ONNX Runtime on the CPU; weights that are in files are read from there.
+
+    Raises
+    ------
+    ModelError
+        ONNX Runtime refuses the model; the error carries `cure`.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes
+    if has_weights_outside(model):
+        model, folder = relative_to_root(model)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        options.add_session_config_entry("session.disable_prepacking", "1")  # which would copy all weights
+    try:
+        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except engine_errors() as error:
+        raise ModelError(f"onnxruntime refuses the graph ({reason_of(error)})", cure=cure) from error
+
+
+def engine_errors() -> tuple[type[Exception], ...]:
+    """Return every exception of ONNX Runtime, and ValueError, which its Python interface raises for unknown feeds."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as engine
+
+    kinds = (kind for kind in vars(engine).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*kinds, ValueError)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what the engine says."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,72 @@
+"""Finds the logits behind label outputs, so that near ties can be told from mistakes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+_PASSED_THROUGH = ("Cast", "Squeeze", "Identity", "Reshape", "Unsqueeze")
+"""Operators between an ArgMax and a label output that only change its form."""
+
+
+def expose_logits(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, tuple[str, int]]]:
+    """Make the input of every ArgMax behind an output an output too; return it by output, with the class axis.
+
+    Where an If makes the labels, and one of its branches ends in an ArgMax, that branch says what they stand for: its
+    nodes before the ArgMax are run beside the If.
+    """
+    import onnx
+
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    logits: dict[str, tuple[str, int]] = {}
+    for output in model.graph.output:
+        node = _first_behind(model.graph, output.name)
+        if node is not None and node.op_type == "If":
+            node = _hoist(exposed.graph, node)
+        if node is not None and node.op_type == "ArgMax":
+            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+            logits[output.name] = (node.input[0], axis)
+    extra = {name for name, _ in logits.values()} - {output.name for output in model.graph.output}
+    if not extra:
+        return model, logits
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(extra))
+    known = {info.name: info for info in (*model.graph.value_info, *model.graph.input)}
+    for output in exposed.graph.output:
+        if output.name in extra and output.name in known:
+            output.CopyFrom(known[output.name])
+    return exposed, logits
+
+
+def _first_behind(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+    """Return the node that makes the tensor `name`, looking through nodes that only change its form."""
+    producers = {output: node for node in graph.node for output in node.output}
+    node = producers.get(name)
+    while node is not None and node.op_type in _PASSED_THROUGH:
+        node = producers.get(node.input[0])
+    return node
+
+
+def _hoist(graph: onnx.GraphProto, condition: onnx.NodeProto) -> onnx.NodeProto | None:
+    """Append to `graph` what a branch of an If does, under new names; return its last ArgMax, or None without one."""
+    import onnx
+
+    for attribute in condition.attribute:
+        branch = onnx.GraphProto()
+        branch.CopyFrom(attribute.g)
+        best = _first_behind(branch, branch.output[0].name)
+        nested = any(inner.HasField("g") for node in branch.node for inner in node.attribute)
+        if nested or best is None or best.op_type != "ArgMax":
+            continue
+        own = {name for node in branch.node for name in node.output} | {tensor.name for tensor in branch.initializer}
+        for tensor in branch.initializer:
+            tensor.name = f"hoisted/{tensor.name}"
+        for node in branch.node:
+            for names in (node.input, node.output):
+                names[:] = [f"hoisted/{name}" if name in own else name for name in names]
+        graph.initializer.extend(branch.initializer)
+        graph.node.extend(branch.node)
+        return best
+    return None
