@@ -1,14 +1,14 @@
 """Train the demo network: ``python -m fastscnn_opt.demo.training --out DIR``. Needs torch.
 
-Made for two CPU cores and an hour. Scenes of seeds from 1,000,000 on are learned from and scenes of seeds from
-2,000,000 on are validated with; evaluations count from seed 0, so they never see either. The first part of the time
-goes to crops; the rest to whole frames with batch normalisation frozen, because the pyramid pooling sees other
-statistics in a crop than in a frame. What is kept is an exponential moving average of the weights. The schedule
-follows the clock, not the steps: a slower machine learns less, not longer. Where other programs share the cores, set
-OMP_WAIT_POLICY=PASSIVE, or OpenMP's spinning threads make every step many times slower.
+Made for two CPU cores and an hour. It learns from scenes of seeds from 1,000,000 on and is validated with scenes of
+seeds from 2,000,000 on; evaluations count from seed 0, so they see neither. Most of the time it learns from crops, and
+in the end from whole frames with batch normalisation frozen, because the pyramid pooling sees other statistics in a
+crop than in a frame. The result is an exponential moving average of the weights. The schedule follows the clock, not
+the steps: a slower machine learns less, not longer. Where other programs share the cores, set OMP_WAIT_POLICY=PASSIVE,
+or the spinning threads of OpenMP make every step many times slower.
 
-DIR receives the scenes, ``checkpoint.pth`` (from which ``--resume`` goes on), ``log.jsonl`` and in the end
-``demo.onnx`` and ``demo.pth``; with ``--install`` the first and the log replace the ones bundled with the package.
+DIR receives the scenes, ``log.jsonl``, ``demo.onnx`` and ``demo.pth``; with ``--install``, ``demo.onnx`` and the log
+replace those bundled with the package.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import logging
 import math
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +28,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.demo.network import DEMO_FILE, store_as_float16
 from fastscnn_opt.demo.training_loss import total_loss
-from fastscnn_opt.demo.training_scenes import Scenes, class_frequencies, frames, normalised, random_crops, rendered
+from fastscnn_opt.demo.training_scenes import Scenes, class_frequencies, normalised, random_crops, rendered
+from fastscnn_opt.measuring.metric import ConfusionMatrix
 from fastscnn_opt.network.export import build_model
 from fastscnn_opt.network.layout import Layout
 from fastscnn_opt.network.module import FastSCNN
@@ -66,33 +65,16 @@ WARM_UP = 0.03
 AVERAGE_DECAY = 0.995
 """Decay per step of the moving average of the weights."""
 
-CHECKPOINT_MINUTES = 2.0
 VALIDATION_MINUTES = 6.0
 LOG_STEPS = 25
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line decides: folder, time, number of training scenes, threads."""
-
-    out: Path
-    minutes: float = 50.0
-    scenes: int = 800
-    first_seed: int = TRAINING_SEED
-    threads: int = 2
-    resume: bool = False
-    install: bool = False
+LOG_FILE = "log.jsonl"
 
 
 class Training:
-    """Everything that changes while training, and how it is saved and restored.
+    """A network in training, the moving average of its weights, and how far it is."""
 
-    Randomness in step n comes from a generator seeded with n, so a resumed training needs no other state than the step.
-    """
-
-    def __init__(self, folder: Path, minutes: float) -> None:
+    def __init__(self, minutes: float) -> None:
         torch.manual_seed(0)
-        self.folder = folder
         self.minutes = minutes
         self.network = FastSCNN(Layout.SEGMENTRON, Layout.SEGMENTRON.auxiliary_heads)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's stubs
@@ -105,32 +87,6 @@ class Training:
     def progress(self) -> float:
         """Share of the time that has passed, 0 to 1."""
         return min(self.elapsed / self.minutes, 1.0)
-
-    @property
-    def checkpoint(self) -> Path:
-        """File that `save` writes and `restore` reads."""
-        return self.folder / "checkpoint.pth"
-
-    def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "elapsed": self.elapsed,
-        }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-
-    def restore(self) -> None:
-        """Go on from the checkpoint."""
-        state = torch.load(self.checkpoint, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.elapsed = state["step"], state["elapsed"]
 
     def advance(self, scenes: Scenes, class_weights: Tensor) -> float:
         """Take one step and return its loss."""
@@ -179,11 +135,11 @@ def freeze_batch_norm(network: nn.Module) -> None:
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Move every weight and statistic of `average` towards `network`."""
-    for kept, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(current, 1 - decay)
+    for averaged, current in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if averaged.is_floating_point():
+            averaged.lerp_(current, 1 - decay)
         else:
-            kept.copy_(current)
+            averaged.copy_(current)
 
 
 def weights_of(frequencies: NDArray[np.float64]) -> Tensor:
@@ -194,40 +150,25 @@ def weights_of(frequencies: NDArray[np.float64]) -> Tensor:
 
 @torch.no_grad()
 def evaluate(network: FastSCNN, scenes: Scenes) -> dict[str, Any]:
-    """Return pixAcc, mIoU and the IoU of each class over whole scenes at full resolution, from one confusion matrix."""
-    count = len(CLASSES)
-    confusion = np.zeros(count * count, dtype=np.int64)
+    """Return pixAcc, mIoU and the IoU of each class that is present, over whole scenes at full resolution."""
+    confusion = ConfusionMatrix()
     network.eval()
-    for images, labels in frames(scenes, 1):
+    for image, label in zip(scenes.images, scenes.labels, strict=True):
         with torch.autocast("cpu", torch.bfloat16):
-            (logits,) = network(normalised(images))
-        predictions = logits.argmax(dim=1).numpy()
-        labelled = labels < count
-        cells = labels[labelled].astype(np.int64) * count + predictions[labelled]
-        confusion += np.bincount(cells, minlength=confusion.size)
-    matrix = confusion.reshape(count, count)
-    right = matrix.diagonal()
-    union = matrix.sum(axis=0) + matrix.sum(axis=1) - right
-    iou = {name: round(float(right[i] / union[i]), 4) for i, name in enumerate(CLASSES) if union[i]}
-    return {
-        "pixAcc": round(float(right.sum() / matrix.sum()), 4),
-        "mIoU": round(sum(iou.values()) / len(iou), 4),
-        "iou": iou,
-    }
+            (logits,) = network(normalised(image[None]))
+        confusion.update(label, logits[0].argmax(dim=0).numpy())
+    iou = {name: round(value, 4) for name, value in confusion.iou.items() if value is not None}
+    return {"pixAcc": round(confusion.pix_acc, 4), "mIoU": round(confusion.miou, 4), "iou": iou}
 
 
-def train(options: Options) -> None:
-    """Render the scenes, train, and write the result; see the module's docstring."""
-    torch.set_num_threads(options.threads)
-    scenes = rendered(options.out, options.first_seed, options.scenes, options.threads)
-    held_out = rendered(options.out, VALIDATION_SEED, VALIDATION_SCENES, options.threads)
-    class_weights = weights_of(class_frequencies(scenes))
-    training = Training(options.out, options.minutes)
-    log_file = options.out / "log.jsonl"
-    if options.resume and training.checkpoint.exists():
-        training.restore()
-    else:
-        log_file.unlink(missing_ok=True)
+def train(folder: Path, *, minutes: float, scenes: int, threads: int) -> None:
+    """Render the scenes, train, and write the log and the network into `folder`; see the module's docstring."""
+    torch.set_num_threads(threads)
+    learned = rendered(folder, TRAINING_SEED, scenes, threads)
+    held_out = rendered(folder, VALIDATION_SEED, VALIDATION_SCENES, threads)
+    training = Training(minutes)
+    log_file = folder / LOG_FILE
+    log_file.unlink(missing_ok=True)
 
     def log(**figures: Any) -> None:
         row = {"step": training.step, "minutes": round(training.elapsed, 2), **figures}
@@ -235,14 +176,14 @@ def train(options: Options) -> None:
             file.write(json.dumps(row) + "\n")
         logger.info("%s", row)
 
-    run(training, scenes, held_out, class_weights, log)
+    run(training, learned, held_out, weights_of(class_frequencies(learned)), log)
     log(phase="final", **evaluate(training.average, held_out))
-    finish(training, options, log_file)
+    write_network(training.average, folder)
 
 
 def run(training: Training, scenes: Scenes, held_out: Scenes, class_weights: Tensor, log: Callable[..., None]) -> None:
-    """Take steps until the time is over; log, validate and save now and then. Validation does not count as time."""
-    saved = validated = training.elapsed
+    """Take steps until the time is over; log and validate now and then. Validation does not count as time."""
+    validated = 0.0
     losses: list[float] = []
     while training.progress < 1:
         start = time.monotonic()
@@ -251,43 +192,36 @@ def run(training: Training, scenes: Scenes, held_out: Scenes, class_weights: Ten
         if training.step % LOG_STEPS == 0:
             log(loss=round(sum(losses) / len(losses), 4), lr=round(learning_rate(training.progress), 6))
             losses.clear()
-        if training.elapsed - saved >= CHECKPOINT_MINUTES:
-            training.save()
-            saved = training.elapsed
         if training.elapsed - validated >= VALIDATION_MINUTES:
             log(**evaluate(training.average, held_out))
             validated = training.elapsed
-    training.save()
 
 
-def finish(training: Training, options: Options, log_file: Path) -> None:
-    """Write the averaged weights as ``demo.pth`` and, rounded to float16, ``demo.onnx``; install these if asked to."""
-    state = {key: value.contiguous() for key, value in training.average.state_dict().items()}
-    torch.save(state, options.out / "demo.pth")
+def write_network(network: FastSCNN, folder: Path) -> None:
+    """Write the weights as the checkpoint ``demo.pth`` and, rounded to float16, as ``demo.onnx``."""
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    torch.save(state, folder / "demo.pth")
     weights = {key: value.float().numpy() for key, value in state.items()}
-    layout = Layout.SEGMENTRON
-    model = store_as_float16(build_model(layout, weights, heads=layout.auxiliary_heads))
-    onnx.save(model, options.out / DEMO_FILE)
-    if options.install:
-        package = Path(__file__).parent
-        shutil.copyfile(options.out / DEMO_FILE, package / DEMO_FILE)
-        shutil.copyfile(log_file, package / "demo_training.jsonl")
+    model = build_model(network.layout, weights, heads=network.layout.auxiliary_heads)
+    onnx.save(store_as_float16(model), folder / DEMO_FILE)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m fastscnn_opt.demo.training", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder for scenes, checkpoints, log and result")
-    parser.add_argument("--minutes", type=float, default=Options.minutes, help="training time (default %(default)s)")
-    parser.add_argument("--scenes", type=int, default=Options.scenes, help="training scenes (default %(default)s)")
-    parser.add_argument("--seed-base", dest="first_seed", type=int, default=TRAINING_SEED, help="first training seed")
-    parser.add_argument("--threads", type=int, default=Options.threads, help="CPU threads (default %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for scenes, log and result")
+    parser.add_argument("--minutes", type=float, default=50.0, help="training time (default %(default)s)")
+    parser.add_argument("--scenes", type=int, default=800, help="training scenes (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
     parser.add_argument("--install", action="store_true", help="replace the network bundled with the package")
-    options = Options(**vars(parser.parse_args(arguments)))
+    given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    options.out.mkdir(parents=True, exist_ok=True)
-    train(options)
+    given.out.mkdir(parents=True, exist_ok=True)
+    train(given.out, minutes=given.minutes, scenes=given.scenes, threads=given.threads)
+    if given.install:
+        package = Path(__file__).parent
+        shutil.copyfile(given.out / DEMO_FILE, package / DEMO_FILE)
+        shutil.copyfile(given.out / LOG_FILE, package / "demo_training.jsonl")
 
 
 if __name__ == "__main__":

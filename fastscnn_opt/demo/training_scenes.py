@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.data.preprocess import MEAN, STD
+from fastscnn_opt.data.preprocess import normalise
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.demo.scenes import render_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,35 +41,21 @@ class Scenes:
 def rendered(folder: Path, first_seed: int, count: int, processes: int = 2) -> Scenes:
     """Render the scenes of `count` seeds from `first_seed` on into a subfolder, unless they are there, and open them.
 
-    A scene counts as there once its flag in ``ready.npy`` is set, so an interrupted rendering goes on where it stopped.
     A change to how scenes are drawn goes unnoticed: start in a new folder then.
     """
-    folder = folder / f"scenes_{first_seed}_{count}"
-    folder.mkdir(parents=True, exist_ok=True)
-    images = _array(folder / "images.npy", (count, HEIGHT, WIDTH, 3))
-    labels = _array(folder / "labels.npy", (count, HEIGHT, WIDTH))
-    ready = _array(folder / "ready.npy", (count,))
-    missing = [index for index in range(count) if not ready[index]]
-    if missing:
-        logger.info("rendering %d scenes into %s", len(missing), folder)
+    place = folder / f"scenes_{first_seed}_{count}"
+    if not place.is_dir():
+        partial = place.with_suffix(".part")
+        partial.mkdir(exist_ok=True)
+        images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, HEIGHT, WIDTH, 3))
+        labels = open_memmap(partial / "labels.npy", "w+", np.uint8, (count, HEIGHT, WIDTH))
+        logger.info("rendering %d scenes into %s", count, place)
         with ProcessPoolExecutor(processes) as pool:
-            jobs = [pool.submit(_render, folder, index, first_seed + index) for index in missing]
-            for job in jobs:
-                job.result()
-    return Scenes(images, labels)
-
-
-def _array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Open the memory-mapped uint8 array at `path`, made anew with zeros if it is absent."""
-    if path.exists():
-        return np.lib.format.open_memmap(path, mode="r+")
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-
-
-def _render(folder: Path, index: int, seed: int) -> None:
-    image, label = render_scene(seed)
-    for name, value in (("images", image), ("labels", label), ("ready", 1)):
-        np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+")[index] = value
+            seeds = range(first_seed, first_seed + count)
+            for index, (image, label) in enumerate(pool.map(render_scene, seeds)):
+                images[index], labels[index] = image, label
+        partial.rename(place)
+    return Scenes(*(np.load(place / f"{name}.npy", mmap_mode="r") for name in ("images", "labels")))
 
 
 def class_frequencies(scenes: Scenes, step: int = 8) -> NDArray[np.float64]:
@@ -83,10 +69,10 @@ def class_frequencies(scenes: Scenes, step: int = 8) -> NDArray[np.float64]:
 
 def random_crops(
     scenes: Scenes, size: tuple[int, int], batch: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+) -> tuple[NDArray[np.uint8], Tensor]:
     """Draw `batch` crops of height and width `size` from random scenes, half of them mirrored.
 
-    Returns images, uint8 N, 3, H, W in channels-last memory order, and labels, int64 N, H, W.
+    Return images, uint8 N, H, W, 3, and labels, int64 N, H, W.
     """
     height, width = size
     _, full_height, full_width = scenes.labels.shape
@@ -101,18 +87,9 @@ def random_crops(
         step = -1 if draw(2) else 1
         images[index] = scenes.images[scene, top : top + height, left : left + width][:, ::step]
         labels[index] = scenes.labels[scene, top : top + height, left : left + width][:, ::step]
-    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels).long()
+    return images, torch.from_numpy(labels).long()
 
 
-def frames(scenes: Scenes, batch: int) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
-    """Yield whole scenes in order: images, uint8 N, 3, 1024, 2048, and labels, uint8 N, 1024, 2048."""
-    for start in range(0, len(scenes), batch):
-        images = np.array(scenes.images[start : start + batch])
-        yield torch.from_numpy(images).permute(0, 3, 1, 2), scenes.labels[start : start + batch]
-
-
-def normalised(images: Tensor) -> Tensor:
-    """Turn RGB uint8 N, 3, H, W into the network's float32 input, memory order kept; as `data.preprocess.normalise`."""
-    scale = 1 / (255 * torch.tensor(STD))
-    offset = torch.tensor(MEAN) / torch.tensor(STD)
-    return images.float().mul_(scale.view(1, 3, 1, 1)).sub_(offset.view(1, 3, 1, 1))
+def normalised(images: NDArray[np.uint8]) -> Tensor:
+    """Return images, uint8 N, H, W, 3, as the network takes them: float32 N, 3, H, W in channels-last memory order."""
+    return torch.from_numpy(normalise(images)).contiguous(memory_format=torch.channels_last)
