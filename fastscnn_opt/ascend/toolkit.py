@@ -1,4 +1,4 @@
-"""What of the CANN toolkit is installed here."""
+"""Find what is installed of the CANN toolkit, and its version."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from fastscnn_opt.targets.processes.tool import find, probe
 
-_DEFAULT = Path("/usr/local/Ascend/ascend-toolkit")
+DEFAULT_FOLDER = Path("/usr/local/Ascend/ascend-toolkit")
 """Where the toolkit is installed unless another place was chosen."""
 
 _DEVICE_FILES = Path("/dev")
 
-_INSTALL = f"install the CANN toolkit, 5.0.2 or newer, and run `source {_DEFAULT}/set_env.sh`"
+_INSTALL = f"install the CANN toolkit, 5.0.2 or newer, and run `source {DEFAULT_FOLDER}/set_env.sh`"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ def missing_atc() -> Missing | None:
         return None
     home = os.environ.get("ASCEND_HOME_PATH")
     places = [
-        place / "set_env.sh" for root in ([Path(home)] if home else []) + [_DEFAULT] for place in (root, root.parent)
+        place / "set_env.sh"
+        for root in ([Path(home)] if home else []) + [DEFAULT_FOLDER]
+        for place in (root, root.parent)
     ]
     script = next((place for place in places if place.is_file()), None)
     return Missing("atc is not on the PATH", f"run `source {script}` first" if script else _INSTALL)
@@ -60,8 +62,13 @@ def cann_version(atc: str) -> str:
             text = note.read_text(encoding="utf-8", errors="replace")
             if version := re.search(r"^version=(\S+)", text, re.MULTILINE):
                 return version[1]
-    versions = [part for part in real.parts if re.fullmatch(r"\d+\.\d+(\.\w+)+", part)]
-    return versions[-1] if versions else "unknown"
+    return version_in(real) or "unknown"
+
+
+def version_in(path: Path) -> str | None:
+    """Return the CANN version in a path (``ascend-toolkit/5.0.2/...``), or None where it has none."""
+    versions = [part for part in path.parts if re.fullmatch(r"\d+\.\d+(\.\w+)+", part)]
+    return versions[-1] if versions else None
 
 
 def driver_version() -> str:

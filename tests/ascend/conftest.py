@@ -117,7 +117,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.delenv("ASCEND_HOME_PATH", raising=False)
     # What the machine of the test has of the real toolkit must not show.
-    monkeypatch.setattr(toolkit, "_DEFAULT", folder / "toolkit")
+    monkeypatch.setattr(toolkit, "DEFAULT_FOLDER", folder / "toolkit")
     monkeypatch.setattr(toolkit, "_DEVICE_FILES", folder)
     monkeypatch.setitem(sys.modules, "ais_bench", None)
 

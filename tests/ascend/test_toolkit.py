@@ -1,5 +1,7 @@
 """What of the toolkit is found, and what is said of the rest."""
 
+from pathlib import Path
+
 import pytest
 
 from fastscnn_opt.ascend import toolkit
@@ -59,3 +61,16 @@ def test_the_driver_tells_its_version():
 @pytest.mark.usefixtures("install")
 def test_without_a_driver_its_version_is_unknown():
     assert toolkit.driver_version() == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        ("/usr/local/Ascend/ascend-toolkit/5.0.2/x86_64-linux/opp", "5.0.2"),
+        ("/usr/local/Ascend/ascend-toolkit/5.0.2.alpha003/opp", "5.0.2.alpha003"),
+        ("/opt/toolkit/opp", None),
+        ("/opt/python3.11/opp", None),
+    ],
+)
+def test_the_version_is_read_from_the_path(path, version):
+    assert toolkit.version_in(Path(path)) == version

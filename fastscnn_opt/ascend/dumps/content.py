@@ -79,7 +79,7 @@ def content_of(dumps: Sequence[Dump], pixels: int, dtype: ElementType | None) ->
     fitting = {dump: [content for content in candidates if _fits(dump, content, pixels)] for dump in binary}
     hits = Counter(chain(*fitting.values()))
     if not hits:
-        raise DataError(_no_content(binary[0], pixels, candidates))
+        raise _unknown_content(binary[0], pixels, candidates)
     best, *rivals = [content for content in candidates if hits[content] == max(hits.values())]
     wrong = [dump for dump in binary if not fitting[dump] or not (rivals or best in fitting[dump])]
     if wrong:
@@ -139,16 +139,17 @@ def _fits(dump: Dump, content: Content, pixels: int) -> bool:
     return dtype == np.dtype(content.dtype) and size in lengths
 
 
-def _no_content(dump: Dump, pixels: int, candidates: Sequence[Content]) -> str:
+def _unknown_content(dump: Dump, pixels: int, candidates: Sequence[Content]) -> DataError:
     sizes = ", ".join(f"{content} {content.size(pixels) * dump.capacity}" for content in candidates)
     what = f"{dump.path.stat().st_size} bytes"
     if dump.path.suffix == ARRAY:
         array = _open_npy(dump.path)
         what = f"{array.dtype} of shape {array.shape}"
     each = "an image" if dump.capacity == 1 else f"{dump.capacity} images"
-    return (
-        f"{dump.path}: {what}, which fits nothing that is known; {each} of {pixels} pixels would be {sizes} bytes; "
-        "check the size of the images, or give --dtype or --batch"
+    return DataError(
+        f"{what}, which fits nothing that is known; {each} of {pixels} pixels would be {sizes} bytes",
+        where=dump.path,
+        cure="check the size of the images, or give --dtype or --batch",
     )
 
 

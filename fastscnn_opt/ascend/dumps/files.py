@@ -89,13 +89,13 @@ def find_dumps(choice: DumpChoice, names: Sequence[str]) -> tuple[Dump, ...]:
     number = choice.output_index + (tool is Tool.BENCHMARK)
     files = {name: path for (name, msame, k), path in found.items() if k == number and msame == (tool is Tool.MSAME)}
     if not files:
-        raise DataError(_none_found(choice, tool, names, found))
+        raise _none_found(choice, tool, names, found)
     if len(files) == len(names) > 1:
         return tuple(Dump(files[name], index, 1, 1) for index, name in enumerate(names))
     firsts = range(0, len(names), choice.batch)
     missing = [names[index] for index in firsts if names[index] not in files]
     if missing:
-        raise DataError(_missing(choice, missing, names, files))
+        raise _missing(choice, missing, names, files)
     return tuple(
         Dump(files[names[first]], first, min(choice.batch, len(names) - first), choice.batch) for first in firsts
     )
@@ -125,29 +125,36 @@ def _tool_of(folder: Path, found: Iterable[tuple[str, bool, int]]) -> Tool:
     return Tool.AIS_BENCH if any(number == 0 for _, _, number in found) else Tool.BENCHMARK
 
 
-def _none_found(choice: DumpChoice, tool: Tool, names: Sequence[str], found: Iterable[tuple[str, bool, int]]) -> str:
+def _none_found(
+    choice: DumpChoice, tool: Tool, names: Sequence[str], found: Iterable[tuple[str, bool, int]]
+) -> DataError:
     of_tool = sorted({number - (tool is Tool.BENCHMARK) for _, msame, number in found if msame == (tool is Tool.MSAME)})
     if of_tool:
-        return (
-            f"{choice.folder}: {tool} left no output {choice.output_index} there; "
-            f"it has {', '.join(map(str, of_tool))} (counted from 0); choose one with --output-index"
+        outputs = ", ".join(map(str, of_tool))
+        return DataError(
+            f"{tool} left no output {choice.output_index} there; it has {outputs} (counted from 0)",
+            where=choice.folder,
+            cure="choose one with --output-index",
         )
     below = [folder for folder in sorted(choice.folder.iterdir()) if folder.is_dir() and _numbered_files(folder, names)]
     if below:
-        return f"{choice.folder}: holds no dumps itself; give {below[0]}"
-    return (
-        f"{choice.folder}: holds no dump of these images, such as {names[0]}_leftImg8bit_1.bin; "
-        "give the folder that the tool wrote, and the data it was run on"
+        return DataError("holds no dumps itself", where=choice.folder, cure=f"give {below[0]}")
+    return DataError(
+        f"holds no dump of these images, such as {names[0]}_leftImg8bit_1.bin",
+        where=choice.folder,
+        cure="give the folder that the tool wrote, and the data it was run on",
     )
 
 
-def _missing(choice: DumpChoice, missing: Sequence[str], names: Sequence[str], files: Iterable[str]) -> str:
+def _missing(choice: DumpChoice, missing: Sequence[str], names: Sequence[str], files: Iterable[str]) -> DataError:
     present = set(files)
     gap = _regular_gap([index for index, name in enumerate(names) if name in present], len(names))
     hint = f", or give --batch {gap} if each file holds {gap} images" if gap > choice.batch else ""
-    return (
-        f"{choice.folder}: output {choice.output_index} of {len(missing)} out of {counted(len(names), 'image')} is "
-        f"missing: {some(missing)}; run the tool on these images again{hint}"
+    return DataError(
+        f"output {choice.output_index} of {len(missing)} out of {counted(len(names), 'image')} is missing: "
+        f"{some(missing)}",
+        where=choice.folder,
+        cure=f"run the tool on these images again{hint}",
     )
 
 

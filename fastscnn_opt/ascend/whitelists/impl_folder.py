@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
+from fastscnn_opt.ascend.toolkit import DEFAULT_FOLDER
 from fastscnn_opt.errors import PatchError
 
 IMPL = "op_impl/built-in/ai_core/tbe/impl"
@@ -14,8 +14,8 @@ IMPL = "op_impl/built-in/ai_core/tbe/impl"
 VARIABLES = ("ASCEND_OPP_PATH", "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME")
 """Environment variables that the toolkit's `set_env.sh` exports, the most specific first."""
 
-DEFAULT_ROOT = Path("/usr/local/Ascend/ascend-toolkit/latest")
-"""Where the toolkit is installed unless another place was chosen."""
+DEFAULT_ROOT = DEFAULT_FOLDER / "latest"
+"""The newest toolkit in the folder where toolkits are installed by default."""
 
 
 def find_impl(root: Path | None) -> Path:
@@ -31,25 +31,24 @@ def find_impl(root: Path | None) -> Path:
     """
     place, origin = (root, "--root") if root is not None else _installed()
     if not place.is_dir():
-        raise PatchError(f"{origin} {place}: there is no such folder", cure="name the toolkit folder that holds 'opp'")
+        raise PatchError(
+            "there is no such folder", where=f"{origin} {place}", cure="name the toolkit folder that holds 'opp'"
+        )
     found = _reached_from(place)
     if not found:
         raise PatchError(
-            f"{origin} {place}: no folder tbe/impl is reached from here",
+            "no folder tbe/impl is reached from here",
+            where=f"{origin} {place}",
             cure=("name the toolkit folder that holds 'opp', for example /usr/local/Ascend/ascend-toolkit/latest"),
         )
     if len(found) > 1:
         listed = "".join(f"\n  {path}" for path in found)
         raise PatchError(
-            f"{origin} {place}: {len(found)} folders tbe/impl are reached from here", cure=f"name one of them:{listed}"
+            f"{len(found)} folders tbe/impl are reached from here",
+            where=f"{origin} {place}",
+            cure=f"name one of them:{listed}",
         )
     return found[0]
-
-
-def cann_version(impl: Path) -> str | None:
-    """Return the CANN version in the path of a tree (``ascend-toolkit/5.0.2/...``), or None where it has none."""
-    versions = [part for part in impl.parts if re.fullmatch(r"\d+\.\d+(\.\w+)+", part)]
-    return versions[-1] if versions else None
 
 
 def _installed() -> tuple[Path, str]:

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.whitelists.impl_folder import cann_version
+from fastscnn_opt.ascend.toolkit import version_in
 from fastscnn_opt.ascend.whitelists.journal import digest
 from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 from fastscnn_opt.errors import PatchError
@@ -88,7 +88,7 @@ def without_effect(impl: Path, edit: Edit) -> str | None:
 def remarks(impl: Path, patch: Patch) -> list[str]:
     """Return what a user should know about a patch in this tree though it does not keep it from being applied."""
     found = []
-    version = cann_version(impl)
+    version = version_in(impl)
     if version is not None and not patch.made_for(version):
         found.append(f"{patch.name} was made for CANN {', '.join(patch.versions)}, and this tree is {version}")
     for edit in patch.edits:

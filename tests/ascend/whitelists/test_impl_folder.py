@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.ascend.whitelists.impl_folder import VARIABLES, cann_version, find_impl
+from fastscnn_opt.ascend.whitelists.impl_folder import VARIABLES, find_impl
 from fastscnn_opt.errors import PatchError
 
 Place = Callable[[str], Path]
@@ -105,16 +105,3 @@ def test_the_default_place_is_the_last_resort(place: Place, tmp_path: Path, monk
 def test_no_toolkit_at_all_says_how_to_get_one() -> None:
     with pytest.raises(PatchError, match=r"set_env\.sh"):
         find_impl(None)
-
-
-@pytest.mark.parametrize(
-    ("path", "version"),
-    [
-        ("/usr/local/Ascend/ascend-toolkit/5.0.2/x86_64-linux/opp", "5.0.2"),
-        ("/usr/local/Ascend/ascend-toolkit/5.0.2.alpha003/opp", "5.0.2.alpha003"),
-        ("/opt/toolkit/opp", None),
-        ("/opt/python3.11/opp", None),
-    ],
-)
-def test_the_version_is_read_from_the_path(path: str, version: str | None) -> None:
-    assert cann_version(Path(path)) == version
