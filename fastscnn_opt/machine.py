@@ -1,4 +1,4 @@
-"""What the figures of a run depend on beside the model: the machine and the installed versions."""
+"""The machine and the installed versions, on which the figures of a run depend beside the model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ PACKAGES = (
 
 def machine() -> dict[str, Any]:
     """Describe this machine: processor, usable cores, memory in bytes, system."""
+    import psutil
+
     return {
         "cpu": cpu_model(),
         "cores": usable_cores(),
-        "memory_bytes": memory_bytes(),
+        "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
         "python": platform.python_version(),
     }
@@ -44,25 +46,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-def memory_bytes() -> int | None:
-    """Return the physical memory of this machine, or None where the system does not tell."""
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def available_memory_bytes() -> int:
+    """Return how much memory may be taken without swapping."""
+    import psutil
 
-
-def available_memory_bytes() -> int | None:
-    """Return how much memory may be taken without swapping, or None where the system does not tell."""
-    limits = [limit for limit in (_system_available(), _group_available()) if limit is not None]
-    return min(limits, default=None)
-
-
-def _system_available() -> int | None:
-    file = Path("/proc/meminfo")
-    if not file.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in file.read_text(encoding="ascii").splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else None
+    limits = (psutil.virtual_memory().available, _group_available())
+    return min(limit for limit in limits if limit is not None)
 
 
 def _group_available() -> int | None:

@@ -1,11 +1,12 @@
-"""What is told of the machine and the packages."""
+"""The description of the machine and the packages."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.machine import available_memory_bytes, machine, memory_bytes, usable_cores, versions
+from fastscnn_opt.machine import available_memory_bytes, machine, usable_cores, versions
 
 
 def test_no_more_cores_than_the_machine_has():
@@ -13,8 +14,13 @@ def test_no_more_cores_than_the_machine_has():
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system does not tell its memory in /proc")
+def test_the_memory_is_that_of_the_system():
+    kibibytes = re.search(r"MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text())[1]
+    assert machine()["memory_bytes"] == 1024 * int(kibibytes)
+
+
 def test_no_more_memory_is_available_than_the_machine_has():
-    assert 0 < available_memory_bytes() <= memory_bytes()
+    assert 0 < available_memory_bytes() <= machine()["memory_bytes"]
 
 
 def test_the_machine_is_described_in_full():

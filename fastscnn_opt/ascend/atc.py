@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -19,56 +18,9 @@ if TYPE_CHECKING:
     from fastscnn_opt.targets.processes.tool import Finished
 
 
-class PrecisionMode(StrEnum):
-    """In which type operators compute; atc's default is force_fp16."""
-
-    FORCE_FP16 = "force_fp16"
-    FORCE_FP32 = "force_fp32"
-    ALLOW_MIX_PRECISION = "allow_mix_precision"
-    ALLOW_FP32_TO_FP16 = "allow_fp32_to_fp16"
-    MUST_KEEP_ORIGIN_DTYPE = "must_keep_origin_dtype"
-
-
-class ImplementationMode(StrEnum):
-    """Whether operators prefer speed, atc's default, or precision."""
-
-    HIGH_PERFORMANCE = "high_performance"
-    HIGH_PRECISION = "high_precision"
-
-
-class AutoTuneMode(StrEnum):
-    """How atc searches for faster schedules: by reinforcement learning, a genetic algorithm, or both; takes hours."""
-
-    RL = "RL"
-    GA = "GA"
-    BOTH = "RL,GA"
-
-
-class BufferOptimize(StrEnum):
-    """Which on-chip buffer fused operators share."""
-
-    L2 = "l2_optimize"
-    L1 = "l1_optimize"
-    OFF = "off_optimize"
-
-
-class SmallChannel(IntEnum):
-    """Whether convolutions of few channels get a special layout."""
-
-    OFF = 0
-    ON = 1
-
-
-class LogLevel(StrEnum):
-    """How much atc says."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-    NULL = "null"
-
-
+PrecisionMode = Literal[
+    "force_fp16", "force_fp32", "allow_mix_precision", "allow_fp32_to_fp16", "must_keep_origin_dtype"
+]
 InputShape = Annotated[str, written(r"[^;]+:-?\d+(,-?\d+)*(;[^;]+:-?\d+(,-?\d+)*)*", "name:1,3,1024,2048;...")]
 OutNodes = Annotated[str, written(r"[^;]+:\d+(;[^;]+:\d+)*", "node:0;...")]
 OutputType = Annotated[
@@ -110,13 +62,25 @@ class AtcOptions:
         ``true`` or ``true,false,...``: inputs of `input_fp16_nodes`, or outputs of `out_nodes`, cross the boundary as
         float16 in the device's own layout N, C1, H, W, 16 (C1 = channels / 16, rounded up), which saves their
         conversion on the device.
+    precision_mode
+        In which type operators compute; atc's default is force_fp16.
+    op_select_implmode
+        Whether operators prefer speed, atc's default, or precision.
     optypelist_for_implmode
         ``Op,...``: operator types that `op_select_implmode` is for.
+    auto_tune_mode
+        How atc searches for faster schedules: by reinforcement learning, a genetic algorithm, or both; takes hours.
+    buffer_optimize
+        Which on-chip buffer fused operators share.
+    enable_small_channel
+        Whether convolutions of few channels get a special layout.
     insert_op_conf
         AIPP file; see `aipp`.
     dynamic_batch_size, dynamic_image_size
         ``1,2,4`` or ``512,1024;1024,2048`` (height, width): sizes to choose from at run time. The result can only be
         run by other tools.
+    log
+        How much atc prints.
     """
 
     soc_version: SocVersion = "Ascend310"
@@ -127,16 +91,16 @@ class AtcOptions:
     is_input_adjust_hw_layout: Switches | None = None
     is_output_adjust_hw_layout: Switches | None = None
     precision_mode: PrecisionMode | None = None
-    op_select_implmode: ImplementationMode | None = None
+    op_select_implmode: Literal["high_performance", "high_precision"] | None = None
     optypelist_for_implmode: str | None = None
-    auto_tune_mode: AutoTuneMode | None = None
-    buffer_optimize: BufferOptimize | None = None
-    enable_small_channel: SmallChannel | None = None
+    auto_tune_mode: Literal["RL", "GA", "RL,GA"] | None = None
+    buffer_optimize: Literal["l2_optimize", "l1_optimize", "off_optimize"] | None = None
+    enable_small_channel: Annotated[int, Field(ge=0, le=1)] | None = None
     insert_op_conf: Path | None = None
     fusion_switch_file: Path | None = None
     dynamic_batch_size: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     dynamic_image_size: ImageSizes | None = None
-    log: LogLevel | None = None
+    log: Literal["debug", "info", "warning", "error", "null"] | None = None
 
 
 def atc_command(atc: str, options: AtcOptions, model: Path, output: Path) -> list[str]:

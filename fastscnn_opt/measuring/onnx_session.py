@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import usable_cores
-from fastscnn_opt.measuring.session import FREE, TensorSpec
+from fastscnn_opt.measuring.session import FREE, Closable, TensorSpec, latencies_ms
 from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
 from fastscnn_opt.model.engine import engine_errors, reason_of
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 _DTYPES = {"float": "float32", "double": "float64"} | {
     name: name for name in ("float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 }
-"""Element types as ONNX Runtime prints them, ``tensor(float)``, and their numpy names where the two differ or agree."""
+"""Numpy names of the element types, which ONNX Runtime prints as ``tensor(float)``."""
 
 _ERRORS_ONLY = 3
 """Log level of ONNX Runtime that leaves out warnings; an optimised file gets one, for it belongs to its machine."""
@@ -51,19 +50,18 @@ def load_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSessio
 
 @contextmanager
 def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _: None) -> Iterator[None]:
-    """Turn an exception of the engine into a TargetError, in the words of `explain` where it has any."""
+    """Turn an exception of the engine into a TargetError, with the reason that `explain` gives, if any."""
     try:
         yield
     except engine_errors() as error:
         raise TargetError(explain(file) or reason_of(error), where=file) from error
 
 
-class OnnxSession:
+class OnnxSession(Closable["ort.InferenceSession"]):
     """A `Session` of ONNX Runtime."""
 
     def __init__(self, session: ort.InferenceSession, file: Path) -> None:
-        self._session: ort.InferenceSession | None = session
-        self._file = file
+        super().__init__(session, file)
         self.inputs = tuple(_spec(value, file) for value in session.get_inputs())
         self.outputs = tuple(_spec(value, file) for value in session.get_outputs())
 
@@ -83,29 +81,14 @@ class OnnxSession:
             binding.bind_output(spec.name, "cpu")
 
         def time(iterations: int) -> list[float]:
-            latencies_ms = []
             with _engine_errors(self._file):
-                for _ in range(iterations):
-                    start = perf_counter_ns()
-                    engine.run_with_iobinding(binding)
-                    latencies_ms.append((perf_counter_ns() - start) / 1e6)
-            return latencies_ms
+                return latencies_ms(lambda: engine.run_with_iobinding(binding), iterations)
 
         return time
 
     def end_profiling(self) -> Path:
         """Finish the trace of a session whose options ask for one, and return its file; later runs are not in it."""
         return Path(self._engine.end_profiling())
-
-    def close(self) -> None:
-        """Free the engine."""
-        self._session = None
-
-    @property
-    def _engine(self) -> ort.InferenceSession:
-        if self._session is None:
-            raise TargetError("the session is closed", where=self._file)
-        return self._session
 
 
 def _spec(value: ort.NodeArg, file: Path) -> TensorSpec:

@@ -1,12 +1,16 @@
-"""What accuracy and latency are measured on: a session that maps a batch of inputs to outputs."""
+"""A session, which maps a batch of inputs to outputs: accuracy and latency are measured on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from fastscnn_opt.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -46,3 +50,34 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Free what the session holds; it cannot run afterwards."""
+
+
+Engine = TypeVar("Engine")
+
+
+class Closable(Generic[Engine]):
+    """A session on `file` that holds an engine until it is closed."""
+
+    def __init__(self, engine: Engine, file: Path) -> None:
+        self._held: Engine | None = engine
+        self._file = file
+
+    @property
+    def _engine(self) -> Engine:
+        if self._held is None:
+            raise TargetError("the session is closed", where=self._file)
+        return self._held
+
+    def close(self) -> None:
+        """Free the engine; the session cannot run afterwards."""
+        self._held = None
+
+
+def latencies_ms(run: Callable[[], object], iterations: int) -> list[float]:
+    """Call `run` so many times and return how long each call took."""
+    times_ms = []
+    for _ in range(iterations):
+        start = perf_counter_ns()
+        run()
+        times_ms.append((perf_counter_ns() - start) / 1e6)
+    return times_ms

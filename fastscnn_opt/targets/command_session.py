@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.measuring.session import FREE
+from fastscnn_opt.measuring.session import FREE, Closable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ class InferenceCommand(Protocol):
         """Run `iterations` times and return as many latencies in ms, from the tool's own report."""
 
 
-class CommandSession:
+class CommandSession(Closable[InferenceCommand]):
     """A `Session` that starts `command` for every batch.
 
     Loading the compiled file costs seconds each time, but is no part of the latencies, which the command measures
@@ -50,43 +50,26 @@ class CommandSession:
                 )
         self.inputs = signature.inputs
         self.outputs = signature.outputs
-        self._artefact = artefact
-        self._command: InferenceCommand | None = command
+        super().__init__(command, artefact)
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         """Run once on `feeds`. Raises TargetError, also for feeds that are not what the compiled file takes."""
-        command, arrays = self._opened(), self._in_order(feeds)
+        command, arrays = self._engine, in_order(feeds, self.inputs, self._file)
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
             results = command.infer(arrays, Path(folder))
         if len(results) != len(self.outputs):
-            raise TargetError(
-                f"gave {len(results)} outputs where {len(self.outputs)} were expected", where=self._artefact
-            )
-        return {
-            spec.name: shaped(result, spec, self._artefact) for spec, result in zip(self.outputs, results, strict=True)
-        }
+            raise TargetError(f"gave {len(results)} outputs where {len(self.outputs)} were expected", where=self._file)
+        return {spec.name: shaped(result, spec, self._file) for spec, result in zip(self.outputs, results, strict=True)}
 
     def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
         """Return a function that asks the command for n latencies."""
-        command, arrays = self._opened(), self._in_order(feeds)
+        command, arrays = self._engine, in_order(feeds, self.inputs, self._file)
 
         def time(iterations: int) -> list[float]:
             with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
                 return command.latencies_ms(arrays, iterations, Path(folder))
 
         return time
-
-    def close(self) -> None:
-        """Refuse to run from now on; nothing is held between runs."""
-        self._command = None
-
-    def _opened(self) -> InferenceCommand:
-        if self._command is None:
-            raise TargetError("the session is closed", where=self._artefact)
-        return self._command
-
-    def _in_order(self, feeds: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        return in_order(feeds, self.inputs, self._artefact)
 
 
 def in_order(

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import cpu_model, usable_cores
-from fastscnn_opt.measuring.session import FREE, Session, TensorSpec
+from fastscnn_opt.measuring.session import FREE, Closable, Session, TensorSpec, latencies_ms
 from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.options import check_options
@@ -163,7 +162,7 @@ def _read(file: Path) -> ov.Model:
 
 @contextmanager
 def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _: None) -> Iterator[None]:
-    """Turn an exception of the engine into a TargetError, in the words of `explain` where it has any."""
+    """Turn an exception of the engine into a TargetError, with the reason that `explain` gives, if any."""
     try:
         yield
     except RuntimeError as error:  # the engine's only class
@@ -178,12 +177,11 @@ def _finding(text: str) -> str:
     return next(found, lines[0] if lines else "the engine gives no reason")
 
 
-class _Session:
-    """A compiled model behind the `Session` protocol."""
+class _Session(Closable["ov.InferRequest"]):
+    """A compiled model as a `Session`."""
 
     def __init__(self, model: ov.CompiledModel, file: Path) -> None:
-        self._request: ov.InferRequest | None = model.create_infer_request()
-        self._file = file
+        super().__init__(model.create_infer_request(), file)
         self.inputs = tuple(_spec(port, file) for port in model.inputs)
         self.outputs = tuple(_spec(port, file) for port in model.outputs)
 
@@ -200,24 +198,10 @@ class _Session:
         engine = self._engine
 
         def time(iterations: int) -> list[float]:
-            latencies_ms = []
             with _engine_errors(self._file):
-                for _ in range(iterations):
-                    start = perf_counter_ns()
-                    engine.infer(share_outputs=True)
-                    latencies_ms.append((perf_counter_ns() - start) / 1e6)
-            return latencies_ms
+                return latencies_ms(lambda: engine.infer(share_outputs=True), iterations)
 
         return time
-
-    def close(self) -> None:
-        self._request = None
-
-    @property
-    def _engine(self) -> ov.InferRequest:
-        if self._request is None:
-            raise TargetError("the session is closed", where=self._file)
-        return self._request
 
     def _bind(self, feeds: Mapping[str, NDArray[np.generic]]) -> None:
         """Hand the engine a copy of every input; it would convert values of another type without a word."""

@@ -4,12 +4,6 @@ from pathlib import Path
 
 from fastscnn_opt.ascend.atc import (
     AtcOptions,
-    AutoTuneMode,
-    BufferOptimize,
-    ImplementationMode,
-    LogLevel,
-    PrecisionMode,
-    SmallChannel,
     atc_command,
     atc_failure,
 )
@@ -19,9 +13,7 @@ FAILED = "ATC run failed, Please check the detail log, Try 'atc --help' for more
 
 
 def test_the_command_of_the_recipe():
-    options = AtcOptions(
-        output_type="FP16", input_shape="image:1,3,1024,2048", log=LogLevel.DEBUG, soc_version="Ascend310"
-    )
+    options = AtcOptions(output_type="FP16", input_shape="image:1,3,1024,2048", log="debug", soc_version="Ascend310")
     command = atc_command("atc", options, Path("M.onnx"), Path("M"))
     assert sorted(command) == sorted(
         [
@@ -46,12 +38,12 @@ def test_every_option_becomes_its_flag(tmp_path):
         input_fp16_nodes="image",
         is_input_adjust_hw_layout="true",
         is_output_adjust_hw_layout="true,false",
-        precision_mode=PrecisionMode.ALLOW_MIX_PRECISION,
-        op_select_implmode=ImplementationMode.HIGH_PRECISION,
+        precision_mode="allow_mix_precision",
+        op_select_implmode="high_precision",
         optypelist_for_implmode="Gelu,Exp",
-        auto_tune_mode=AutoTuneMode.BOTH,
-        buffer_optimize=BufferOptimize.OFF,
-        enable_small_channel=SmallChannel.ON,
+        auto_tune_mode="RL,GA",
+        buffer_optimize="off_optimize",
+        enable_small_channel=1,
         insert_op_conf=tmp_path / "aipp.cfg",
         fusion_switch_file=tmp_path / "fusion.cfg",
         dynamic_batch_size=(1, 2, 4),

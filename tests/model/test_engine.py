@@ -40,7 +40,7 @@ def test_the_target_makes_a_sentence_of_every_exception(kind, tmp_path):
     file = tmp_path / "m.onnx"
     onnx.save(onnx.parser.parse_model(MODEL), file)
     session = OnnxSession(load_session(file, session_options(1)), file)
-    session._session = Failing(getattr(engine, kind)("out of luck\nand more"))
+    session._held = Failing(getattr(engine, kind)("out of luck\nand more"))
     with pytest.raises(TargetError, match=r"m\.onnx: out of luck$"):
         session.run({"x": np.zeros(1, np.float32)})
 

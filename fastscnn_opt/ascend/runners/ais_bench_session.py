@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.measuring.session import TensorSpec
+from fastscnn_opt.measuring.session import Closable, TensorSpec
 from fastscnn_opt.targets.command_session import in_order, shaped
 from fastscnn_opt.targets.signature import Signature, signature_file
 
@@ -26,7 +26,7 @@ def importable() -> bool:
     return find_spec("ais_bench") is not None and find_spec("aclruntime") is not None
 
 
-class AisBenchSession:
+class AisBenchSession(Closable[Any]):
     """The `InferSession` of ais_bench as a `Session`: the compiled file is loaded once and stays on the device.
 
     Inputs and outputs are those that the compiler noted beside the file, or else those that the file reports itself.
@@ -34,27 +34,26 @@ class AisBenchSession:
 
     def __init__(self, artefact: Path, device: int) -> None:
         interface = import_module("ais_bench.infer.interface")
-        self._artefact = artefact
         with _vendor_errors(artefact):
-            self._session: Any = interface.InferSession(device, str(artefact))
+            super().__init__(interface.InferSession(device, str(artefact)), artefact)
         if signature_file(artefact).is_file():
             signature = Signature.load(artefact)
             self.inputs, self.outputs = signature.inputs, signature.outputs
         else:
-            self.inputs = tuple(_spec(tensor, artefact) for tensor in self._session.get_inputs())
-            self.outputs = tuple(_spec(tensor, artefact) for tensor in self._session.get_outputs())
+            self.inputs = tuple(_spec(tensor, artefact) for tensor in self._engine.get_inputs())
+            self.outputs = tuple(_spec(tensor, artefact) for tensor in self._engine.get_outputs())
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         """Run once on `feeds`. Raises TargetError."""
-        results = self._infer(in_order(feeds, self.inputs, self._artefact))
+        results = self._infer(in_order(feeds, self.inputs, self._file))
         return {
-            spec.name: shaped(np.asarray(result), spec, self._artefact)
+            spec.name: shaped(np.asarray(result), spec, self._file)
             for spec, result in zip(self.outputs, results, strict=True)
         }
 
     def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
         """Return what runs n times and reads the time on the device of each run from ais_bench."""
-        arrays = in_order(feeds, self.inputs, self._artefact)
+        arrays = in_order(feeds, self.inputs, self._file)
 
         def time(iterations: int) -> list[float]:
             before = len(self._times_ms())
@@ -64,7 +63,7 @@ class AisBenchSession:
             if len(times_ms) != iterations:
                 raise TargetError(
                     f"ais_bench noted {len(times_ms)} times for {iterations} runs",
-                    where=self._artefact,
+                    where=self._file,
                     cure="update ais_bench",
                 )
             return times_ms
@@ -73,26 +72,21 @@ class AisBenchSession:
 
     def close(self) -> None:
         """Free the device."""
-        session, self._session = self._session, None
-        if session is not None and hasattr(session, "free_resource"):
-            session.free_resource()
+        free = getattr(self._held, "free_resource", lambda: None)
+        super().close()
+        free()
 
     def _infer(self, arrays: list[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        if self._session is None:
-            raise TargetError("the session is closed", where=self._artefact)
-        with _vendor_errors(self._artefact):
-            results: list[NDArray[np.generic]] = self._session.infer(arrays)
+        engine = self._engine
+        with _vendor_errors(self._file):
+            results: list[NDArray[np.generic]] = engine.infer(arrays)
         if len(results) != len(self.outputs):
-            raise TargetError(
-                f"gave {len(results)} outputs where {len(self.outputs)} were expected", where=self._artefact
-            )
+            raise TargetError(f"gave {len(results)} outputs where {len(self.outputs)} were expected", where=self._file)
         return results
 
     def _times_ms(self) -> list[float]:
-        if self._session is None:
-            raise TargetError("the session is closed", where=self._artefact)
         # Releases before 2023 spell it `sumary`.
-        summary = self._session.summary if hasattr(self._session, "summary") else self._session.sumary
+        summary = self._engine.summary if hasattr(self._engine, "summary") else self._engine.sumary
         return [float(time_ms) for time_ms in summary().exec_time_list]
 
 

@@ -113,7 +113,7 @@ def test_a_type_that_numpy_lacks_is_refused(vendor, tmp_path):
 @pytest.mark.usefixtures("vendor")
 def test_closing_frees_the_device_and_ends_the_session(tmp_path):
     session = AisBenchSession(tmp_path / "M.om", 3)
-    inner = session._session
+    inner = session._held
     session.close()
     assert (inner.device_id, inner.freed) == (3, True)
     with pytest.raises(TargetError, match="closed"):
