@@ -17,7 +17,7 @@ _BYTES = "RGB888_U8"
 
 
 def aipp_config(height: int, width: int) -> str:
-    """Return the text of an AIPP file that does what `data.preprocess.normalise` does.
+    """Return the text of an AIPP file with the same effect as `data.preprocess.normalise`.
 
     The device computes ``(x - mean_chn - min_chn) * var_reci_chn`` for every channel of a byte image, with integer
     ``mean_chn`` (0 when left out), so ``min_chn`` is 255 MEAN and ``var_reci_chn`` is 1 / (255 STD).
@@ -57,24 +57,24 @@ def image_size(spec: TensorSpec) -> tuple[int, int]:
 
 
 def byte_input(spec: TensorSpec, config: Path) -> TensorSpec:
-    """Return what the input `spec` becomes behind the AIPP file `config`: uint8 N, H, W, 3 of the source size it names.
+    """Return the input that the AIPP file `config` puts before `spec`: uint8 N, H, W, 3 of the source size it names.
 
     Raises
     ------
     TargetError
-        The file cannot be read, is for another pixel format, or names no source size, so that nothing could feed the
-        model.
+        The file cannot be read, is for another pixel format, or names no source size.
     """
     try:
         text = config.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(f"insert_op_conf: {config} cannot be read ({error})", cure="give an AIPP file") from error
+        what = f"cannot be read ({error})"
+        raise TargetError(what, where=f"insert_op_conf: {config}", cure="give an AIPP file") from error
     fields = dict(re.findall(r"^\s*(\w+)\s*:\s*([\w.]+)", text, re.MULTILINE))
     sizes = [fields.get(f"src_image_size_{axis}", "") for axis in "hw"]
     if fields.get("input_format") != _BYTES or not all(size.isdecimal() for size in sizes):
         raise TargetError(
-            f"insert_op_conf: {config} cannot be fed, only AIPP files with input_format {_BYTES}, "
-            "src_image_size_w and src_image_size_h can",
+            f"cannot be fed, only AIPP files with input_format {_BYTES}, src_image_size_w and src_image_size_h can",
+            where=f"insert_op_conf: {config}",
             cure="use the option aipp to have one written",
         )
     height, width = map(int, sizes)

@@ -39,12 +39,12 @@ _PER_CODE = {
     "E16005": "leave one version of each operator domain in the model, or export it again",
     "E19010": f"replace the operator with a pass, or export the model with opset {OPSETS}",
 }
-"""How to mend what the codes stand for that users meet."""
+"""Cures for the error codes that users meet."""
 
 
 @dataclass(frozen=True)
 class AtcOptions:
-    """The flags of atc under atc's own names; None leaves a flag out, and the model decides on shapes and output types.
+    """The flags of atc under atc's own names; None leaves a flag out. Shapes and output types default to the model's.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ def _text(value: object) -> str:
 
 
 def atc_failure(finished: Finished) -> TargetError:
-    """Return the error of a failed compilation: atc's first error line, and atc's solution or ours."""
+    """Return the error of a failed compilation: atc's first error line, and our cure or else atc's solution."""
     lines = finished.output.splitlines()
     # Codes are a letter, then five digits (E10001), or another letter and four (EZ9999).
     errors = [line for line in lines if re.match(r"E(\d{5}|[A-Z]\d{4}):", line)]

@@ -1,4 +1,4 @@
-"""What crosses the boundary of a compiled file: shapes and types that the model and atc's options decide together."""
+"""The inputs and outputs of a compiled file, whose shapes and types follow from the model and atc's options."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from fastscnn_opt.ascend.atc import AtcOptions
 
 _TYPES = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8"}
-"""What --output_type can ask for, by numpy name; outputs of other types keep the type they have in the model."""
+"""The values of --output_type by numpy name; outputs of other types keep the type they have in the model."""
 
 
 def settle(options: AtcOptions, model: onnx.ModelProto, where: Path) -> tuple[AtcOptions, Signature]:
-    """Fill in what the model decides, and return the inputs and outputs that the compiled file will have.
+    """Complete the options from the model, and return them with the inputs and outputs of the compiled file.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _outputs(
 
 
 def _output_type(model: onnx.ModelProto, outputs: Sequence[TensorSpec]) -> str | None:
-    """Return the types of the model's outputs in the form that atc takes, or None where it has no word for them."""
+    """Return the types of the model's outputs in the form that atc takes, or None where it has none for them."""
     types = [_TYPES.get(spec.dtype) for spec in outputs]
     if len(set(types)) == 1:
         return types[0]
@@ -98,7 +98,7 @@ def _output_type(model: onnx.ModelProto, outputs: Sequence[TensorSpec]) -> str |
 
 
 def _producers(model: onnx.ModelProto, outputs: Sequence[TensorSpec]) -> list[tuple[str, int]]:
-    """Return for every output the name of the node that computes it, and its place among the outputs of that node."""
+    """Return for every output the name of the node that computes it, and its index among the outputs of that node."""
     places = {name: (node.name, index) for node in model.graph.node for index, name in enumerate(node.output)}
     for spec in outputs:
         if not places.get(spec.name, ("", 0))[0]:

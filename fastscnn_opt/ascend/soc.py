@@ -1,4 +1,4 @@
-"""What the names of the Ascend processors (soc versions) stand for."""
+"""The names of the Ascend processors (soc versions), and how many of them share a card."""
 
 from __future__ import annotations
 

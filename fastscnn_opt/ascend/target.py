@@ -1,4 +1,4 @@
-"""The Ascend targets: compile with atc, run with what is installed."""
+"""The Ascend targets: atc compiles, and one of the installed tools runs the compiled file."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ class Ascend310(AtcOptions):
     aipp
         Let the device normalise: the compiled file takes uint8 RGB images, N, H, W, 3.
     patches
-        White-list patches that the toolkit carries while it compiles. They are put in place by whoever calls `compile`;
-        here they only tell artefacts apart.
+        White-list patches that the toolkit has while it compiles. The caller of `compile` applies them; here they only
+        make artefacts different.
     device
         Number of the device to run on; figures are those of this one device.
     runner
-        How to run; by default the first `RunMethod` that is installed.
+        How to run compiled files; by default the first `RunMethod` that is installed.
     python
         Interpreter that has ais_bench, if it is not this one.
     limit_s
-        Seconds after which a vendor tool is ended. The default is less than what a row may take, so that the tool is
-        named; searches for faster schedules (`auto_tune_mode`) take hours.
+        Seconds after which a vendor tool is ended. The default is below the time limit of a row, so that an error
+        names the tool; searches for faster schedules (`auto_tune_mode`) take hours.
     """
 
     aipp: bool = False
@@ -103,7 +103,7 @@ class Ascend310(AtcOptions):
         return _availability([toolkit.missing_atc(), self._missing_runner(), toolkit.missing_device()])
 
     def tool_versions(self) -> dict[str, str]:
-        """Name the versions of the toolkit and the driver, where atc lies, and what runs compiled files."""
+        """Return the versions of the toolkit and the driver, the path of atc, and the tool that runs compiled files."""
         atc = toolkit.find_atc()
         return {
             "cann": toolkit.cann_version(atc) if atc else "none",
@@ -113,9 +113,9 @@ class Ascend310(AtcOptions):
         }
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
-        """Compile the ONNX file `model` to `artefact`, and note its signature in ``<artefact>.json`` beside it.
+        """Compile the ONNX file `model` to `artefact`, and write its signature to ``<artefact>.json`` beside it.
 
-        atc works in a folder of its own beside `artefact`, which appears only when it is done.
+        atc works in a temporary folder beside `artefact`, so that `artefact` is whole or not there at all.
 
         Raises
         ------
@@ -146,10 +146,10 @@ class Ascend310(AtcOptions):
             written[0].replace(artefact)
 
     def open(self, artefact: Path) -> Session:
-        """Open a compiled file on the device; see `RunMethod` for what runs it.
+        """Open a compiled file on the device with one of the `RunMethod`.
 
-        A `Session` of ais_bench keeps the file loaded. The others start their command for every batch, keep its words
-        in ``<artefact>.run.log``, and tell mean latencies only.
+        The Python package ais_bench loads the file once. The other ways start a command for every batch, append its
+        output to ``<artefact>.run.log``, and measure mean latencies only.
         """
         if not artefact.is_file():
             raise TargetError("no such compiled file", where=artefact, cure="compile the model first")
@@ -171,7 +171,7 @@ class Ascend310(AtcOptions):
         return BenchmarkTool(compiled, str(find(executable())))
 
     def _with_aipp_file(self, model: onnx.ModelProto, folder: Path) -> AtcOptions:
-        """Write the AIPP file if one is wanted, and return options that name it."""
+        """Write the AIPP file if the option `aipp` asks for one, and return options that name it."""
         if not self.aipp:
             return self
         file = folder / "aipp.cfg"
@@ -183,7 +183,7 @@ class Ascend310(AtcOptions):
         return replace(self, aipp=False, insert_op_conf=file)
 
     def _installed_runner(self) -> RunMethod | None:
-        """Return the runner that was asked for, or the first there is; None if it is not installed."""
+        """Return the chosen way to run, or else the first that is installed; None if there is none."""
         choice = (self.runner,) if self.runner else tuple(RunMethod)
         return next((runner for runner in choice if self._has(runner)), None)
 

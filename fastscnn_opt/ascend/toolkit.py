@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastscnn_opt.ascend.chip import CANN_VERSION
 from fastscnn_opt.targets.processes.tool import find, probe
 
 DEFAULT_FOLDER = Path("/usr/local/Ascend/ascend-toolkit")
@@ -14,7 +15,7 @@ DEFAULT_FOLDER = Path("/usr/local/Ascend/ascend-toolkit")
 
 _DEVICE_FILES = Path("/dev")
 
-_INSTALL = f"install the CANN toolkit, 5.0.2 or newer, and run `source {DEFAULT_FOLDER}/set_env.sh`"
+_INSTALL = f"install the CANN toolkit, {CANN_VERSION} or newer, and run `source {DEFAULT_FOLDER}/set_env.sh`"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def find_atc() -> str | None:
 
 
 def missing_atc() -> Missing | None:
-    """Return what is missing for compiling: nothing, the toolkit, or only its environment variables."""
+    """Return what compiling needs and this machine lacks: the toolkit or its environment variables; None if nothing."""
     if find_atc():
         return None
     home = os.environ.get("ASCEND_HOME_PATH")
@@ -45,17 +46,15 @@ def missing_atc() -> Missing | None:
 
 
 def missing_device() -> Missing | None:
-    """Return what is missing for running besides a tool: the driver with its npu-smi or device files, or nothing."""
+    """Return None if this machine has a device: a driver with its npu-smi or device files."""
     if find("npu-smi") or any(_DEVICE_FILES.glob("davinci[0-9]*")):
         return None
-    return Missing(
-        "there is no Ascend device (no npu-smi, no /dev/davinci0)",
-        "use a machine with an Ascend card and its driver",
-    )
+    what = "there is no Ascend device (no npu-smi, no /dev/davinci0)"
+    return Missing(what, "use a machine with an Ascend card and its driver")
 
 
 def cann_version(atc: str) -> str:
-    """Return the version of the toolkit that `atc` is of, from its install note or path; ``unknown`` without."""
+    """Return the version of the toolkit that `atc` belongs to, from its install note or path, or ``unknown``."""
     real = Path(atc).resolve()
     for folder in list(real.parents)[:4]:
         for note in (*folder.glob("ascend_toolkit_install.info"), *folder.glob("*-linux/ascend_toolkit_install.info")):

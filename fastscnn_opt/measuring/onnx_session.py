@@ -26,7 +26,7 @@ _DTYPES = {"float": "float32", "double": "float64"} | {
 """Numpy names of the element types, which ONNX Runtime prints as ``tensor(float)``."""
 
 _ERRORS_ONLY = 3
-"""Log level of ONNX Runtime that leaves out warnings; an optimised file gets one, for it belongs to its machine."""
+"""Log level of ONNX Runtime without warnings, of which every optimised file gets one."""
 
 
 def session_options(threads: int | None = None) -> ort.SessionOptions:
@@ -72,7 +72,7 @@ class OnnxSession(Closable["ort.InferenceSession"]):
         return {spec.name: result for spec, result in zip(self.outputs, results, strict=True)}
 
     def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
-        """Bind inputs and outputs once: what is timed is the engine, without the copies of its Python interface."""
+        """Bind inputs and outputs once, so that the copies of the Python interface are not timed."""
         engine = self._engine
         binding = engine.io_binding()
         for name, value in feeds.items():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a target works here: its version if so, else what is missing and how to get it."""
+    """Whether a target works on this machine: its version, or what is missing and how to get it."""
 
     available: bool
     version: str = ""
@@ -42,10 +42,10 @@ class Target(Protocol):
         """Tell whether this target can compile and run here."""
 
     def tool_versions(self) -> dict[str, str]:
-        """Name everything that an artefact and its figures depend on, machine included where that matters."""
+        """Return everything on which an artefact and its figures depend, the machine included where that matters."""
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
-        """Compile the ONNX file `model` to `artefact`; the tool's words go to `log`. Raises TargetError.
+        """Compile the ONNX file `model` to `artefact`; the tool's output goes to `log`. Raises TargetError.
 
         Files that belong to the artefact lie beside it under its name and one more suffix.
         """

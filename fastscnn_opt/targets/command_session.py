@@ -53,7 +53,7 @@ class CommandSession(Closable[InferenceCommand]):
         super().__init__(command, artefact)
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-        """Run once on `feeds`. Raises TargetError, also for feeds that are not what the compiled file takes."""
+        """Run once on `feeds`. Raises TargetError, also for feeds that do not fit the inputs."""
         command, arrays = self._engine, in_order(feeds, self.inputs, self._file)
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
             results = command.infer(arrays, Path(folder))

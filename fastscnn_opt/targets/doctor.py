@@ -1,4 +1,4 @@
-"""Finds out what works here: packages and targets."""
+"""Examine which packages are installed and which targets work on this machine."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Precision(StrEnum):
 
     @property
     def capability(self) -> str:
-        """The word for it in the engine's property ``OPTIMIZATION_CAPABILITIES``."""
+        """Its name in the engine's property ``OPTIMIZATION_CAPABILITIES``."""
         return {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}[self.value]
 
 
@@ -54,8 +54,8 @@ class Precision(StrEnum):
 class OpenVino:
     """OpenVINO on the CPU.
 
-    Compiling converts the ONNX file to OpenVINO's own form, a file ``.xml`` with the weights beside it, without change
-    of any type. What depends on the processor is done when the artefact is opened.
+    Compiling converts the ONNX file to OpenVINO's own form, a file ``.xml`` with the weights beside it, and changes no
+    type. Optimisations that depend on the processor happen when the artefact is opened.
 
     Attributes
     ----------
@@ -63,8 +63,8 @@ class OpenVino:
         Threads of one inference; None takes every core this process may use.
     precision
         The type in which float layers are computed. OpenVINO itself takes bf16 where the processor has it; here it is
-        f32 unless asked for. A precision that the processor lacks makes the target unavailable: OpenVINO would take
-        another one without a word.
+        f32 unless the user asks for another. A precision that the processor lacks makes the target unavailable, since
+        OpenVINO would silently take another one.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -98,7 +98,7 @@ class OpenVino:
 
         Raises TargetError, ModelError, or the OSError of a folder that takes no files.
         """
-        del log  # the engine writes to stderr, which the caller keeps
+        del log  # the engine writes to stderr, which the caller records
         import openvino as ov
 
         converted = _read(model)
@@ -170,7 +170,7 @@ def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _:
 
 
 def _finding(text: str) -> str:
-    """Return the first line that says what is wrong; those before it name places in the engine's own sources."""
+    """Return the first line with the reason; the lines before it name places in the engine's own sources."""
     lines = [line.strip().removeprefix("-- ") for line in text.splitlines() if line.strip()]
     headings = ("Exception from ", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary")
     found = (line for line in lines if not line.startswith(headings))
@@ -193,7 +193,7 @@ class _Session(Closable["ov.InferRequest"]):
         return {spec.name: engine.get_output_tensor(index).data.copy() for index, spec in enumerate(self.outputs)}
 
     def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
-        """Bind the inputs once, and leave the outputs where the engine has them: no copy is timed."""
+        """Bind the inputs once and do not copy the outputs, so that no copy is timed."""
         self._bind(feeds)
         engine = self._engine
 
@@ -204,7 +204,7 @@ class _Session(Closable["ov.InferRequest"]):
         return time
 
     def _bind(self, feeds: Mapping[str, NDArray[np.generic]]) -> None:
-        """Hand the engine a copy of every input; it would convert values of another type without a word."""
+        """Pass a copy of every input to the engine, which would silently convert values of another type."""
         import openvino as ov
 
         engine = self._engine

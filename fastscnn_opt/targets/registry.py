@@ -1,4 +1,4 @@
-"""Finds targets through the entry point group ``fastscnn_opt.targets``, the built-in ones included."""
+"""Find targets through the entry point group ``fastscnn_opt.targets``, the built-in ones included."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def target_names() -> tuple[str, ...]:
 
 
 def get_target(name: str, options: Mapping[str, object] | None = None) -> Target:
-    """Return the target called `name` with `options` set, whether or not it is available here.
+    """Return the target called `name` with `options` set, available or not.
 
     Raises
     ------

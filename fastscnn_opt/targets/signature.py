@@ -77,12 +77,12 @@ def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def with_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
-    """Return a copy of `model` with inputs of the given shapes, FREE for open, and outputs of those that follow.
+    """Return a copy of `model` with inputs of the given shapes, FREE for open, and outputs of the inferred shapes.
 
     Raises
     ------
     TargetError
-        A name is not one of an input, or a shape contradicts what the model fixes.
+        A name is not that of an input, or a shape contradicts the model.
     """
     import onnx
 

@@ -79,7 +79,7 @@ def build_command(
 def run_command(
     trtexec: str, engine: Path, inputs: Sequence[tuple[str, Path]], results: str, *, iterations: int, device: int = 0
 ) -> list[str]:
-    """Return the argument list that runs `engine` on files of raw input; the flag `results` says what is written."""
+    """Return the argument list that runs `engine` on files of raw input; the flag `results` names the output file."""
     feeds = ",".join(f"'{name}':{file}" if re.search("[:,]", name) else f"{name}:{file}" for name, file in inputs)
     counts = [f"--iterations={iterations}", "--duration=0"]
     return [trtexec, f"--loadEngine={engine}", f"--loadInputs={feeds}", *counts, f"--device={device}", results]
@@ -89,8 +89,8 @@ def run_command(
 class TensorRt:
     """An NVIDIA GPU through trtexec; an engine belongs to the kind of GPU and the release it was built with.
 
-    Outputs reach us as the decimal numbers that trtexec writes, with six significant digits: label maps are exact, of
-    logits the two best can swap where they agree to six digits.
+    trtexec writes outputs as decimal numbers with six significant digits: label maps are exact, but the two best logits
+    can swap where they agree to six digits.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class TensorRt:
     device
         Number of the GPU.
     limit_s
-        Seconds after which trtexec is ended. The default is less than what a row may take, so that the tool is named.
+        Seconds after which trtexec is ended. The default is below the time limit of a row, so that an error names it.
     """
 
     fp16: bool = True
@@ -127,13 +127,13 @@ class TensorRt:
         return Availability(available=True, version=_tensorrt_version())
 
     def tool_versions(self) -> dict[str, str]:
-        """Name the version of TensorRT, and the GPU with its driver."""
+        """Return the version of TensorRT, and the GPU with its driver."""
         gpus = probe("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader") or ""
         lines = gpus.strip().splitlines()
         return {"tensorrt": _tensorrt_version(), "gpu": lines[self.device] if self.device < len(lines) else "unknown"}
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
-        """Build an engine from the ONNX file `model`, and note its inputs and outputs in ``<artefact>.json`` beside it.
+        """Build an engine from the ONNX file `model`, and write its signature to ``<artefact>.json`` beside it.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class TensorRt:
             engine.replace(artefact)
 
     def open(self, artefact: Path) -> Session:
-        """Open an engine; trtexec is started for every batch, and its words are kept in ``<artefact>.run.log``."""
+        """Open an engine; trtexec is started for every batch and its output appended to ``<artefact>.run.log``."""
         if not artefact.is_file():
             raise TargetError("no such engine", where=artefact, cure="compile the model first")
         signature = Signature.load(artefact)
@@ -275,7 +275,7 @@ def _failure(finished: Finished) -> TargetError:
 
 
 def _tensorrt_version() -> str:
-    """Return the release as trtexec writes it (v8401 is 8.4.1), ``unknown`` where it cannot be asked."""
+    """Return the release as trtexec writes it (v8401 is 8.4.1), or ``unknown``."""
     trtexec = find_trtexec()
     manual = (probe(trtexec, "--help") if trtexec else None) or ""
     version = re.search(r"\[TensorRT (v\d+)\]", manual)

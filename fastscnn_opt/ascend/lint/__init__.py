@@ -1,1 +1,1 @@
-"""Rules that tell from an ONNX model what the Ascend 310 will run slowly, differently or not at all."""
+"""Rules that find in an ONNX model what the Ascend 310 will run slowly, differently or not at all."""

@@ -30,7 +30,7 @@ SHAPE_OPERATORS = (
     "Identity", "Max", "Min", "Mod", "Mul", "Neg", "ReduceProd", "Reshape", "Shape", "Size", "Slice", "Squeeze",
     "Sub", "Transpose", "Unsqueeze", "Where",
 )  # fmt: skip
-"""Operators that exporters compute shapes and pads with."""
+"""Operators with which exporters compute shapes and pads."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Graph:
         return self._closure(lambda node: node.op_type in ("Shape", "Size"))
 
     def _closure(self, starts: Callable[[onnx.NodeProto], bool]) -> frozenset[str]:
-        """Return the results of shape operators that read nothing but constants and results of where `starts` holds."""
+        """Return the results of shape operators that follow from constants and from nodes for which `starts` holds."""
         known = set(self._initializers)
         found: set[str] = set()
         for node in self.nodes:
@@ -187,5 +187,5 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
 
 
 def label(node: onnx.NodeProto) -> str:
-    """Return the name of a node; one without is called after its first output."""
+    """Return the name of a node, or its type and first output if it has no name."""
     return node.name or f"{node.op_type} -> {next(iter(node.output), '')}"

@@ -25,7 +25,7 @@ _SAME = 1e-3
 """Pixels of the source below which two coordinates count as equal: rounding of a scale in float32 stays below it."""
 
 _ROUNDINGS = {"round_prefer_floor": "half-down", "round_prefer_ceil": "half-up", "floor": "floor", "ceil": "ceil"}
-"""Values of ``nearest_mode`` and what the pass `resize-nearest` calls them."""
+"""Values of ``nearest_mode``, and their names in the pass `resize-nearest`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Sampling:
 
     @property
     def on_device(self) -> Sampling:
-        """What the device does instead."""
+        """How the device picks them instead."""
         transformation = chip.resize_transformation(self.transformation)
         return Sampling(self.mode, transformation, chip.resize_rounding(transformation))
 
@@ -186,7 +186,7 @@ def _axes(graph: Graph, node: onnx.NodeProto) -> Iterator[Axis]:
 
 
 def _difference(sampling: Sampling, axes: list[Axis]) -> str:
-    """Say in what the device differs from the file; the empty text where it samples the same pixels."""
+    """Return in words how the device differs from the file; empty where it samples the same pixels."""
     device = sampling.on_device
     if not axes:
         rounded = sampling.mode == "nearest" and sampling.rounding != device.rounding

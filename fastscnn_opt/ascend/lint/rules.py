@@ -40,7 +40,7 @@ RULES: tuple[Rule, ...] = (
 """In the order of their codes: A1xx operators, A2xx what enters and leaves the device, A3xx the model as a whole."""
 
 _ORDER = ("static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "simplify", "fp16-output")
-"""Order of the passes in a cure: shapes are fixed first, and what is dropped needs no further work."""
+"""Order of the passes in a cure: shapes are fixed first, and outputs dropped before others are changed."""
 
 
 def lint(

@@ -1,1 +1,1 @@
-"""The tools that run a compiled file on a device, and what they report."""
+"""The tools that run a compiled file on a device, and their reports."""

@@ -55,7 +55,7 @@ class PerfVision:
     stages
         The stages by name, which run at the same time; each waits for the one before.
     interface_throughput
-        Samples per second of the device alone: what is quoted as the speed of a model.
+        Samples per second of the device alone, which is quoted as the speed of a model.
     batch
         From the name of the file; None where it does not tell.
     """

@@ -43,29 +43,28 @@ _CLOSING_SECONDS = 5.0
 
 _POLL_S = 0.02
 _POLLS_PER_TREE = 25
-"""How often the memory of a process is looked at, and every how many times that of its descendants, too: to find these
-takes milliseconds, which timed work would feel."""
+"""Seconds between two looks at the memory of a process, and how many of them pass before its descendants are included:
+finding these takes milliseconds, which would disturb timed work."""
 
 
 class Child:
     """A process that runs `module` (which calls `serve`) and answers requests; use it as a context manager.
 
     The process belongs to a session of its own, so that Ctrl-C at the terminal reaches only the parent, which kills
-    it. If the parent is killed, the process ends as well. On Linux that promise is tied to the thread that starts it,
-    which must live as long as the child.
+    it. If the parent is killed, the process ends as well; on Linux also if the thread ends that has started it.
 
     Parameters
     ----------
     module
         Dotted name of the module to run, as in ``python -m``.
     name
-        What the process works on, for error messages.
+        The work of the process, for error messages.
     log
-        File to which the output of the process is appended; None keeps it in an unnamed temporary file.
+        File to which the output of the process is appended; by default an unnamed temporary file.
     limits
-        When the process is given up and killed.
+        Limits beyond which the process is killed.
     environment
-        Variables that the process gets beside those of this one.
+        Environment variables that the process gets beside those of this one.
     """
 
     def __init__(
@@ -153,7 +152,7 @@ class Child:
             return result
 
     def pause(self) -> None:
-        """Stop every thread of the process and return when they stand still; nothing where `CAN_PAUSE` is false."""
+        """Stop every thread of the process, and wait until they stand still; do nothing where `CAN_PAUSE` is false."""
         if CAN_PAUSE and self._process.poll() is None:
             self._paused.set()
             os.killpg(self.pid, signal.SIGSTOP)
@@ -175,7 +174,7 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """End the process and everything it started, and collect it; several threads may ask for it."""
+        """End the process and everything it started; several threads may call this."""
         with self._killing:
             self._kill()
 
@@ -229,7 +228,7 @@ class Child:
         return ChildCrashedError(what, where=self.name, cure=cure, command=command, arguments=arguments)
 
     def _read_last_words(self) -> str:
-        """Return the end of the log as the end of a sentence."""
+        """Return the last words of the process as the end of a sentence, with the name of the log."""
         self._log.seek(self._log_start)
         text = self._log.read().decode(errors="replace")
         # What follows this headline is a dump of every thread's stack, which belongs in the log and not in a sentence.

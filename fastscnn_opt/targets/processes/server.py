@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Tells the parent that steps are done; it is a sign of life, too."""
+    """Reports to the parent that steps are done, which is a sign of life, too."""
 
     def __call__(self, steps: int) -> None:
         """Report `steps` more."""
@@ -31,9 +31,9 @@ class Progress(Protocol):
 def serve(make_commands: Callable[[Progress], Mapping[str, Command]]) -> None:
     """Answer commands from stdin until ``close`` or the end of the parent.
 
-    `make_commands` is given the means to report progress and returns a function for each command; these take the
-    arguments of the request and return figures. A UserError becomes the answer; anything else ends this process with a
-    traceback, which the parent reports as a crash.
+    `make_commands` takes a function that reports progress, and returns a function for each command, which takes the
+    arguments of the request and returns figures. A UserError becomes the answer; any other exception ends this process
+    with a traceback, which the parent reports as a crash.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this process ends
     _end_with(int(sys.argv[1]))
@@ -75,7 +75,7 @@ def _public_name(cls: type[BaseException]) -> str:
 
 
 def _listen(requests: queue.SimpleQueue[bytes]) -> None:
-    """Hand on lines from stdin; end this process at once, whatever it is doing, when the parent has gone."""
+    """Put lines from stdin into the queue; when the parent has gone, end this process at once, whatever it is doing."""
     rest = b""
     while chunk := os.read(0, 1 << 16):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -85,7 +85,7 @@ def _listen(requests: queue.SimpleQueue[bytes]) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Have Linux kill this process when its parent ends, which reaches even a process that is paused."""
+    """Ask Linux to kill this process when its parent ends, which works even on a paused process."""
     if (ask := end_with_parent()) is None:
         return
     ask()

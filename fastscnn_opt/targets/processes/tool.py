@@ -30,19 +30,16 @@ class Finished:
     log: Path
 
     def failure(self, complaint: str = "", cure: str = "") -> TargetError:
-        """Return the error that says in one sentence that the tool failed, why, and how to mend it.
-
-        Without a `complaint`, the tool's last lines stand for the reason.
-        """
+        """Return the error of the failed tool; its reason is `complaint`, or else its exit code and last words."""
         reason = printable(complaint) or f"exit code {self.exit_code}{last_words(self.output)}"
         return TargetError(f"{reason} (log: {self.log})", where=self.name, cure=cure)
 
 
 def run_tool(command: Sequence[str], *, log: Path, limit_s: float, folder: Path | None = None) -> Finished:
-    """Run `command` to its end and return what it printed; it and its words are appended to `log` as they come.
+    """Run `command` to its end and return its output; the command and its output are appended to `log` as they come.
 
-    The tool gets no input, runs in `folder` if one is given, and belongs to a process group of its own, which is killed
-    at the time limit, at an interruption, and (on Linux) when this process dies.
+    The tool gets no input and runs in `folder` if one is given. It and all that it starts are killed at the time limit,
+    at an interruption, and (on Linux) when this process dies.
 
     Raises
     ------
@@ -96,7 +93,7 @@ def find(name: str) -> str | None:
 
 
 def probe(*command: str) -> str | None:
-    """Return what a quick command prints, or None if it is not installed, fails, or takes a minute."""
+    """Return the output of a quick command, or None if it is not installed, fails, or takes a minute."""
     if find(command[0]) is None:
         return None
     try:
