@@ -108,7 +108,10 @@ def show_status(
     root: RootOption = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
-    """Tell each file's state: untouched, patched, partly patched, edited since, statement not found, no effect."""
+    """Show the state of each file: untouched, patched, partly patched, edited since, statement not found, no effect.
+
+    A change that was interrupted is undone first. Where this user cannot write to the toolkit, its files are pending.
+    """
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import shipped
     from fastscnn_opt.ascend.whitelists.status import applied, status
