@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fastscnn_opt.ascend.chip import OPSETS
-from fastscnn_opt.ascend.soc import SocVersion  # noqa: TC001 - an option's type is looked up when it is checked
+from fastscnn_opt.ascend.chip import OPSETS, SOC_VERSION
 from fastscnn_opt.targets.options import written
 
 if TYPE_CHECKING:
@@ -20,6 +19,13 @@ if TYPE_CHECKING:
 
 PrecisionMode = Literal[
     "force_fp16", "force_fp32", "allow_mix_precision", "allow_fp32_to_fp16", "must_keep_origin_dtype"
+]
+SocVersion = Annotated[
+    str,
+    written(
+        r"Ascend(310(P\d?|B\d?)?|710|910\w*)",
+        "Ascend310, Ascend310P3, Ascend710, Ascend310B4, or Ascend910 with a letter such as A",
+    ),
 ]
 InputShape = Annotated[str, written(r"[^;]+:-?\d+(,-?\d+)*(;[^;]+:-?\d+(,-?\d+)*)*", "name:1,3,1024,2048;...")]
 OutNodes = Annotated[str, written(r"[^;]+:\d+(;[^;]+:\d+)*", "node:0;...")]
@@ -83,7 +89,7 @@ class AtcOptions:
         How much atc prints.
     """
 
-    soc_version: SocVersion = "Ascend310"
+    soc_version: SocVersion = SOC_VERSION
     input_shape: InputShape | None = None
     output_type: OutputType | None = None
     out_nodes: OutNodes | None = None

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
 CANN_VERSION = "5.0.2"
 """The release of the vendor's toolkit for which everything in this file was established."""
 
+SOC_VERSION = "Ascend310"
+"""The name of the processor in the vendor's tools."""
+
+
+def devices_per_card(soc_version: str) -> int:
+    """Return how many devices share a card: 4 on an Atlas 300 with the Ascend 310, 1 with any other processor.
+
+    The vendor's tools report the throughput of one device; a card delivers that many times as much.
+    """
+    return 4 if soc_version == SOC_VERSION else 1
+
+
 # What leaves the AI Core ---------------------------------------------------------------------------------------------
 
 MOST_POOLED_ELEMENTS = 255

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.ascend.chip import SOC_VERSION, devices_per_card
 from fastscnn_opt.ascend.runners import ais_bench, benchmark_tool, msame, perf_vision
-from fastscnn_opt.ascend.soc import devices_per_card
 from fastscnn_opt.errors import DataError, TargetError
 from fastscnn_opt.targets import tensorrt
 
@@ -47,7 +47,7 @@ class SpeedReport:
     notes: tuple[str, ...] = ()
 
 
-def read_report(path: Path, *, batch: int | None = None, soc_version: str = "Ascend310") -> SpeedReport:
+def read_report(path: Path, *, batch: int | None = None, soc_version: str = SOC_VERSION) -> SpeedReport:
     """Read a report of any of `FORMATS`; `batch` is for those that do not tell it (default 1).
 
     Raises

@@ -12,14 +12,14 @@ from pydantic import Field
 
 from fastscnn_opt.ascend import toolkit
 from fastscnn_opt.ascend.aipp import aipp_config, image_size
-from fastscnn_opt.ascend.atc import AtcOptions, atc_command, atc_failure
+from fastscnn_opt.ascend.atc import AtcOptions, SocVersion, atc_command, atc_failure
 from fastscnn_opt.ascend.boundary import settle
+from fastscnn_opt.ascend.chip import devices_per_card
 from fastscnn_opt.ascend.runners.ais_bench import AisBench, hyphened
 from fastscnn_opt.ascend.runners.ais_bench_session import AisBenchSession, importable
 from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, executable
 from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 from fastscnn_opt.ascend.runners.msame import Msame
-from fastscnn_opt.ascend.soc import SocVersion, devices_per_card
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
@@ -81,14 +81,9 @@ class Ascend310(AtcOptions):
             what = "aipp writes the file that insert_op_conf names"
             raise TargetError(what, where=f"target {self.name}", cure="use one of the two")
 
-    @property
-    def devices_per_card(self) -> int:
-        """How many devices of this processor share a card."""
-        return devices_per_card(self.soc_version)
-
     def fps_per_card(self, fps: float) -> float:
         """Return images per second of a card from those of one device."""
-        return fps * self.devices_per_card
+        return fps * devices_per_card(self.soc_version)
 
     def can_compile(self) -> Availability:
         """Tell whether atc is installed; compiling needs no device."""

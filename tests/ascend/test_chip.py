@@ -44,6 +44,14 @@ def test_channels_fill_blocks_of_16(shape, device):
     assert chip.device_layout(shape) == device
 
 
+@pytest.mark.parametrize(
+    ("soc_version", "devices"),
+    [("Ascend310", 4), ("Ascend310P3", 1), ("Ascend710", 1), ("Ascend310B4", 1), ("Ascend910A", 1)],
+)
+def test_only_the_310_shares_its_card(soc_version, devices):
+    assert chip.devices_per_card(soc_version) == devices
+
+
 def test_the_stock_white_lists_hold_shapes_of_4_dimensions():
     assert {len(shape) for _, shape in chip.STOCK_SHAPES} == {4}
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fastscnn_opt.ascend.chip import SOC_VERSION
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
 from fastscnn_opt.cli.table import Column
@@ -54,7 +55,7 @@ def command(
         typer.Option(min=1, help="Images per run of a model or report.", show_default="what it says, or 1"),
     ] = None,
     soc_version: Annotated[
-        str | None, typer.Option(help="Processor of a report, for the fps of a card.", show_default="Ascend310")
+        str | None, typer.Option(help="Processor of a report, for the fps of a card.", show_default=SOC_VERSION)
     ] = None,
     threads: options.Threads = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
@@ -89,7 +90,7 @@ def command(
     if reports and len(reports) < len(what):
         raise typer.BadParameter("give either reports or tables of the profiler", param_hint="TABLE...|REPORT...")
     if reports:
-        _print_reports(reports, batch, soc_version or "Ascend310", form)
+        _print_reports(reports, batch, soc_version or SOC_VERSION, form)
         return
     if batch or soc_version:
         raise typer.BadParameter("go with a report, --batch with a model, too", param_hint="--batch, --soc-version")
