@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.ascend.aipp import byte_input
 from fastscnn_opt.ascend.chip import device_layout
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.measuring.session import FREE, TensorSpec
+from fastscnn_opt.measuring.session import TensorSpec
 from fastscnn_opt.targets.signature import Signature, signature_of, spec_of, with_shapes
 
 if TYPE_CHECKING:
@@ -35,14 +35,9 @@ def settle(options: AtcOptions, model: onnx.ModelProto, where: Path) -> tuple[At
         model = with_shapes(model, _shapes(options.input_shape))
     signature = signature_of(model)
     inputs, outputs = signature.inputs, _outputs(options, model, signature.outputs, where)
-    dynamic = options.dynamic_batch_size or options.dynamic_image_size
-    for spec in inputs:
-        if FREE in spec.shape and not dynamic:
-            raise TargetError(
-                f"input {spec.name!r} leaves dimension {spec.shape.index(FREE)} open, but atc takes none: fix "
-                "it with `fastscnn-opt apply --passes static-batch`, or give the target option input_shape",
-                where=where,
-            )
+    if not (options.dynamic_batch_size or options.dynamic_image_size):
+        cure = "fix it with `fastscnn-opt apply --passes static-batch`, or give the target option input_shape"
+        signature.require_fixed_inputs(where, cure)
     fp16_nodes = options.input_fp16_nodes
     if _switched(options.is_input_adjust_hw_layout) and fp16_nodes is None:
         fp16_nodes = ";".join(spec.name for spec in inputs)

@@ -52,6 +52,13 @@ class Signature:
             raise TargetError(f"does not describe inputs and outputs ({reason})", where=file, cure=cure) from error
         return signature
 
+    def require_fixed_inputs(self, where: Path, cure: str) -> None:
+        """Raise a TargetError if an input of the model from the file `where` leaves a dimension open."""
+        for spec in self.inputs:
+            if FREE in spec.shape:
+                what = f"input {spec.name!r} leaves dimension {spec.shape.index(FREE)} open"
+                raise TargetError(what, where=where, cure=cure)
+
 
 def signature_file(artefact: Path) -> Path:
     """Return where the signature of `artefact` is kept: ``<artefact>.json``."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.measuring.session import FREE
 from fastscnn_opt.schema import first_fault
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
@@ -149,13 +148,8 @@ class TensorRt:
         if self.shapes:
             onnx_model = with_shapes(onnx_model, _shapes(self.shapes))
         signature = signature_of(onnx_model)
-        for spec in signature.inputs:
-            if FREE in spec.shape:
-                raise TargetError(
-                    f"input {spec.name!r} leaves dimension {spec.shape.index(FREE)} open",
-                    where=model,
-                    cure=("give the target option shapes, or fix it with `fastscnn-opt apply --passes static-batch`"),
-                )
+        cure = "give the target option shapes, or fix it with `fastscnn-opt apply --passes static-batch`"
+        signature.require_fixed_inputs(model, cure)
         with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
             engine = Path(name).resolve() / "model.engine"
             command = build_command(
