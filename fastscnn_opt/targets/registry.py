@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.plugins import entry_points_of, load
-from fastscnn_opt.text import unknown
+from fastscnn_opt.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,12 +36,12 @@ def get_target(name: str, options: Mapping[str, object] | None = None) -> Target
     known = entry_points_of(GROUP, "target")
     given = dict(options or {})
     if name not in known:
-        raise TargetError(unknown("target", name, known))
+        raise TargetError(f"unknown target {name!r}", cure=nearest(name, known))
     cls: type[Target] = load(known[name], "target")
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # targets are dataclasses
     for option in given:
         if option not in names:
-            raise TargetError(f"target {name}: {unknown('option', option, names)}")
+            raise TargetError(f"unknown option {option!r}", where=f"target {name}", cure=nearest(option, names))
     return cls(**given)
 
 

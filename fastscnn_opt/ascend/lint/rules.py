@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from fastscnn_opt.ascend.chip import STOCK_SHAPES
 from fastscnn_opt.ascend.lint import boundary, header, operators, resize
 from fastscnn_opt.ascend.lint.graph import open_graph
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -65,13 +65,10 @@ def lint(
 
 def rule_of(code: str) -> Rule:
     """Return the rule with a code. Raises TargetError for an unknown one."""
-    for item in RULES:
-        if item.code == code.upper():
-            return item
-    codes = [item.code for item in RULES]
-    near = get_close_matches(code.upper(), codes, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(codes)}"
-    raise TargetError(f"there is no rule {code!r}", cure=f"{hint}")
+    rules = {rule.code: rule for rule in RULES}
+    if code.upper() not in rules:
+        raise TargetError(f"there is no rule {code!r}", cure=nearest(code.upper(), rules))
+    return rules[code.upper()]
 
 
 def fix_pipeline(findings: Iterable[Finding]) -> str:

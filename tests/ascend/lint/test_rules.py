@@ -79,5 +79,5 @@ def test_a_rule_is_found_in_small_letters_too():
 
 
 def test_an_unknown_code_leads_to_the_nearest():
-    with pytest.raises(TargetError, match="did you mean A10"):
+    with pytest.raises(TargetError, match="did you mean 'A10"):
         rule_of("A109")

@@ -11,7 +11,7 @@ from fastscnn_opt.ascend.lint.base import TARGET, Severity
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.errors import CheckFailedError, TargetError
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def command(
     the pass, option or patch that cures it. Errors make the exit code 3.
     """
     if target != TARGET:
-        raise TargetError(f"there are no lint rules for the target {target!r}", cure=f"there are for {TARGET}")
+        raise TargetError(f"there are no lint rules for the target {target!r}", cure=nearest(target, [TARGET]))
     if sum((model is not None, explain is not None, rules)) != 1:
         raise typer.BadParameter("give a model, --explain CODE or --rules", param_hint="MODEL")
     if explain is not None:
