@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._graph import append_cast, append_node
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,14 +51,9 @@ class Emitter:
         **attributes: Any,
     ) -> gs.Variable:  # fmt: skip
         """Append a node; return its only output: `output`, or a new tensor of `dtype` (default: the first input's)."""
-        import onnx_graphsurgeon as gs
-
         self._count += 1
         name = f"{self._prefix}/{op}_{self._count}"
-        if output is None:
-            output = gs.Variable(f"{name}_output", np.dtype(dtype) if dtype is not None else inputs[0].dtype)
-        self.graph.nodes.append(gs.Node(op, name, attributes, list(inputs), [output]))
-        return output
+        return append_node(self.graph, op, inputs, name, dtype=dtype, output=output, **attributes)
 
     def tensor(self, dtype: DTypeLike) -> gs.Variable:
         """Return a new tensor that a node is to make."""
@@ -74,6 +71,11 @@ class Emitter:
         if key not in self._constants:
             self._constants[key] = gs.Constant(f"{self._prefix}/constant_{len(self._constants) + 1}", array)
         return self._constants[key]
+
+    def cast(self, values: gs.Tensor, dtype: DTypeLike) -> gs.Variable:
+        """Append a Cast to `dtype` and return its output."""
+        self._count += 1
+        return append_cast(self.graph, values, dtype, f"{self._prefix}/Cast_{self._count}")
 
     def slice(self, values: gs.Tensor, starts: ArrayLike, ends: ArrayLike, axes: Sequence[int]) -> gs.Variable:
         """Append a Slice and return its output."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastscnn_opt.errors import PassError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx_graphsurgeon as gs
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 DEFAULT_DOMAINS = (None, "", "ai.onnx")
 """The ways in which a node can say that its operator is one of ONNX itself."""
@@ -30,6 +34,24 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
         return np.asarray(value.values)
     types = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
     return np.asarray(value, dtype=types[kind]) if kind in types else None
+
+
+def element_type(dtype: DTypeLike | int) -> int:
+    """Return the number that ONNX gives a type; one that numpy does not have is that number already."""
+    import onnx
+
+    return dtype if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def type_name(tensor: gs.Tensor) -> str:
+    """Return what the type of the elements of a tensor is called."""
+    import onnx
+
+    if tensor.dtype is None:
+        return "of unknown type"
+    if isinstance(tensor.dtype, int):  # a type that numpy does not have, such as bfloat16
+        return str(onnx.TensorProto.DataType.Name(tensor.dtype)).lower()
+    return str(np.dtype(tensor.dtype).name)
 
 
 def bias_of(node: gs.Node) -> gs.Tensor | None:
@@ -53,10 +75,29 @@ def parameters_of(node: gs.Node) -> list[gs.Tensor]:
     return [node.inputs[1]] if bias is None else [node.inputs[1], bias]
 
 
+def keep_globs(globs: Sequence[str], names: Sequence[str], kind: str) -> dict[str, str]:
+    """Return those of the `names` that an option ``keep`` means, each with the glob that it matches.
+
+    Raises
+    ------
+    PassError
+        A glob matches no name; `kind` says what the names are those of.
+    """
+    kept: dict[str, str] = {}
+    for glob in globs:
+        matching = [name for name in names if fnmatchcase(name, glob)]
+        if not matching:
+            near = get_close_matches(glob, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names[:8])}"
+            raise PassError(f"matches no {kind}", where=f"keep={glob}", cure=hint)
+        kept |= dict.fromkeys(matching, glob)
+    return kept
+
+
 def unique_name(graph: gs.Graph, wanted: str) -> str:
     """Return `wanted`, with a number behind it if a node or tensor of the graph is called so, or was to be, already."""
-    names = graph.__dict__.setdefault("_names_in_use", _NamesInUse())
-    return cast("_NamesInUse", names).take(graph, wanted)
+    names: _NamesInUse = graph.__dict__.setdefault("_names_in_use", _NamesInUse())
+    return names.take(graph, wanted)
 
 
 class _NamesInUse:
@@ -96,17 +137,30 @@ def append_node(
     inputs: Sequence[gs.Tensor],
     name: str,
     *,
+    dtype: DTypeLike | None = None,
     output: gs.Variable | None = None,
     **attributes: object,
 ) -> gs.Variable:
-    """Append a node of the default domain called about `name`; return its only output, which is `output` or new."""
+    """Append a node of the default domain and return its only output.
+
+    The node is called `name`, with a number behind it if that is in use. The output is `output`, or a new tensor of
+    `dtype`, by default that of the first input.
+    """
     import onnx_graphsurgeon as gs
 
     name = unique_name(graph, name)
     if output is None:
-        output = gs.Variable(unique_name(graph, f"{name}_output"), inputs[-1].dtype)
+        kind = inputs[0].dtype if dtype is None else np.dtype(dtype)
+        output = gs.Variable(unique_name(graph, f"{name}_output"), dtype=kind)
     graph.nodes.append(gs.Node(op, name, attributes, list(inputs), [output]))
     return output
+
+
+def append_cast(
+    graph: gs.Graph, source: gs.Tensor, dtype: DTypeLike, name: str, output: gs.Variable | None = None
+) -> gs.Variable:
+    """Append a Cast of `source` to `dtype`, called as `append_node` calls it, and return its output."""
+    return append_node(graph, "Cast", [source], name, dtype=dtype, output=output, to=element_type(dtype))
 
 
 def detach_output(graph: gs.Graph, output: gs.Variable, suffix: str) -> gs.Variable:

@@ -9,7 +9,7 @@ import numpy as np
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Labels, Skip, Step, Tensor
 
-from ._graph import append_node, detach_output
+from ._graph import append_cast, append_node, detach_output, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,6 @@ CLASS_AXIS = 1
 
 MOST_CLASSES = 256
 """What uint8 can number."""
-
-_UINT8 = 2
-"""TensorProto.UINT8."""
 
 
 def take_labels(graph: gs.Graph) -> Iterator[Step]:
@@ -65,7 +62,7 @@ def labels_of(value: Tensor) -> Tensor:
 def _no_logits(output: gs.Tensor) -> str:
     """Say why an output is not logits; the empty text if it is."""
     if output.dtype not in (np.float16, np.float32, np.float64):
-        return f"is {getattr(output.dtype, 'name', output.dtype)}, not float logits"
+        return f"is {type_name(output)}, not float logits"
     if output.shape is None or not output.inputs:
         raise PassError(
             f"output {output.name!r}: its shape is not known, or no node makes it",
@@ -78,9 +75,9 @@ def _no_logits(output: gs.Tensor) -> str:
 
 def _take_labels_of(graph: gs.Graph, output: gs.Variable, classes: int) -> Change:
     logits = detach_output(graph, output, "logits")
-    indices = append_node(graph, "ArgMax", [logits], f"{output.name}_argmax", axis=CLASS_AXIS, keepdims=0)
-    indices.dtype = np.dtype(np.int64)
-    append_node(graph, "Cast", [indices], f"{output.name}_to_uint8", output=output, to=_UINT8)
+    name = f"{output.name}_argmax"
+    indices = append_node(graph, "ArgMax", [logits], name, dtype=np.int64, axis=CLASS_AXIS, keepdims=0)
+    append_cast(graph, indices, np.uint8, f"{output.name}_to_uint8", output)
     number, _, height, width = output.shape
     output.dtype, output.shape = np.dtype(np.uint8), [number, height, width]
     return Change(output, f"{classes} logits -> uint8 label map N, H, W")

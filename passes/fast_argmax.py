@@ -11,10 +11,10 @@ from fastscnn_opt.model.resize import source_coordinates
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
 from ._emitter import Emitter
-from ._fast_argmax.cells import FLOAT, INT64, UINT8, Grid
+from ._fast_argmax.cells import Grid
 from ._fast_argmax.sampling import group_by_cell
 from ._fast_argmax.tail import write_tail
-from ._graph import DEFAULT_DOMAINS, constant_value, scales_of
+from ._graph import DEFAULT_DOMAINS, constant_value, element_type, scales_of, type_name
 from ._labels import CLASS_AXIS, MOST_CLASSES, labels_of, take_labels
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _resize_mismatch(resize: gs.Node) -> str:
 
 def _shape_mismatch(before: gs.Tensor, after: gs.Tensor) -> str:
     if before.dtype not in (np.float16, np.float32):
-        return f"its logits are {getattr(before.dtype, 'name', before.dtype)}, not float32 or float16"
+        return f"its logits are {type_name(before)}, not float32 or float16"
     for tensor in (before, after):
         if tensor.shape is None or not all(isinstance(size, int) for size in tensor.shape):
             return "its shapes are not fixed; export the model with a fixed size and batch"
@@ -145,7 +145,7 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
     emit = Emitter.under(graph, f"{node.name}_fast")
     logits = resize.inputs[0]
     if logits.dtype != np.float32:
-        logits = emit.node("Cast", logits, to=FLOAT, dtype=np.float32)
+        logits = emit.cast(logits, np.float32)
     if any(other.op == "DequantizeLinear" for other in graph.nodes):
         # onnxruntime 1.32 moves one across nodes that only move values, or do nothing, and ends with a failed assertion
         # (in its QDQPropagationTransformer) where it gets to a branch of an If. It does not cross a Clip.
@@ -156,19 +156,19 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
     labels = write_tail(emit, logits, grid, resize, (height, width))
     if node.attrs.get("keepdims", 1):
         labels = emit.node("Reshape", labels, emit.constant([grid.images, 1, height, width], np.int64))
-    _hand_on(emit, node, labels)
+    _replace_output(emit, node, labels)
     return Change(node, f"interpolates {grid.classes} classes to {height} x {width} only in doubtful cells")
 
 
-def _hand_on(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:
+def _replace_output(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:
     """Let `labels`, uint8, take the place of the output of `node`, int64, or of the Cast that alone reads it."""
-    result, kind = node.outputs[0], INT64
+    result, kind = node.outputs[0], element_type(np.int64)
     readers = result.outputs
     if len(readers) == 1 and readers[0].op == "Cast" and not any(output is result for output in emit.graph.outputs):
         node = readers[0]
         result, kind = node.outputs[0], node.attrs["to"]
     node.outputs.clear()
-    if kind == UINT8:
+    if kind == element_type(np.uint8):
         labels.inputs[0].outputs = [result]
     else:
         emit.node("Cast", labels, to=kind, output=result)

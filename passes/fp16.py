@@ -70,21 +70,21 @@ class Fp16(Pass):
         PassError
             A glob of ``keep`` matches nothing, ``keep_ops`` holds no operator, or onnxruntime cannot run the samples.
         """
-        from ._fp16.choice import choose
         from ._fp16.conversion import Conversion
+        from ._fp16.precisions import choose_precisions
         from ._fp16.slots import is_float32
 
-        choice = choose(graph, self.keep, self.keep_ops, self.samples)
+        precisions = choose_precisions(graph, self.keep, self.keep_ops, self.samples)
         for node in graph.nodes:
-            if id(node) in choice.kept and any(map(is_float32, (*node.inputs, *node.outputs))):
-                yield Skip(node, choice.kept[id(node)])
+            if id(node) in precisions.full and any(map(is_float32, (*node.inputs, *node.outputs))):
+                yield Skip(node, precisions.full[id(node)])
         interface = set()
         for tensor in _interface(graph, self.keep_io):
-            if why := _fixed(tensor, graph, choice.unfit):
+            if why := _fixed(tensor, graph, precisions.unfit):
                 yield Skip(tensor, why)
             else:
                 interface.add(tensor.name)
-        yield from Conversion(graph, choice, interface).run()
+        yield from Conversion(graph, precisions, interface).run()
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Return what the float32 graph gives for the inputs, which may be float16 now."""

@@ -9,15 +9,12 @@ import numpy as np
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import append_node, detach_output
+from ._graph import append_cast, detach_output, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx_graphsurgeon as gs
-
-_FLOAT16 = 10
-"""TensorProto.FLOAT16."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +35,12 @@ class Fp16Output(Pass):
             if output.dtype == np.float16:
                 yield Skip(output, "is float16 already")
             elif output.dtype not in (np.float32, np.float64):
-                yield Skip(output, f"is {_type_name(output)}, not float32 or float64")
+                yield Skip(output, f"is {type_name(output)}, not float32 or float64")
             elif not output.inputs:
                 yield Skip(output, "is no result of a node")
             else:
-                before = _type_name(output)
+                before = type_name(output)
                 inner = detach_output(graph, output, before)
-                append_node(graph, "Cast", [inner], f"{output.name}_to_float16", output=output, to=_FLOAT16)
+                append_cast(graph, inner, np.float16, f"{output.name}_to_float16", output)
                 output.dtype = np.dtype(np.float16)
                 yield Change(output, f"{before} -> float16")
-
-
-def _type_name(tensor: gs.Tensor) -> str:
-    import onnx
-
-    if tensor.dtype is None:
-        return "of unknown type"
-    if isinstance(tensor.dtype, int):  # a type that numpy does not have, such as bfloat16
-        return str(onnx.TensorProto.DataType.Name(tensor.dtype)).lower()
-    return str(np.dtype(tensor.dtype).name)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.data.source import DataSource
@@ -12,12 +10,12 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import constant_value, graft, parameters_of
+from ._graph import constant_value, graft, keep_globs, parameters_of
 from ._int8.body import QUANTISED, Body, find_body
 from ._int8.calibration import Method, calibrate, channel_maxima
-from ._int8.choosing import Choice, choose
 from ._int8.equalising import find_links
 from ._int8.quantising import byte_ranges, quantise
+from ._int8.ranking import Ranking, rank_layers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
 
-    from ._int8.task import Task
+    from ._int8.images import CalibrationImages
 
 _OLDEST_OPSET = 13
 """The first in which a DequantizeLinear has a scale per channel."""
@@ -103,53 +101,44 @@ class Int8(Pass):
                 f"the model has opset {graph.opset}, and scales per channel need {_OLDEST_OPSET}",
                 cure=(f"export it again with opset {_OLDEST_OPSET}, or convert it with onnx.version_converter"),
             )
-        kept = self._kept(body)
-        allowed = [layer.name for layer in body.layers if layer.name not in kept]
+        names = [layer.name for layer in body.layers]
+        kept = keep_globs(self.keep, names, "layer")
+        allowed = [name for name in names if name not in kept]
         if not allowed:
             yield Skip("graph", "keep matches every layer")
             return
         yield from self._quantise(graph, body, allowed)
 
-    def _kept(self, body: Body) -> set[str]:
-        """Return the names of the layers that ``keep`` matches."""
-        names = [layer.name for layer in body.layers]
-        for glob in self.keep:
-            if not any(fnmatchcase(name, glob) for name in names):
-                near = get_close_matches(glob, names, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}?" if near else f"layers: {', '.join(names[:8])}"
-                raise PassError(f"keep={glob} matches no layer", cure=f"{hint}")
-        return {name for name in names if any(fnmatchcase(name, glob) for glob in self.keep)}
-
     def _quantise(self, graph: gs.Graph, body: Body, allowed: list[str]) -> Iterator[Step]:
-        task = self._open_task(graph)
+        images = self._open_images(graph)
         _own_weights(body)
         original = _export(graph)
         links = find_links(body.layers, graph.outputs) if self.equalise else []
         if links:
-            largest = channel_maxima(original, [link.tensor for link in links], task)
+            largest = channel_maxima(original, [link.tensor for link in links], images)
             for link in links:
                 link.scale(largest[link.tensor])
         model = _export(graph)
-        ranges = calibrate(model, body.ends, self.method, task) | byte_ranges(graph)
+        ranges = calibrate(model, body.ends, self.method, images) | byte_ranges(graph)
 
         def build(layers: Collection[str]) -> onnx.ModelProto:
             return _export(quantise(model, body.nodes(layers), ranges, body.inside))
 
-        choice = None
+        ranking = None
         if self.max_drop is not None:
-            choice = choose(allowed, build, original, task, self.max_drop)
-            allowed = [name for name in allowed if name not in choice.kept]
+            ranking = rank_layers(allowed, build, original, images, self.max_drop)
+            allowed = [name for name in allowed if name not in ranking.in_float]
         graft(graph, quantise(model, body.nodes(allowed), ranges, body.inside))
-        yield from _report(body, allowed, choice)
+        yield from _report(body, allowed, ranking)
         if self.data is None and allowed:
             yield Skip("graph", f"calibrated on generated scenes ({self.images}); data=DIR takes images of your own")
 
-    def _open_task(self, graph: gs.Graph) -> Task:
-        from ._int8.task import Task
+    def _open_images(self, graph: gs.Graph) -> CalibrationImages:
+        from ._int8.images import CalibrationImages
 
         if self.data is None:
-            return Task(DataSource(synthetic=self.images, seed=self.seed), graph.inputs)
-        return Task(DataSource(self.data, self.split, limit=self.images), graph.inputs)
+            return CalibrationImages(DataSource(synthetic=self.images, seed=self.seed), graph.inputs)
+        return CalibrationImages(DataSource(self.data, self.split, limit=self.images), graph.inputs)
 
 
 def _own_weights(body: Body) -> None:
@@ -170,20 +159,19 @@ def _export(graph: gs.Graph) -> onnx.ModelProto:
     return infer_shapes(gs.export_onnx(graph))
 
 
-def _report(body: Body, allowed: list[str], choice: Choice | None) -> Iterator[Step]:
-    if choice is None:
+def _report(body: Body, allowed: list[str], ranking: Ranking | None) -> Iterator[Step]:
+    if ranking is None:
         for layer in body.layers:
             chosen = layer.name in allowed
-            yield Change(layer, "computes in int8") if chosen else Skip(layer, "named by keep")
+            yield Change(layer, "computes in int8") if chosen else Skip(layer, "is named by keep")
         return
-    for rank, (name, alone) in enumerate(choice.alone.items(), start=1):
+    for rank, (name, alone) in enumerate(ranking.alone.items(), start=1):
         place = f"rank {rank}: alone in int8 it changes the IoU of a class by {alone.change:.3f} points"
-        yield (
-            Skip(name, f"kept in float, {place}") if name in choice.kept else Change(name, f"computes in int8, {place}")
-        )
+        in_float = name in ranking.in_float
+        yield Skip(name, f"kept in float, {place}") if in_float else Change(name, f"computes in int8, {place}")
     figures = (
-        f"with the rest in int8 the IoU of a class changes by {choice.whole.change:.3f} points in the mean, and mIoU "
-        f"drops by {choice.whole.drop:.3f}, on the images of the ranking"
+        f"with the rest in int8 the IoU of a class changes by {ranking.loss.change:.3f} points in the mean, and mIoU "
+        f"drops by {ranking.loss.drop:.3f}, on the images of the ranking"
     )
     yield Skip(
         "graph", f"no other layer need stay in float: {figures}" if allowed else "no layer fits max_drop in int8"

@@ -11,7 +11,16 @@ import numpy as np
 from fastscnn_opt.data.preprocess import MEAN, STD
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
-from ._graph import append_node, bias_of, constant_value, parameters_of, unique_name
+from ._graph import (
+    append_cast,
+    append_node,
+    bias_of,
+    constant_value,
+    element_type,
+    parameters_of,
+    type_name,
+    unique_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +31,6 @@ if TYPE_CHECKING:
 _CHANNELS = 3
 _LARGEST = 255
 """Of a byte."""
-
-_FLOAT = 1
-"""TensorProto.FLOAT."""
 
 
 class Layout(StrEnum):
@@ -72,10 +78,11 @@ class Uint8Input(Pass):
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Return the outputs before the pass for the images of `feeds`, normalised."""
-        wanted = {value.name: value.type.tensor_type.elem_type for value in before.model.graph.input}
+        float32 = element_type(np.float32)
+        floats = {value.name for value in before.model.graph.input if value.type.tensor_type.elem_type == float32}
         return before(
             {
-                name: self._normalised(value) if value.dtype == np.uint8 and wanted[name] == _FLOAT else value
+                name: self._normalised(value) if value.dtype == np.uint8 and name in floats else value
                 for name, value in feeds.items()
             }
         )
@@ -94,9 +101,8 @@ class Uint8Input(Pass):
         if self.layout is Layout.NHWC:
             pixels = append_node(graph, "Transpose", [raw], f"{raw.name}_to_nchw", perm=[0, 3, 1, 2])
         floats = None if padded else image
-        floats = append_node(graph, "Cast", [pixels], f"{raw.name}_to_float", output=floats, to=_FLOAT)
+        floats = append_cast(graph, pixels, np.float32, f"{raw.name}_to_float", floats)
         if padded:
-            floats.dtype = np.dtype(np.float32)
             mean = (_LARGEST * np.array(self.mean)).astype(np.float32).reshape(1, _CHANNELS, 1, 1)
             inputs = [floats, _constant(graph, f"{raw.name}_mean", mean)]
             append_node(graph, "Sub", inputs, f"{raw.name}_centre", output=image)
@@ -146,7 +152,7 @@ def _mismatch(graph: gs.Graph, image: gs.Tensor) -> str:
     if image.dtype == np.uint8:
         return "is uint8 already"
     if image.dtype != np.float32:
-        return f"is {getattr(image.dtype, 'name', image.dtype)}, not float32"
+        return f"is {type_name(image)}, not float32"
     if image.shape is None or len(image.shape) != 4 or image.shape[1] != _CHANNELS:
         return f"its shape is {image.shape}, not that of RGB images N, 3, H, W"
     if any(output is image for output in graph.outputs):

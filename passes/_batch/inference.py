@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._graph import element_type
 from .values import Symbol, Values
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _type(tensor: gs.Tensor) -> onnx.TypeProto:
     import onnx
 
     shape = None if tensor.shape is None else list(tensor.shape)
-    return onnx.helper.make_tensor_type_proto(_onnx_type(tensor), shape)
+    return onnx.helper.make_tensor_type_proto(element_type(tensor.dtype), shape)
 
 
 def _data(tensor: gs.Tensor, entries: Values | None, batch: int) -> onnx.TensorProto | None:
@@ -57,13 +58,5 @@ def _data(tensor: gs.Tensor, entries: Values | None, batch: int) -> onnx.TensorP
     plain = [batch if entry is Symbol.BATCH else entry for entry in entries.ravel().tolist()]
     if any(isinstance(entry, Symbol) for entry in plain):
         return None
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(_onnx_type(tensor))
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(element_type(tensor.dtype))
     return onnx.numpy_helper.from_array(np.array(plain, dtype=dtype).reshape(entries.shape), tensor.name)
-
-
-def _onnx_type(tensor: gs.Tensor) -> int:
-    import onnx
-
-    if isinstance(tensor.dtype, int):
-        return tensor.dtype
-    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)))

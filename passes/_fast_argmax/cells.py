@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from .._emitter import Emitter
     from .sampling import AxisSampling
 
-FLOAT, UINT8, INT64 = 1, 2, 7
-"""Element types of TensorProto."""
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -98,10 +95,8 @@ def read_corners(emit: Emitter, vectors: gs.Variable, cells: Sequence[gs.Variabl
     index = _corner_indices(emit, cells, grid)
     vectors = emit.node("Gather", table, index, axis=0)
     best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
-    best = emit.node("Cast", best, to=FLOAT, dtype=np.float32)
-    first, second = (
-        emit.node("Cast", emit.reduced(op, best, [0, 1]), to=INT64, dtype=np.int64) for op in ("ReduceMin", "ReduceMax")
-    )
+    best = emit.cast(best, np.float32)
+    first, second = (emit.cast(emit.reduced(op, best, [0, 1]), np.int64) for op in ("ReduceMin", "ReduceMax"))
     start = emit.node("Mul", index, emit.constant(grid.classes, np.int64))
     # In one row: shape inference would follow the values of a tensor of one dimension, however long it is.
     row = emit.node("Reshape", table, emit.constant([1, -1], np.int64))
@@ -136,6 +131,6 @@ def _is_hard(emit: Emitter, vectors: gs.Variable, scores: list[gs.Variable], cla
         for score in scores
     ]
     beaten = emit.node("Less", emit.node("Min", *leads), emit.constant(0, np.float32), dtype=np.bool_)
-    left = emit.node("Cast", emit.node("Not", beaten), to=FLOAT, dtype=np.float32)
+    left = emit.cast(emit.node("Not", beaten), np.float32)
     count = emit.node("MatMul", left, emit.constant(np.ones((classes, 1)), np.float32))
     return emit.flat(emit.node("Greater", count, emit.constant(2.5, np.float32), dtype=np.bool_))

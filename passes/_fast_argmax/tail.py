@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import FLOAT, UINT8, Corners, Grid, coordinates, find_doubtful, read_corners
+from .cells import Corners, Grid, coordinates, find_doubtful, read_corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, 
     """Return the label map, uint8 N, H, W, of the float32 `logits` (N, C, h, w) after `resize` to `size` (H, W)."""
     vectors = emit.node("Transpose", logits, perm=[0, 2, 3, 1])
     best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
-    places = find_doubtful(emit, emit.node("Cast", best, to=FLOAT, dtype=np.float32), grid)
+    places = find_doubtful(emit, emit.cast(best, np.float32), grid)
     most = max(int(MOST_DOUBTFUL * grid.count), 1)
     cells = coordinates(emit, emit.slice(places, [0], [most], [1]))
     corners = read_corners(emit, vectors, cells, grid)
@@ -66,7 +66,7 @@ def _write_dense(emit: Emitter, vectors: gs.Variable, resize: gs.Node) -> gs.Var
     logits = emit.node("Transpose", vectors, perm=[0, 3, 1, 2])
     resized = emit.node("Resize", logits, *resize.inputs[1:], **resize.attrs)
     best = emit.node("ArgMax", resized, axis=1, keepdims=0, dtype=np.int64)
-    return emit.node("Cast", best, to=UINT8, dtype=np.uint8)
+    return emit.cast(best, np.uint8)
 
 
 class _Sparse:
@@ -92,7 +92,7 @@ class _Sparse:
 
     def _filled(self, best: gs.Variable) -> gs.Variable:
         emit, grid = self._emit, self._grid
-        narrow = emit.node("Cast", best, to=UINT8, dtype=np.uint8)
+        narrow = emit.cast(best, np.uint8)
         # Whole lines are copied many times faster than single bytes: columns are spread as lines of the transpose.
         turned = emit.node("Transpose", narrow, perm=[0, 2, 1])
         wide = emit.node("Gather", turned, emit.constant(grid.columns.nearest, np.int64), axis=1)
@@ -114,7 +114,7 @@ class _Sparse:
         emit, corners = self._emit, self._corners
         gap = self._interpolated(corners.gaps, numbers, ())
         second_wins = emit.node("Less", gap, emit.constant(0, np.float32), dtype=np.bool_)
-        names = [emit.node("Cast", label, to=UINT8, dtype=np.uint8) for label in (corners.second, corners.first)]
+        names = [emit.cast(label, np.uint8) for label in (corners.second, corners.first)]
         each = emit.constant([-1, 1, 1], np.int64)
         names = [emit.node("Reshape", self._of(numbers, name), each) for name in names]
         return emit.flat(emit.node("Where", second_wins, *names, dtype=np.uint8))
@@ -124,7 +124,7 @@ class _Sparse:
         emit = self._emit
         logits = self._interpolated(self._corners.vectors, numbers, (self._grid.classes,))
         best = emit.node("ArgMax", logits, axis=-1, keepdims=0, dtype=np.int64)
-        return emit.flat(emit.node("Cast", best, to=UINT8, dtype=np.uint8))
+        return emit.flat(emit.cast(best, np.uint8))
 
     def _interpolated(self, corners: gs.Variable, numbers: gs.Variable, last: tuple[int, ...]) -> gs.Variable:
         """Interpolate 2 x 2 x K values, of shape `last` each, at all slots of the cells `numbers`."""

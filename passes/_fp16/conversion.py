@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 
 from fastscnn_opt.rewriting.contract import Change, Skip, Step
 
-from .._graph import constant_value, detach_output
+from .._graph import constant_value, detach_output, element_type
 from .magnitudes import LARGEST
 from .slots import Slots, is_float16, is_float32
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .choice import Choice
+    from .precisions import Precisions
 
-_FLOAT32, _FLOAT16 = 1, 10
-"""TensorProto.FLOAT and TensorProto.FLOAT16."""
+_FLOAT32, _FLOAT16 = element_type(np.float32), element_type(np.float16)
 
 _MOVERS = {
     "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Reshape",
@@ -38,15 +37,15 @@ class Conversion:
     ----------
     graph
         The graph, topologically sorted.
-    choice
+    precisions
         Which nodes may be float16.
     half_interface
         Names of the float32 inputs and outputs of the graph that become float16.
     """
 
-    def __init__(self, graph: gs.Graph, choice: Choice, half_interface: set[str]) -> None:
+    def __init__(self, graph: gs.Graph, precisions: Precisions, half_interface: set[str]) -> None:
         self._graph = graph
-        self._choice = choice
+        self._precisions = precisions
         self._half_interface = half_interface
         self._outputs = {id(tensor) for tensor in graph.outputs}
         self._needed_wide = self._find_needed_wide()
@@ -67,7 +66,7 @@ class Conversion:
                 self._make_half(tensor)
                 self._steps.append(Change(tensor, "input float32 -> float16"))
         for node in list(self._graph.nodes):
-            if node.op == "Cast" and id(node) in self._choice.slots:
+            if node.op == "Cast" and id(node) in self._precisions.half:
                 self._visit_cast(node)
             else:
                 self._visit(node)
@@ -82,13 +81,13 @@ class Conversion:
         """Return the ids of the tensors that something needs in float32, seen through nodes that only move values."""
         needed = {id(tensor) for tensor in self._graph.outputs if tensor.name not in self._half_interface}
         for node in reversed(self._graph.nodes):
-            hands_on = node.op in _MOVERS and any(id(tensor) in needed for tensor in node.outputs)
-            if hands_on or id(node) not in self._choice.slots:
+            passes_on = node.op in _MOVERS and any(id(tensor) in needed for tensor in node.outputs)
+            if passes_on or id(node) not in self._precisions.half:
                 needed.update(id(tensor) for tensor in node.inputs)
         return needed
 
     def _visit(self, node: gs.Node) -> None:
-        slots = self._choice.slots.get(id(node))
+        slots = self._precisions.half.get(id(node))
         if slots is not None and self._becomes_half(node, slots):
             self._read(node, slots.inputs)
             self._nodes.append(node)

@@ -15,7 +15,7 @@ import numpy as np
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.saving import fingerprint
 
-from .kept import kept
+from .caching import cached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from .task import Task
+    from .images import CalibrationImages
 
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest value of a tensor that has a place in uint8, by the name of the tensor."""
@@ -43,10 +43,12 @@ class Method(StrEnum):
     ENTROPY = "entropy"
 
 
-def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -> dict[str, NDArray[np.float64]]:
-    """Return the largest magnitude in every channel (axis 1) of some tensors over all images; what is known is kept."""
+def channel_maxima(
+    model: onnx.ModelProto, tensors: Sequence[str], images: CalibrationImages
+) -> dict[str, NDArray[np.float64]]:
+    """Return the largest magnitude in every channel (axis 1) of some tensors over all images."""
 
-    def compute() -> dict[str, list[float]]:
+    def measure() -> dict[str, list[float]]:
         import onnx
         import onnxruntime
 
@@ -58,20 +60,20 @@ def channel_maxima(model: onnx.ModelProto, tensors: Sequence[str], task: Task) -
             part.graph.node.append(onnx.helper.make_node("GlobalMaxPool", [f"{name}/magnitude"], [largest]))
             part.graph.output.append(onnx.helper.make_tensor_value_info(largest, onnx.TensorProto.FLOAT, None))
         session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
-        runs = [session.run(pooled, feeds) for feeds in task.feeds()]
+        runs = [session.run(pooled, feeds) for feeds in images.feeds()]
         return {
             name: np.max([run[index].max(axis=0) for run in runs], axis=0).ravel().tolist()
             for index, name in enumerate(tensors)
         }
 
-    found = kept("channel-magnitudes", compute, fingerprint(model), task.fingerprint(), *tensors)
+    found = cached("channel-magnitudes", measure, fingerprint(model), images.fingerprint(), *tensors)
     return {name: np.asarray(values) for name, values in found.items()}
 
 
-def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, task: Task) -> Ranges:
+def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, images: CalibrationImages) -> Ranges:
     """Return the range of every float tensor of `model` up to the tensors `ends`, by onnxruntime's calibrators."""
 
-    def compute() -> Ranges:
+    def measure() -> Ranges:
         from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
         methods = {
@@ -89,12 +91,12 @@ def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, task:
                 calibrate_method=kind,
                 extra_options=options,
             )
-            for feeds in task.feeds():  # one at a time: a histogram wants every tensor of an image in memory
+            for feeds in images.feeds():  # one at a time: a histogram wants every tensor of an image in memory
                 calibrator.collect_data(_Reader(iter([feeds])))
             data = calibrator.compute_data()
         return {name: (data[name].lowest.item(), data[name].highest.item()) for name in sorted(data.keys())}
 
-    found = kept("calibration", compute, fingerprint(model), task.fingerprint(), method, *ends, str(_PERCENTILE))
+    found = cached("calibration", measure, fingerprint(model), images.fingerprint(), method, *ends, str(_PERCENTILE))
     return {name: (low, high) for name, (low, high) in found.items()}
 
 

@@ -194,17 +194,17 @@ def test_depthwise_readers_get_equal_ranges():
 def test_channels_are_measured_by_magnitude_whatever_their_sign(activation):
     import onnx_graphsurgeon as gs
     from fastscnn_opt.passes._int8.calibration import channel_maxima
-    from fastscnn_opt.passes._int8.task import Task
+    from fastscnn_opt.passes._int8.images import CalibrationImages
 
     model = parse(f"""
         g (float[1,3,64,128] image) => (float[1,3,64,128] d)
         <float[3,3,1,1] w = {{1, 0, 0, 0, 1, 0, 0, 0, 1}}, float[3] b = {{-20, 0, 20}}>
         {{ c = Conv(image, w, b) {activation} }}
     """)
-    task = Task(DataSource(synthetic=2, seed=0), gs.import_onnx(model).inputs)
+    images = CalibrationImages(DataSource(synthetic=2, seed=0), gs.import_onnx(model).inputs)
     values = np.concatenate([run(model, image)[0] for image in scenes(2)])
     assert values[:, 0].max() < 0
-    np.testing.assert_allclose(channel_maxima(model, ["d"], task)["d"], np.abs(values).max(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(channel_maxima(model, ["d"], images)["d"], np.abs(values).max(axis=(0, 2, 3)), rtol=1e-6)
 
 
 def test_bytes_are_read_without_error_and_without_a_node(rewrite):
@@ -228,7 +228,7 @@ def test_bytes_are_read_without_error_and_without_a_node(rewrite):
 def test_keep_leaves_a_layer_and_what_follows_it_in_float(network, rewrite):
     result = rewrite(network, "int8{images=1 keep=stem}")
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
-        ("stem", "named by keep"),
+        ("stem", "is named by keep"),
         ("graph", "calibrated on generated scenes (1); data=DIR takes images of your own"),
     ]
     assert node(result.model, "stem").input[0] == "image"
@@ -268,7 +268,7 @@ def test_computed_weights_are_no_layer(rewrite, text, reason):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ("keep=stern", PassError, r"keep=stern matches no layer; did you mean 'stem'"),
+        ("keep=stern", PassError, r"keep=stern: matches no layer; did you mean 'stem'"),
         ("data=/nowhere", DataError, r"/nowhere: no such folder"),
         ("images=0", PipelineError, "images=0 leaves nothing to calibrate on"),
         ("max_drop=0", PipelineError, "max_drop=0 leaves no room"),
@@ -402,11 +402,11 @@ def test_a_budget_that_nothing_fits_leaves_the_graph_as_it_was_and_tells_the_ran
 
 
 def test_what_was_scored_is_not_scored_again(network, monkeypatch):
-    from fastscnn_opt.passes._int8 import task
+    from fastscnn_opt.passes._int8 import images
 
     text = "int8{images=1 max_drop=1}"
     first = PassManager(text, verify=False).run(network)
-    monkeypatch.delattr(task, "evaluate")
+    monkeypatch.delattr(images, "evaluate")
     again = PassManager(text, verify=False).run(network)
     assert again.model.SerializeToString() == first.model.SerializeToString()
     assert list(map(repr, again.steps[0].changes)) == list(map(repr, first.steps[0].changes))

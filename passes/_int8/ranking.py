@@ -1,4 +1,4 @@
-"""Which layers stay in float so that a network keeps its accuracy."""
+"""Which layers stay in float so that a network keeps its accuracy in int8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from .task import ClassIoU, Task
+    from .images import CalibrationImages, ClassIoU
 
 MARGIN = 1.5
 """What the budget is divided by on the images of the ranking, to leave room for others. Chosen on few trials with one
@@ -38,25 +38,32 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Layers ranked by `alone`, the loss when only that layer computes in int8, the worst first; and which stay float.
+class Ranking:
+    """The layers of a network by what they lose in int8, and which of them stay in float.
 
-    `whole` is the loss with all other layers in int8.
+    Attributes
+    ----------
+    alone
+        The loss when one layer alone computes in int8, by layer; the largest change comes first.
+    in_float
+        The layers that stay in float: the first of the ranking.
+    loss
+        The loss with all other layers in int8.
     """
 
     alone: dict[str, Loss]
-    kept: tuple[str, ...]
-    whole: Loss
+    in_float: tuple[str, ...]
+    loss: Loss
 
 
-def choose(
+def rank_layers(
     layers: Sequence[str],
     build: Callable[[Collection[str]], onnx.ModelProto],
     original: onnx.ModelProto,
-    task: Task,
+    images: CalibrationImages,
     max_drop: float,
-) -> Choice:
-    """Rank the layers, and keep as few as possible in float, from the worst on, so that the loss fits `max_drop`.
+) -> Ranking:
+    """Rank the layers, and leave the fewest from the top of the ranking in float such that the loss fits `max_drop`.
 
     Parameters
     ----------
@@ -66,28 +73,28 @@ def choose(
         Makes the model in which the layers of these names compute in int8.
     original
         The model in float.
-    task
+    images
         Images and labels.
     max_drop
         Points of mIoU that may be lost on other images.
     """
-    reference = task.class_iou(original)
+    reference = images.class_iou(original)
     alone: dict[str, Loss] = {}
     for number, layer in enumerate(layers, start=1):
-        alone[layer] = loss(reference, task.class_iou(build([layer])))
+        alone[layer] = loss_between(reference, images.class_iou(build([layer])))
         _log.info("layer %d of %d alone in int8: %s, %s", number, len(layers), layer, alone[layer])
-    ranking = sorted(layers, key=lambda layer: -alone[layer].change)
-    for count in range(len(ranking)):
-        whole = loss(reference, task.class_iou(build(ranking[count:])))
+    order = sorted(layers, key=lambda layer: -alone[layer].change)
+    for count in range(len(order)):
+        whole = loss_between(reference, images.class_iou(build(order[count:])))
         _log.info("%d layers in float: %s", count, whole)
         if max(whole.change, whole.drop) <= max_drop / MARGIN:
             break
     else:
-        count, whole = len(ranking), Loss(0.0, 0.0)
-    return Choice({layer: alone[layer] for layer in ranking}, tuple(ranking[:count]), whole)
+        count, whole = len(order), Loss(0.0, 0.0)
+    return Ranking({layer: alone[layer] for layer in order}, tuple(order[:count]), whole)
 
 
-def loss(before: ClassIoU, after: ClassIoU) -> Loss:
+def loss_between(before: ClassIoU, after: ClassIoU) -> Loss:
     """Return what changed from the IoU of each class in `before` to that in `after`."""
     differences = [
         100 * ((before[name] or 0.0) - (after[name] or 0.0))

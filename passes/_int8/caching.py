@@ -1,4 +1,4 @@
-"""What `int8` measured, kept in the cache under all that it depends on."""
+"""Measurements of `int8` in the cache, under all that they depend on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PACKAGES = ("fastscnn-opt", "numpy", "pillow")
-"""Packages that have a hand in every measurement, beside onnxruntime, whose distribution goes by several names."""
+"""Packages whose versions a measurement depends on, beside onnxruntime, whose distribution has several names."""
 
 
-def kept(kind: str, compute: Callable[[], Any], *parts: str) -> Any:
-    """Return what the cache has under `parts` and the versions of all packages that measure, or compute and keep it.
+def cached(kind: str, measure: Callable[[], Any], *parts: str) -> Any:
+    """Return the measurement that the cache has under `parts` and the versions of the packages; measure it otherwise.
 
-    `compute` gives what JSON can hold.
+    `measure` returns a value that JSON can hold.
     """
     import onnxruntime
 
     key = cache.key_of(*parts, onnxruntime.__version__, *map(version, _PACKAGES))
     if (content := cache.get(kind, key)) is not None:
         return json.loads(content)
-    result = compute()
+    result = measure()
     cache.put(kind, key, json.dumps(result).encode())
     return result

@@ -1,11 +1,11 @@
 """Which layers stay in float, told from made-up accuracies."""
 
 import pytest
-from fastscnn_opt.passes._int8.choosing import choose, loss
+from fastscnn_opt.passes._int8.ranking import loss_between, rank_layers
 
 
 class MadeUp:
-    """A task on which each layer in int8 takes its part off the IoU of one class and adds another to the other's."""
+    """Images on which each layer in int8 takes its part off the IoU of one class and adds another to the other's."""
 
     def __init__(self, parts: dict[str, tuple[float, float]]) -> None:
         self.parts = parts
@@ -19,23 +19,23 @@ PARTS = {"a": (0.001, 0.0), "b": (0.02, 0.01), "c": (0.0, 0.005), "d": (0.0002, 
 
 
 def decide(max_drop: float, parts=PARTS):
-    return choose(list(parts), tuple, (), MadeUp(parts), max_drop)
+    return rank_layers(list(parts), tuple, (), MadeUp(parts), max_drop)
 
 
 def test_a_gain_of_one_class_does_not_pay_for_the_loss_of_another():
-    found = loss({"road": 0.9, "bus": 0.5, "train": None}, {"road": 0.88, "bus": 0.52, "train": None})
+    found = loss_between({"road": 0.9, "bus": 0.5, "train": None}, {"road": 0.88, "bus": 0.52, "train": None})
     assert (found.drop, found.change) == (pytest.approx(0), pytest.approx(2))
 
 
 def test_a_class_that_only_one_of_the_two_sees_counts_as_zero_for_the_other():
-    assert loss({"road": 0.5, "bus": None}, {"road": 0.5, "bus": 0.01}).change == pytest.approx(0.5)
+    assert loss_between({"road": 0.5, "bus": None}, {"road": 0.5, "bus": 0.01}).change == pytest.approx(0.5)
 
 
 def test_layers_are_ranked_by_the_size_of_the_change():
-    choice = decide(1.0)
-    assert list(choice.alone) == ["b", "c", "a", "d"]
-    assert choice.alone["b"].change == pytest.approx(1.5)
-    assert choice.alone["b"].drop == pytest.approx(0.5)
+    ranking = decide(1.0)
+    assert list(ranking.alone) == ["b", "c", "a", "d"]
+    assert ranking.alone["b"].change == pytest.approx(1.5)
+    assert ranking.alone["b"].drop == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_layers_are_ranked_by_the_size_of_the_change():
     ],
 )
 def test_the_fewest_from_the_top_stay_in_float_such_that_two_thirds_of_the_budget_hold(max_drop, kept):
-    choice = decide(max_drop)
-    assert choice.kept == kept
-    assert choice.whole.change <= max_drop * 2 / 3
+    ranking = decide(max_drop)
+    assert ranking.in_float == kept
+    assert ranking.loss.change <= max_drop * 2 / 3

@@ -17,7 +17,7 @@ from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.saving import fingerprint
 
-from .kept import kept
+from .caching import cached
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,8 +33,8 @@ ClassIoU = dict[str, float | None]
 """Intersection over union by class, as a fraction; None for a class that neither labels nor predictions have."""
 
 
-class Task:
-    """Labelled images for a model with these graph `inputs`, decoded once and kept.
+class CalibrationImages:
+    """Labelled images for a model with these graph `inputs`; each is decoded once.
 
     Raises
     ------
@@ -90,11 +90,14 @@ class Task:
             yield self._input.feed([sample.image for sample in self._samples[start : start + batch]])
 
     def class_iou(self, model: onnx.ModelProto) -> ClassIoU:
-        """Return the IoU of every class that `model` reaches on the images; what was computed once is kept.
+        """Return the IoU of every class that `model` reaches on the images, from the cache if it was measured before.
 
-        Raises PassError if it is no network for the classes of the labels, DataError if no pixel is labelled.
+        Raises
+        ------
+        PassError
+            The model is no network for the classes of the labels, or no pixel is labelled.
         """
-        figures: ClassIoU = kept("class-iou", lambda: self._measure(model), fingerprint(model), self.fingerprint())
+        figures: ClassIoU = cached("class-iou", lambda: self._measure(model), fingerprint(model), self.fingerprint())
         return figures
 
     def _measure(self, model: onnx.ModelProto) -> ClassIoU:

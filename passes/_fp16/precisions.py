@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
@@ -12,7 +10,7 @@ import onnx_graphsurgeon as gs
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.text import unknown
 
-from .._graph import constant_value
+from .._graph import constant_value, keep_globs
 from .magnitudes import LARGEST, largest_magnitude, magnitudes_on_samples, misfit
 from .slots import Slots, is_float32, slots_of
 
@@ -29,18 +27,25 @@ _INTEGER_KERNELS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What every node of the graph does, by its id: `slots` of the nodes that may be float16, `kept` with the reason.
+class Precisions:
+    """In which type the nodes of a graph compute. A node is in `half` or in `full`; a Constant is in neither.
 
-    A node is in `kept` or in `slots`. `unfit` says by name what is wrong with tensors that float16 cannot hold.
+    Attributes
+    ----------
+    half
+        What may be float16 of the nodes that may compute in it, by the id of the node.
+    full
+        Why the other nodes stay in float32, by the id of the node.
+    unfit
+        Why float16 cannot hold a tensor, by its name.
     """
 
-    slots: Mapping[int, Slots]
-    kept: Mapping[int, str]
+    half: Mapping[int, Slots]
+    full: Mapping[int, str]
     unfit: Mapping[str, str]
 
 
-def choose(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, ...], samples: int) -> Choice:
+def choose_precisions(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, ...], samples: int) -> Precisions:
     """Choose the nodes of `graph` that stay in float32.
 
     Raises
@@ -48,44 +53,35 @@ def choose(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, ...], sa
     PassError
         A glob of `keep` matches no node, `keep_ops` holds no operator, or the samples cannot be run.
     """
-    kept = _kept_by_user(graph, keep, keep_ops)
-    slots: dict[int, Slots] = {}
+    full = _kept_by_user(graph, keep, keep_ops)
+    half: dict[int, Slots] = {}
     static = _static_nodes(graph)
     for node in graph.nodes:
-        if id(node) in kept or node.op == "Constant":
+        if id(node) in full or node.op == "Constant":
             continue
         found = _obstacle(node, static) or slots_of(node, graph.opset)
         if isinstance(found, str):
-            kept[id(node)] = found
+            full[id(node)] = found
         elif reason := _unfit_constant(node, found):
-            kept[id(node)] = reason
+            full[id(node)] = reason
         else:
-            slots[id(node)] = found
-    unfit = _unfit_on_samples(graph, slots, samples)
+            half[id(node)] = found
+    unfit = _unfit_on_samples(graph, half, samples)
     for node in graph.nodes:
-        if id(node) in slots and (reason := _touches(node, slots[id(node)], unfit)):
-            kept[id(node)] = reason
-            del slots[id(node)]
-    return Choice(slots, kept, unfit)
+        if id(node) in half and (reason := _touches(node, half[id(node)], unfit)):
+            full[id(node)] = reason
+            del half[id(node)]
+    return Precisions(half, full, unfit)
 
 
 def _kept_by_user(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, ...]) -> dict[int, str]:
-    names = [node.name for node in graph.nodes]
-    for glob in keep:
-        if not any(fnmatchcase(name, glob) for name in names):
-            near = get_close_matches(glob, names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else "list the nodes with `fastscnn-opt diff`"
-            raise PassError(f"keep={glob} matches the name of no node", cure=f"{hint}")
     present = {node.op for node in graph.nodes}
     for op in keep_ops:
         if op not in present and op not in (known := _operators()):
             raise PassError(f"keep_ops: {unknown('operator', op, sorted(present) + sorted(known - present))}")
+    globs = keep_globs(keep, [node.name for node in graph.nodes], "node")
     kept = {id(node): f"keep_ops holds {node.op}" for node in graph.nodes if node.op in keep_ops}
-    for node in graph.nodes:
-        matching = [glob for glob in keep if fnmatchcase(node.name, glob)]
-        if matching:
-            kept[id(node)] = f"keep={matching[0]} names it"
-    return kept
+    return kept | {id(node): f"keep={globs[node.name]} names it" for node in graph.nodes if node.name in globs}
 
 
 def _operators() -> set[str]:
@@ -154,13 +150,13 @@ def _unfit_constant(node: gs.Node, slots: Slots) -> str:
     return f"its value {problem}" if problem else ""
 
 
-def _unfit_on_samples(graph: gs.Graph, slots: Mapping[int, Slots], samples: int) -> dict[str, str]:
+def _unfit_on_samples(graph: gs.Graph, half: Mapping[int, Slots], samples: int) -> dict[str, str]:
     """Return what is wrong with each tensor that does not fit float16 when the graph runs on sample inputs."""
     tensors = {
         tensor.name: None
         for node in graph.nodes
-        if id(node) in slots
-        for tensor in _slot_tensors(node, slots[id(node)])
+        if id(node) in half
+        for tensor in _slot_tensors(node, half[id(node)])
         if constant_value(tensor) is None
     }
     tensors |= {tensor.name: None for tensor in graph.outputs if is_float32(tensor) and tensor.inputs}
