@@ -78,7 +78,8 @@ def _outputs(
         name, _, index = entry.rpartition(":")
         node = nodes.get(name)
         if node is None or int(index) >= len(node.output) or node.output[int(index)] not in known:
-            raise TargetError(f"out_nodes: {where} has no node {name!r} with an output {index} of a known shape")
+            what = f"has no node {name!r} with an output {index} of a known shape"
+            raise TargetError(what, where=where, cure="correct the option out_nodes")
         chosen.append(spec_of(known[node.output[int(index)]]))
     return tuple(chosen)
 
