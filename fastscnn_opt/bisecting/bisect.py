@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from fastscnn_opt.bisecting.graphs import Graph, Workspace
+    from fastscnn_opt.bisecting.graphs import SavedGraph, Workspace
     from fastscnn_opt.bisecting.losses import LossMetric
     from fastscnn_opt.rewriting.contract import Pass
 
@@ -93,7 +93,7 @@ class _Bisector:
         self._check_repair(before, number, self._harmless_part(before, failing) if nodes else None)
         return result
 
-    def _loss(self, graph: Graph) -> Loss:
+    def _loss(self, graph: SavedGraph) -> Loss:
         if graph.sha256 not in self._measured:
             self._measured[graph.sha256] = self._metric.loss(graph)
         return self._measured[graph.sha256]
@@ -108,7 +108,7 @@ class _Bisector:
     def _over_limit(self, loss: Loss) -> bool:
         return loss.figure is None or not loss.figure <= self._result.limit
 
-    def _harmless_part(self, before: Graph, item: Pass) -> Pass | None:
+    def _harmless_part(self, before: SavedGraph, item: Pass) -> Pass | None:
         """Find the harmful changes; return the pass with an option that leaves them out, None if there is none."""
         try:
             divisible = Divisible(item, before.load())
@@ -120,7 +120,7 @@ class _Bisector:
         return divisible.restricted(harmless) if harmless and divisible.has_option else None
 
     def _divide(
-        self, before: Graph, divisible: Divisible
+        self, before: SavedGraph, divisible: Divisible
     ) -> tuple[list[list[str]], dict[tuple[str, ...], Loss], list[str]]:
         """Return the sets of changes that fail, the measured losses, and the nodes whose changes are harmless."""
         losses: dict[tuple[str, ...], Loss] = {}
@@ -137,7 +137,7 @@ class _Bisector:
         sets, harmless = disjoint_failing_sets(list(divisible.nodes), fails)
         return sets, losses, harmless
 
-    def _check_repair(self, before: Graph, number: int, harmless_part: Pass | None) -> None:
+    def _check_repair(self, before: SavedGraph, number: int, harmless_part: Pass | None) -> None:
         """Measure the pipeline without pass `number`, or with only its harmless part."""
         later = [*([harmless_part] if harmless_part else []), *self._passes[number:]]
         text = ",".join(text_of(item) for item in [*self._passes[: number - 1], *later])

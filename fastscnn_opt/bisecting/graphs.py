@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Graph:
+class SavedGraph:
     """A graph on disk. `parent` is the graph that the pass `item` changed into it; the source has neither."""
 
     file: Path
     sha256: str
-    parent: Graph | None = None
+    parent: SavedGraph | None = None
     item: Pass | None = None
 
     def load(self) -> onnx.ModelProto:
@@ -38,15 +38,15 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, model: onnx.ModelProto, parent: Graph | None = None, item: Pass | None = None) -> Graph:
+    def save(self, model: onnx.ModelProto, parent: SavedGraph | None = None, item: Pass | None = None) -> SavedGraph:
         """Save a model, unless the folder has it, and return its graph."""
         digest = fingerprint(model)
         file = self.folder / f"{digest[:16]}.onnx"
         if not file.exists():
             save_model(model, file)
-        return Graph(file, digest, parent, item)
+        return SavedGraph(file, digest, parent, item)
 
-    def run_passes(self, start: Graph, passes: Iterable[Pass]) -> list[Graph]:
+    def run_passes(self, start: SavedGraph, passes: Iterable[Pass]) -> list[SavedGraph]:
         """Run passes one after the other on `start` and return the graph after each.
 
         Raises
@@ -54,7 +54,7 @@ class Workspace:
         PassError
             A pass cannot do its work, or left an invalid graph.
         """
-        graphs: list[Graph] = []
+        graphs: list[SavedGraph] = []
         model = start.load()
         for item in passes:
             model, _ = run_pass(item, model)

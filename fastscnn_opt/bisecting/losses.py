@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from fastscnn_opt.bisecting.graphs import Graph
+    from fastscnn_opt.bisecting.graphs import SavedGraph
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.rewriting.contract import Feeds, Pass, Runner, Tensor
 
@@ -54,10 +54,10 @@ class LossMetric(Protocol):
     def limit(self, figure: float) -> str:
         """Return the largest loss that is allowed, as part of a sentence."""
 
-    def start(self, source: Graph) -> str:
+    def start(self, source: SavedGraph) -> str:
         """Measure the source, with which all graphs are compared; return its figure in words, or the empty text."""
 
-    def loss(self, graph: Graph) -> Loss:
+    def loss(self, graph: SavedGraph) -> Loss:
         """Return the loss of `graph` against its source."""
 
 
@@ -88,19 +88,19 @@ class AccuracyLoss:
         """Return the points that may be lost."""
         return f"{figure:g} points of mIoU"
 
-    def start(self, source: Graph) -> str:
+    def start(self, source: SavedGraph) -> str:
         """Measure the source. Raises UserError if it cannot be run, or the images cannot be used."""
         self._source_miou = self._miou(source)
         return f"mIoU {100 * self._source_miou:.2f} %"
 
-    def loss(self, graph: Graph) -> Loss:
+    def loss(self, graph: SavedGraph) -> Loss:
         """Measure `graph`. Raises DataError if the images cannot be used."""
         try:
             return Loss(100 * (self._source_miou - self._miou(graph)))
         except (ModelError, TargetError) as error:
             return Loss(None, str(error))
 
-    def _miou(self, graph: Graph) -> float:
+    def _miou(self, graph: SavedGraph) -> float:
         """Return the mIoU of a graph as a fraction."""
         key = cache.key_of(graph.sha256, self._conditions)
         if (cached := cache.get(_CACHE_KIND, key)) is not None:
@@ -109,7 +109,7 @@ class AccuracyLoss:
         cache.put(_CACHE_KIND, key, json.dumps(figures).encode())
         return float(figures["mIoU"])
 
-    def _runnable(self, graph: Graph) -> Path:
+    def _runnable(self, graph: SavedGraph) -> Path:
         model = graph.load()
         expanded = expand_adaptive_pooling(model)
         if expanded is model:
@@ -141,12 +141,12 @@ class Deviation:
         """Return the deviation that is allowed."""
         return f"a deviation of {figure:g}"
 
-    def start(self, source: Graph) -> str:
+    def start(self, source: SavedGraph) -> str:
         """Return the empty text: the source does not deviate from itself."""
         del source
         return ""
 
-    def loss(self, graph: Graph) -> Loss:
+    def loss(self, graph: SavedGraph) -> Loss:
         """Compare `graph` with its source. Raises UserError if the source cannot be run or the images do not fit."""
         after = graph.load()
         expected = self._expected(graph)
@@ -164,7 +164,7 @@ class Deviation:
             worst = max(worst, compare(wanted, values, after)[0])
         return Loss(worst)
 
-    def _expected(self, graph: Graph) -> Runner:
+    def _expected(self, graph: SavedGraph) -> Runner:
         """Return a runner that computes the outputs `graph` must have from those of its source."""
         if graph.parent is None or graph.item is None:
             if graph.sha256 not in self._runners:
@@ -187,7 +187,7 @@ class Deviation:
 class _ExpectedOutputs:
     """Computes the outputs that `graph`, which the pass `item` made, must have from those of the graph `before`."""
 
-    graph: Graph
+    graph: SavedGraph
     before: Runner
     item: Pass
 

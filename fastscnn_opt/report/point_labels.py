@@ -55,7 +55,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Label:
+class PointLabel:
     """A text at values of x and y; `align` says which end of the text is there.
 
     `point_x` and `point_y` are the values of its point. If the label `is_distant`, a line should lead to the point.
@@ -77,7 +77,7 @@ def place(
     font_size: float,
     *,
     lines: Sequence[tuple[float, float, float, float]] = (),
-) -> list[Label]:
+) -> list[PointLabel]:
     """Return a label for each point; a label without room is left out.
 
     The labels are placed one after the other. Each takes the free place nearest to its point. A free place covers no
@@ -97,7 +97,7 @@ def place(
                 taken.append(box)
                 middle = (box[1] + box[3]) / 2
                 is_distant = abs(middle - y) > 1.5 * height
-                labels.append(Label(*frame.value(anchor, middle), text, align, *point, is_distant))
+                labels.append(PointLabel(*frame.value(anchor, middle), text, align, *point, is_distant))
                 break
     return labels
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.report.charts import COLOURS, Spec, specification
-from fastscnn_opt.report.point_labels import Frame, Label, place
+from fastscnn_opt.report.point_labels import Frame, PointLabel, place
 
 if TYPE_CHECKING:
     import altair as alt
@@ -120,7 +120,7 @@ def _looks(points: list[dict[str, Any]], field: str, looks: tuple[str, ...]) -> 
     return {value: looks[index % len(looks)] for index, value in enumerate(values)}
 
 
-def _label_layers(labels: list[Label]) -> list[alt.Chart]:
+def _label_layers(labels: list[PointLabel]) -> list[alt.Chart]:
     """Return the labels, one layer for each alignment, and the lines from distant labels to their points."""
     import altair as alt
 
