@@ -17,8 +17,13 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the question whether the valid name nearest to an unknown one was meant, or all when none is near."""
     names = list(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+    near = closest(name, names)
+    return f"did you mean {near!r}?" if near is not None else f"known: {', '.join(names) or 'none'}"
+
+
+def closest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+    """Return the known name that is most like `name`, or None if none is; `likeness` is from 0 to 1."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
 
 
 def counted(count: int, thing: str, things: str | None = None) -> str:

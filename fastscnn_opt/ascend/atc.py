@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from fastscnn_opt.ascend.chip import OPSETS, SOC_VERSION
-from fastscnn_opt.targets.options import written
+from fastscnn_opt.rewriting.options import written
 
 if TYPE_CHECKING:
     from fastscnn_opt.errors import TargetError

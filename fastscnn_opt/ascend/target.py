@@ -21,9 +21,9 @@ from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, executable
 from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 from fastscnn_opt.ascend.runners.msame import Msame
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.rewriting.options import check_options
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
-from fastscnn_opt.targets.options import check_options
 from fastscnn_opt.targets.processes.tool import find, run_tool
 from fastscnn_opt.targets.signature import Signature, signature_of
 

@@ -5,17 +5,16 @@ The built-in passes come the same way as those of any other installed distributi
 
 from __future__ import annotations
 
-import types
-from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+import re
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from fastscnn_opt.errors import PipelineError, RegistryError
 from fastscnn_opt.plugins import entry_points_of, load, origin_of
 from fastscnn_opt.rewriting.contract import Pass
+from fastscnn_opt.rewriting.options import convert, hints_of, options_of, refusal, texts_of, without_none
 from fastscnn_opt.rewriting.pipeline import Atom, Option, PassText, format_pipeline, parse, point_at
-from fastscnn_opt.rewriting.select import ROLES, Select
+from fastscnn_opt.rewriting.select import Select
 from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
@@ -24,13 +23,12 @@ if TYPE_CHECKING:
 GROUP = "fastscnn_opt.passes"
 
 
-@dataclass(frozen=True)
-class OptionInfo:
-    """An option of a pass as people see it: its name, its type in words, and its default as text (None: required)."""
-
-    name: str
-    type: str
-    default: str | None
+_PLAIN: dict[Any, re.Pattern[str]] = {
+    bool: re.compile("true|false"),
+    int: re.compile(r"[+-]?\d[\d_]*"),
+    float: re.compile(".*"),
+}
+"""How values of these types are written, without quotes: ``yes`` is no boolean and ``1.0`` no whole number."""
 
 
 def entry_points() -> dict[str, EntryPoint]:
@@ -81,12 +79,11 @@ def _build(item: PassText, text: str) -> Pass:
         cls = pass_class(item.name)
     except PipelineError as error:
         raise point_at(text, item.span, str(error)) from error
-    hints = get_type_hints(cls)
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # every registered pass is a dataclass
+    hints = hints_of(cls)
     values: dict[str, Any] = {}
     for option in item.options:
-        if option.name not in names:
-            raise point_at(text, option.span, unknown(f"option of {item.name}", option.name, names))
+        if option.name not in hints:
+            raise point_at(text, option.span, unknown(f"option of {item.name}", option.name, hints))
         values[option.name] = _convert(option, hints[option.name], text)
     missing = [info.name for info in options_of(cls) if info.default is None and info.name not in values]
     if missing:
@@ -99,77 +96,27 @@ def _build(item: PassText, text: str) -> Pass:
 
 def _convert(option: Option, hint: Any, text: str) -> Any:
     """Turn the atoms of `option` into a value of the type `hint`, or raise the error that points at them."""
-    hint = _without_none(hint)
-    try:
-        if get_origin(hint) is tuple:
-            return tuple(_convert_atom(atom, get_args(hint)[0]) for atom in option.value)
-        if hint is Select:
-            return Select("|".join(atom.text for atom in option.value))
-        if len(option.value) == 1:
-            return _convert_atom(option.value[0], hint)
-    except ValueError as error:
-        raise point_at(text, option.value_span, f"{option.name} takes {type_in_words(hint)}, not {error}") from error
+    kind = without_none(hint)
     listed = "|".join(atom.text for atom in option.value)
-    raise point_at(text, option.value_span, f"{option.name} takes {type_in_words(hint)}, not the list {listed}")
+    if kind is Select:
+        return Select(listed)
+    is_list = get_origin(kind) is tuple
+    if len(option.value) > 1 and not is_list:
+        raise point_at(text, option.value_span, refusal(option.name, hint, f"the list {listed}"))
+    try:
+        values = tuple(_convert_atom(atom, get_args(kind)[0] if is_list else kind) for atom in option.value)
+    except ValueError as error:
+        raise point_at(text, option.value_span, refusal(option.name, hint, error)) from error
+    return values if is_list else values[0]
 
 
 def _convert_atom(atom: Atom, hint: Any) -> Any:
-    if hint is bool:
-        if atom.text not in ("true", "false") or atom.quoted:
-            raise ValueError(repr(atom.text))
-        return atom.text == "true"
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        try:
-            return hint(atom.text)
-        except ValueError:
-            near = get_close_matches(atom.text, [str(member.value) for member in hint], n=1, cutoff=0.5)
-            raise ValueError(f"{atom.text!r}" + (f"; did you mean {near[0]!r}?" if near else "")) from None
-    if hint in (int, float) and not atom.quoted:
-        try:
-            return hint(atom.text)
-        except ValueError:
-            raise ValueError(repr(atom.text)) from None
-    if hint in (int, float):
-        raise ValueError(f"the text {atom!s}")
-    return hint(atom.text)
-
-
-def _without_none(hint: Any) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        return next(argument for argument in get_args(hint) if argument is not type(None))
-    return hint
-
-
-_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
-
-
-def type_in_words(hint: Any) -> str:
-    """Describe an option's type for people: ``true|false``, ``a whole number``, the values of an enumeration."""
-    hint = _without_none(hint)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return "|".join(str(member.value) for member in hint)
-    if get_origin(hint) is tuple:
-        each = get_args(hint)[0]
-        return f"{_PLURALS.get(each, type_in_words(each))} joined by |"
-    words = {
-        bool: "true|false",
-        int: "a whole number",
-        float: "a number",
-        str: "a text",
-        Select: "|".join(ROLES) + "|name pattern",
-    }
-    return words.get(hint, getattr(hint, "__name__", str(hint)).lower())
-
-
-def options_of(cls: type[Pass]) -> list[OptionInfo]:
-    """Return the options of a pass in the order of its fields."""
-    hints = get_type_hints(cls)
-    infos = []
-    for field in fields(cls):  # type: ignore[arg-type]  # every registered pass is a dataclass
-        required = field.default is MISSING and field.default_factory is MISSING
-        default = field.default_factory() if field.default_factory is not MISSING else field.default
-        infos.append(OptionInfo(field.name, type_in_words(hints[field.name]), None if required else _as_text(default)))
-    return infos
+    plain = _PLAIN.get(get_args(hint)[0] if get_origin(hint) is Annotated else hint)
+    if plain and atom.quoted:
+        raise ValueError(f"the text {atom}")
+    if plain and not plain.fullmatch(atom.text):
+        raise ValueError(repr(atom.text))
+    return convert(hint, atom.text)
 
 
 def text_of(item: Pass) -> str:
@@ -179,19 +126,5 @@ def text_of(item: Pass) -> str:
         value = getattr(item, field.name)
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if value != default:
-            options.append(Option(field.name, _atoms(value)))
+            options.append(Option(field.name, tuple(map(Atom, texts_of(value)))))
     return format_pipeline((PassText(item.name, tuple(options)),))
-
-
-def _atoms(value: Any) -> tuple[Atom, ...]:
-    if isinstance(value, tuple):
-        return tuple(atom for part in value for atom in _atoms(part))
-    if isinstance(value, Select):
-        return tuple(Atom(part) for part in value.pattern.split("|"))
-    if isinstance(value, bool):
-        return (Atom(str(value).lower()),)
-    return (Atom(str(value.value) if isinstance(value, Enum) else str(value)),)
-
-
-def _as_text(value: Any) -> str:
-    return "" if value is None else "|".join(atom.text for atom in _atoms(value))

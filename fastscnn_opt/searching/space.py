@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fastscnn_opt.data.cityscapes import IMAGES
 from fastscnn_opt.errors import PipelineError, RunError
+from fastscnn_opt.rewriting.options import options_of
 from fastscnn_opt.rewriting.pipeline import Atom, Option, format_pipeline, parse
-from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, options_of, pass_class
+from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, pass_class
 from fastscnn_opt.schema import parse_toml, read_text
 
 if TYPE_CHECKING:

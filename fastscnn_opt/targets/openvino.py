@@ -16,8 +16,8 @@ from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import cpu_model, usable_cores
 from fastscnn_opt.measuring.session import FREE, Closable, Session, TensorSpec, latencies_ms
 from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
+from fastscnn_opt.rewriting.options import check_options
 from fastscnn_opt.targets.base import Availability
-from fastscnn_opt.targets.options import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -258,12 +258,12 @@ def test_an_unknown_processor_is_refused_with_the_nearest():
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"soc_version": "Ascend999"}, "soc_version is 'Ascend999'"),
-        ({"precision_mode": "fp16"}, "precision_mode is 'fp16', but input should be 'force_fp16'"),
-        ({"output_type": "FP8"}, "output_type is 'FP8', but should be written as FP32, FP16"),
-        ({"out_nodes": "Conv_1"}, "out_nodes is 'Conv_1', but should be written as node:0"),
-        ({"input_shape": "image"}, "input_shape is 'image', but should be written as name:1,3"),
-        ({"device": -1}, "device is -1, but input should be greater"),
+        ({"soc_version": "Ascend999"}, "soc_version takes .*, not 'Ascend999'"),
+        ({"precision_mode": "fp16"}, r"precision_mode takes force_fp16\|.*, not 'fp16'"),
+        ({"output_type": "FP8"}, "output_type takes a text written as FP32, FP16.*, not 'FP8'"),
+        ({"out_nodes": "Conv_1"}, "out_nodes takes a text written as node:0.*, not 'Conv_1'"),
+        ({"input_shape": "image"}, "input_shape takes a text written as name:1,3.*, not 'image'"),
+        ({"device": -1}, "device takes a whole number of at least 0, not -1"),
         ({"aipp": True, "insert_op_conf": "a.cfg"}, "use one of the two"),
         ({"socversion": "Ascend310"}, "did you mean 'soc_version'"),
     ],

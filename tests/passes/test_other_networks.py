@@ -12,7 +12,8 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.loading import check_model
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
+from fastscnn_opt.rewriting.options import options_of
+from fastscnn_opt.rewriting.registry import entry_points, pass_class
 
 REQUIRED_OPTIONS = {"static-batch": "n=2"}
 """Values of options that have no default."""

@@ -6,7 +6,8 @@ from textwrap import dedent
 import pytest
 
 from fastscnn_opt.errors import PipelineError, RegistryError
-from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, options_of, pass_class, text_of
+from fastscnn_opt.rewriting.options import options_of
+from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, pass_class, text_of
 
 PLUGIN = dedent('''
     from dataclasses import dataclass

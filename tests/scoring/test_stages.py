@@ -125,7 +125,7 @@ def test_running_needs_a_run_folder(machine, variants, tmp_path):
         ("[target.cross]\nsparkles = true", TargetError, "unknown option 'sparkles'; did you mean 'sparkle'"),
         ("[target.ascend310]\npatches = ['x']", RunError, "patches belong to a variant"),
         ("[target.ascend31]\naipp = true", TargetError, "unknown target 'ascend31'; did you mean 'ascend310'"),
-        ("[target.ascend310]\naipp = 'perhaps'", TargetError, "option aipp is 'perhaps'"),
+        ("[target.ascend310]\naipp = 'perhaps'", TargetError, "aipp takes true\\|false, not 'perhaps'"),
     ],
 )
 def test_a_wrong_target_table_is_refused_before_anything_runs(machine, variants, table, error, what):

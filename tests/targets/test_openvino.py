@@ -184,7 +184,10 @@ def test_a_closed_session_refuses_to_run(save):
 
 @pytest.mark.parametrize(
     ("option", "value", "words"),
-    [("threads", 0, "option threads is 0"), ("precision", "fp32", "option precision is 'fp32', but .*'f32'")],
+    [
+        ("threads", 0, "threads takes .*, not 0"),
+        ("precision", "fp32", r"precision takes f32\|.*, not 'fp32'; did you mean 'f32'"),
+    ],
 )
 def test_a_wrong_option_is_a_target_error(option, value, words):
     with pytest.raises(TargetError, match=f"target openvino: {words}"):

@@ -305,5 +305,5 @@ def test_a_missing_engine_is_named(tmp_path):
 
 
 def test_a_wrong_option_is_refused():
-    with pytest.raises(TargetError, match="option shapes is 'image', but should be written as name:1x3"):
+    with pytest.raises(TargetError, match=r"shapes takes a text written as name:1x3x1024x2048,\.\.\., not 'image'"):
         get_target("tensorrt", {"shapes": "image"})

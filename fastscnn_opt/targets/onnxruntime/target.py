@@ -10,8 +10,8 @@ from pydantic import Field
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import cpu_model
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
+from fastscnn_opt.rewriting.options import check_options
 from fastscnn_opt.targets.base import Availability
-from fastscnn_opt.targets.options import check_options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -79,7 +79,8 @@ def test_feeds_of_a_wrong_shape_are_a_target_error(save):
 
 @pytest.mark.parametrize("threads", ["many", 0, -3, "1.5"])
 def test_a_number_of_threads_that_there_cannot_be_is_a_target_error(threads):
-    with pytest.raises(TargetError, match=f"target onnxruntime: option threads is {threads!r}"):
+    sentence = f"target onnxruntime: threads takes a whole number of at least 1, not {threads!r}"
+    with pytest.raises(TargetError, match=sentence):
         OnnxRuntime(threads=threads)
 
 

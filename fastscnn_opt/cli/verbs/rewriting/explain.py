@@ -71,7 +71,7 @@ def _explain_on(model: Path, text: str, *, everything: bool, form: Format) -> No
 
 
 def _print_manual(cls: type[Pass], form: Format) -> None:
-    from fastscnn_opt.rewriting.registry import options_of
+    from fastscnn_opt.rewriting.options import options_of
 
     manual = inspect.getdoc(cls) or ""
     if form is Format.JSON:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, print_json, print_table
 from fastscnn_opt.cli.table import Column
-from fastscnn_opt.rewriting.registry import OptionInfo, entry_points, options_of, pass_class
+from fastscnn_opt.rewriting.options import OptionInfo, options_of
+from fastscnn_opt.rewriting.registry import entry_points, pass_class
 
 if TYPE_CHECKING:
     from fastscnn_opt.rewriting.contract import Pass
