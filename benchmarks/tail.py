@@ -86,7 +86,7 @@ def main() -> None:
         logits = run(network, normalise(sample.image[None]))
         compare(sample.name, (dense, fast), logits, given.rounds)
     noise = np.random.default_rng(0).standard_normal(logits.shape, dtype=np.float32)
-    compare("random, every cell in doubt", (dense, fast), noise, given.rounds)
+    compare("random, every cell uncertain", (dense, fast), noise, given.rounds)
     coarse = noise[:, :, ::4, ::4].repeat(4, axis=2).repeat(4, axis=3)
     compare("random squares", (dense, fast), np.ascontiguousarray(coarse), given.rounds)
 

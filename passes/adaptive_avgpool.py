@@ -38,21 +38,21 @@ class Lowering(StrEnum):
 class AdaptiveAvgPool(Pass):
     """Lower adaptive average pooling, which ONNX does not have, to operators that it has.
 
-    1. Matched are ``AdaptiveAvgPool2d`` of any domain with the attribute ``output_size``, and the ATen node that
+    1. The pass lowers ``AdaptiveAvgPool2d`` of any domain with the attribute ``output_size``, and the ATen node that
        PyTorch exports for it. The height and width of the input must be known.
-    2. Matched, too, is what today's PyTorch exporter writes where the bins do not divide the size: a GatherND, then a
-       ReduceMean, or a Where, up to hundreds of Gather and Add, and a Div. Such a part is replaced only after it was
-       run in float64 on random input and gave the adaptive averages; otherwise it is left alone and reported with the
-       reason.
-    3. ``lower=matmul`` (default) multiplies by two constant matrices, one along the height and one along the width. A
-       row of them averages the window from floor(i n / k) to ceil((i + 1) n / k) of bin i of k over n elements, which
-       is the definition of the pooling, so the result is exact for any size. Nodes of the same size share the
-       matrices.
+    2. It also lowers what today's PyTorch exporter writes where the bins do not divide the size: a GatherND, then
+       either a ReduceMean, or a Where, up to hundreds of Gather and Add, and a Div. The pass runs these nodes in
+       float64 on random input, and replaces them only if they give the adaptive averages. Otherwise it leaves them
+       alone and reports the reason.
+    3. ``lower=matmul`` (default) multiplies by two constant matrices, one along the height and one along the width.
+       Bin i of k over n elements averages the window from floor(i n / k) to ceil((i + 1) n / k), and a row of the
+       matrix holds that average. This is the definition of the pooling, so the result is exact for any size. Nodes of
+       the same size share the matrices.
     4. ``lower=avgpool`` writes one AveragePool of stride n // k and kernel n - (k - 1) * (n // k). Its windows are the
-       true ones only where k divides n; elsewhere it is another function, so this lowering is lossy.
-    5. ``lower=native`` writes ``AdaptiveAvgPool2d`` of the default domain, which the vendor compiler atc takes for
-       opset 8 to 13 though ONNX does not define it, and drops the custom domain. A node in that form already is left
-       alone.
+       true ones only where k divides n. Elsewhere it is another function, so this lowering is lossy.
+    5. ``lower=native`` writes ``AdaptiveAvgPool2d`` of the default domain and drops the custom domain. The vendor
+       compiler atc takes that operator for opset 8 to 13, though ONNX does not define it. A node in that form already
+       is left alone.
     """
 
     name: ClassVar[str] = "adaptive-avgpool"

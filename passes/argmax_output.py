@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class ArgmaxOutput(Pass):
     """Move the choice of the best class into the graph: logits N, C, H, W become a label map N, H, W of uint8.
 
-    1. Every float output of four dimensions is taken as logits, with the classes along the second. ArgMax over them
-       and a Cast to uint8 follow; the lowest index wins a tie. The output keeps its name and its place.
-    2. Any other output is left alone and reported, one with a single channel too, whose label would always be 0.
-    3. A Softmax in front stays: `simplify` or a runtime may remove it, and it does not change the label.
+    1. Every float output of four dimensions counts as logits, with the classes along the second. The pass appends an
+       ArgMax over the classes and a Cast to uint8. The lowest index wins a tie. The output keeps its name and place.
+    2. Any other output is left alone and reported. So is an output with a single channel, whose label would always
+       be 0.
+    3. A Softmax in front stays. It does not change the label, and `simplify` or a runtime may remove it.
     """
 
     name: ClassVar[str] = "argmax-output"

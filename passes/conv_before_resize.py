@@ -25,16 +25,19 @@ _SIZES = 3
 
 @dataclass(frozen=True)
 class ConvBeforeResize(Pass):
-    """Let a 1x1 convolution behind an upsampling work on the few pixels in front of it.
+    """Move a 1x1 convolution from behind an upsampling to the front, where there are fewer pixels.
 
-    1. Matched is a Conv with a 1x1 kernel, stride 1 and no padding whose input a Resize (or Upsample) of height and
-       width makes for it alone, with more pixels than before. The two change places.
+    1. The pass matches a Conv with a 1x1 kernel, stride 1 and no padding whose input comes from a Resize (or Upsample)
+       of height and width. The Resize must make more pixels than it reads, and nothing else may read its result. The
+       two nodes change places.
     2. The result is the same up to the order of sums: the convolution mixes channels, the Resize mixes pixels, and the
        weights of an interpolation add up to one, so that a bias passes through it. That holds for every mode and
-       coordinate transformation but tf_crop_and_resize, which has a value for what lies outside.
-    3. A Resize to f times the height and the width leaves 1 / f^2 of the multiply-adds of the convolution. Where the
-       network classifies behind its last upsampling, `fast-argmax` finds its Resize only after this pass.
-    4. Sizes must be static. A convolution behind a Resize that cannot change places is reported with the reason.
+       coordinate transformation except tf_crop_and_resize, which has a value of its own for what lies outside.
+    3. Behind a Resize to f times the height and the width, the convolution has f^2 times as many multiply-adds as in
+       front of it. Where the network classifies behind its last upsampling, `fast-argmax` finds its Resize only after
+       this pass.
+    4. Sizes must be static. The pass reports every convolution behind a Resize that cannot change places with it, with
+       the reason.
     """
 
     name: ClassVar[str] = "conv-before-resize"
@@ -74,9 +77,9 @@ def _mismatch(conv: gs.Node, resize: gs.Node, outputs: set[int]) -> str:
     """Say why the two cannot change places; the empty text if they can."""
     before, after = resize.inputs[0], resize.outputs[0]
     if len(after.outputs) > 1 or id(after) in outputs:
-        return f"what {resize.name} makes is needed elsewhere, too"
+        return f"another node or an output also reads the result of {resize.name}"
     if resize.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize":
-        return f"{resize.name} crops, with a value for what lies outside"
+        return f"{resize.name} crops, and has a value of its own for what lies outside"
     for tensor in (before, after, conv.outputs[0]):
         if tensor.shape is None or not all(isinstance(size, int) for size in tensor.shape):
             return f"the sizes around {resize.name} are not fixed; export the model with a fixed size and batch"

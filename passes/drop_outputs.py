@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class DropOutputs(Pass):
     """Remove graph outputs, such as those of auxiliary heads, and everything that only they needed.
 
-    1. The outputs named in ``keep`` stay (``keep=a|b``), in the order of the graph; without it, the first output stays.
-    2. Every other output goes, with the nodes and weights that no remaining output needs.
-    3. Graph inputs stay, needed or not, so that the model is fed as before.
+    1. The outputs named in ``keep`` stay (``keep=a|b``), in the order of the graph. Without ``keep``, the first output
+       stays.
+    2. Every other output is removed, with the nodes and weights that no remaining output needs.
+    3. Graph inputs stay, needed or not, so that the model takes the same inputs as before.
     """
 
     name: ClassVar[str] = "drop-outputs"
@@ -45,7 +46,7 @@ class DropOutputs(Pass):
         gone: set[int] = set()
         for output in graph.outputs:
             if output.name in kept:
-                yield Skip(output, "named by keep" if self.keep else "is the first output")
+                yield Skip(output, "is named by keep" if self.keep else "is the first output")
                 continue
             before = len(gone)
             outputs.discard(id(output))

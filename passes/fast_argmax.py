@@ -1,4 +1,4 @@
-"""Label maps that are interpolated only where the answer is in doubt."""
+"""Label maps that are interpolated only where the label is not certain."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ _TRANSFORMATIONS = ("align_corners", "half_pixel", "pytorch_half_pixel", "asymme
 
 @dataclass(frozen=True)
 class FastArgmax(Pass):
-    """Interpolate a label map only where the answer is in doubt, with the same labels.
+    """Compute the same label map, but interpolate only where the label is not certain.
 
-    1. Matched is an ArgMax over the classes (the second axis) of what a linear Resize makes, such as `argmax-output`
-       leaves. With ``labels=true`` every output of logits becomes a label map first, as `argmax-output` makes it.
+    1. The pass matches an ArgMax over the classes (the second axis) of the result of a linear Resize, such as
+       `argmax-output` leaves. With ``labels=true`` it first turns every output of logits into a label map, as
+       `argmax-output` does.
     2. Bilinear interpolation mixes the logits at the four corners of a cell in shares that add up to one. Where the
-       corners agree on the best class, all pixels between them have it and are filled in. Where only two classes can
-       win, their difference alone is interpolated. All classes are interpolated only in the few cells that are left.
-       The labels are those of the full interpolation, except where the two best logits tie within rounding.
-    3. Any size ratio and batch, and the coordinate transformations align_corners, half_pixel, pytorch_half_pixel and
-       asymmetric. Sizes must be static.
-    4. An image with so many doubtful cells that interpolating everything is faster is treated so: a branch of the
-       graph keeps the nodes that were there.
-    5. Operators whose shapes depend on the data (NonZero) are used: right for a CPU, not for compilers that need
-       static shapes throughout, such as atc.
+       corners agree on the best class, all pixels between them have that class. Where only two classes can win, only
+       their difference is interpolated. All classes are interpolated only in the few cells that are left. The labels
+       are those of the full interpolation, except where the two best logits tie within rounding.
+    3. Any size ratio and batch is possible, with the coordinate transformations align_corners, half_pixel,
+       pytorch_half_pixel and asymmetric. Sizes must be static.
+    4. In an image with very many uncertain cells, interpolating everything is faster. So a branch of the graph keeps
+       the nodes that were there, and the graph takes that branch for such an image.
+    5. The new nodes include NonZero, whose shape depends on the data. CPUs run that well. Compilers that need static
+       shapes throughout, such as atc, do not take it.
     6. Any other ArgMax is left alone and reported with the reason.
     """
 
@@ -157,7 +158,7 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
     if node.attrs.get("keepdims", 1):
         labels = emit.node("Reshape", labels, emit.constant([grid.images, 1, height, width], np.int64))
     _replace_output(emit, node, labels)
-    return Change(node, f"interpolates {grid.classes} classes to {height} x {width} only in doubtful cells")
+    return Change(node, f"interpolates {grid.classes} classes to {height} x {width} only in uncertain cells")
 
 
 def _replace_output(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:

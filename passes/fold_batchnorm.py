@@ -25,13 +25,13 @@ class FoldBatchnorm(Pass):
     """Fold batch normalisation into the Conv, ConvTranspose or Gemm in front of it.
 
     1. (w x + b - mean) scale / sqrt(variance + epsilon) + shift is one convolution with other weights and another bias.
-       They are computed in float64 and rounded once.
-    2. Left alone and reported with the reason are a normalisation in training mode, one behind another operator, one
-       whose input something else reads, too, and one with parameters or weights that are no constants.
-    3. Weights that several nodes share are copied for each that is folded.
+       The pass computes these in float64 and rounds them once.
+    2. It leaves alone and reports a normalisation in training mode, one behind another operator, one whose input
+       another node also reads, and one whose parameters or weights are not constant.
+    3. Where several nodes share weights, each node that is folded gets a copy.
 
-    Every node is looked at once, so that graphs of any size take proportional time. `simplify` folds Conv and
-    ConvTranspose, too, and its time grows faster than the graph.
+    The pass looks at every node once, so its time grows in proportion to the graph. `simplify` also folds into Conv and
+    ConvTranspose, but its time grows faster than the graph.
     """
 
     name: ClassVar[str] = "fold-batchnorm"
@@ -59,12 +59,13 @@ def _why_not(norm: gs.Node, interface: set[int]) -> str:
     if norm.attrs.get("training_mode") or any(tensor.outputs for tensor in norm.outputs[1:]):
         return "it is in training mode"
     if node is None or node.op not in _LINEAR or node.domain not in DEFAULT_DOMAINS:
-        return f"its input comes from {f'{node.name}, a {node.op}' if node else 'outside'}, which takes no factors"
+        maker = f"{node.name}, a {node.op}" if node else "outside"
+        return f"its input comes from {maker}, which has no weights to fold into"
     if len(source.outputs) > 1 or id(source) in interface:
-        return f"what {node.name} gives is used without the normalisation, too"
+        return f"another node or an output also reads the result of {node.name}"
     for tensor in (*norm.inputs[1:], *parameters_of(node)):
         if constant_value(tensor) is None or id(tensor) in interface:
-            return f"{tensor.name} is no constant"
+            return f"{tensor.name} is not constant"
     return ""
 
 

@@ -29,23 +29,23 @@ class KeepIo(StrEnum):
 class Fp16(Pass):
     """Compute the whole network in float16.
 
-    1. Every node computes in float16 that ONNX defines for it at the graph's opset. Constants are converted once. A
-       tensor that is needed in both types gets one Cast, which all its readers share; a Cast that has nothing left to
-       do goes.
-    2. ``keep_io`` says whether the graph's float32 ``inputs``, ``outputs``, ``both`` (default) or ``none`` keep their
-       type.
-    3. ``keep_ops=Resize|Softmax`` keeps operators in float32, ``keep=Conv_1*|/head/*`` nodes by their names.
-    4. What float16 cannot hold stays in float32 and is reported: nodes with a constant beyond 65504, or with one whose
-       values are all below 6.1e-05, where float16 loses its digits; nodes that make or read a tensor beyond half of
-       65504, or wholly below 6.1e-05, when the float32 graph runs on sample inputs. ``samples`` is the number of runs,
-       0 for none. A limit of Clip beyond 65504 becomes 65504, which is the same.
-    5. Also left in float32 and reported: an operator that ONNX does not define for float16; shape arithmetic; a node
-       with a subgraph; QuantizeLinear, DequantizeLinear and what engines compute in integers between them. The scales
-       and the region of interest of Resize stay float32.
+    1. Every node computes in float16 if ONNX defines it for float16 at the graph's opset. Constants are converted once.
+       A tensor that is needed in both types gets one Cast, which all its readers share. A Cast that has nothing left
+       to do is removed.
+    2. ``keep_io`` says which float32 ends of the graph keep their type: ``inputs``, ``outputs``, ``both`` (default) or
+       ``none``.
+    3. ``keep_ops=Resize|Softmax`` keeps operators in float32, and ``keep=Conv_1*|/head/*`` keeps nodes by their names.
+    4. What float16 cannot hold stays in float32 and is reported. These are nodes with a constant beyond 65504, or with
+       a constant whose values are all below 6.1e-05, where float16 loses its digits. These are also nodes that make or
+       read a tensor beyond half of 65504, or wholly below 6.1e-05, when the float32 graph runs on sample inputs.
+       ``samples`` is the number of runs, 0 for none. A limit of Clip beyond 65504 becomes 65504, which is the same.
+    5. These nodes also stay in float32 and are reported: an operator that ONNX does not define for float16, shape
+       arithmetic, a node with a subgraph, QuantizeLinear, DequantizeLinear, and what engines compute in integers
+       between those two. The scales and the region of interest of Resize stay float32.
     6. Nodes that only move values, such as Reshape, stay in float32 between nodes that do.
 
     Rounding every tensor costs accuracy that grows with the depth of the network: outputs may move by 1/128 of the
-    largest. On trained FastSCNN they move by 1/700 where every tensor is rounded.
+    largest value. On trained FastSCNN they move by 1/700 if every tensor is rounded.
     """
 
     name: ClassVar[str] = "fp16"

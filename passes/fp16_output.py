@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class Fp16Output(Pass):
     """Give the graph float16 outputs, which halves the bytes that leave the device.
 
-    1. An output of type float32 or float64 becomes float16 by a Cast at its end; it keeps its name, shape and place.
-    2. An output that is float16 already, or no float, is left alone and reported.
-    3. The network inside keeps its types. Values beyond 65504 would become infinite, which verification refuses.
+    1. An output of type float32 or float64 becomes float16 by a Cast at its end. It keeps its name, shape and place.
+    2. An output that is float16 already, or not a float type, is left alone and reported.
+    3. The network inside keeps its types. Values beyond 65504 would become infinite, and verification refuses that.
     """
 
     name: ClassVar[str] = "fp16-output"

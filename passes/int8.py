@@ -33,27 +33,28 @@ _OLDEST_OPSET = 13
 class Int8(Pass):
     """Quantise the network to int8 in QDQ form, after training, with onnxruntime's quantizer.
 
-    1. Layers are Conv and Gemm with constant float32 weights. They get uint8 activations and int8 weights with a scale
-       per output channel; a Relu or Clip behind one becomes the clipping of its output. What lies between layers (Add,
-       Concat, pooling, Resize and the like) works on uint8, too. The tail behind the last layer stays in float, and so
-       do products that pool.
-    2. The range of every activation is measured on ``images`` images: of the ``split`` of a Cityscapes tree
-       (``data=DIR split=train``), or else generated scenes from ``seed`` on. They must have the model's size.
-       ``method=minmax`` (default) takes the smallest and largest value, ``percentile`` leaves out one in 100,000 at
-       either end, ``entropy`` minimises the divergence from the distribution in float.
-    3. ``equalise=true`` (default) first scales the channels between convolutions so that their ranges agree, which
+    1. Layers are Conv and Gemm with constant float32 weights. They get uint8 activations, and int8 weights with a scale
+       per output channel. The clipping of a layer's output replaces a Relu or Clip behind it. The nodes between layers
+       (Add, Concat, pooling, Resize and the like) work on uint8, too. The nodes behind the last layer stay in float,
+       and so do the matrix products of a pooling.
+    2. The pass measures the range of every activation on ``images`` images. With ``data=DIR split=train`` they are the
+       first of that split of a Cityscapes tree, otherwise generated scenes from ``seed`` on. They must have the
+       model's size. ``method=minmax`` (default) takes the smallest and largest value, ``percentile`` leaves out one in
+       100,000 at either end, and ``entropy`` minimises the divergence from the distribution in float.
+    3. ``equalise=true`` (default) first scales the channels between convolutions so that their ranges agree. That
        changes nothing in float and makes far better use of eight bits.
     4. A uint8 input that is cast to float is read as it is, with scale 1 and zero point 0: without error and without a
        node. So run `uint8-input` before this pass.
     5. Layers whose name matches a glob of ``keep=a|b`` stay in float.
-    6. ``max_drop=0.2`` limits the loss of mIoU, in points (percent). Every layer is quantised alone to rank the layers
-       by the mean change of a class's IoU on the images, gain or loss, and the fewest from the top of the ranking stay
-       in float such that this change, with all others in int8, is at most two thirds of ``max_drop``: the rest is for
-       images that were not used. It needs labels, and a network for the 19 classes of Cityscapes.
+    6. ``max_drop=0.2`` limits the loss of mIoU, in points (percent). The pass quantises every layer alone and ranks the
+       layers by how much the IoU of a class changes in the mean, gain or loss. Then it leaves the fewest layers from
+       the top of the ranking in float such that this change, with all others in int8, is at most two thirds of
+       ``max_drop``. The last third is a margin for images that were not measured. This needs labels, and a network for
+       the 19 classes of Cityscapes.
     7. A graph that is quantised already is left alone. Below opset 13 there are no scales per channel, so convert or
        export the model with 13 or newer.
 
-    Measurements are kept in the cache under all that they depend on.
+    Measurements stay in the cache, under everything that they depend on.
     """
 
     name: ClassVar[str] = "int8"

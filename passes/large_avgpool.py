@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 class LargeAvgPool(Pass):
     """Turn average pooling over large windows into products with two constant matrices.
 
-    1. Matched are AveragePool nodes whose kernel has more than ``area`` elements or whose stride is above ``stride``,
-       and GlobalAveragePool and ReduceMean over a height and width of more than ``area`` elements. The defaults are the
-       limits of the AI Core of the Ascend 310, which moves any larger AveragePool to its CPU.
-    2. One matrix averages along the height, one along the width: a row holds the reciprocal of the number of elements
-       at the elements of a window. Pads, auto_pad, ceil_mode, count_include_pad and dilations are in the matrices, so
-       the result is exact for all of them. Nodes with the same windows share the matrices.
-    3. Left alone and reported with the reason are smaller windows, an input that is not N, C, H, W with a known height
-       and width, a window that lies in the padding as a whole, and a ReduceMean that drops the axes it averages.
-    4. The work grows with the input times the number of windows: what pays on the NPU for a few bins does not pay
-       anywhere for windows that slide over every pixel.
+    1. The pass matches AveragePool nodes whose kernel has more than ``area`` elements or whose stride is above
+       ``stride``, and GlobalAveragePool and ReduceMean over a height and width of more than ``area`` elements. The
+       defaults are the limits of the AI Core of the Ascend 310, which moves any larger AveragePool to its CPU.
+    2. One matrix averages along the height, one along the width. Each row belongs to a window, and holds the reciprocal
+       of the number of elements at the elements of that window. Pads, auto_pad, ceil_mode, count_include_pad and
+       dilations are in the matrices, so the result is exact for all of them. Nodes with the same windows share the
+       matrices.
+    3. The pass leaves alone and reports smaller windows, an input that is not N, C, H, W with a known height and width,
+       a window that lies entirely in the padding, and a ReduceMean that drops the axes it averages.
+    4. The work grows with the size of the input times the number of windows. The pass pays on the NPU for a few bins.
+       For windows that slide over every pixel it pays nowhere.
     """
 
     name: ClassVar[str] = "large-avgpool"
@@ -73,7 +74,7 @@ class LargeAvgPool(Pass):
         if not all(axis.windows for axis in axes):
             return f"its kernel {_times(axes, 'kernel')} is larger than its padded input"
         if any((axis.elements() == 0).any() for axis in axes):
-            return "one of its windows lies in the padding as a whole, and has no average"
+            return "one of its windows lies entirely in the padding, so it has no average"
         return ""
 
 

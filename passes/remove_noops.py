@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RemoveNoops(Pass):
-    """Remove nodes that give what they take, such as Identity, Dropout at inference, and Pad by nothing.
+    """Remove nodes whose result is their input, such as Identity, Dropout at inference, and Pad by nothing.
 
-    1. Always removed are Identity, and Concat, Sum, Mean, Max and Min of one input.
-    2. Removed where they change nothing: Cast and CastLike to the type that is there already, Transpose that keeps the
-       order of the axes, Pad by zero elements, Reshape, Flatten, Expand and Tile to the shape that is there already,
-       Slice of everything, Resize by the factor 1.
-    3. Dropout is removed unless it is in training mode or something reads its mask; then it is reported.
-    4. A graph output keeps its name: the node in front gives it. Where nothing is in front but a graph input, a
-       constant or another graph output, the node stays and is reported.
+    1. The pass always removes Identity, and Concat, Sum, Mean, Max and Min of one input.
+    2. It removes these where they change nothing: Cast and CastLike to the type that is there already, Transpose that
+       keeps the order of the axes, Pad by zero elements, Reshape, Flatten, Expand and Tile to the shape that is there
+       already, Slice of everything, and Resize by the factor 1.
+    3. It removes Dropout. If Dropout is in training mode, or another node reads its mask, it stays and is reported.
+    4. A graph output keeps its name: the node in front makes it instead. Where there is no node in front, but a graph
+       input, a constant or another graph output, the node stays and is reported.
 
-    Every node is looked at once, so that graphs of any size take proportional time; `simplify` does more, and its time
+    The pass looks at every node once, so its time grows in proportion to the graph. `simplify` does more, but its time
     grows faster than the graph.
     """
 
@@ -46,9 +46,9 @@ class RemoveNoops(Pass):
             if isinstance(verdict, Skip):
                 yield verdict
             elif verdict and any(mask.outputs or id(mask) in interface for mask in node.outputs[1:]):
-                yield Skip(node, "something reads its mask")
+                yield Skip(node, "another node or an output reads its mask")
             elif verdict and _bypass(node, interface):
-                yield Change(node, f"{node.op} removed, which {verdict}")
+                yield Change(node, f"removed {node.op}, which {verdict}")
             elif verdict:
                 yield Skip(node, f"{verdict}, but the tensors on both of its sides have to keep their names")
 
@@ -139,7 +139,7 @@ def _resize(node: gs.Node) -> str | None:
 _PLAIN_COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
 
 _RULES: dict[str, Rule] = {
-    "Identity": lambda _: "gives its input",
+    "Identity": lambda _: "returns its input",
     **dict.fromkeys(("Concat", "Max", "Mean", "Min", "Sum"), _only_input),
     "Dropout": _dropout,
     **dict.fromkeys(("Cast", "CastLike"), _same_type),

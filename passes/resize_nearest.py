@@ -43,12 +43,12 @@ class Rounding(StrEnum):
 class ResizeNearest(Pass):
     """Turn bilinear Resize into nearest neighbour.
 
-    1. A selected Resize with mode ``linear`` gets mode ``nearest``; its coordinate transformation is kept.
+    1. A selected Resize with mode ``linear`` gets mode ``nearest``. It keeps its coordinate transformation.
     2. ``nearest_mode`` follows ``rounding``. The default rounds half up, which is what the Ascend 310 does with
-       ``align_corners`` whatever the file says; ``floor`` moves every edge by half a pixel and costs about half the
+       ``align_corners`` whatever the file says. ``floor`` moves every edge by half a pixel and costs about half the
        mIoU.
-    3. ``only`` selects by role (``head``: makes a graph output, ``body``: the rest), by name pattern (``Resize_1*``),
-       or ``all``.
+    3. ``only`` selects by role (``head``: the Resize makes a graph output, ``body``: all others), by name pattern
+       (``Resize_1*``), or ``all``.
     4. Any other Resize is left alone and reported with the reason.
     5. Before opset 11 (Upsample of opset 9, Resize of opset 10) nearest always rounds down, so only ``rounding=floor``
        is possible.

@@ -32,11 +32,12 @@ _MOST_ROUNDS = 8
 class Simplify(Pass):
     """Fold constants and remove needless nodes with onnx-simplifier.
 
-    1. Whatever depends on constants and fixed shapes only, such as shape arithmetic, becomes a constant; nodes that do
-       nothing go.
-    2. ``optimize=true`` (default) also fuses, for instance BatchNormalization into Conv; ``optimize=false`` leaves
-       that out.
-    3. It runs until nothing changes any more. The change is reported as the count of every operator before and after.
+    1. Everything that depends only on constants and fixed shapes, such as shape arithmetic, becomes a constant. Nodes
+       that do nothing are removed.
+    2. ``optimize=true`` (default) also fuses nodes, for instance BatchNormalization into Conv. ``optimize=false`` does
+       not.
+    3. onnx-simplifier runs until nothing changes any more. The pass reports how often each operator that became more or
+       less frequent was there before and is there after.
     4. Operators outside ONNX, such as an ``AdaptiveAvgPool2d`` that is not lowered yet, stay as they are.
     """
 

@@ -25,13 +25,13 @@ _ACTIVATIONS = ("Relu", "Clip")
 class SpaceToDepth(Pass):
     """Let a quantised first convolution read neighbouring pixels as channels, with the same results.
 
-    1. Matched is a convolution in int8 (as `int8` leaves it, behind `uint8-input`) that reads a uint8 image N, H, W, 3.
-       Gathering three bytes at a time for its products takes several times as long as the products themselves.
-    2. ``pixels`` (4) neighbours in a row become one with ``pixels`` x 3 channels, which moves nothing in memory. A
-       convolution of stride s then makes ``pixels`` / s neighbouring results at once, as channels that are neighbours
-       in a row again behind it. Its weights are the old ones and zeros, so the sums are the same integers.
+    1. The pass matches a convolution in int8 (as `int8` leaves it, behind `uint8-input`) that reads a uint8 image
+       N, H, W, 3. There, gathering three bytes at a time takes several times as long as the products of them.
+    2. ``pixels`` (4) neighbours in a row become one pixel with ``pixels`` x 3 channels, which moves nothing in memory.
+       A convolution of stride s then makes ``pixels`` / s neighbouring results at once, as channels. Behind it they
+       become neighbours in a row again. The new weights are the old ones and zeros, so the sums are the same integers.
     3. The width must be a multiple of ``pixels``, and ``pixels`` a multiple of the stride.
-    4. A convolution in float is left alone: there the products are what takes time, and more of them would not pay.
+    4. A convolution in float is left alone: there the products take most of the time, and more of them would not pay.
     """
 
     name: ClassVar[str] = "space-to-depth"

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class StaticBatch(Pass):
     """Give the graph the fixed batch size ``n``, its shape arithmetic and constants included.
 
-    1. Every input of two or more dimensions carries the batch in front; its first dimension becomes ``n``. So does
-       that of every output.
-    2. The batch is followed from the inputs through every node. Where a constant fixes it (the target of a Reshape or
-       Expand, the ``sizes`` of a Resize, a part of a Concat in shape arithmetic), that entry becomes ``n``. Whether an
-       entry is the batch is decided by where the batch flows, never by its value; a constant that something else
-       reads, too, is copied first. Arithmetic that reads the batch from a Shape stays as it is.
-    3. A node that mixes images (folds the batch into another axis, sums or joins along it, pads it), an operand that
-       was made for the old batch size, and an operator that is not known are errors that name the node.
+    1. Every input of two or more dimensions carries the batch in front, and so does every output. That first dimension
+       becomes ``n``.
+    2. The pass follows the batch from the inputs through every node. Where a constant fixes it (the target of a Reshape
+       or Expand, the ``sizes`` of a Resize, a part of a Concat in shape arithmetic), that entry becomes ``n``. An entry
+       counts as the batch because the batch flows there, never because of its value. A constant that another node also
+       reads is copied first. Arithmetic that reads the batch from a Shape stays as it is.
+    3. Three things are errors that name the node: a node that mixes images (it folds the batch into another axis, sums
+       or joins along it, or pads it), an operand that was made for the old batch size, and an unknown operator.
     4. In a graph whose batch is dynamic nothing inside depends on its size, so only inputs and outputs are set.
     5. A graph that has the batch size ``n`` already is left alone.
 

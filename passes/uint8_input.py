@@ -46,14 +46,14 @@ class Uint8Input(Pass):
 
     1. A float32 input N, 3, H, W becomes uint8: N, H, W, 3 as images are decoded (``layout=nhwc``, the default) or
        N, 3, H, W (``layout=nchw``). It keeps its name. A Transpose and a Cast follow.
-    2. The network was trained on (x / 255 - mean) / std; ``mean`` and ``std`` give the three values of R, G and B
-       (default: those of ImageNet). Where only convolutions without padding read the input, scale and mean move into
-       their weights and biases, and no node is left of the normalisation.
-    3. A convolution that pads its input with zeros pads the normalised image, whose zero is the mean colour. There
-       255 * mean is subtracted by a node, so that zero stays zero, and the scale alone moves into the weights: exact at
-       the border, too.
-    4. A uint8 input is left alone, and so is one that no convolution with constant weights reads first: after `int8`,
-       for instance, so run it before.
+    2. The network was trained on (x / 255 - mean) / std. ``mean`` and ``std`` give the three values of R, G and B
+       (default: those of ImageNet). If only convolutions without padding read the input, scale and mean move into
+       their weights and biases, and no node of the normalisation is left.
+    3. A convolution that pads its input with zeros pads the normalised image, in which zero stands for the mean colour.
+       In that case a node subtracts 255 * mean, so that zero keeps its meaning, and only the scale moves into the
+       weights. The result is exact at the border, too.
+    4. A uint8 input is left alone. So is an input that is not read by a convolution with constant weights, for instance
+       after `int8`. So run this pass before `int8`.
     """
 
     name: ClassVar[str] = "uint8-input"

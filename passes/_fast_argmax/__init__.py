@@ -1,1 +1,1 @@
-"""The label map of a bilinear Resize, interpolated only where the answer is in doubt."""
+"""The label map of a bilinear Resize, interpolated only where the label is not certain."""

@@ -49,13 +49,13 @@ class Corners:
     hard: gs.Variable
 
 
-def find_doubtful(emit: Emitter, best: gs.Variable, grid: Grid) -> gs.Variable:
+def find_uncertain(emit: Emitter, best: gs.Variable, grid: Grid) -> gs.Variable:
     """Return image, row and column of every cell whose corners differ in their best class, int64 3 x K.
 
     `best` is float N, height, width: ORT compares floats in vectors, and a class number is exact in them.
     """
-    best, (top, bottom) = _laid_out(emit, best, 1, grid.height, grid.rows)
-    best, (left, right) = _laid_out(emit, best, 2, grid.width, grid.columns)
+    best, (top, bottom) = _ends_of_cells(emit, best, 1, grid.height, grid.rows)
+    best, (left, right) = _ends_of_cells(emit, best, 2, grid.width, grid.columns)
     size = np.array([len(grid.rows.cells), len(grid.columns.cells)])
     starts = (np.array([row, column]) for row in (top, bottom) for column in (left, right))
     corners = [emit.slice(best, start, start + size, (1, 2)) for start in starts]
@@ -64,7 +64,7 @@ def find_doubtful(emit: Emitter, best: gs.Variable, grid: Grid) -> gs.Variable:
     return emit.node("NonZero", emit.node("Not", agree), dtype=np.int64)
 
 
-def _laid_out(
+def _ends_of_cells(
     emit: Emitter, values: gs.Variable, axis: int, length: int, sampling: AxisSampling
 ) -> tuple[gs.Variable, tuple[int, int]]:
     """Return `values` so that both ends of all cells of an axis are a slice of it, and where these two begin."""

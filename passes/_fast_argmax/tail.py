@@ -1,4 +1,4 @@
-"""Nodes that compute ArgMax(Resize(logits)) by interpolating only where the answer is in doubt.
+"""Nodes that compute ArgMax(Resize(logits)) by interpolating only where the label is not certain.
 
 Every sample of a bilinear Resize is a convex combination of the logit vectors at the four corners of its cell. So
 
@@ -7,8 +7,8 @@ Every sample of a bilinear Resize is a convex combination of the logit vectors a
   the interpolated difference of the two decides;
 - only in the few other cells are all classes interpolated.
 
-Ties go to the lowest index at every step, as ArgMax has it. Where so many cells are in doubt that interpolating
-everything is faster, that is done instead, as the graph did before.
+Ties go to the lowest index at every step, as in ArgMax. Where so many cells are uncertain that interpolating everything
+is faster, the graph does that, as it did before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import Corners, Grid, coordinates, find_doubtful, read_corners
+from .cells import Corners, Grid, coordinates, find_uncertain, read_corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,16 +33,16 @@ HARD_CELL_COST = 5
 MOST_COST = 1.0
 """Cost, in that unit and per cell of the whole grid, at which the dense way is the faster one (measured likewise)."""
 
-MOST_DOUBTFUL = 0.75
-"""Share of the cells that is looked at to find the cost; where more are in doubt, the dense way is taken unseen."""
+MOST_UNCERTAIN = 0.75
+"""Largest share of uncertain cells for which the cost is computed; beyond it the dense way is taken at once."""
 
 
 def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, size: tuple[int, int]) -> gs.Variable:
     """Return the label map, uint8 N, H, W, of the float32 `logits` (N, C, h, w) after `resize` to `size` (H, W)."""
     vectors = emit.node("Transpose", logits, perm=[0, 2, 3, 1])
     best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
-    places = find_doubtful(emit, emit.cast(best, np.float32), grid)
-    most = max(int(MOST_DOUBTFUL * grid.count), 1)
+    places = find_uncertain(emit, emit.cast(best, np.float32), grid)
+    most = max(int(MOST_UNCERTAIN * grid.count), 1)
     cells = coordinates(emit, emit.slice(places, [0], [most], [1]))
     corners = read_corners(emit, vectors, cells, grid)
     hard = emit.flat(emit.node("NonZero", corners.hard, dtype=np.int64))
@@ -54,7 +54,7 @@ def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, 
 
 
 def _is_costly(emit: Emitter, places: gs.Variable, hard: gs.Variable, most: int, grid: Grid) -> gs.Variable:
-    """Return whether the sparse way would take longer than the dense one, or more than `most` cells are in doubt."""
+    """Return whether the sparse way would take longer than the dense one, or more than `most` cells are uncertain."""
     count = emit.node("Div", emit.node("Size", places), emit.constant(3, np.int64))
     more = emit.node("Mul", emit.node("Size", hard), emit.constant(HARD_CELL_COST - 1, np.int64))
     limit = emit.constant(int(MOST_COST * grid.count), np.int64)
@@ -70,7 +70,7 @@ def _write_dense(emit: Emitter, vectors: gs.Variable, resize: gs.Node) -> gs.Var
 
 
 class _Sparse:
-    """Writes the label map: every cell filled with the class of its first corner, then the doubtful ones anew."""
+    """Writes the label map: fills every cell with the class of its first corner, then writes the uncertain ones."""
 
     def __init__(self, emit: Emitter, cells: Sequence[gs.Variable], corners: Corners, grid: Grid) -> None:
         self._emit = emit
@@ -84,13 +84,13 @@ class _Sparse:
         `best` holds the best classes, int64 N, h, w, and `hard` the numbers of the cells with more than two left.
         """
         emit, size = self._emit, shape[1:]
-        labels = emit.flat(self._filled(best))
+        labels = emit.flat(self._coarse_labels(best))
         easy = emit.flat(emit.node("NonZero", emit.node("Not", self._corners.hard), dtype=np.int64))
-        for numbers, labels_of in ((easy, self._of_two), (hard, self._of_all)):
+        for numbers, labels_of in ((easy, self._two_class_labels), (hard, self._all_class_labels)):
             labels = emit.node("ScatterElements", labels, self._places(numbers, size), labels_of(numbers), axis=0)
         return emit.node("Reshape", labels, emit.constant(shape, np.int64))
 
-    def _filled(self, best: gs.Variable) -> gs.Variable:
+    def _coarse_labels(self, best: gs.Variable) -> gs.Variable:
         emit, grid = self._emit, self._grid
         narrow = emit.cast(best, np.uint8)
         # Whole lines are copied many times faster than single bytes: columns are spread as lines of the transpose.
@@ -102,24 +102,24 @@ class _Sparse:
     def _places(self, numbers: gs.Variable, size: tuple[int, int]) -> gs.Variable:
         """Return the places of all slots of the cells `numbers` in the flat label map of height and width `size`."""
         emit, (height, width) = self._emit, size
-        image = emit.node("Mul", self._of(numbers, self._image), emit.constant(height * width, np.int64))
+        image = emit.node("Mul", self._gathered(numbers, self._image), emit.constant(height * width, np.int64))
         start = emit.node("Reshape", image, emit.constant([-1, 1, 1], np.int64))
-        rows = self._looked_up(self._grid.rows.slots[:, :, None] * width, self._row, numbers)
-        columns = self._looked_up(self._grid.columns.slots[:, None, :], self._column, numbers)
+        rows = self._table_entries(self._grid.rows.slots[:, :, None] * width, self._row, numbers)
+        columns = self._table_entries(self._grid.columns.slots[:, None, :], self._column, numbers)
         places = emit.node("Add", emit.node("Add", rows, start), columns)
         return emit.flat(places)
 
-    def _of_two(self, numbers: gs.Variable) -> gs.Variable:
+    def _two_class_labels(self, numbers: gs.Variable) -> gs.Variable:
         """Return the labels of all slots of the cells `numbers`, in each of which two classes are left."""
         emit, corners = self._emit, self._corners
         gap = self._interpolated(corners.gaps, numbers, ())
         second_wins = emit.node("Less", gap, emit.constant(0, np.float32), dtype=np.bool_)
         names = [emit.cast(label, np.uint8) for label in (corners.second, corners.first)]
         each = emit.constant([-1, 1, 1], np.int64)
-        names = [emit.node("Reshape", self._of(numbers, name), each) for name in names]
+        names = [emit.node("Reshape", self._gathered(numbers, name), each) for name in names]
         return emit.flat(emit.node("Where", second_wins, *names, dtype=np.uint8))
 
-    def _of_all(self, numbers: gs.Variable) -> gs.Variable:
+    def _all_class_labels(self, numbers: gs.Variable) -> gs.Variable:
         """Return the labels of all slots of the cells `numbers`, all classes interpolated."""
         emit = self._emit
         logits = self._interpolated(self._corners.vectors, numbers, (self._grid.classes,))
@@ -130,8 +130,8 @@ class _Sparse:
         """Interpolate 2 x 2 x K values, of shape `last` each, at all slots of the cells `numbers`."""
         emit, (rows, columns) = self._emit, (self._grid.rows.weight, self._grid.columns.weight)
         ones = [1] * len(last)
-        across = self._looked_up(columns.reshape(len(columns), 1, -1, *ones), self._column, numbers)
-        down = self._looked_up(rows.reshape(len(rows), -1, 1, *ones), self._row, numbers)
+        across = self._table_entries(columns.reshape(len(columns), 1, -1, *ones), self._column, numbers)
+        down = self._table_entries(rows.reshape(len(rows), -1, 1, *ones), self._row, numbers)
         chosen = emit.node("Gather", corners, numbers, axis=2)
         values = emit.node("Reshape", chosen, emit.constant([2, 2, -1, 1, 1, *last], np.int64))
         return self._between(self._between(values, 1, across), 0, down)
@@ -142,10 +142,10 @@ class _Sparse:
         start, end = emit.split(ends, axis, 2)
         return emit.node("Add", start, emit.node("Mul", weight, emit.node("Sub", end, start)))
 
-    def _of(self, numbers: gs.Variable, values: gs.Variable) -> gs.Variable:
+    def _gathered(self, numbers: gs.Variable, values: gs.Variable) -> gs.Variable:
         return self._emit.node("Gather", values, numbers, axis=0)
 
-    def _looked_up(self, table: NDArray[np.generic], cell: gs.Variable, numbers: gs.Variable) -> gs.Variable:
+    def _table_entries(self, table: NDArray[np.generic], cell: gs.Variable, numbers: gs.Variable) -> gs.Variable:
         """Return the entries of `table` for the row or column `cell` of the cells `numbers`."""
         values = self._emit.constant(table, table.dtype)
-        return self._emit.node("Gather", values, self._of(numbers, cell), axis=0)
+        return self._emit.node("Gather", values, self._gathered(numbers, cell), axis=0)

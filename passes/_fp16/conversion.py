@@ -112,7 +112,7 @@ class Conversion:
         if any(is_float16(self._in_half.get(id(tensor), tensor)) for tensor in read):
             return True
         if (node.op in _MOVERS or not read) and any(id(tensor) in self._needed_wide for tensor in node.outputs):
-            self._steps.append(Skip(node, "it only hands on values that others need in float32"))
+            self._steps.append(Skip(node, "it only moves values that other nodes need in float32"))
             return False
         return bool(slots.outputs)
 

@@ -47,8 +47,8 @@ def test_keeping_every_output_changes_nothing(segmenter, rewrite):
     result = rewrite(segmenter, "drop-outputs{keep=output2|output1}")
     assert result.model.SerializeToString() == segmenter.SerializeToString()
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [
-        ("output1", "named by keep"),
-        ("output2", "named by keep"),
+        ("output1", "is named by keep"),
+        ("output2", "is named by keep"),
     ]
 
 

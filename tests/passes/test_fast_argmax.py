@@ -116,7 +116,7 @@ def test_labels_are_those_of_the_full_interpolation(shape, size, mode, noise, se
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("noise", [0.02, 0.3, 5])
-def test_areas_with_few_and_with_many_doubtful_cells(mode, noise):
+def test_areas_with_few_and_with_many_uncertain_cells(mode, noise):
     rng = np.random.default_rng(1)
     coarse = rng.standard_normal((2, 5, 4, 6)).repeat(6, axis=2).repeat(5, axis=3)
     logits = (coarse + noise * rng.standard_normal(coarse.shape)).astype(np.float32)
@@ -186,8 +186,8 @@ def test_labels_true_takes_the_logits_of_an_output(segmenter, rewrite):
     assert [(change.node, change.what) for change in result.steps[0].changes] == [
         ("output1", "5 logits -> uint8 label map N, H, W"),
         ("output2", "5 logits -> uint8 label map N, H, W"),
-        ("output1_argmax", "interpolates 5 classes to 32 x 64 only in doubtful cells"),
-        ("output2_argmax", "interpolates 5 classes to 32 x 64 only in doubtful cells"),
+        ("output1_argmax", "interpolates 5 classes to 32 x 64 only in uncertain cells"),
+        ("output2_argmax", "interpolates 5 classes to 32 x 64 only in uncertain cells"),
     ]
     x = random_input(1, 3, 32, 64)
     for logits, labels in zip(run(segmenter, x), run(result.model, x), strict=True):

@@ -145,7 +145,7 @@ def test_a_node_that_moves_values_stays_with_its_float32_neighbours(rewrite):
     text = """g (float[2,3] x) => (float[3,2] y)
         { [e] a = Erf(x) [t] b = Transpose<perm=[1,0]>(a) [f] y = Erf(b) }"""
     result = rewrite(parse(text), "fp16{keep_ops=Erf}")
-    assert skips(result)["t"] == "it only hands on values that others need in float32"
+    assert skips(result)["t"] == "it only moves values that other nodes need in float32"
     assert result.steps[0].changes == []
 
 
