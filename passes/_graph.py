@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt.errors import PassError
+from fastscnn_opt.model import element_types
+from fastscnn_opt.model.element_types import element_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,21 +35,12 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     return np.asarray(value, dtype=types[kind]) if kind in types else None
 
 
-def element_type(dtype: DTypeLike | int) -> int:
-    """Return the number that ONNX gives a type; one that numpy does not have is that number already."""
-    import onnx
-
-    return dtype if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
-
-
 def type_name(tensor: gs.Tensor) -> str:
     """Return what the type of the elements of a tensor is called."""
-    import onnx
-
     if tensor.dtype is None:
         return "of unknown type"
     if isinstance(tensor.dtype, int):  # a type that numpy does not have, such as bfloat16
-        return str(onnx.TensorProto.DataType.Name(tensor.dtype)).lower()
+        return element_types.type_name(tensor.dtype)
     return str(np.dtype(tensor.dtype).name)
 
 
@@ -73,25 +63,6 @@ def parameters_of(node: gs.Node) -> list[gs.Tensor]:
     """Return the weights of a Conv, ConvTranspose or Gemm, and its bias if it has one."""
     bias = bias_of(node)
     return [node.inputs[1]] if bias is None else [node.inputs[1], bias]
-
-
-def keep_globs(globs: Sequence[str], names: Sequence[str], kind: str) -> dict[str, str]:
-    """Return those of the `names` that an option ``keep`` means, each with the glob that it matches.
-
-    Raises
-    ------
-    PassError
-        A glob matches no name; `kind` says what the names are those of.
-    """
-    kept: dict[str, str] = {}
-    for glob in globs:
-        matching = [name for name in names if fnmatchcase(name, glob)]
-        if not matching:
-            near = get_close_matches(glob, names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names[:8])}"
-            raise PassError(f"matches no {kind}", where=f"keep={glob}", cure=hint)
-        kept |= dict.fromkeys(matching, glob)
-    return kept
 
 
 def unique_name(graph: gs.Graph, wanted: str) -> str:

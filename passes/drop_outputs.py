@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 from fastscnn_opt.rewriting.graph.nodes import detach, tensors_read
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import closest, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +63,9 @@ class DropOutputs(Pass):
     def _kept(self, names: list[str]) -> tuple[str, ...]:
         for name in self.keep:
             if name not in names:
-                near = get_close_matches(name, names, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                raise PassError(f"keep={name} is no output of the graph", cure=f"{hint}(outputs: {', '.join(names)})")
+                near = closest(name, names)
+                guess = f"did you mean {near!r}? " if near is not None else ""
+                raise PassError(f"keep={name} is no output of the graph", cure=f"{guess}(outputs: {', '.join(names)})")
         return self.keep or tuple(names[:1])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.model.resize import source_coordinates
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
@@ -14,7 +15,7 @@ from ._emitter import Emitter
 from ._fast_argmax.cells import Grid
 from ._fast_argmax.sampling import group_by_cell
 from ._fast_argmax.tail import write_tail
-from ._graph import DEFAULT_DOMAINS, constant_value, element_type, scales_of, type_name
+from ._graph import DEFAULT_DOMAINS, constant_value, scales_of, type_name
 from ._labels import CLASS_AXIS, MOST_CLASSES, labels_of, take_labels
 
 if TYPE_CHECKING:

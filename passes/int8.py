@@ -9,8 +9,9 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.rewriting.select import matches
 
-from ._graph import constant_value, graft, keep_globs, parameters_of
+from ._graph import constant_value, graft, parameters_of
 from ._int8.body import QUANTISED, Body, find_body
 from ._int8.calibration import Method, calibrate, channel_maxima
 from ._int8.equalising import find_links
@@ -103,7 +104,7 @@ class Int8(Pass):
                 cure=(f"export it again with opset {_OLDEST_OPSET}, or convert it with onnx.version_converter"),
             )
         names = [layer.name for layer in body.layers]
-        kept = keep_globs(self.keep, names, "layer")
+        kept = matches(self.keep, names, "layer", option="keep")
         allowed = [name for name in names if name not in kept]
         if not allowed:
             yield Skip("graph", "keep matches every layer")

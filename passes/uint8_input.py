@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastscnn_opt.data.preprocess import MEAN, STD
+from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
 from ._graph import (
@@ -16,7 +17,6 @@ from ._graph import (
     append_node,
     bias_of,
     constant_value,
-    element_type,
     parameters_of,
     type_name,
     unique_name,

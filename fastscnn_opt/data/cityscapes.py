@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from fastscnn_opt.data.dataset import Sample
 from fastscnn_opt.data.images import image_size, read_image, read_label, unreadable
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.text import closest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,8 +134,8 @@ def _no_split(root: Path, split: str) -> DataError:
     splits = sorted({image.parent.parent.name for image in folder.glob(f"*/*/*{IMAGE_SUFFIX}")})
     if not splits:
         return DataError(f"holds no image <split>/<city>/*{IMAGE_SUFFIX}", where=folder, cure="unpack the images there")
-    near = get_close_matches(split, splits, n=1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    near = closest(split, splits, likeness=0.6)
+    guess = f"did you mean {near!r}? " if near is not None else ""
     return DataError(f"has no images of the split {split!r}", where=folder, cure=f"{guess}it has {', '.join(splits)}")
 
 

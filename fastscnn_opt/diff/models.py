@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.diff.comparing import ScopeDiff, ScopePair, compare_scopes
 from fastscnn_opt.diff.result import Difference, Group, Item, ModelDiff
 from fastscnn_opt.diff.scope import Scope, versions
-from fastscnn_opt.diff.values import type_name
+from fastscnn_opt.model.element_types import type_name
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:

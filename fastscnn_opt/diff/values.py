@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastscnn_opt.model.element_types import type_name
 from fastscnn_opt.model.external_data import values_of
 
 if TYPE_CHECKING:
@@ -172,11 +173,3 @@ def _key(proto: onnx.AttributeProto) -> Hashable:
         proto.CopyFrom(documented)
         proto.ClearField("doc_string")
     return bytes(proto.SerializeToString(deterministic=True))
-
-
-def type_name(data_type: int) -> str:
-    """Return ONNX's name of an element type in lower case: ``float``, ``float16``, ``uint8``."""
-    import onnx
-
-    known = onnx.TensorProto.DataType.values()
-    return onnx.TensorProto.DataType.Name(data_type).lower() if data_type in known else f"type {data_type}"

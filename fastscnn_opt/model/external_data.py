@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.element_types import bits_of, element_type
 from fastscnn_opt.model.skeleton import copy_without, is_large, subgraphs
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def values_of(tensor: onnx.TensorProto) -> NDArray[np.generic]:
         return np.asarray(onnx.numpy_helper.to_array(tensor))
     content = place_of(tensor).map("c")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    if _bits(tensor.data_type) == dtype.itemsize * 8:
+    if bits_of(tensor.data_type) == dtype.itemsize * 8:
         return content.view(dtype).reshape(tuple(tensor.dims))
     packed = onnx.TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=content.tobytes())
     return np.asarray(onnx.numpy_helper.to_array(packed))
@@ -111,7 +112,7 @@ def is_same(values: NDArray[np.generic], tensor: onnx.TensorProto) -> bool:
 
 def stored_bytes(tensor: onnx.TensorProto) -> int:
     """Return how many bytes the values of a tensor take, by its shape and type; 0 for text."""
-    bits: int = math.prod(tensor.dims) * _bits(tensor.data_type)
+    bits: int = math.prod(tensor.dims) * bits_of(tensor.data_type)
     return (bits + 7) // 8
 
 
@@ -147,8 +148,8 @@ def write_temporary(array: NDArray[np.generic], name: str) -> onnx.TensorProto:
     """
     import onnx
 
-    data_type = 0 if array.dtype == object else onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-    if _bits(data_type) != array.itemsize * 8:
+    data_type = 0 if array.dtype == object else element_type(array.dtype)
+    if bits_of(data_type) != array.itemsize * 8:
         return onnx.numpy_helper.from_array(array, name)
     handle, path = tempfile.mkstemp(dir=_scratch_folder().name, suffix=".data")
     with os.fdopen(handle, "wb") as file:
@@ -220,7 +221,7 @@ def _checked_place(tensor: onnx.TensorProto, file: Path) -> Place:
     """Return where the external data of `tensor` lies, once it is known to be whole and in the folder of `file`."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     path = _inside(entries.get("location", ""), file, tensor.name)
-    if not _bits(tensor.data_type) or any(size < 0 for size in tensor.dims):
+    if not bits_of(tensor.data_type) or any(size < 0 for size in tensor.dims):
         kind = f"type {tensor.data_type} and shape {list(tensor.dims)}"
         raise _unreadable(file, f"{tensor.name!r} is of {kind}, which cannot lie in a file")
     length = stored_bytes(tensor)
@@ -263,20 +264,6 @@ def _number(text: str, what: str, name: str, file: Path) -> int:
 
 def _unreadable(file: Path, what: str, cure: str = "export it again") -> ModelError:
     return ModelError(f"its external data cannot be read ({what})", where=file, cure=f"{cure}")
-
-
-def _bits(data_type: int) -> int:
-    """Return the bits of an element in a file; 0 for types that cannot lie there, such as text."""
-    import onnx
-
-    name = onnx.TensorProto.DataType.Name(data_type) if data_type in onnx.TensorProto.DataType.values() else "UNDEFINED"
-    if name in ("STRING", "UNDEFINED"):
-        return 0
-    for narrow, bits in (("INT4", 4), ("FLOAT4", 4), ("INT2", 2)):
-        if narrow in name:
-            return bits
-    itemsize: int = onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
-    return itemsize * 8
 
 
 def _point(tensor: onnx.TensorProto, place: Place) -> None:

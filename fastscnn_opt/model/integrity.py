@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.model.element_types import bits_of, is_element_type
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import onnx
-
-_BITS_OF_SMALL = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
-"""Types of which several elements share a byte."""
 
 
 def first_problem(model: onnx.ModelProto) -> str | None:
@@ -41,7 +40,7 @@ def first_problem(model: onnx.ModelProto) -> str | None:
 def _type_problems(graph: onnx.GraphProto) -> Iterator[str]:
     for value in (*graph.input, *graph.output, *graph.value_info):
         tensor = value.type.tensor_type
-        if value.type.HasField("tensor_type") and not _is_type(tensor.elem_type):
+        if value.type.HasField("tensor_type") and not is_element_type(tensor.elem_type):
             yield f"{value.name!r} is of the element type {tensor.elem_type}, which ONNX does not have"
         for axis, dim in enumerate(tensor.shape.dim):
             if dim.dim_value < 0:
@@ -71,7 +70,7 @@ def _tensor_problems(tensors: Iterable[onnx.TensorProto]) -> Iterator[str]:
 def _tensor_problem(tensor: onnx.TensorProto) -> str:
     import onnx
 
-    if not _is_type(tensor.data_type):
+    if not is_element_type(tensor.data_type):
         return f"is of the element type {tensor.data_type}, which ONNX does not have"
     if any(length < 0 for length in tensor.dims):
         return f"has the dimensions {list(tensor.dims)}; a dimension cannot be negative"
@@ -89,22 +88,13 @@ def _held_and_wanted(tensor: onnx.TensorProto) -> tuple[int, int, str]:
     """Return how many bytes, or values where they are not kept as bytes, a tensor holds and should hold."""
     import onnx
 
-    elements = math.prod(tensor.dims)
-    name = onnx.TensorProto.DataType.Name(tensor.data_type)
-    bits = _BITS_OF_SMALL.get(name)
+    elements, bits = math.prod(tensor.dims), bits_of(tensor.data_type)
     if tensor.HasField("raw_data"):
-        bits = bits or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         return len(tensor.raw_data), -(-elements * bits // 8), "bytes"
     values: Any = getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))
-    if name.startswith("COMPLEX"):
+    if tensor.data_type in (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128):
         return len(values), 2 * elements, "values"
-    return len(values), -(-elements * (bits or 8) // 8), "values"
-
-
-def _is_type(number: int) -> bool:
-    import onnx
-
-    return number != onnx.TensorProto.UNDEFINED and number in onnx.TensorProto.DataType.values()
+    return len(values), -(-elements * min(bits or 8, 8) // 8), "values"
 
 
 def _is_text(text: bytes) -> bool:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.text import closest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_graphsurgeon as gs
 
 ROLES = ("all", "head", "body")
+
+_LISTED = 8
+"""Names that a message lists."""
 
 
 @dataclass(frozen=True)
 class Select:
     """A choice of nodes: ``all``, a role (``head`` or ``body``), or name globs joined by ``|``.
 
-    A node is `head` when it feeds a graph output without another node of the same operator in between: of the Resize
-    nodes of a
-    segmentation network, the ones that make the full-size logits. The rest is `body`.
+    A node is `head` when it feeds a graph output without another node of the same operator in between. Of the Resize
+    nodes of a segmentation network, these are the ones that make the full-size logits. The rest is `body`.
     """
 
     pattern: str
@@ -41,12 +45,12 @@ class Select:
         if self.pattern in ROLES:
             heads = _heads(graph, op)
             return [node for node in candidates if (id(node) in heads) == (self.pattern == "head")]
-        globs = self.pattern.split("|")
         names = [node.name for node in candidates]
-        for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in names):
-                raise PassError(_no_match(glob, op, names))
-        return [node for node in candidates if any(fnmatchcase(node.name, glob) for glob in globs)]
+        if not names:
+            what = f"{self.pattern!r} selects nothing: the graph has no {op} node"
+            raise PassError(what, cure="use all, head or body, or drop the option")
+        chosen = matches(self.pattern.split("|"), names, f"{op} node", others=ROLES)
+        return [node for node in candidates if node.name in chosen]
 
     def __str__(self) -> str:
         return self.pattern
@@ -55,13 +59,27 @@ class Select:
 Select.ALL = Select("all")
 
 
-def _no_match(glob: str, op: str, names: list[str]) -> str:
-    if not names:
-        return f"{glob!r} selects nothing: the graph has no {op} node; use all, head or body, or drop the option"
-    near = get_close_matches(glob, [*names, *ROLES], n=1, cutoff=0.5)
-    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    hint = f"did you mean {near[0]!r}?" if near else "use all, head, body or a name pattern"
-    return f"{glob!r} matches no {op} node; {hint} ({op} nodes: {listed})"
+def matches(
+    globs: Sequence[str], names: Sequence[str], kind: str, *, option: str = "", others: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return the `names` that match one of the `globs`, each with the last glob that it matches.
+
+    Raises
+    ------
+    PassError
+        A glob matches no name; the message lists near names. `kind` says what the names are names of, `option` where
+        the globs come from, and `others` are words that can stand in the place of a glob.
+    """
+    chosen: dict[str, str] = {}
+    for glob in globs:
+        found = [name for name in names if fnmatchcase(name, glob)]
+        if not found:
+            near = closest(glob, [*names, *others])
+            listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+            guess = f"did you mean {near!r}? " if near is not None else ""
+            raise PassError(f"{glob!r} matches no {kind}", where=option, cure=f"{guess}{kind}s: {listed or 'none'}")
+        chosen |= dict.fromkeys(found, glob)
+    return chosen
 
 
 def _heads(graph: gs.Graph, op: str) -> set[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from fastscnn_opt.scoring.stages.precision import doubts, others_at_work
 from fastscnn_opt.scoring.stages.timing import Contestant, Effort, Timed, time_side_by_side
 from fastscnn_opt.scoring.worker.client import Engine, TargetChoice, available_target
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import closest, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,9 +77,9 @@ def _find_baseline(names: Sequence[str], wanted: str | None) -> int:
     found = [index for index, name in enumerate(names) if wanted in (name, Path(name).name, Path(name).stem)]
     if found:
         return found[0]
-    near = get_close_matches(Path(wanted).stem, [Path(name).stem for name in names], n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"the models are {', '.join(names)}"
-    raise RunError(f"the baseline {wanted!r} is none of the models", cure=f"{hint}")
+    near = closest(Path(wanted).stem, [Path(name).stem for name in names])
+    cure = f"did you mean {near!r}?" if near is not None else f"the models are {', '.join(names)}"
+    raise RunError(f"the baseline {wanted!r} is none of the models", cure=cure)
 
 
 def _compile(model: Path, artefact: Path, target: TargetChoice, batch: int | None, limits: Limits) -> None:

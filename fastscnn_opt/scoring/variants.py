@@ -6,7 +6,6 @@ A TOML file; `VariantsFile` is its schema and `read_variants` its reader. Every 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -16,7 +15,7 @@ from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, 
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import Identified
 from fastscnn_opt.targets.processes.limits import parse_memory
-from fastscnn_opt.text import unknown
+from fastscnn_opt.text import closest, unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,9 +201,9 @@ def _check_names(tables: VariantsFile, where: str) -> None:
             raise RunError(f"two variants are called {name!r}", where=where, cure="give each a name of its own")
     baseline = tables.score.baseline
     if baseline is not None and baseline not in names:
-        near = get_close_matches(baseline, names, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"the variants are {', '.join(map(repr, names))}"
-        raise RunError(f"[score]: the baseline {baseline!r} is no variant", where=where, cure=f"{hint}")
+        near = closest(baseline, names, likeness=0.4)
+        cure = f"did you mean {near!r}?" if near is not None else f"the variants are {', '.join(map(repr, names))}"
+        raise RunError(f"[score]: the baseline {baseline!r} is no variant", where=where, cure=cure)
     if tables.score.rounds is not None and tables.score.seconds is not None:
         raise RunError("[score]: give rounds or seconds, not both", where=where)
 

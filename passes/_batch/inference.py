@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._graph import element_type
+from fastscnn_opt.model.element_types import element_type
+
 from .values import Symbol, Values
 
 if TYPE_CHECKING:

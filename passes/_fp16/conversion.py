@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.rewriting.contract import Change, Skip, Step
 
-from .._graph import constant_value, detach_output, element_type
+from .._graph import constant_value, detach_output
 from .magnitudes import LARGEST
 from .slots import Slots, is_float16, is_float32
 

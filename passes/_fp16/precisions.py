@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.select import matches
 from fastscnn_opt.text import unknown
 
-from .._graph import constant_value, keep_globs
+from .._graph import constant_value
 from .magnitudes import LARGEST, largest_magnitude, magnitudes_on_samples, misfit
 from .slots import Slots, is_float32, slots_of
 
@@ -79,7 +80,7 @@ def _kept_by_user(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[str, .
     for op in keep_ops:
         if op not in present and op not in (known := _operators()):
             raise PassError(f"keep_ops: {unknown('operator', op, sorted(present) + sorted(known - present))}")
-    globs = keep_globs(keep, [node.name for node in graph.nodes], "node")
+    globs = matches(keep, [node.name for node in graph.nodes], "node", option="keep")
     kept = {id(node): f"keep_ops holds {node.op}" for node in graph.nodes if node.op in keep_ops}
     return kept | {id(node): f"keep={globs[node.name]} names it" for node in graph.nodes if node.name in globs}
 

@@ -266,7 +266,7 @@ def test_operators_and_names_can_be_kept(rewrite):
     ("options", "words"),
     [
         ("keep_ops=Sofmax", "unknown operator 'Sofmax'; did you mean 'Softmax'"),
-        ("keep=cnv", "keep=cnv: matches no node; did you mean 'conv'"),
+        ("keep=cnv", "keep: 'cnv' matches no node; did you mean 'conv'"),
     ],
 )
 def test_a_wrong_name_is_an_error_with_the_nearest(tiny_model, options, words):

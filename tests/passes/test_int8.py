@@ -268,7 +268,7 @@ def test_computed_weights_are_no_layer(rewrite, text, reason):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ("keep=stern", PassError, r"keep=stern: matches no layer; did you mean 'stem'"),
+        ("keep=stern", PassError, r"keep: 'stern' matches no layer; did you mean 'stem'"),
         ("data=/nowhere", DataError, r"/nowhere: no such folder"),
         ("images=0", PipelineError, "images=0 leaves nothing to calibrate on"),
         ("max_drop=0", PipelineError, "max_drop=0 leaves no room"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.schema import Strict
+from fastscnn_opt.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +55,7 @@ def read_reference(name: str) -> Reference:
     """Return the table of that name. Raises RunError, with the nearest name, if there is none."""
     known = reference_names()
     if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.4)
-        raise RunError(
-            f"there is no reference {name!r}", cure=f"{(f'did you mean {near[0]!r}?' if near else f'known: {known}')}"
-        )
+        raise RunError(f"there is no reference {name!r}", cure=nearest(name, known))
     text = next(file for file in _files() if file.name == f"{name}.toml").read_text(encoding="utf-8")
     return Reference.model_validate(tomllib.loads(text))
 
