@@ -7,24 +7,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastscnn_opt.diff import ModelDiff, diff_models
-    from fastscnn_opt.errors import UserError
+    from fastscnn_opt.errors import (
+        CheckFailedError,
+        CheckpointError,
+        ContractBreachError,
+        DataError,
+        ModelError,
+        PassError,
+        PatchError,
+        PipelineError,
+        RegistryError,
+        RunError,
+        TargetError,
+        UserError,
+    )
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
-    from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass, Skip
+    from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
     from fastscnn_opt.rewriting.manager import PassManager
     from fastscnn_opt.rewriting.report import Result
     from fastscnn_opt.rewriting.select import Select
 
 _HOMES = {
     "Change": "rewriting.contract",
+    "CheckFailedError": "errors",
+    "CheckpointError": "errors",
     "Contract": "rewriting.contract",
+    "ContractBreachError": "errors",
+    "DataError": "errors",
+    "Feeds": "rewriting.contract",
     "Labels": "rewriting.contract",
     "ModelDiff": "diff",
+    "ModelError": "errors",
     "Pass": "rewriting.contract",
+    "PassError": "errors",
     "PassManager": "rewriting.manager",
+    "PatchError": "errors",
+    "PipelineError": "errors",
+    "RegistryError": "errors",
     "Result": "rewriting.report",
+    "RunError": "errors",
+    "Runner": "rewriting.contract",
     "Select": "rewriting.select",
     "Skip": "rewriting.contract",
+    "Step": "rewriting.contract",
+    "TargetError": "errors",
+    "Tensor": "rewriting.contract",
     "UserError": "errors",
     "diff_models": "diff",
     "load_model": "model.loading",
@@ -33,14 +61,29 @@ _HOMES = {
 
 __all__ = [
     "Change",
+    "CheckFailedError",
+    "CheckpointError",
     "Contract",
+    "ContractBreachError",
+    "DataError",
+    "Feeds",
     "Labels",
     "ModelDiff",
+    "ModelError",
     "Pass",
+    "PassError",
     "PassManager",
+    "PatchError",
+    "PipelineError",
+    "RegistryError",
     "Result",
+    "RunError",
+    "Runner",
     "Select",
     "Skip",
+    "Step",
+    "TargetError",
+    "Tensor",
     "UserError",
     "diff_models",
     "load_model",
