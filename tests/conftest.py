@@ -23,6 +23,9 @@ REPOSITORY = Path(__file__).parent.parent
 collect_ignore = ["plugin_example"]
 """Tests of another package, which run once it is installed."""
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Threads of torch that wait spin by default, which makes each step many times slower where tests run side by side."""
+
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
