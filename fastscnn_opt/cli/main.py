@@ -1,4 +1,4 @@
-"""The command `fastscnn-opt`: dispatch to one module per verb, and the way every error ends.
+"""The command `fastscnn-opt`: run the module of a verb, and turn errors into messages and exit codes.
 
 Only the module of the verb that was asked for is imported, so that `--help` and short verbs start fast.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Verb(NamedTuple):
-    """Where the module of a verb is, below `cli.verbs`, and its one-line summary."""
+    """The folder of a verb's module below `cli.verbs`, and its one-line summary."""
 
     folder: str
     summary: str
@@ -58,13 +58,13 @@ VERBS = {
 """Every verb, in the order of the help text."""
 
 ANYWHERE = {"--quiet": ("--quiet", "-q"), "--verbose": ("--verbose", "-v"), "--debug": ("--debug",)}
-"""Options that work before and after the verb, with their spellings."""
+"""Options that are allowed before and after the verb, with their spellings."""
 
 CONTINUED = ("demo", "score", "search")
-"""Verbs that go on where they stopped when they are started again on the same run folder."""
+"""Verbs that continue an interrupted run when they are started again on its folder."""
 
 COMPLETING = "_FASTSCNN_OPT_COMPLETE"
-"""Variable that is set where a shell asks for completions."""
+"""Environment variable that a shell sets when it asks for completions."""
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -72,14 +72,14 @@ TERMINATED = 143
 
 
 class _Root(TyperGroup):
-    """Says what is wrong with an option's value in the words of all other errors."""
+    """A group of verbs that words mistakes in the value of an option as all other errors are worded."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            if isinstance(error.__cause__, ValueError):  # how pydantic, which typer asks, says that a value is wrong
+            if isinstance(error.__cause__, ValueError):  # typer lets pydantic check values
                 error.message = _in_our_words(error.__cause__)
             raise
 
@@ -136,7 +136,7 @@ def _root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what is going on inside.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Take the options of every verb, which have done their work before: in a callback, or in run()."""
+    """Declare the options of every verb for the help; `run` and a callback have acted on them already."""
 
 
 def _not_loaded() -> None:
@@ -144,8 +144,8 @@ def _not_loaded() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command on `arguments` (default: those of the process) and leave with its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that child processes and temporary files go
+    """Run the command on `arguments` (default: those of the process) and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that child processes and temporary files end
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -183,7 +183,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:
-    """Return which options of every verb are given, and the other words; what follows ``--`` is no option."""
+    """Return the given options that all verbs have, and the other words; no word after ``--`` is an option."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     spelled = {spelling: option for option, spellings in ANYWHERE.items() for spelling in spellings}
     given = {spelled[word] for word in arguments[:end] if word in spelled}
@@ -191,7 +191,7 @@ def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:
 
 
 def _set_verbosity(*, quiet: bool, verbose: bool) -> None:
-    """Silence notes and progress, or let the loggers of all modules speak on stderr."""
+    """Silence notes and progress, or let the loggers of all modules write to stderr."""
     logging.getLogger(NOTES).setLevel(logging.ERROR if quiet else logging.INFO)
     package = logging.getLogger("fastscnn_opt")
     package.setLevel(logging.DEBUG if verbose else logging.NOTSET)

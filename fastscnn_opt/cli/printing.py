@@ -1,4 +1,4 @@
-"""What every verb shares to print its result: formats, tables, notes and progress.
+"""Print results, notes and progress; every verb does it with these functions.
 
 Results go to stdout, notes and progress to stderr; JSON goes to stdout alone.
 """
@@ -54,26 +54,26 @@ def is_quiet() -> bool:
 
 
 def note(text: str) -> None:
-    """Print a line for the person at the terminal on stderr, unless the user wants none."""
+    """Print a note on stderr, unless the user wants none."""
     if not is_quiet():
         print(printable_lines(text), file=sys.stderr)  # noqa: T201  # echo would write past a bar, which print puts the line above
 
 
 def say(text: str, *, nl: bool = True) -> None:
-    """Print text for people on stdout; names in it cannot control the terminal."""
+    """Print text that is not JSON on stdout; names in it cannot control the terminal."""
     typer.echo(printable_lines(text), nl=nl)
 
 
 def print_json(result: object) -> None:
-    """Print `result` as JSON on stdout; a NaN is a bug, not a result, and raises ValueError."""
+    """Print `result` as JSON on stdout. A NaN in it is a bug and raises ValueError."""
     typer.echo(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: TableFormat, title: str = "") -> None:
-    """Print rows of ready text in any format but JSON, whose shape each verb decides itself.
+    """Print rows of text in any format but JSON, whose structure each verb decides itself.
 
-    On a terminal a table fits its width. In a pipe or a file, which have none, it is plain lines: every row is one, so
-    that `grep`, `diff` and `sort` see it whole.
+    On a terminal, the table fits its width. In a pipe or a file, every row is one plain line, so that `grep`, `diff`
+    and `sort` see it whole.
     """
     writers: dict[TableFormat, Callable[[Sequence[Column], Sequence[Sequence[str]], str], str]] = {
         TableFormat.MD: table.as_markdown,
@@ -92,9 +92,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
 
 @contextmanager
 def progress(total: int | None, what: str) -> Iterator[Advance]:
-    """Show on stderr how far the block is, how fast and how long still, on a terminal only; yields what advances it.
+    """Show progress on stderr, where that is a terminal, while the block runs; it advances the bar by calling it.
 
-    Without a `total` the time so far is shown.
+    Without a `total`, show the time so far.
     """
     from fastscnn_opt.scoring.progress import stand_still
 

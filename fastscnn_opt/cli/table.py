@@ -1,4 +1,4 @@
-"""A table as text: plain lines, Markdown, CSV or HTML, in each of which a name stays a name."""
+"""Turn a table into plain lines, Markdown, CSV or HTML, and keep names from being read as code or markup."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Column:
     """One column of a table: its heading, and whether it holds figures (aligned to the right).
 
-    Where a terminal is too narrow, columns of the highest `rank` are left out first, those of rank 0 never.
+    Where a terminal is too narrow, the columns of the highest `rank` are left out first, and those of rank 0 never.
     """
 
     heading: str

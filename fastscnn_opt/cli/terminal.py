@@ -1,4 +1,4 @@
-"""Tables and progress on a terminal of any width."""
+"""Print tables that fit a terminal of any width, and draw progress bars."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fastscnn_opt.text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-from fastscnn_opt.cli.table import Column
+    from fastscnn_opt.cli.table import Column
 
 _FOLDED_WIDTHS = (16, 10)
-"""Characters below which a column of text is not folded: while there is something to leave out, and at last."""
+"""Least widths of folded text: while there are columns to leave out, and when there are none."""
 
 _DRAWN_EVERY_S = 0.1
 
@@ -30,25 +30,25 @@ _DRAWN_EVERY_S = 0.1
 def print_fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
     """Print a table on the terminal so that no figure is cut or broken, whatever its width.
 
-    Text is folded first; then the columns of the highest rank are left out, which a last line names; and where even
+    Text is folded first. Then the columns of the highest rank are left out, and a last line names them. Where even
     that does not fit, every row becomes a block of lines.
     """
     rows = [[printable(cell) for cell in row] for row in rows]
     console = Console(file=sys.stdout, highlight=False)
-    kept = list(range(len(columns)))
-    droppable = sorted((index for index in kept if columns[index].rank), key=lambda index: columns[index].rank)
+    shown = list(range(len(columns)))
+    droppable = sorted((index for index in shown if columns[index].rank), key=lambda index: columns[index].rank)
     while True:
         for folded in _FOLDED_WIDTHS[:1] if droppable else _FOLDED_WIDTHS:
             table = _table(
-                [columns[index] for index in kept], [[row[index] for index in kept] for row in rows], title, folded
+                [columns[index] for index in shown], [[row[index] for index in shown] for row in rows], title, folded
             )
             if _needed(table) <= console.width:
                 console.print(table)
-                _name_missing(columns, kept)
+                _name_missing(columns, shown)
                 return
         if not droppable:
             break
-        kept.remove(droppable.pop())
+        shown.remove(droppable.pop())
     _print_blocks(console, columns, rows, title)
 
 
@@ -75,8 +75,8 @@ def _needed(table: Table) -> int:
     return Measurement.get(endless, endless.options, table).minimum
 
 
-def _name_missing(columns: Sequence[Column], kept: Sequence[int]) -> None:
-    missing = [column.heading for index, column in enumerate(columns) if index not in kept]
+def _name_missing(columns: Sequence[Column], shown: Sequence[int]) -> None:
+    missing = [column.heading for index, column in enumerate(columns) if index not in shown]
     if missing:
         print(f"left out in this width: {', '.join(missing)}")  # noqa: T201  # part of the table on stdout
 
@@ -111,10 +111,10 @@ def _clock(seconds: float | None) -> str:
 
 
 class Bar:
-    """A bar on stderr while a block runs; called with steps, it advances, and it may be told another total.
+    """A progress bar on stderr while a block runs. Call it with a number of steps to advance it, and with a new total.
 
     It is drawn when it advances, at most ten times a second: a bar that is drawn all the time would disturb what is
-    being timed. One without a total, which does not advance, shows a clock.
+    being timed. A bar without a total shows a clock.
     """
 
     def __init__(self, total: int | None, what: str) -> None:

@@ -1,4 +1,4 @@
-"""What a dataset is to the rest of the project: labelled images in a fixed order."""
+"""The interface of a dataset: labelled images in a fixed order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sample:
 
 
 class Dataset(Protocol):
-    """Labelled images in a fixed order, decoded or rendered when they are asked for."""
+    """Labelled images in a fixed order, each decoded or rendered when it is loaded."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What happens to an image between the file and the network."""
+"""Turn images into the input of the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset as a user names it, and the one place where it is opened."""
+"""Open the dataset that a user names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset of synthetic street scenes, rendered when they are asked for."""
+"""A dataset of synthetic street scenes, each rendered when it is loaded."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Everything that lets the demo run without data: street scenes, the bundled network, its training."""
+"""The demo, which needs no data: synthetic street scenes, the bundled network and its training."""

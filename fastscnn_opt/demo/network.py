@@ -60,14 +60,14 @@ def fold_casts(model: onnx.ModelProto) -> onnx.ModelProto:
     folded = onnx.ModelProto()
     folded.CopyFrom(model)
     half = {tensor.name: tensor for tensor in folded.graph.initializer if tensor.data_type == TensorProto.FLOAT16}
-    kept = []
+    nodes = []
     for node in folded.graph.node:
         if node.op_type == "Cast" and node.input[0] in half and node.attribute[0].i == TensorProto.FLOAT:
             tensor = half[node.input[0]]
             values = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, node.output[0]))
         else:
-            kept.append(node)
+            nodes.append(node)
     del folded.graph.node[:]
-    folded.graph.node.extend(kept)
+    folded.graph.node.extend(nodes)
     return folded

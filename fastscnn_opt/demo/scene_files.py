@@ -1,4 +1,4 @@
-"""Synthetic scenes as files, in the layout of the Cityscapes downloads."""
+"""Write synthetic scenes as files, in the layout of the Cityscapes downloads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def write_cityscapes(
     """Render the scenes of `seeds` and write them below `root` as images with labelIds.
 
     A stem is ``scene_<seed>_000000``: city, sequence and frame, as the Cityscapes scripts expect. The scenes appear at
-    their places only when all of them are written. `on_scene` is told the number of scenes written since its last call.
+    their places only when all of them are written. `on_scene` is called with the number of scenes written since its
+    last call.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Scores the bundled variants file on the bundled network."""
+"""Score the bundled variants file on the bundled network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def score_demo(
 ) -> Run:
     """Put the bundled network and its variants file into a run folder and score them there, on `scenes` scenes.
 
-    A variants file that is there already is kept, so that a user's changes to it count. Raises what `score` does.
+    A variants file that is there already stays, so that a user's changes to it count. Raises the errors of `score`.
     """
     refuse_other_content(folder)
     folder.mkdir(parents=True, exist_ok=True)

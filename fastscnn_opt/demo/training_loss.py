@@ -1,4 +1,4 @@
-"""What the demo training minimises: cross entropy plus Dice loss on a grid of full-resolution pixels. Needs torch."""
+"""The loss of the demo training: cross entropy plus Dice loss on a grid of full-resolution pixels. Needs torch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def grid(size: tuple[int, int], step: int, generator: torch.Generator) -> tuple[
 def interpolated_at(logits: Tensor, size: tuple[int, int], rows: Tensor, columns: Tensor) -> Tensor:
     """Return some pixels of the bilinear, corner-aligned enlargement of `logits` without computing the others.
 
-    `logits` are N, C, h, w; the result is N, C, len(rows), len(columns), what `interpolate` to height and width
-    `size` has at these rows and columns. The interpolation is linear and separable, hence a product with one matrix
-    from each side.
+    `logits` are N, C, h, w; the result is N, C, len(rows), len(columns): the values at these rows and columns after
+    `interpolate` to height and width `size`. The interpolation is linear and separable, hence a product with one
+    matrix from each side.
     """
     height, width = logits.shape[-2:]
     down = _weights(rows, height, size[0])
@@ -42,8 +42,8 @@ def segmentation_loss(logits: Tensor, labels: Tensor, class_weights: Tensor) -> 
     """Return cross entropy with `class_weights` plus the mean Dice loss of the classes in the batch.
 
     `logits` are N, 19, H, W, `labels` int64 N, H, W with 255 for ignored pixels. The Dice loss of a class is 1 - 2
-    sum(p y) / (sum(p) + sum(y)) over the labelled pixels of the batch (Milletari et al. 2016, without the squares);
-    it stands in for the IoU that the network is judged by, to which a rare class contributes as much as the road.
+    sum(p y) / (sum(p) + sum(y)) over the labelled pixels of the batch (Milletari et al. 2016, without the squares).
+    It stands for the mIoU by which the network is judged, to which a rare class contributes as much as the road.
     """
     logarithms = logits.log_softmax(dim=1)
     entropy = functional.nll_loss(logarithms, labels, class_weights, ignore_index=IGNORE)

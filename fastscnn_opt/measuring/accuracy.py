@@ -1,4 +1,4 @@
-"""The accuracy of a session on a dataset: feed images, read label maps, count."""
+"""Measure the accuracy of a session on a dataset: feed images, read label maps, count pixels."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from fastscnn_opt.measuring.session import Session, TensorSpec
 
 STAGES = ("decode", "preprocess", "infer", "post")
-"""What happens to an image: it and its label are read, it becomes an input, the model runs, a label map is made."""
+"""An image and its label are decoded; the image becomes an input; the model runs; its output becomes a label map."""
 
 _CHANNELS = 3
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Milliseconds per image that each of `STAGES` took, measured while an evaluation runs.
+    """Milliseconds per image of each of `STAGES`, measured during an evaluation.
 
-    Images are decoded while the engine runs, so wall-clock times would say how the two compete. What Python's own
-    threads do is therefore measured as processor time of that thread; only the engine, which has threads of its own,
-    is measured by the wall clock.
+    Images are decoded while the engine runs, so wall-clock times would depend on how the two compete. The work of a
+    Python thread is therefore measured as processor time of that thread. Only the engine, which has threads of its
+    own, is measured by the wall clock.
     """
 
     samples_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
 
     @contextmanager
     def measure(self, stage: str, images: int = 1) -> Iterator[None]:
-        """Add the time of the block, which works on `images` images; threads may do so at the same time."""
+        """Add the time of the block, which works on `images` images; several threads may measure at the same time."""
         clock = perf_counter if stage == "infer" else thread_time
         start = clock()
         yield
@@ -59,7 +59,7 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The confusion matrix over a number of images, and the times of the stages on the way to it."""
+    """The confusion matrix over a number of images, and the times that it took to compute."""
 
     images: int
     confusion: ConfusionMatrix = field(default_factory=ConfusionMatrix)
@@ -96,7 +96,7 @@ class ImageInput:
             feed[index] = image if self.channels_last else image.transpose(2, 0, 1)
 
     def feed(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
-        """Return what the model is fed: a batch of images (H, W, 3), filled up with copies of the last one."""
+        """Return the feed for a batch of images (H, W, 3), which is filled up with copies of the last one."""
         feed = np.zeros(self.shape, dtype=self.dtype)
         for index, image in enumerate(images):
             self.fill(feed, index, image)
@@ -127,14 +127,14 @@ def evaluate(
     batch
         Images per run; by default the model's batch, or 1 where the model leaves it open.
     on_image
-        Told the number of images finished since its last call.
+        Called with the number of images finished since its last call.
     on_prediction
-        Given the label map of each image, H, W, of values 0 to 18, in order.
+        Called with the label map of each image, H, W, of values 0 to 18, in order.
 
     Raises
     ------
     ModelError
-        The model's inputs or its first output are none of the above, or do not fit `batch` or the images' size.
+        The model's inputs or its first output are none of the above, or do not fit `batch` or the size of the images.
     DataError
         An image or label is unusable, or no pixel at all is labelled.
     """
@@ -170,7 +170,7 @@ def evaluate(
 
 
 def image_input(inputs: tuple[TensorSpec, ...], size: tuple[int, int], batch: int | None = None) -> ImageInput:
-    """Work out how to feed images of height and width `size` to a model with `inputs`. Raises ModelError."""
+    """Return how a model with `inputs` takes images of height and width `size`. Raises ModelError."""
     if len(inputs) != 1:
         names = ", ".join(repr(spec.name) for spec in inputs) or "none"
         raise ModelError(
@@ -240,7 +240,7 @@ def predict(
 
 
 def _label_maps(output: NDArray[Any], name: str, shape: tuple[int, int, int]) -> NDArray[np.integer]:
-    """Return the label maps (of `shape`: N, H, W) that the output `name` is or has the logits of."""
+    """Return the label maps, of `shape` N, H, W, from the output `name`, which holds these or their logits."""
     count, height, width = shape
     if np.issubdtype(output.dtype, np.floating):
         if output.shape != (count, len(CLASSES), height, width):

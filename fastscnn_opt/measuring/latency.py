@@ -1,4 +1,4 @@
-"""Latency figures: the warm-up, the summary of a row, and the paired ratio of two rows."""
+"""Latencies: warm up a model, summarise its latencies, and compare two models that were timed in turns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RESAMPLES_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How a warm-up went: its runs and seconds, whether the latency became steady, and the median of the last runs."""
+    """The runs and seconds of a warm-up, whether the latency became steady, and the median of the last runs."""
 
     runs: int
     seconds: float
@@ -88,10 +88,10 @@ def summarise(samples_ms: NDArray[np.float64], batch: int) -> Summary:
 
 
 def percentile(samples: NDArray[np.float64], percent: int) -> float | None:
-    """Return a percentile of samples, None where they are too few to tell.
+    """Return a percentile of samples, or None if there are too few of them.
 
-    So many are needed that one of them is expected beyond it: 10 for the 90th percentile, 100 for the 99th. Of fewer,
-    interpolation would make something between the two largest ones, and the largest of a handful is chance.
+    It needs so many samples that one is expected beyond it: 10 for the 90th percentile, 100 for the 99th. With fewer,
+    it would lie between the two largest samples, and the largest of a handful is a matter of chance.
     """
     enough = samples.size * min(percent, 100 - percent) >= 100
     return float(np.percentile(samples, percent)) if enough else None

@@ -1,4 +1,4 @@
-"""The accuracy of label maps: one confusion matrix over all pixels, and what follows from it."""
+"""The accuracy of label maps: one confusion matrix over all pixels, and the figures that follow from it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ DATA_PARALLEL_PREFIX = "module."
 MOST_BYTES = 1 << 31
 """What a checkpoint may unpack to. FastSCNN has 5 MB of weights; the state of a training has a few times as much."""
 
-NO_CHECKPOINT = "not a checkpoint written by torch.save, or a truncated one; download it or save it again"
+NO_CHECKPOINT = "not a checkpoint written by torch.save, or a truncated one"
+SAVE_AGAIN = "download it or save it again"
 
 
 def load_checkpoint(path: Path) -> tuple[Layout, dict[str, Tensor]]:
@@ -45,9 +46,9 @@ def load_checkpoint(path: Path) -> tuple[Layout, dict[str, Tensor]]:
     layout = recognise(state)
     if layout is None:
         raise CheckpointError(
-            "not a FastSCNN checkpoint in the SegmenTron or the Tramac layout",
+            f"not a FastSCNN checkpoint in the SegmenTron or the Tramac layout: its {len(state)} keys begin with "
+            f"{_shortened(state)}",
             where=path,
-            cure=f"its {len(state)} keys begin with {_shortened(state)}",
         )
     expected = expected_entries(layout, heads_in(layout, state))
     _check_keys(state, expected, layout, path)
@@ -71,9 +72,9 @@ def _unpickle(path: Path) -> Any:
     except OSError as error:
         raise CheckpointError(f"cannot be read ({error.strerror or error})", where=path) from error
     except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(path, str(error))) from error
+        raise _refusal(path, str(error)) from error
     except Exception as error:  # a damaged pickle can raise anything at all
-        raise CheckpointError(f"{NO_CHECKPOINT}", where=path) from error
+        raise CheckpointError(NO_CHECKPOINT, where=path, cure=SAVE_AGAIN) from error
     raise CheckpointError(
         f"unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs",
         where=path,
@@ -82,25 +83,26 @@ def _unpickle(path: Path) -> Any:
 
 
 def _unpacked_bytes(path: Path) -> int:
-    """Return what a checkpoint unpacks to: it is a ZIP archive, and a small one can fill the memory; else return 0."""
+    """Return the unpacked size of a checkpoint that is a ZIP archive, since a small one can fill the memory; else 0."""
     if not zipfile.is_zipfile(path):
         return 0
     with zipfile.ZipFile(path) as archive:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def _refusal(path: Path, reason: str) -> str:
-    """Say why the restricted unpickler refused the file: code in it, or no pickle at all."""
+def _refusal(path: Path, reason: str) -> CheckpointError:
+    """Return the error for a file that the restricted unpickler refused: it holds code, or is no pickle at all."""
     if wanted := re.search(r"GLOBAL\s+(\S+)", reason):
-        return (
-            f"{path}: refused, because loading it would run {wanted.group(1)!r} and not only read tensors; "
-            "save model.state_dict() alone with torch.save"
+        return CheckpointError(
+            f"refused, because loading it would run {wanted.group(1)!r} and not only read tensors",
+            where=path,
+            cure="save model.state_dict() alone with torch.save",
         )
-    return f"{path}: {NO_CHECKPOINT}"
+    return CheckpointError(NO_CHECKPOINT, where=path, cure=SAVE_AGAIN)
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """Find the state_dict in what was unpickled, without the prefix of DataParallel."""
+    """Return the state_dict in the unpickled content, without the prefix of DataParallel."""
     import torch
 
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):

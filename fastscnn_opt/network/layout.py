@@ -1,4 +1,4 @@
-"""The two checkpoint layouts of FastSCNN: which convolutions there are, and what a checkpoint calls them.
+"""The two checkpoint layouts of FastSCNN: the convolutions of the network, and their names in a checkpoint.
 
 FastSCNN (arXiv 1902.04502) has two public PyTorch implementations whose checkpoints people deploy. They agree on the
 network up to three details (see `Layout`) and on none of the names. Every convolution is described once, by a
@@ -32,10 +32,9 @@ class Layout(StrEnum):
     """A published implementation of FastSCNN whose checkpoints can be read.
 
     - ``segmentron`` (LikeLy-Journey/SegmenTron): ReLU6 in the inverted residuals, a dense 1x1 convolution where the
-    fusion module
-      says ``dwconv``, and two auxiliary heads.
-    - ``tramac`` (Tramac/Fast-SCNN-pytorch): ReLU, a depthwise 3x3 convolution in that place, and at most one
-    auxiliary head.
+      fusion module says ``dwconv``, and two auxiliary heads.
+    - ``tramac`` (Tramac/Fast-SCNN-pytorch): ReLU, a depthwise 3x3 convolution in that place, and at most one auxiliary
+      head.
     """
 
     SEGMENTRON = "segmentron"
@@ -55,7 +54,7 @@ class Outputs(StrEnum):
 
 
 class Activation(StrEnum):
-    """What follows a convolution and its batch normalisation."""
+    """The activation behind a convolution and its batch normalisation."""
 
     NONE = "none"
     RELU = "relu"
@@ -99,7 +98,7 @@ class Convolution:
 
 
 def recognise(keys: Iterable[str]) -> Layout | None:
-    """Tell which layout a checkpoint's keys belong to, or ``None`` if neither has most of them."""
+    """Return the layout of which `keys`, those of a checkpoint, hold more than half; None if there is none."""
     present = set(keys)
     scores = {layout: len(present & expected_entries(layout).keys()) for layout in Layout}
     best = max(scores, key=lambda layout: scores[layout])

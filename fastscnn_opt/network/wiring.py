@@ -1,4 +1,4 @@
-"""How FastSCNN's convolutions are wired together, written once for the torch module and for the ONNX export.
+"""The structure of FastSCNN, written once for the torch module and for the ONNX export.
 
 `wire` calls a `Backend` for every operation; the torch backend computes tensors, the ONNX backend writes nodes.
 """
@@ -22,7 +22,7 @@ SIZE_MULTIPLE = 32
 
 
 class Backend(Protocol[T]):
-    """The operations FastSCNN is made of, on images ``T`` of shape N, C, H, W; each has a dotted `name`."""
+    """The operations of FastSCNN on images ``T`` of shape N, C, H, W; each call has a dotted `name`."""
 
     def conv(self, name: str, image: T) -> T:
         """Apply the `Convolution` called `name` with its normalisation and activation."""

@@ -107,7 +107,8 @@ def test_explain_names_the_nearest_pass(capsys):
 def test_help_imports_nothing_heavy():
     script = (
         "import sys; from fastscnn_opt.cli.main import run; run(['--help']);"
-        "heavy = {'numpy', 'onnx', 'onnxruntime', 'onnx_graphsurgeon', 'torch', 'pydantic', 'rich'};"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'onnx_graphsurgeon', 'torch', 'pydantic', 'rich', 'PIL', 'psutil', "
+        "'filelock', 'libcst', 'jinja2', 'altair'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

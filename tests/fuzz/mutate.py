@@ -1,4 +1,4 @@
-"""Damage to files, always the same for the same random numbers."""
+"""Damage files; the same random numbers give the same damage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBERS = (
     "-9223372036854775808", "18446744073709551616", "9" * 400, "1e309", "-1e309", "1e-400", "nan", "inf", "-inf",
     "0x7f", "1_000", "0.1", "\u0663", "\u00b2", "1,5", "",
 )  # fmt: skip
-"""What stands where a number stood."""
+"""Texts that replace a number."""
 
 TOKENS = (
     "\x00", "\r", "\n", "\t", "\x1b[31m", "\u202e", "\ud7ff", "\U0001f600", "\ufeff", "%s", "{}", "../", "/", "\\", "'",
@@ -23,7 +23,7 @@ TOKENS = (
     "[" * 3000, "{" * 3000, "(" * 300, "{a=" * 2000, '{"a":' * 2000, "a" * 70000, "\n" * 5000, "," * 5000, "-" * 3000,
     "a." * 2000, "not " * 2000,
 )  # fmt: skip
-"""What is put in anywhere."""
+"""Texts that are inserted anywhere."""
 
 _WORDS = tuple(
     struct.pack(form, value)

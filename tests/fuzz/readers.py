@@ -1,4 +1,4 @@
-"""Everything of this project that reads a file of the user's, and small whole files for it to be damaged."""
+"""Every reader of users' files in this project, with small valid files for it that the fuzzing damages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reader:
-    """What reads a file called `file`, whole ones of it, and how they are damaged."""
+    """Reads a file called `file`; `seeds` returns valid ones, and `mutate` damages them."""
 
     name: str
     file: str

@@ -1,11 +1,12 @@
-"""Feeds damaged files to everything that reads one, and reports what is not a clear refusal.
+"""Feed damaged files to everything that reads one, and report whatever is neither read nor clearly refused.
 
     python tests/fuzz/run.py [--count 10000] [--seed 0] [--only READER] [--keep DIR] [--limit-s 20]
 
 Each reader gets its share of `--count` inputs, in a child process. A finding is an exception other than a UserError or
 an OSError, the death of the process, no end within `--limit-s` seconds, more than 4 GiB of memory, or a file left
-behind. Findings are printed, their inputs kept in `--keep`, and the exit code is 1. The same seed gives the same
-inputs: to see one again, `--only READER --first INDEX --count 1`.
+behind. Findings are printed, their inputs are stored in `--keep`, and the exit code is 1. The same seed gives the same
+inputs: `--only READER --first INDEX --count 1` repeats one of them. `make fuzz` runs this with a new seed each time,
+after the property tests with new examples.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def input_of(reader: str, seeds: list[bytes], seed: int, index: int) -> bytes:
 
 
 def work(reader: str, seed: int, first: int, end: int) -> None:
-    """Feed the inputs `first` to `end` to a reader, in this process; tell each index before and each outcome after."""
+    """Feed the inputs `first` to `end` to a reader in this process; print each index before and each outcome after."""
     with suppress(ImportError):
         import resource
 
@@ -84,7 +85,7 @@ def attempt(reader: str, content: bytes) -> str:
 
 @dataclass
 class Results:
-    """What came of the inputs of one reader."""
+    """The outcomes of the inputs of one reader."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     findings: list[tuple[int, str]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The verb `diff`: what changed between two models."""
+"""The verb `diff`: show what changed between two models."""
 
 from __future__ import annotations
 

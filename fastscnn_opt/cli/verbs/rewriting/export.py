@@ -1,4 +1,4 @@
-"""The verb `export`: from a checkpoint to an ONNX model."""
+"""The verb `export`: turn a checkpoint into an ONNX model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastscnn_opt.text import counted
 
 
 class Pooling(StrEnum):
-    """What becomes of adaptive average pooling, which ONNX does not define."""
+    """What becomes of adaptive average pooling, which ONNX does not define: the ways of `adaptive-avgpool`, or none."""
 
     MATMUL = "matmul"
     AVGPOOL = "avgpool"

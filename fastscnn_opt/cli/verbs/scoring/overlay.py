@@ -1,4 +1,4 @@
-"""The verb `overlay`: predictions as colours over photographs."""
+"""The verb `overlay`: draw what a model sees over photographs."""
 
 from __future__ import annotations
 

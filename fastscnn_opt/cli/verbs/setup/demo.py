@@ -1,4 +1,4 @@
-"""The verb `demo`: the variant table of the bundled network."""
+"""The verb `demo`: score the bundled network and show its variant table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb `doctor`: what is installed here, and what is missing."""
+"""The verb `doctor`: show what is installed, and what is missing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
 """The verb `search`, from the outside, on passes of which one loses too much and one cannot be run (see `here`)."""
 
+import io
 import json
 import textwrap
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,65 +23,96 @@ SPACE = """
 """
 
 
-@pytest.fixture
-def search(here, tmp_path, capsys):
-    """Search in a folder and return what was printed, as JSON and as notes."""
-    (tmp_path / "space.toml").write_text(textwrap.dedent(SPACE))
+@dataclass(frozen=True)
+class Course:
+    """A search that was started three times on one run folder; the first start was given two evaluations only."""
 
-    def start(*arguments) -> tuple[dict, str]:
-        words = ["search", here / "net.onnx", "--run", tmp_path / "run", "--space", tmp_path / "space.toml"]
-        fixed = [
-            "--data",
-            here / "tree",
-            "--no-verify",
-            "--threads",
-            1,
-            "--seconds",
-            0.1,
-            "--few",
-            1,
-            "--format",
-            "json",
-        ]
-        assert run([*map(str, [*words, *fixed, *arguments])]) == 0
-        captured = capsys.readouterr()
-        return json.loads(captured.out), captured.err
+    folder: Path
+    starts: list[dict]
+    notes: list[str]
+    files: list[dict[str, bytes]]
+    """What the JSONL files of the run folder held after each start."""
 
-    return start
+    def rows(self) -> dict[str, dict]:
+        """Return the row of every pipeline that was tried, as `compare` prints it."""
+        printed, _ = captured("compare", self.folder)
+        return {row["variant"]: row for row in printed["rows"]}
 
 
-def test_a_small_space_is_searched_whole_in_two_starts(search, tmp_path, capsys):
-    """One test for the whole course of a search, because every trial costs seconds."""
-    first, _ = search("--evaluations", 2)
-    assert first["trials"] == {"scored": 1, "pruned": 0, "failed": 1, "same": 1}, "the plain pipeline is the baseline"
-    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+def captured(*arguments) -> tuple[dict, str]:
+    """Run a verb and return what it printed: JSON, and notes."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        assert run([*map(str, arguments), "--format", "json"]) == 0
+    return json.loads(out.getvalue()), err.getvalue()
 
-    second, notes = search("--minutes", 5)
-    assert "3 pipelines are known from an earlier start" in notes
+
+@pytest.fixture(scope="module")
+def course(place, tmp_path_factory):
+    """Search a small space in three starts, once for all tests, because every trial costs seconds."""
+    folder = tmp_path_factory.mktemp("search")
+    (folder / "space.toml").write_text(textwrap.dedent(SPACE))
+    searched = Course(folder / "run", [], [], [])
+    words = ["search", place / "net.onnx", "--run", searched.folder, "--space", folder / "space.toml"]
+    words += ["--data", place / "tree", "--no-verify", "--threads", 1, "--seconds", 0.1, "--few", 1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(place / "plugins"))
+        patch.setenv("PYTHONPATH", str(place / "plugins"))
+        for budget in (("--evaluations", 2), ("--minutes", 5), ("--minutes", 5)):
+            printed, notes = captured(*words, *budget)
+            searched.starts.append(printed)
+            searched.notes.append(notes)
+            searched.files.append({file.name: file.read_bytes() for file in searched.folder.glob("*.jsonl")})
+    return searched
+
+
+def test_a_budget_of_evaluations_ends_a_start(course):
+    trials = {"scored": 1, "pruned": 0, "failed": 1, "same": 1}
+    assert course.starts[0]["trials"] == trials, "the plain pipeline is the baseline"
+
+
+def test_a_second_start_goes_on_where_the_first_ended(course):
+    assert "3 pipelines are known from an earlier start" in course.notes[1]
+    assert course.files[1]["records.jsonl"].startswith(course.files[0]["records.jsonl"])
+
+
+def test_a_small_space_is_searched_whole(course):
+    second = course.starts[1]
     assert (second["trials"], second["space"]) == ({"scored": 1, "pruned": 1, "failed": 3, "same": 1}, 6)
-    assert (tmp_path / "run" / "records.jsonl").read_bytes().startswith(before)
-    assert set(second["front"]) <= {"baseline", "touch"}
+
+
+def test_the_front_is_shown_with_the_baseline(course):
+    second = course.starts[1]
     assert second["front"]
+    assert set(second["front"]) <= {"baseline", "touch"}
     assert [row["variant"] for row in second["rows"]] == list(dict.fromkeys(["baseline", *second["front"]]))
 
-    assert run(["compare", str(tmp_path / "run"), "--format", "json"]) == 0
-    rows = {row["variant"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    statuses = {name: row["status"] for name, row in rows.items()}
-    assert statuses == {
+
+def test_every_pipeline_that_was_tried_has_a_row(course):
+    assert {name: row["status"] for name, row in course.rows().items()} == {
         "baseline": "ok", "touch": "ok", "subtract": "pruned", "break": "failed", "touch + break": "failed",
         "subtract + break": "failed",
     }  # fmt: skip
-    assert "on the first image, and 3 are allowed" in rows["subtract"]["reason"]
-    assert "Unheard" in rows["break"]["reason"]
-    assert rows["touch"]["ratio_low"] <= rows["touch"]["ratio"] <= rows["touch"]["ratio_high"]
 
-    written = {file.name: file.read_bytes() for file in (tmp_path / "run").glob("*.jsonl")}
-    third, _ = search("--minutes", 5)
-    assert third == second
-    assert {file.name: file.read_bytes() for file in (tmp_path / "run").glob("*.jsonl")} == written
 
-    variants = read_variants(tmp_path / "run" / "front.toml")
-    assert [row.variant for row in variants.rows] == [row["variant"] for row in second["rows"]]
+@pytest.mark.parametrize(
+    ("variant", "words"), [("subtract", "on the first image, and 3 are allowed"), ("break", "Unheard")]
+)
+def test_a_row_says_why_its_pipeline_was_given_up(course, variant, words):
+    assert words in course.rows()[variant]["reason"]
+
+
+def test_the_best_are_timed_side_by_side(course):
+    row = course.rows()["touch"]
+    assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+
+
+def test_a_start_after_the_end_changes_nothing(course):
+    assert (course.starts[2], course.files[2]) == (course.starts[1], course.files[1])
+
+
+def test_the_best_are_written_as_a_variants_file(course):
+    variants = read_variants(course.folder / "front.toml")
+    assert [row.variant for row in variants.rows] == [row["variant"] for row in course.starts[1]["rows"]]
 
 
 def failed(capsys, *arguments, code=1) -> str:
