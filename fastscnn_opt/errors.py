@@ -87,9 +87,10 @@ class ContractBreachError(CheckFailedError):
     Attributes
     ----------
     folder
-        Where ``before.onnx``, ``after.onnx`` and ``inputs.npz`` are, which show it.
+        Where ``before.onnx``, ``after.onnx`` and ``inputs.npz`` are, which show it; None in an error that came from
+        another process, whose message names the folder.
     """
 
-    def __init__(self, what: str, folder: Path) -> None:
-        super().__init__(what, cure=f"both graphs and the input are in {folder}")
+    def __init__(self, what: str, *, where: object = "", cure: str = "", folder: Path | None = None) -> None:
+        super().__init__(what, where=where, cure=cure)
         self.folder = folder

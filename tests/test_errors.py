@@ -40,3 +40,9 @@ def test_fields_survive_pickling():
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_failed_check_exits_with_3_and_every_other_mistake_with_1(kind):
     assert kind.exit_code == (3 if issubclass(kind, CheckFailedError) else 1)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_can_be_made_of_its_fields(kind):
+    """The parent of a child process makes the error again from these."""
+    assert str(kind("is wrong", where="a.onnx", cure="mend it")) == "a.onnx: is wrong; mend it"

@@ -185,6 +185,7 @@ def outcome_of(error: UserError, label: str) -> tuple[Status, str]:
         ChildHungError: Status.TIMED_OUT,
         CheckFailedError: Status.BROKEN,
     }
+    status = next((status for kind, status in statuses.items() if isinstance(error, kind)), Status.FAILED)
     if error.where == label:
         error.where = ""  # the table names the row
-    return statuses.get(type(error), Status.FAILED), str(error)
+    return status, str(error)

@@ -86,4 +86,5 @@ def _breach(
     arrays: dict[str, Any] = dict(feeds)
     np.savez(folder / "inputs.npz", **arrays)
     _log.info("reproducer of a contract breach written to %s", folder)
-    return ContractBreachError(f"the pass {item.name} broke its contract: {problem}", folder)
+    what, cure = f"the pass {item.name} broke its contract: {problem}", f"both graphs and the input are in {folder}"
+    return ContractBreachError(what, cure=cure, folder=folder)
