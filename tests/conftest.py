@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import typer
-from graphs import segmenter
+from graphs import parse, segmenter
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -139,8 +139,7 @@ def assert_command_is_valid():
 @pytest.fixture
 def tiny_model() -> onnx.ModelProto:
     """A segmentation network in small: a 1x1 convolution on an image 1x3x16x32, then two bilinear Resize nodes."""
-    return onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    return parse("""
         tiny (float[1,3,16,32] image) => (float[1,3,16,32] output1)
         <float[3,3,1,1] w = {1, 0.5, 0, 0, 1, -0.25, 0.125, 0, 1},
          float[4] half = {1, 1, 0.5, 0.5}, float[4] twice = {1, 1, 2, 2}>

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.cli.main import run
 from fastscnn_opt.demo.scene_files import write_cityscapes
@@ -61,8 +62,7 @@ def blocks(text):
 def small_network():
     """A network of the form of the bundled one: logits of 19 classes from a convolution, made small and large again."""
     weights = np.random.default_rng(5).standard_normal((19, 3, 1, 1)).astype(np.float32)
-    model = onnx.parser.parse_model(f"""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse(f"""
         small (float[1,3,{HEIGHT},{WIDTH}] image) => (float[1,19,{HEIGHT},{WIDTH}] output1)
         <float[4] half = {{1, 1, 0.5, 0.5}}, float[4] twice = {{1, 1, 2, 2}}>
         {{

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from graphs import parse
 
 EXAMPLE = Path(__file__).parent / "plugin_example"
 FILES = ("pyproject.toml", "drop_dropout.py", "test_drop_dropout.py")
@@ -42,8 +43,7 @@ def tool(installed):
 def test_every_verb_knows_the_pass_once_it_is_installed(tool, tmp_path):
     assert "drop-dropout" in {item["name"] for item in json.loads(tool("passes", "--format", "json"))}
     assert "Remove Dropout, which does nothing at inference." in tool("explain", "drop-dropout")
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         g (float[2] x) => (float[2] y, float[2] z) { [a] d = Dropout(x) [r] y = Relu(d) [b] z = Dropout(x) }
     """)
     onnx.save(model, tmp_path / "m.onnx")

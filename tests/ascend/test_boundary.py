@@ -4,6 +4,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.ascend.atc import AtcOptions
 from fastscnn_opt.ascend.boundary import settle
@@ -12,7 +13,7 @@ from fastscnn_opt.measuring.session import TensorSpec
 
 
 def model(signature: str, nodes: str) -> onnx.ModelProto:
-    return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 13]> net {signature} {{ {nodes} }}')
+    return parse(f"net {signature} {{ {nodes} }}")
 
 
 def settled(options: AtcOptions, of: onnx.ModelProto):

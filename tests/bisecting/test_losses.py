@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.bisecting.graphs import Workspace
 from fastscnn_opt.bisecting.losses import Deviation
@@ -47,8 +48,7 @@ def workspace(tmp_path):
 @pytest.fixture
 def linear() -> onnx.ModelProto:
     """The output is twice the input."""
-    return onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    return parse("""
         g (float[1,3,16,32] image) => (float[1,3,16,32] y, float[1,3,16,32] z)
         <float two = {2}> { y = Mul(image, two) z = Neg(image) }
     """)

@@ -6,6 +6,7 @@ import textwrap
 import numpy as np
 import onnx
 import pytest
+from graphs import add_initializers, parse
 from PIL import Image
 
 HEIGHT, WIDTH, LEVELS = 24, 48, (0, 80, 160, 240)
@@ -108,12 +109,12 @@ def _write_model(file) -> None:
     offsets[3, 2] = 3.0
     bias -= offsets.sum(axis=(0, 2, 3))
     adds = "".join(f"[add{i}] t{i + 1} = Add(t{i}, c{i}) " for i in range(6))
-    model = onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : 13]> net (float[1,3,{HEIGHT},{WIDTH}] image) => '
+    model = parse(
+        f"net (float[1,3,{HEIGHT},{WIDTH}] image) => "
         f"(float[1,19,{HEIGHT},{WIDTH}] t6) {{ [conv] t0 = Conv(image, w, b) {adds} }}"
     )
     constants = {"w": weights, "b": bias, **{f"c{i}": offsets[i] for i in range(6)}}
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    add_initializers(model, **constants)
     onnx.save(model, file)
 
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 import numpy as np
 import onnx
 import pytest
-from graphs import run
+from graphs import parse, run
 from onnx import TensorProto, numpy_helper
 
 from fastscnn_opt.data.preprocess import normalise
@@ -16,8 +16,7 @@ from fastscnn_opt.demo.scenes import render_scene
 @pytest.fixture
 def model():
     """A convolution with a bias, and a scalar limit."""
-    return onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    return parse("""
         small (float[1,2,2,2] image) => (float[1,1,2,2] output1)
         <float[1,2,1,1] w = {0.1, -3.14159}, float[1] b = {1.0005}, float low = {0.1}>
         {
@@ -48,8 +47,7 @@ def test_folding_gives_back_the_rounded_model(model):
 
 
 def test_a_cast_of_something_else_stays():
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         small (float16[2] x) => (float[2] y, int32[2] z) <float16[2] w = {1, 2}>
         { y = Cast<to=1>(x)  z = Cast<to=6>(w) }
     """)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.errors import ModelError, PassError
 from fastscnn_opt.model import saving
@@ -22,11 +23,13 @@ BIAS = np.linspace(-1, 1, 20, dtype=np.float32)
 
 
 def made(initializers):
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 17]>
+    model = parse(
+        """
         g (float[3,20] x) => (float[3,20] y, float[3,20] z)
         { a = MatMul(x, w) y = Add(a, b) c = MatMul(y, v) z = Relu(c) }
-    """)
+    """,
+        17,
+    )
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in initializers.items())
     return model
 
@@ -169,15 +172,17 @@ def test_weights_that_were_replaced_meanwhile_are_noticed(file):
 
 
 def test_data_inside_control_flow_is_read(tmp_path):
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 17]>
+    model = parse(
+        """
         g (bool c, float[20,20] x) => (float[20,20] y) {
             y = If(c) <
                 then_branch = t () => (float[20,20] p) { p = Add(x, w) },
                 else_branch = e () => (float[20,20] q) { q = Relu(x) }
             >
         }
-    """)
+    """,
+        17,
+    )
     body = next(attribute.g for attribute in model.graph.node[0].attribute if attribute.name == "then_branch")
     tensor = body.initializer.add()
     tensor.CopyFrom(onnx.numpy_helper.from_array(WEIGHTS, "w"))

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import check_model, load_model
@@ -91,8 +92,7 @@ def test_external_data_beside_the_model_is_read(tiny_model, tmp_path):
 
 def test_the_vendor_operator_is_allowed_in_the_default_domain():
     check_model(
-        onnx.parser.parse_model("""
-            <ir_version: 8, opset_import: ["" : 13]>
+        parse("""
             g (float[1,3,8,8] x) => (float[1,3,3,3] y) { y = AdaptiveAvgPool2d<output_size=[3,3]>(x) }
         """),
         "m",
@@ -116,8 +116,7 @@ def test_shapes_are_inferred_through_adaptive_pooling():
 
 
 def test_shapes_that_are_no_longer_true_are_dropped():
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         g (float[1,3,9,9] x) => (float[1,3,9,9] y) <float[1,3,5,5] a> { a = Relu(x) y = Relu(a) }
     """)
     (inner,) = infer_shapes(model).graph.value_info

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.saving import fingerprint
@@ -54,8 +55,8 @@ class AllOrNone(NoAlpha):
 
 @pytest.fixture
 def model() -> onnx.ModelProto:
-    return onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]> g (float[1,3] x) => (float[1,3] y) {
+    return parse("""
+        g (float[1,3] x) => (float[1,3] y) {
             [one] a = LeakyRelu<alpha = 0.5>(x)
             [two] b = LeakyRelu<alpha = 0.25>(a)
             [three] y = LeakyRelu<alpha = 0.125>(b)
@@ -133,8 +134,8 @@ def test_outputs_are_no_nodes(network_of_two_outputs):
 
 @pytest.fixture
 def network_of_two_outputs() -> onnx.ModelProto:
-    return onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]> g (float[1,3,2,2] x) => (float[1,3,2,2] y, float[1,3,2,2] z)
+    return parse("""
+        g (float[1,3,2,2] x) => (float[1,3,2,2] y, float[1,3,2,2] z)
         { y = Relu(x) z = Neg(x) }
     """)
 

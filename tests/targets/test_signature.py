@@ -1,7 +1,7 @@
 """Signatures beside artefacts, and those of models."""
 
-import onnx
 import pytest
+from graphs import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,18 +45,14 @@ def test_another_file_is_refused(tmp_path, text):
 
 
 def test_the_signature_of_a_model_leaves_open_dimensions_open():
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> net (float[N,3] x) => (float16[N,3] y) { y = Cast<to=10>(x) }'
-    )
+    model = parse("net (float[N,3] x) => (float16[N,3] y) { y = Cast<to=10>(x) }")
     assert signature_of(model) == Signature(
         (TensorSpec("x", (-1, 3), "float32"),), (TensorSpec("y", (-1, 3), "float16"),)
     )
 
 
 def test_fixing_inputs_leaves_the_given_model_alone():
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> net (float[N,3] x) => (float[N,3] y) { y = Relu(x) }'
-    )
+    model = parse("net (float[N,3] x) => (float[N,3] y) { y = Relu(x) }")
     before = model.SerializeToString()
     assert signature_of(with_shapes(model, {"x": (2, 3)})).outputs == (TensorSpec("y", (2, 3), "float32"),)
     assert model.SerializeToString() == before

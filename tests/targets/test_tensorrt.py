@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graphs import parse
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -201,8 +202,8 @@ def compiled(tmp_path):
     def build(target, batch="1"):
         file = tmp_path / "model.onnx"
         onnx.save(
-            onnx.parser.parse_model(
-                f'<ir_version: 8, opset_import: ["" : 13]> net (float[{batch},3,4,6] image)'
+            parse(
+                f"net (float[{batch},3,4,6] image)"
                 f" => (int32[{batch},4,6] label)"
                 "{ first = ReduceMax<axes = [1], keepdims = 0>(image) label = Cast<to = 6>(first) }"
             ),

@@ -2,6 +2,7 @@
 
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.ascend.lint.graph import open_graph
 
@@ -11,10 +12,8 @@ def graph():
     """Return a function that opens a model from its ONNX text; the header is added."""
 
     def opened(text, opset=13, **white_lists):
-        header = f'<ir_version: 8, opset_import: ["" : {opset}]>'
-        return open_graph(
-            onnx.parser.parse_model(text if text.lstrip().startswith("<") else header + text), **white_lists
-        )
+        with_header = text.lstrip().startswith("<")
+        return open_graph(onnx.parser.parse_model(text) if with_header else parse(text, opset), **white_lists)
 
     return opened
 

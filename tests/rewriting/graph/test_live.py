@@ -5,6 +5,7 @@ import onnx
 import onnx_graphsurgeon as gs
 import pytest
 from edits import Do
+from graphs import parse
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Pass
@@ -36,10 +37,7 @@ def test_all_but_the_change_comes_back_as_it_was(tiny_model):
 
 
 def test_attributes_that_graphsurgeon_does_not_know_come_back():
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 17, "vendor" : 1]>
-        g (float[2] x) => (float[2] y) { a = Relu(x) y = vendor.Custom(a) }
-    """)
+    model = parse("g (float[2] x) => (float[2] y) { a = Relu(x) y = vendor.Custom(a) }", 17)
     sparse = onnx.helper.make_sparse_tensor(
         onnx.helper.make_tensor("v", onnx.TensorProto.FLOAT, [1], [2.0]),
         onnx.helper.make_tensor("i", onnx.TensorProto.INT64, [1], [1]),
@@ -130,8 +128,7 @@ def test_what_a_pass_did_before_is_not_forgotten(tiny_model):
 
 
 def test_a_list_that_a_pass_writes_into_counts_as_changed():
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         g (float[1,1,4,4] x) => (float[1,1,h,w] y) { y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x) }
     """)
 

@@ -1,7 +1,7 @@
 """Which tensors count as the terms of an output."""
 
-import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.rewriting.verification.terms import terms_of_outputs
 
@@ -18,7 +18,5 @@ from fastscnn_opt.rewriting.verification.terms import terms_of_outputs
     ],
 )
 def test_terms_are_found_through_sums_and_what_passes_them_on(nodes, terms):
-    model = onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : 13]> g (float[2,2] x) => (float[2,2] y) {{ {nodes} }}'
-    )
+    model = parse(f"g (float[2,2] x) => (float[2,2] y) {{ {nodes} }}")
     assert terms_of_outputs(model) == terms

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 import pytest
+from graphs import parse
 
 from fastscnn_opt.errors import ContractBreachError, ModelError
 from fastscnn_opt.model.samples import sample_inputs
@@ -48,8 +49,7 @@ class EditLossy(Edit):
 @pytest.fixture
 def label_model():
     """The first two logits are the first channel, so they tie everywhere; the label map is the ArgMax as uint8."""
-    return onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    return parse("""
         g (float[1,3,16,32] image) => (uint8[1,16,32] labels)
         <float[3,3,1,1] w = {1, 0, 0, 1, 0, 0, 0, 0, 1}>
         { logits = Conv(image, w) best = ArgMax<axis=1, keepdims=0>(logits) labels = Cast<to=2>(best) }
@@ -134,8 +134,7 @@ def test_values_that_are_lost_break_the_contract(tiny_model):
 
 
 def test_whole_numbers_have_to_be_the_same():
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         g (int32[1,3,16,32] image) => (int32[1,3,16,32] sums) <int32[1] one = {1}> { sums = Add(image, one) }
     """)
 
@@ -180,8 +179,7 @@ def test_a_graph_that_cannot_run_before_the_pass_says_how_to_go_on(tiny_model):
 @pytest.mark.parametrize(("moved_by", "kept"), [(2.0**-10, True), (0.5, False)])
 def test_where_terms_cancel_the_tolerance_is_that_of_the_terms(moved_by, kept):
     """The output is 0, and its terms reach about 4: 2^-10 of that is allowed."""
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         g (float[1,3,16,32] image) => (float[1,3,16,32] y) { a = Abs(image) b = Relu(a) y = Sub(a, b) }
     """)
 

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from fastscnn_opt.passes.adaptive_avgpool import AdaptiveAvgPool
+from graphs import parse
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import load_model
@@ -80,9 +81,7 @@ def test_a_pipeline_that_makes_another_batch_size_than_the_row_s_is_an_error(sou
 
 
 def test_an_open_batch_is_no_batch():
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> net (float[N,3] a) => (float[N,3] b) { b = Relu(a) }'
-    )
+    model = parse("net (float[N,3] a) => (float[N,3] b) { b = Relu(a) }")
     assert batch_of(model) is None
 
 

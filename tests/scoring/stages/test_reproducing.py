@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
@@ -73,7 +74,7 @@ def test_an_evaluation_names_its_images(source, words, assert_command_is_valid):
 def test_a_build_names_every_pass_that_ran(dimension, batch, passes, expected, tmp_path, assert_command_is_valid):
     file = tmp_path / "m.onnx"
     text = f"g (float[{dimension},3] x) => (float[{dimension},3] y) {{ y = Relu(x) }}"
-    onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), file)
+    onnx.save(parse(text, 17), file)
     asked = {"model": str(file), "passes": passes, "verify": False, "batch": batch}
     words = ["apply", str(file), "--passes", expected, "-o", "built.onnx", "--no-verify"]
     assert shlex.split(command(ChildCrashedError("x", command="build", arguments=asked), batch=batch)) == [

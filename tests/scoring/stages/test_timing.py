@@ -2,6 +2,7 @@
 
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.scoring.stages.timing import Contestant, Effort, Timed, take_turns, time_side_by_side
@@ -92,10 +93,7 @@ def test_the_rounds_to_come_are_estimated(effort, rounds, seconds, expected):
 
 @pytest.fixture
 def network(tmp_path):
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> '
-        "net (float[N,3,8,8] image) => (float[N,3,8,8] out) { out = Relu(image) }"
-    )
+    model = parse("net (float[N,3,8,8] image) => (float[N,3,8,8] out) { out = Relu(image) }")
     onnx.save(model, tmp_path / "net.onnx")
     return tmp_path / "net.onnx"
 
@@ -115,10 +113,7 @@ def test_real_engines_side_by_side(network, tmp_path):
 
 
 def test_a_dimension_other_than_the_batch_must_be_fixed(tmp_path):
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> '
-        "net (float[1,3,H,8] image) => (float[1,3,H,8] out) { out = Relu(image) }"
-    )
+    model = parse("net (float[1,3,H,8] image) => (float[1,3,H,8] out) { out = Relu(image) }")
     onnx.save(model, tmp_path / "open.onnx")
     (error,) = time_side_by_side([Contestant("open", ORT, tmp_path / "open.onnx")], Effort(rounds=1))
     assert isinstance(error, TargetError)

@@ -4,6 +4,7 @@ import json
 
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.cli.main import run
 from fastscnn_opt.model.loading import load_model
@@ -14,8 +15,7 @@ from fastscnn_opt.rewriting.manager import PassManager
 @pytest.fixture
 def model_file(tmp_path):
     """Two outputs of logits at 1024 x 2048, one of them resized without align_corners."""
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         g (float[1,3,1024,2048] image) => (float[1,19,1024,2048] output1, float[1,19,1024,2048] output2)
         <float[4] half = {1, 1, 0.5, 0.5}, float[4] twice = {1, 1, 2, 2}>
         {

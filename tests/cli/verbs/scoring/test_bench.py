@@ -4,6 +4,7 @@ import json
 
 import onnx
 import pytest
+from graphs import parse
 
 from fastscnn_opt.cli.main import run
 
@@ -12,10 +13,7 @@ from fastscnn_opt.cli.main import run
 def models(tmp_path):
     """Two networks of one input 1x3x8x8 each."""
     for name in ("first", "second"):
-        model = onnx.parser.parse_model(
-            '<ir_version: 8, opset_import: ["" : 13]> '
-            "net (float[1,3,8,8] image) => (float[1,3,8,8] out) { out = Relu(image) }"
-        )
+        model = parse("net (float[1,3,8,8] image) => (float[1,3,8,8] out) { out = Relu(image) }")
         onnx.save(model, tmp_path / f"{name}.onnx")
     return [str(tmp_path / "first.onnx"), str(tmp_path / "second.onnx")]
 

@@ -7,6 +7,7 @@ from math import log2
 import numpy as np
 import onnx
 import pytest
+from graphs import add_initializers, parse
 from PIL import Image
 
 from fastscnn_opt.cli.main import run
@@ -79,14 +80,14 @@ def test_the_pipeline_that_avoids_some_nodes_can_be_pasted(capsys, tmp_path):
     """Three Resize nodes, of which the last two alone move edges; the first works on an even picture."""
     scales = {"twice": [1, 1, 2, 2], "half": [1, 1, 0.5, 0.5]}
     linear = 'mode = "linear", coordinate_transformation_mode = "align_corners"'
-    model = onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : 13]> net (float[1,3,24,48] image) => '
+    model = parse(
+        f"net (float[1,3,24,48] image) => "
         f"(float[1,3,24,48] y) {{ even = Mul(image, zero) "
         f"[r1] e = Resize<{linear}>(even, , half) [r2] f = Resize<{linear}>(e, , twice) "
         f"[r3] g = Resize<{linear}>(image, , half) [r4] h = Resize<{linear}>(g, , twice) y = Add(f, h) }}"
     )
     arrays = {"zero": np.zeros(1, np.float32), **{key: np.array(value, np.float32) for key, value in scales.items()}}
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in arrays.items())
+    add_initializers(model, **arrays)
     onnx.save(model, tmp_path / "resize.onnx")
     words = ["--passes", "touch,resize-nearest,drop-outputs", "--max-diff", "0.01", "--nodes", "--format", "json"]
     assert run(["bisect", str(tmp_path / "resize.onnx"), *words]) == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from graphs import parse
 from onnx.reference import ReferenceEvaluator
 
 from fastscnn_opt.cli.main import run
@@ -18,9 +19,7 @@ HEIGHT, WIDTH = 32, 64
 def linear_model(inputs="float[1,3,32,64] image", output="float[1,19,32,64] output1", classes=19) -> onnx.ModelProto:
     """Logits as a linear function of the colours, with fixed weights that tell classes apart somehow."""
     weights = np.random.default_rng(3).standard_normal((classes, 3, 1, 1)).astype(np.float32)
-    model = onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : 13]> linear ({inputs}) => ({output}) {{ output1 = Conv(image, w) }}'
-    )
+    model = parse(f"linear ({inputs}) => ({output}) {{ output1 = Conv(image, w) }}")
     model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
     return model
 
@@ -150,8 +149,7 @@ def test_a_model_that_does_not_fit_is_refused(capsys, tmp_path, tree, broken, wo
 
 
 def test_a_pooling_that_no_engine_has_is_named_with_its_cure(capsys, tmp_path):
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         pooled (float[1,3,32,64] image) => (float[1,3,2,2] output1)
         { [pyramid] output1 = AdaptiveAvgPool2d<output_size = [2, 2]>(image) }
     """)
@@ -162,8 +160,7 @@ def test_a_pooling_that_no_engine_has_is_named_with_its_cure(capsys, tmp_path):
 
 
 def test_a_failure_while_running_is_one_error(capsys, tmp_path):
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]>
+    model = parse("""
         failing (float[1,3,32,64] image) => (float[1,19,32,64] output1)
         {
             size = Shape(image)

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from graphs import add_initializers, parse
 from PIL import Image
 
 from fastscnn_opt.cli.main import run
@@ -11,11 +12,8 @@ from fastscnn_opt.data.classes import PALETTE
 
 def save_network(file, weights):
     """Save a network that classifies each pixel by its colour, for images of any size."""
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> '
-        "linear (float[1,3,H,W] image) => (float[1,19,H,W] logits) { logits = Conv(image, w) }"
-    )
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    model = parse("linear (float[1,3,H,W] image) => (float[1,19,H,W] logits) { logits = Conv(image, w) }")
+    add_initializers(model, w=weights)
     onnx.save(model, file)
     return file
 
@@ -105,10 +103,7 @@ def test_two_images_of_one_name_are_refused(network, images, tmp_path, capsys):
 
 
 def test_a_model_of_another_size_writes_nothing(images, tmp_path, capsys):
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> '
-        "fixed (float[1,3,16,64] image) => (float[1,3,16,64] logits) { logits = Relu(image) }"
-    )
+    model = parse("fixed (float[1,3,16,64] image) => (float[1,3,16,64] logits) { logits = Relu(image) }")
     onnx.save(model, tmp_path / "fixed.onnx")
     words = failed(capsys, tmp_path / "fixed.onnx", images[1], "-o", tmp_path / "out")
     assert "high.bmp: input 'image' is float32 (1, 3, 16, 64), but the images are 48 x 32 (height x width)" in words

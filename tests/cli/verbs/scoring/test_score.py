@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import onnx
 import pytest
+from graphs import add_initializers, parse
 
 from fastscnn_opt.cli.main import run
 
@@ -35,12 +36,9 @@ FAST = ("--rounds", "5", "--threads", "1")
 def variants(tmp_path_factory):
     """A variants file beside a network whose logits are linear in the colours."""
     folder = tmp_path_factory.mktemp("variants")
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 13]> '
-        "linear (float[1,3,32,64] image) => (float[1,19,32,64] output1) { output1 = Conv(image, w) }"
-    )
+    model = parse("linear (float[1,3,32,64] image) => (float[1,19,32,64] output1) { output1 = Conv(image, w) }")
     weights = np.random.default_rng(3).standard_normal((19, 3, 1, 1)).astype(np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    add_initializers(model, w=weights)
     onnx.save(model, folder / "linear.onnx")
     (folder / "variants.toml").write_text(textwrap.dedent(VARIANTS))
     return folder / "variants.toml"
