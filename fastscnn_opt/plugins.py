@@ -1,4 +1,4 @@
-"""Find what installed distributions, this one included, offer through an entry point group."""
+"""Finds the plug-ins that installed distributions, this one included, offer through an entry point group."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fastscnn_opt.bisecting.result import (
 )
 from fastscnn_opt.bisecting.wording import loss_in_words
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.rewriting.partial import Divisible
+from fastscnn_opt.rewriting.partial import SeparableChanges
 from fastscnn_opt.rewriting.registry import text_of
 from fastscnn_opt.text import counted
 
@@ -111,16 +111,16 @@ class _Bisector:
     def _harmless_part(self, before: SavedGraph, item: Pass) -> Pass | None:
         """Find the harmful changes; return the pass with an option that leaves them out, None if there is none."""
         try:
-            divisible = Divisible(item, before.load())
-            sets, losses, harmless = self._divide(before, divisible)
+            changes = SeparableChanges(item, before.load())
+            sets, losses, harmless = self._divide(before, changes)
         except PassError as error:
             self._result.harmful = HarmfulChanges(reason=str(error))
             return None
-        self._result.harmful = HarmfulChanges(divisible.nodes, sets, losses)
-        return divisible.restricted(harmless) if harmless and divisible.has_option else None
+        self._result.harmful = HarmfulChanges(changes.nodes, sets, losses)
+        return changes.restricted(harmless) if harmless and changes.has_option else None
 
     def _divide(
-        self, before: SavedGraph, divisible: Divisible
+        self, before: SavedGraph, changes: SeparableChanges
     ) -> tuple[list[list[str]], dict[tuple[str, ...], Loss], list[str]]:
         """Return the sets of changes that fail, the measured losses, and the nodes whose changes are harmless."""
         losses: dict[tuple[str, ...], Loss] = {}
@@ -129,12 +129,12 @@ class _Bisector:
             key = tuple(chosen)
             if key in losses:
                 return self._over_limit(losses[key])
-            graph = self._workspace.save(divisible.run(chosen), before, divisible.restricted(chosen))
+            graph = self._workspace.save(changes.run(chosen), before, changes.restricted(chosen))
             losses[key] = self._loss(graph)
-            count = f"{len(chosen)} of {counted(len(divisible.nodes), 'change')}"
-            return self._record(Purpose.CHANGES, f"{count} of {divisible.item.name} ({', '.join(chosen)})", losses[key])
+            count = f"{len(chosen)} of {counted(len(changes.nodes), 'change')}"
+            return self._record(Purpose.CHANGES, f"{count} of {changes.item.name} ({', '.join(chosen)})", losses[key])
 
-        sets, harmless = disjoint_failing_sets(list(divisible.nodes), fails)
+        sets, harmless = disjoint_failing_sets(list(changes.nodes), fails)
         return sets, losses, harmless
 
     def _check_repair(self, before: SavedGraph, number: int, harmless_part: Pass | None) -> None:

@@ -1,8 +1,8 @@
-"""Weights that stay in their files: external data is read when something needs its values, and never as a whole.
+"""Keeps large weights in their files: external data is read when something needs its values, and never as a whole.
 
-A tensor in a file is an ordinary message with external data whose ``basepath`` is the folder of the file, so that it
-keeps its meaning wherever the message goes within the process. ``checksum`` tells which file it was, so that one that
-was replaced in the meantime is noticed. Neither is written to a model file.
+A tensor in a file is a message with external data whose ``basepath`` is the folder of the file. So the message can be
+copied within the process. Its ``checksum`` identifies the version of the file, so that a replaced file is noticed.
+Neither is written to a model file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Place:
             The file is gone, or is another one by now.
         """
         if _version(self.path) != self.version:
-            raise ModelError("changed or went while its weights were in use", where=self.path, cure="start again")
+            raise ModelError(
+                "was changed or removed while its weights were in use", where=self.path, cure="start again"
+            )
         mapped = np.memmap(self.path, np.uint8, mode, self.offset, (self.length,))  # type: ignore[call-overload]  # the stubs want the mode as a literal
         plain: NDArray[np.uint8] = mapped.view(np.ndarray)
         return plain
@@ -117,7 +119,7 @@ def stored_bytes(tensor: onnx.TensorProto) -> int:
 
 
 def attach(model: onnx.ModelProto, file: Path) -> None:
-    """Find the external data of a model that was read from `file`: large initializers stay there, the rest is read.
+    """Locate the external data of a model that was read from `file`; leave large initializers there and read the rest.
 
     Raises
     ------
@@ -142,9 +144,9 @@ def load_values(tensor: onnx.TensorProto) -> None:
 
 
 def write_temporary(array: NDArray[np.generic], name: str) -> onnx.TensorProto:
-    """Write the values of a large tensor to a temporary file of this process, and return the tensor that lies there.
+    """Write the values of a large tensor to a temporary file of this process, and return a tensor with external data.
 
-    Values that are not stored as numpy has them, such as text or 4-bit numbers, come in the message itself.
+    Text and 4-bit numbers, which numpy stores in another form, come in the message itself.
     """
     import onnx
 
@@ -160,9 +162,9 @@ def write_temporary(array: NDArray[np.generic], name: str) -> onnx.TensorProto:
 
 
 def relative_to_root(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Path]:
-    """Return a copy of a model whose weights are in files, and the folder that their locations are relative to.
+    """Return a copy of a model with locations relative to the root of the file system, and that root.
 
-    This is what engines take: one folder for all, which is the root of the file system.
+    Engines read external data from one folder, and the weights of a model may lie in several.
     """
     import onnx
 
@@ -178,9 +180,9 @@ def relative_to_root(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Path]:
 
 
 def write_outside(model: onnx.ModelProto, file: IO[bytes], location: str) -> onnx.ModelProto:
-    """Write the values of all large initializers to `file`, and return a copy of `model` that finds them at `location`.
+    """Write the values of all large initializers to `file`, and return a copy of `model` that reads them at `location`.
 
-    They go from file to file; no more than a piece of them is in memory at once.
+    Values are copied from file to file in pieces, so that they are never in memory as a whole.
     """
     lean = copy_without(model, "graph")
     lean.graph.CopyFrom(copy_without(model.graph, "initializer"))
@@ -289,7 +291,7 @@ def _locate(tensor: onnx.TensorProto, **entries: str | int) -> None:
 
 
 def _version(path: Path) -> str:
-    """Return what tells a file from one that takes its place; the empty text when it is gone."""
+    """Return a text that differs for a file that replaces another; the empty text if there is no file."""
     with suppress(OSError):
         status = path.stat()
         return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
@@ -298,5 +300,5 @@ def _version(path: Path) -> str:
 
 @functools.cache
 def _scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return the folder for weights that passes made; it goes when the process ends."""
+    """Return the folder for weights that passes made; it is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="fastscnn-opt-weights-")

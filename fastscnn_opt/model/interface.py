@@ -1,4 +1,4 @@
-"""What a model says of itself: operator set and inputs."""
+"""Reads what a model says of itself: operator set and inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load ONNX files and hold them against the ONNX checker."""
+"""Loads and checks ONNX files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 OLDEST_OPSET = 9
-"""Resize and its predecessors settle only from opset 9 on; older files are rare and need a new export."""
+"""The definitions of Resize and its predecessors are stable from opset 9 on; older files need a new export."""
 
 
 def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:

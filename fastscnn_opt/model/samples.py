@@ -1,4 +1,4 @@
-"""Sample inputs: arrays that look like what a model is fed."""
+"""Makes sample inputs: arrays that look like the images that a model reads."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def sample_inputs(model: onnx.ModelProto, seed: int = 0) -> dict[str, NDArray[np
     """Return feeds that look like the model's inputs: images with areas, edges and noise; the same for the same seed.
 
     A dimension that is not fixed is taken as 1 in front and as 256 elsewhere. Float images are about normalised (mean
-    0, deviation 1),
-    integer ones span 0 to 255.
+    0, deviation 1), integer ones span 0 to 255.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Save ONNX models in one move, with large weights in a file beside them, and tell models apart by content."""
+"""Saves ONNX models in one move, with large weights in a file beside them, and hashes their content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Infer the shapes of inner tensors."""
+"""Infers the types and shapes of inner tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pass is: its promise, the steps it reports, and how its result is compared with the graph before it."""
+"""Defines what a pass is: its promise, the steps it reports, and what its result is compared with."""
 
 from __future__ import annotations
 
@@ -123,9 +123,8 @@ class Skip(Step):
 class Pass(ABC):
     """A named rewrite. Subclasses are frozen dataclasses: fields are options, the docstring is the manual.
 
-    A pass is deterministic and idempotent, reports every change, and leaves a graph that the ONNX checker accepts;
-    sorting, removal of
-    what nothing uses, shape inference and checking are done by the manager after it.
+    A pass is deterministic and idempotent, reports every change, and leaves a graph that the ONNX checker accepts. The
+    manager removes unused nodes, sorts the others, infers shapes and checks the graph after every pass.
     """
 
     name: ClassVar[str]
@@ -139,7 +138,7 @@ class Pass(ABC):
 
     @abstractmethod
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
-        """Change `graph` in place and yield what was done and what was left alone, with the reason.
+        """Change `graph` in place; yield a `Change` for each change and a `Skip` for each node left alone.
 
         Raises
         ------
@@ -152,9 +151,9 @@ class Pass(ABC):
         return self.contract
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
-        """Return what the graph after the pass must give for `feeds`, by running the graph before it.
+        """Return the outputs that the graph after the pass must give for `feeds`, by running the graph before it.
 
-        A pass that changes inputs maps the new feeds to the old ones here; one that changes outputs maps the old
-        outputs to the new.
+        Override it in a pass that changes inputs or outputs: map the new feeds to the old ones, and the old outputs to
+        the new ones.
         """
         return before(feeds)

@@ -1,7 +1,4 @@
-"""Observers of a pass manager: timing, dumps, progress.
-
-Verification is one too; it has a module of its own, `verify`.
-"""
+"""Observers of a pass manager: timing, dumps and progress; verification is one, too, in a room of its own."""
 
 from __future__ import annotations
 
@@ -21,22 +18,22 @@ if TYPE_CHECKING:
 
 
 class Instrument:
-    """Is told what the manager does; every method does nothing unless a subclass says otherwise."""
+    """Observes a pass manager; a subclass overrides the methods that it needs."""
 
     def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
-        """Take note that the pass `item`, at `index` in the pipeline, is about to run on `model`."""
+        """Observe that the pass `item`, at `index` in the pipeline, is about to run on `model`."""
 
     def after(
         self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
     ) -> None:
-        """Take note of the result; may raise a `UserError` to stop the run, and may add figures to `report`."""
+        """Observe the result; may raise a `UserError` to stop the run, and may add figures to `report`."""
 
     def failed(self, item: Pass, index: int, model: onnx.ModelProto, error: BaseException) -> None:
-        """Take note that the pass, or an instrument after it, raised `error`; the run ends."""
+        """Observe that the pass, or an instrument after it, raised `error`; the run ends."""
 
 
 class Timing(Instrument):
-    """Enters the seconds of every rewrite into its report."""
+    """Measures the seconds of every rewrite."""
 
     def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
         """Start the clock."""
@@ -73,15 +70,15 @@ class Dump(Instrument):
 
 
 class Progress(Instrument):
-    """Calls `tell` with a line when a pass starts, and `advance` with 1 when it is done and verified."""
+    """Calls `show` with a line when a pass starts, and `advance` with 1 when it is done and verified."""
 
-    def __init__(self, tell: Callable[[str], None], advance: Callable[[int], None] = lambda _: None) -> None:
-        self.tell = tell
+    def __init__(self, show: Callable[[str], None], advance: Callable[[int], None] = lambda _: None) -> None:
+        self.show = show
         self.advance = advance
 
     def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
         """Say which pass starts."""
-        self.tell(f"{index + 1}. {item.name} ({len(model.graph.node)} nodes)")
+        self.show(f"{index + 1}. {item.name} ({len(model.graph.node)} nodes)")
 
     def after(
         self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto

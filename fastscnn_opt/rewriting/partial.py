@@ -1,7 +1,7 @@
-"""Runs a pass with some of its changes only, to find out which of them does what.
+"""Runs a pass with some of its changes only, to find out which change has which effect.
 
-No pass has to know about this. One that has an option for it is given the option; of any other, the nodes that it
-shall leave alone are disguised as an operator that no pass knows, and uncovered when it is done.
+A pass with an option ``only`` or ``keep`` is restricted by that option. For any other pass, the nodes that it must not
+change are masked: they become an operator that no pass knows, and turn back when the pass is done.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
 
-    _Way = Callable[[Pass, Sequence[str], Sequence[str]], Pass]
-    """Makes, of a pass, one that changes the nodes named first and leaves those named second alone."""
+    _Restriction = Callable[[Pass, Sequence[str], Sequence[str]], Pass]
+    """Makes of a pass one that changes the nodes named first, and not those named second."""
 
-_DISGUISE = "Hidden"
-_DISGUISE_DOMAIN = "fastscnn_opt.hidden"
+_MASK = "Masked"
+_MASK_DOMAIN = "fastscnn_opt.masked"
 
 
 @dataclass(frozen=True)
-class Hiding(Pass):
-    """The pass `item`, which does not see the nodes called `hidden`."""
+class MaskedPass(Pass):
+    """The pass `item`, for which the nodes called `masked` look like an operator that it does not know."""
 
-    name: ClassVar[str] = "hiding"
+    name: ClassVar[str] = "masked-pass"
     contract: ClassVar[Contract] = Contract.LOSSY
 
     item: Pass
-    hidden: frozenset[str]
+    masked: frozenset[str]
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
-        """Run the pass while the hidden nodes are disguised."""
-        disguised = [(node, node.op, node.domain, node.attrs) for node in graph.nodes if node.name in self.hidden]
-        for node, *_ in disguised:
-            node.op, node.domain, node.attrs = _DISGUISE, _DISGUISE_DOMAIN, {}
+        """Run the pass while the nodes are masked."""
+        masked = [(node, node.op, node.domain, node.attrs) for node in graph.nodes if node.name in self.masked]
+        for node, *_ in masked:
+            node.op, node.domain, node.attrs = _MASK, _MASK_DOMAIN, {}
         yield from self.item.rewrite(graph)
-        for node, operator, domain, attributes in disguised:
+        for node, operator, domain, attributes in masked:
             node.op, node.domain, node.attrs = operator, domain, attributes
 
     def promise(self) -> Contract:
@@ -68,9 +68,9 @@ def _by_keep(item: Pass, chosen: Sequence[str], others: Sequence[str]) -> Pass:
     return _with_option(item, "keep", (*getattr(item, "keep", ()), *map(glob.escape, others)))
 
 
-def _by_hiding(item: Pass, chosen: Sequence[str], others: Sequence[str]) -> Pass:
+def _by_masking(item: Pass, chosen: Sequence[str], others: Sequence[str]) -> Pass:
     del chosen
-    return Hiding(item, frozenset(others))
+    return MaskedPass(item, frozenset(others))
 
 
 def _with_option(item: Pass, name: str, value: Any) -> Pass:
@@ -81,20 +81,20 @@ def _with_option(item: Pass, name: str, value: Any) -> Pass:
     return replace(item, **{name: value})  # type: ignore[type-var]  # every pass is a dataclass
 
 
-class Divisible:
-    """A pass whose changes to `model` can be made one by one.
+class SeparableChanges:
+    """The changes of a pass to a model, if they can be made one by one.
 
     Attributes
     ----------
     nodes
         The nodes that the whole pass changes, in the order in which it reports them, and what it does to each.
     has_option
-        Whether an option of the pass chooses among them, so that `restricted` has a pipeline text.
+        Whether an option of the pass restricts it, so that `restricted` has a pipeline text.
 
     Raises
     ------
     PassError
-        The changes cannot be told apart; the message says why.
+        The changes cannot be separated; the message says why.
     """
 
     def __init__(self, item: Pass, model: onnx.ModelProto) -> None:
@@ -104,8 +104,8 @@ class Divisible:
         self.nodes: dict[str, str] = {}
         for change in report.changes:
             self.nodes.setdefault(change.node, change.what)
-        self._restrict = self._find_way(fingerprint(whole)) if len(self.nodes) > 1 else _by_hiding
-        self.has_option = self._restrict is not _by_hiding
+        self._restrict = self._find_restriction(fingerprint(whole)) if len(self.nodes) > 1 else _by_masking
+        self.has_option = self._restrict is not _by_masking
 
     def restricted(self, chosen: Collection[str]) -> Pass:
         """Return the pass that changes these nodes alone."""
@@ -125,21 +125,21 @@ class Divisible:
             )
         return after
 
-    def _find_way(self, whole: str) -> _Way:
-        """Return the first way that gives the whole pass for all nodes, and changes one node when asked for one."""
+    def _find_restriction(self, whole: str) -> _Restriction:
+        """Return the first restriction that makes all changes for all nodes, and one for one node."""
         problem: PassError | None = None
-        for way in (_by_only, _by_keep, _by_hiding):
-            self._restrict = way
+        for restriction in (_by_only, _by_keep, _by_masking):
+            self._restrict = restriction
             try:
                 unchanged = self.restricted(self.nodes) == self.item
                 if unchanged or fingerprint(self.run(list(self.nodes))) == whole:
                     self.run([next(iter(self.nodes))])
-                    return way
+                    return restriction
             except PassError as error:
                 problem = error
         raise PassError(
-            f"{text_of(self.item)} cannot be held to some of its changes: it has no option only or keep for nodes, "
-            f"and hiding nodes from it does not work ({problem})"
+            f"{text_of(self.item)} cannot be restricted to some of its changes: it has no option only or keep for "
+            f"nodes, and masking nodes does not work ({problem})"
         )
 
 

@@ -8,9 +8,8 @@ Grammar::
     atom     = word | quoted
 
 A word holds anything but white space, commas, braces, quotes and ``|``. A quoted atom stands in ``'`` or ``"``, with
-``\`` before a quote
-or a backslash. White space may stand around every part. What a value means (number, boolean, name) is decided by the
-option's type.
+``\`` before a quote or a backslash. White space may stand around every part. The type of the option decides what a
+value means: a number, a boolean or a name.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 _NAMED = 3
-"""Names that stand for a longer list of nodes with the same text."""
+"""Names that are shown of a longer list of nodes with the same text."""
 
 _TEXTS = 20
 """Different texts of one kind that are shown."""
@@ -55,7 +55,7 @@ class PassReport:
     max_abs_diff: float | None = None
 
     def enter(self, step: object) -> None:
-        """Add what a pass yielded. Raises PassError for anything but a `Change` or a `Skip`."""
+        """Add a step that a pass yielded. Raises PassError for anything but a `Change` or a `Skip`."""
         if isinstance(step, Change):
             self.changes.append(step)
         elif isinstance(step, Skip):
@@ -64,7 +64,7 @@ class PassReport:
             raise PassError(f"the pass {self.name} yielded {step!r}, which is neither a Change nor a Skip")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the step as the `apply` verb prints it; a deviation without limit, which JSON cannot hold, is None."""
+        """Return the step as the `apply` verb prints it; an infinite deviation, which JSON cannot hold, is None."""
         return {
             "pass": self.name,
             "text": self.text,
@@ -99,7 +99,7 @@ class Result:
     def summary(self, *, everything: bool = False) -> str:
         """Return the result in words: per pass its changes, skips with reasons, seconds and verification.
 
-        Nodes of which the same is to be said share a line, unless `everything` is asked for.
+        Nodes with the same change or reason share a line, unless `everything` is set.
         """
         lines = describe(self.steps, everything=everything)
         return "\n".join([*lines, f"{self.nodes_before} -> {self.nodes_after} nodes"])
@@ -110,12 +110,12 @@ class Result:
 
 
 def describe(steps: Sequence[PassReport], *, everything: bool = False) -> list[str]:
-    """Return what was done as lines: per pass its verification, its changes, and what it left with the reason."""
+    """Return lines: per pass its verification, its changes, and the nodes that it left alone, with the reason."""
     return [line for step in steps for line in (_outcome(step), *_step_lines(step, "changed", "left", everything))]
 
 
 def describe_plan(steps: Sequence[PassReport], *, everything: bool = False) -> list[str]:
-    """Return what would be done as lines: per pass its changes, and what it leaves with the reason."""
+    """Return lines for a dry run: per pass the changes that it would make, and the nodes that it would leave alone."""
     return [
         line for step in steps for line in (_intention(step), *_step_lines(step, "would change", "leaves", everything))
     ]

@@ -167,7 +167,7 @@ def test_weights_that_were_replaced_meanwhile_are_noticed(file):
     replaced = file.with_name("new.bin")
     replaced.write_bytes(bytes(file.with_name("weights.bin").stat().st_size))
     replaced.replace(file.with_name("weights.bin"))
-    with pytest.raises(ModelError, match=r"weights\.bin: changed or went while its weights were in use"):
+    with pytest.raises(ModelError, match=r"weights\.bin: was changed or removed while its weights were in use"):
         values_of(loaded.graph.initializer[0])
 
 

@@ -1,4 +1,4 @@
-"""A pass held to some of its changes: through its own option where it has one, else by hiding nodes from it."""
+"""A pass restricted to some of its changes: through its own option where it has one, else by masking nodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from graphs import parse
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass
-from fastscnn_opt.rewriting.partial import Divisible, Hiding
+from fastscnn_opt.rewriting.partial import MaskedPass, SeparableChanges
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of
 
 
@@ -83,29 +83,29 @@ def domains(model: onnx.ModelProto) -> set[str]:
     ],
 )
 def test_only_the_chosen_nodes_are_changed(item, model, chosen, wanted):
-    assert slopes(Divisible(item, model).run(chosen)) == wanted
+    assert slopes(SeparableChanges(item, model).run(chosen)) == wanted
 
 
 def test_a_pass_that_knows_nothing_is_kept_from_seeing_nodes(model):
-    divisible = Divisible(NoAlpha(), model)
-    assert divisible.nodes == {"one": "slope 0", "two": "slope 0", "three": "slope 0"}
-    assert divisible.restricted(["one"]) == Hiding(NoAlpha(), frozenset({"two", "three"}))
-    assert not divisible.has_option
-    assert domains(divisible.run(["one"])) == {""}
+    changes = SeparableChanges(NoAlpha(), model)
+    assert changes.nodes == {"one": "slope 0", "two": "slope 0", "three": "slope 0"}
+    assert changes.restricted(["one"]) == MaskedPass(NoAlpha(), frozenset({"two", "three"}))
+    assert not changes.has_option
+    assert domains(changes.run(["one"])) == {""}
 
 
 def test_an_option_to_leave_nodes_alone_is_used(model):
-    divisible = Divisible(KeepAlpha(keep=("two",)), model)
-    assert divisible.has_option
-    assert divisible.restricted(["one"]) == KeepAlpha(keep=("two", "three"))
+    changes = SeparableChanges(KeepAlpha(keep=("two",)), model)
+    assert changes.has_option
+    assert changes.restricted(["one"]) == KeepAlpha(keep=("two", "three"))
 
 
 def test_an_option_to_choose_nodes_is_used(tiny_model):
     (item,) = build_pipeline("resize-nearest")
-    divisible = Divisible(item, tiny_model)
-    assert text_of(divisible.restricted(["enlarge"])) == "resize-nearest{only=enlarge}"
+    changes = SeparableChanges(item, tiny_model)
+    assert text_of(changes.restricted(["enlarge"])) == "resize-nearest{only=enlarge}"
     modes = [
-        attribute.s for node in divisible.run(["enlarge"]).graph.node for attribute in node.attribute
+        attribute.s for node in changes.run(["enlarge"]).graph.node for attribute in node.attribute
         if attribute.name == "mode"
     ]  # fmt: skip
     assert modes == [b"linear", b"nearest"]
@@ -116,20 +116,20 @@ def test_names_are_taken_literally(tiny_model):
     for node, name in zip(tiny_model.graph.node[2:], names, strict=True):
         node.name = name
     (item,) = build_pipeline("resize-nearest")
-    divisible = Divisible(item, tiny_model)
-    assert divisible.has_option
-    assert fingerprint(divisible.run([names[0]])) != fingerprint(divisible.run([names[1]]))
+    changes = SeparableChanges(item, tiny_model)
+    assert changes.has_option
+    assert fingerprint(changes.run([names[0]])) != fingerprint(changes.run([names[1]]))
 
 
 def test_a_pass_that_looks_at_the_whole_graph_is_refused_with_the_reason(model):
-    with pytest.raises(PassError, match=r"no-alpha cannot be held to some of its changes: .* it changed nothing"):
-        Divisible(AllOrNone(), model)
+    with pytest.raises(PassError, match=r"no-alpha cannot be restricted to some of its changes: .* it changed nothing"):
+        SeparableChanges(AllOrNone(), model)
 
 
 def test_outputs_are_no_nodes(network_of_two_outputs):
     (item,) = build_pipeline("argmax-output")
-    with pytest.raises(PassError, match="argmax-output cannot be held to some of its changes"):
-        Divisible(item, network_of_two_outputs)
+    with pytest.raises(PassError, match="argmax-output cannot be restricted to some of its changes"):
+        SeparableChanges(item, network_of_two_outputs)
 
 
 @pytest.fixture
@@ -143,4 +143,4 @@ def network_of_two_outputs() -> onnx.ModelProto:
 def test_one_change_needs_no_division(model):
     del model.graph.node[1:]
     model.graph.node[0].output[0] = "y"
-    assert list(Divisible(NoAlpha(), model).nodes) == ["one"]
+    assert list(SeparableChanges(NoAlpha(), model).nodes) == ["one"]
