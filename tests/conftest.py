@@ -55,7 +55,7 @@ def temporary_files(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("FASTSCNN_OPT_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with real weights and images, which only some machines have."""
     if not SHARED_DATA.is_dir():

@@ -18,14 +18,21 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", list(CASES))
-def test_export_apply_eval_gives_the_reference_figures(case, real_data, tmp_path, capsys):
-    pytest.importorskip("torch", reason="reading a checkpoint needs torch")
-    passes, pixel_accuracy, mean_iou = CASES[case]
+@pytest.fixture(scope="module")
+def exported(real_data, tmp_path_factory):
+    """The model of the real weights, exported once for all cases."""
     checkpoint = real_data / "weights" / "fast_scnn_tramac_layout.pth"
-    exported, rewritten = str(tmp_path / "exported.onnx"), str(tmp_path / "rewritten.onnx")
-    assert run(["export", str(checkpoint), "-o", exported, "--pooling", "keep"]) == 0
-    assert run(["apply", exported, "--passes", passes, "-o", rewritten]) == 0
+    pytest.importorskip("torch", reason="reading a checkpoint needs torch")
+    model = tmp_path_factory.mktemp("exported") / "exported.onnx"
+    assert run(["export", str(checkpoint), "-o", str(model), "--pooling", "keep"]) == 0
+    return model
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_export_apply_eval_gives_the_reference_figures(case, exported, real_data, tmp_path, capsys):
+    passes, pixel_accuracy, mean_iou = CASES[case]
+    rewritten = str(tmp_path / "rewritten.onnx")
+    assert run(["apply", str(exported), "--passes", passes, "-o", rewritten]) == 0
     capsys.readouterr()
     assert run(["eval", rewritten, "--data", str(real_data / "cityscapes"), "--format", "json"]) == 0
     scored = json.loads(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""The picture and its label map, painted together with one geometry."""
+"""Paint the picture and its label map together, with one geometry."""
 
 from __future__ import annotations
 

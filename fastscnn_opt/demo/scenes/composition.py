@@ -1,4 +1,4 @@
-"""Puts a street together: what stands where, and in which order it is painted."""
+"""Compose a street: what stands where, and in which order it is painted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastscnn_opt.demo.scenes.camera import NEAR, Camera
 from fastscnn_opt.demo.scenes.canvas import Canvas, Label
 from fastscnn_opt.demo.scenes.cycles import draw_bicycle, draw_motorcycle
 from fastscnn_opt.demo.scenes.furniture import draw_lamp_post, draw_sign, draw_traffic_light
-from fastscnn_opt.demo.scenes.ground import Layout, draw_ground, draw_horizon, draw_sky
+from fastscnn_opt.demo.scenes.ground import StreetLayout, draw_ground, draw_horizon, draw_sky
 from fastscnn_opt.demo.scenes.people import draw_person
 from fastscnn_opt.demo.scenes.structures import draw_building, draw_fence, draw_wall
 from fastscnn_opt.demo.scenes.texture import develop, pick, shade
@@ -60,7 +60,7 @@ class Street:
 
     canvas: Canvas
     rng: np.random.Generator
-    layout: Layout
+    layout: StreetLayout
     footprints: list[Footprint] = field(default_factory=list)
     draws: list[Draw] = field(default_factory=list)
 
@@ -105,7 +105,7 @@ def painting_order(footprints: list[Footprint]) -> list[int]:
 def render_scene(seed: int, *, height: int = 1024, width: int = 2048) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Render the street scene of a seed.
 
-    Returns the image, (height, width, 3) RGB uint8, and its label map, (height, width) uint8, with the Cityscapes
+    Return the image, (height, width, 3) RGB uint8, and its label map, (height, width) uint8, with the Cityscapes
     trainIds 0..18 and 255 for the car bonnet and the image rim, which count in no metric. The same arguments give the
     same bytes on every run. The geometry scales with ``height``.
     """
@@ -113,7 +113,7 @@ def render_scene(seed: int, *, height: int = 1024, width: int = 2048) -> tuple[N
     camera = Camera.random(rng, height, width)
     haze = pick(rng, ((205, 212, 220), (222, 222, 220), (196, 204, 214)), 8)
     canvas = Canvas(camera, np.random.default_rng((seed, 1)), haze, rng.uniform(110, 220))
-    layout = Layout.random(rng)
+    layout = StreetLayout.random(rng)
     draw_sky(canvas, rng)
     draw_horizon(canvas, rng)
     draw_ground(canvas, rng, layout)

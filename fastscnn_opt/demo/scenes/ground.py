@@ -1,4 +1,4 @@
-"""Sky, horizon, road with its markings, pavements and grass: everything that lies behind or below the rest."""
+"""Draw the sky, the horizon and the ground: road with markings, pavements and grass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAR = 160.0
 
 
 @dataclass(frozen=True)
-class Layout:
+class StreetLayout:
     """Lateral positions in metres of what runs along the street; the camera drives at x = 0."""
 
     left_kerb: float
@@ -29,7 +29,7 @@ class Layout:
     tram_line: float
 
     @classmethod
-    def random(cls, rng: np.random.Generator) -> Layout:
+    def random(cls, rng: np.random.Generator) -> StreetLayout:
         """Draw a street of three or four lanes, with a grass verge along at least one pavement."""
         left, right = -rng.uniform(8.6, 9.8), rng.uniform(3.5, 4.6)
         both = rng.uniform() < 0.4
@@ -84,7 +84,7 @@ def draw_horizon(canvas: Canvas, rng: np.random.Generator) -> None:
         start += span
 
 
-def draw_ground(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
+def draw_ground(canvas: Canvas, rng: np.random.Generator, layout: StreetLayout) -> None:
     """Paint grass, pavements and road, then kerbs, markings and rails."""
     grass = pick(rng, GRASS, 8)
     stone = pick(rng, ((150, 146, 142), (165, 155, 145), (135, 133, 132), (172, 160, 150)), 10)
@@ -121,7 +121,7 @@ def _strip(canvas: Canvas, sides: tuple[float, float], colour: Colour, label: La
         canvas.textured(outline, tones, grain if near < 30 else canvas.grains.soft, label)
 
 
-def _slabs(canvas: Canvas, layout: Layout, stone: Colour) -> None:
+def _slabs(canvas: Canvas, layout: StreetLayout, stone: Colour) -> None:
     """Draw the joints of the paving across both pavements."""
     joint = shade(stone, 0.78)
     for outer, kerb, verge in (
@@ -134,7 +134,7 @@ def _slabs(canvas: Canvas, layout: Layout, stone: Colour) -> None:
             canvas.face(_lane(left, right, z, z + 0.05), joint, Label.SIDEWALK)
 
 
-def _markings(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
+def _markings(canvas: Canvas, rng: np.random.Generator, layout: StreetLayout) -> None:
     white = shade((226, 226, 220), rng.uniform(0.8, 1.0))
     phase = rng.uniform(0, 6)
     for x in (-1.75, 1.75):
@@ -152,14 +152,14 @@ def _markings(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
             canvas.face(_lane(left, left + 0.5, z, z + 3.0), white, Label.ROAD)
 
 
-def _rails(canvas: Canvas, layout: Layout, asphalt: Colour) -> None:
+def _rails(canvas: Canvas, layout: StreetLayout, asphalt: Colour) -> None:
     for side in (-0.72, 0.72):
         x = layout.tram_line + side
         canvas.polygon(canvas.camera.project(_lane(x - 0.1, x + 0.1)), shade(asphalt, 0.6), Label.ROAD)
         canvas.polygon(canvas.camera.project(_lane(x - 0.04, x + 0.04)), shade(asphalt, 1.5), Label.ROAD)
 
 
-def _building_shadow(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
+def _building_shadow(canvas: Canvas, rng: np.random.Generator, layout: StreetLayout) -> None:
     """Darken the ground along one side, with the steps that different roof heights make."""
     front, reach = (layout.left_front, 1) if rng.uniform() < 0.5 else (layout.right_front, -1)
     z, edge = NEAR, []
