@@ -30,8 +30,9 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.accuracy import evaluate
 from fastscnn_opt.measuring.label_map import label_map
 from fastscnn_opt.measuring.metric import ConfusionMatrix
-from fastscnn_opt.scoring.worker.client import TargetChoice, evaluate_model
+from fastscnn_opt.scoring.one_model import evaluate_model
 from fastscnn_opt.targets.registry import get_target
+from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,8 +102,8 @@ def repeated(dataset: CityscapesDataset, count: int, root: Path) -> DataSource:
 def peak_mib(model: Path, dataset: CityscapesDataset, count: int) -> float:
     """Return the peak memory of a fresh process that scores `count` images."""
     with tempfile.TemporaryDirectory() as folder:
-        figures = evaluate_model(model, repeated(dataset, count, Path(folder)), TargetChoice("onnxruntime"))
-    return float(figures["peak_rss_bytes"]) / 2**20
+        found = evaluate_model(model, repeated(dataset, count, Path(folder)), TargetSpec("onnxruntime"))
+    return float(found.peak_rss_bytes) / 2**20
 
 
 def main() -> None:

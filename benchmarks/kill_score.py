@@ -26,7 +26,6 @@ import psutil
 
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.scoring.run_folder import read_run
-from fastscnn_opt.scoring.tables import rows_of
 
 HEAD = '[model]\npath = "net.onnx"\n[data]\nsynthetic = 1\n'
 
@@ -99,7 +98,7 @@ def check(folder: Path, variants: int) -> None:
             f"rows are missing, there twice or failed: {[(line['variant'], line['status']) for line in lines]}"
         )
     finished = read_run(run)
-    if any(row["status"] != "ok" or not row["fps"] for row in rows_of(finished)):
+    if any(row.status != "ok" or not row.fps for row in finished.table):
         raise SystemExit("a row has no figures")
     for record in finished.records:
         load_model(run / str(record.model))

@@ -34,9 +34,9 @@ from fastscnn_opt.measuring.label_map import label_map
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.scoring.bench import bench
-from fastscnn_opt.scoring.stages.timing import Effort
-from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
+from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,9 +223,9 @@ def main() -> None:
         peak = measure_peak(given.threads, given.rounds, Path(folder))
     print(f"float32 {peak.float_macs / 1e9:.1f} GMAC/s, int8 {peak.int_macs / 1e9:.1f} GMAC/s, ", end="")
     print(f"memory {peak.bandwidth / 1e9:.1f} GB/s, {given.threads} threads\n")
-    rows = bench(given.models, TargetChoice("onnxruntime", {"threads": given.threads}), effort=Effort(given.rounds))
+    table = bench(given.models, TargetSpec("onnxruntime", {"threads": given.threads}), effort=Effort(given.rounds))
     summary = []
-    for file, row in zip(given.models, rows["rows"], strict=True):
+    for file, row in zip(given.models, table.rows, strict=True):
         layers = list(layers_of(load_model(file)))
         print_layers(file, layers, peak, given.layers)
         bound = sum(layer.bound_ms(peak) for layer in layers)
@@ -234,7 +234,7 @@ def main() -> None:
         )
         summary.append(
             f"{total:10.2f}{narrow:10.2f}{sum(layer.moved for layer in layers) / 1e6:10.0f}"
-            f"{bound:10.1f}{row['median_ms']:10.1f}{bound / row['median_ms']:10.0%}  {file.name}"
+            f"{bound:10.1f}{row.median_ms:10.1f}{bound / row.median_ms:10.0%}  {file.name}"
         )
     print(f"{'GMAC':>10}{'in int8':>10}{'MB':>10}{'bound ms':>10}{'ms':>10}{'reached':>10}  variant")
     print("\n".join(summary))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,23 @@ def available_memory_bytes() -> int:
 
     limits = (psutil.virtual_memory().available, _group_available())
     return min(limit for limit in limits if limit is not None)
+
+
+def peak_rss_bytes() -> int:
+    """Return the most physical memory that this process held so far.
+
+    Linux counts it from the start of the program (VmHWM). The portable ``ru_maxrss`` also counts what the parent held
+    when it started this process, so it serves only where there is nothing better.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _group_available() -> int | None:

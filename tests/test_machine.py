@@ -2,8 +2,11 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastscnn_opt.machine import available_memory_bytes, machine, usable_cores, versions
@@ -29,3 +32,11 @@ def test_the_machine_is_described_in_full():
 
 def test_a_missing_package_has_no_version():
     assert versions(("numpy", "no-such-package-at-all"))["no-such-package-at-all"] is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the parent's memory is counted too")
+def test_the_peak_memory_is_that_of_the_process_and_not_of_its_parent():
+    ballast = np.ones(50_000_000)  # 400 MB
+    script = "from fastscnn_opt.machine import peak_rss_bytes; print(peak_rss_bytes())"
+    child = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert 0 < int(child.stdout) < ballast.nbytes / 2

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.rewriting.pipeline import read_pipeline
 from fastscnn_opt.rewriting.registry import build_pipeline
 from fastscnn_opt.scoring.variants import read_variants
-from fastscnn_opt.scoring.worker.client import Engine, TargetChoice
+from fastscnn_opt.scoring.worker.client import Worker
+from fastscnn_opt.scoring.worker.commands import Export
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import unknown
 
@@ -70,8 +72,6 @@ def from_variant(
 
 def _exported(variants: Variants, folder: Path, limits: Limits) -> Path:
     checkpoint, table = variants.file.parent / str(variants.tables.model.checkpoint), variants.tables.model
-    with Engine(str(checkpoint), TargetChoice(""), limits=limits) as engine:
-        engine.export(
-            checkpoint, folder / "exported.onnx", outputs=table.outputs, height=table.height, width=table.width
-        )
+    with Worker(str(checkpoint), limits=limits) as worker:
+        worker.run(Export(checkpoint, folder / "exported.onnx", Outputs(table.outputs), table.height, table.width))
     return folder / "exported.onnx"

@@ -17,7 +17,8 @@ from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.verification.comparing import compare
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
-from fastscnn_opt.scoring.worker.client import TargetChoice, available_target, evaluate_model
+from fastscnn_opt.scoring.one_model import evaluate_model
+from fastscnn_opt.scoring.records import as_json
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.targets.signature import signature_of
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.bisecting.graphs import SavedGraph
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.rewriting.contract import Feeds, Pass, Runner, Tensor
+    from fastscnn_opt.targets.spec import TargetSpec
 
 _CACHE_KIND = "accuracy"
 
@@ -71,11 +73,11 @@ class AccuracyLoss:
     key = "mIoU_drop"
     heading = "points of mIoU lost"
 
-    def __init__(self, source: DataSource, target: TargetChoice, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, source: DataSource, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._source = source
         self._target = target
         self._limits = limits
-        tools = available_target(target).tool_versions()
+        tools = target.available().tool_versions()
         packages = versions(("fastscnn-opt", "numpy", "pillow"))
         self._source_miou = 0.0
         self._conditions = json.dumps([source.fingerprint(), target.name, dict(target.options), tools, packages])
@@ -105,9 +107,9 @@ class AccuracyLoss:
         key = cache.key_of(graph.sha256, self._conditions)
         if (cached := cache.get(_CACHE_KIND, key)) is not None:
             return float(json.loads(cached)["mIoU"])
-        figures = evaluate_model(self._runnable(graph), self._source, self._target, limits=self._limits)
-        cache.put(_CACHE_KIND, key, json.dumps(figures).encode())
-        return float(figures["mIoU"])
+        found = evaluate_model(self._runnable(graph), self._source, self._target, limits=self._limits)
+        cache.put(_CACHE_KIND, key, json.dumps(as_json(found.accuracy)).encode())
+        return found.accuracy.mIoU
 
     def _runnable(self, graph: SavedGraph) -> Path:
         model = graph.load()

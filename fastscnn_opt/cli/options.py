@@ -11,8 +11,8 @@ from fastscnn_opt.targets.processes.limits import parse_memory
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
-    from fastscnn_opt.scoring.stages.timing import Effort
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.scoring.effort import Effort
+    from fastscnn_opt.targets.spec import TargetSpec
 
 
 def complete_pipeline(typed: str) -> list[str]:
@@ -75,9 +75,9 @@ TargetSettings = Annotated[
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of one operator.", show_default="every usable core")]
 
 
-def target_choice(target: str, settings: list[str] | None, threads: int | None = None) -> TargetChoice:
+def target_choice(target: str, settings: list[str] | None, threads: int | None = None) -> TargetSpec:
     """Return the target with its options, given as ``KEY=VALUE``; the target itself checks that it has them."""
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.spec import TargetSpec
 
     options: dict[str, str | int | bool] = {} if threads is None else {"threads": threads}
     for setting in settings or []:
@@ -87,7 +87,7 @@ def target_choice(target: str, settings: list[str] | None, threads: int | None =
         if key in options:
             raise typer.BadParameter(f"{key} is given twice", param_hint="--option")
         options[key] = _value(text)
-    return TargetChoice(target, options)
+    return TargetSpec(target, options)
 
 
 def _value(text: str) -> str | int | bool:
@@ -140,7 +140,7 @@ Jobs = Annotated[
 
 def effort_from(rounds: int | None, seconds: float | None) -> Effort | None:
     """Return the effort that the options ask for, or None where they leave it open."""
-    from fastscnn_opt.scoring.stages.timing import Effort
+    from fastscnn_opt.scoring.effort import Effort
 
     if rounds is not None and seconds is not None:
         raise typer.BadParameter("give --rounds or --seconds, not both", param_hint="--rounds")

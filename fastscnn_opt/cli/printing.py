@@ -96,10 +96,10 @@ def progress(total: int | None, what: str) -> Iterator[Advance]:
 
     Without a `total`, show the time so far.
     """
-    from fastscnn_opt.scoring.progress import stand_still
+    from fastscnn_opt.scoring.progress import ignore_progress
 
     if not sys.stderr.isatty() or is_quiet():
-        yield stand_still
+        yield ignore_progress
         return
     from fastscnn_opt.cli.terminal import Bar
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,7 +10,10 @@ from fastscnn_opt.cli.printing import TableFormat, note, print_json, print_table
 from fastscnn_opt.cli.table import Column
 
 if TYPE_CHECKING:
-    from fastscnn_opt.scoring.run_folder import Run
+    from collections.abc import Sequence
+
+    from fastscnn_opt.scoring.run import Run
+    from fastscnn_opt.scoring.tables.row import TableRow
 
 _RANKS = {"ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size MB": 6, "peak MB": 7}
 """Which columns a narrow terminal does without, the highest first."""
@@ -20,19 +23,20 @@ _TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce"
 
 def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None:
     """Print the variant table of a run, with the rows of a table of published figures below it."""
-    from fastscnn_opt.scoring.stages.precision import doubts_about
-    from fastscnn_opt.scoring.tables import FLAT, ONE_RUN, cells, flat_cells, published, published_cells, to_json
+    from fastscnn_opt.scoring.caveats import run_caveats
+    from fastscnn_opt.scoring.reference import read_reference
+    from fastscnn_opt.scoring.tables.rendering import FLAT, ONE_RUN, cells, flat_cells, published_cells
 
-    table = to_json(run)
-    if reference is not None:
-        table["reference"] = published(reference)
+    published = None if reference is None else read_reference(reference)
     if form is TableFormat.JSON:
-        print_json(table)
+        print_json(run.to_json() | ({"reference": published.to_json()} if published else {}))
         return
-    rows, others = table["rows"], table.get("reference", {"rows": []})["rows"]
+    rows = run.table
+    others = published.row if published else ()
     if form is TableFormat.CSV:
         columns = [Column(key, figures=key not in _TEXTS) for key in FLAT]
-        print_table(columns, [flat_cells(row) for row in [*rows, *others]], form)
+        full = [row.to_json() for row in rows] + [row.to_json() for row in others]
+        print_table(columns, [flat_cells(row) for row in full], form)
         return
     columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in ONE_RUN]
     lines = [cells(row) for row in rows] + [published_cells(row) for row in others]
@@ -42,8 +46,8 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
     print_table(columns, lines, form, title=title)
     if form is TableFormat.TABLE:
         _print_reasons(rows)
-        for doubt in doubts_about(run):
-            note(f"note: {doubt}")
+        for caveat in run_caveats(run):
+            note(f"note: {caveat}")
 
 
 def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tuple[list[Column], list[list[str]], str]:
@@ -58,13 +62,12 @@ def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tupl
     return [columns[index] for index in kept], [[line[index] for index in kept] for line in lines], title + said
 
 
-def _print_reasons(rows: list[dict[str, Any]]) -> None:
+def _print_reasons(rows: Sequence[TableRow]) -> None:
     """Say why rows could not be scored, each reason once."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
-        if row["reason"]:
-            label = f"{row['variant']} ({row['target']}, batch {row['batch']})"
-            again = f"\n  reproduce it with: {row['reproduce']}" if row["reproduce"] else ""
-            reasons.setdefault(f"{row['status']}: {row['reason']}{again}", []).append(label)
+        if row.reason:
+            again = f"\n  reproduce it with: {row.reproduce}" if row.reproduce else ""
+            reasons.setdefault(f"{row.status}: {row.reason}{again}", []).append(row.label)
     for reason, labels in reasons.items():
         typer.echo(f"{', '.join(labels)}: {reason}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.demo.network import demo_model
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.saving import save_model
-from fastscnn_opt.scoring.progress import Show, show_nothing
+from fastscnn_opt.scoring.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.run_folder import refuse_other_content
 from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.variants import read_variants
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fastscnn_opt.scoring.run_folder import Run
+    from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.stages.settings import Settings
 
 VARIANTS = "demo.toml"
@@ -25,7 +25,12 @@ MODEL = "demo.onnx"
 
 
 def score_demo(
-    folder: Path, settings: Settings, *, scenes: int | None, say: Callable[[str], None], show: Show = show_nothing
+    folder: Path,
+    settings: Settings,
+    *,
+    scenes: int | None,
+    note: Callable[[str], None],
+    progress: ProgressBar = no_progress_bar,
 ) -> Run:
     """Put the bundled network and its variants file into a run folder and score them there, on `scenes` scenes.
 
@@ -37,5 +42,5 @@ def score_demo(
         save_model(demo_model(), folder / MODEL)
     if not (folder / VARIANTS).exists():
         write_atomically(folder / VARIANTS, files("fastscnn_opt.demo").joinpath(VARIANTS).read_bytes())
-    say(f"the variants file is {folder / VARIANTS}")
-    return score(read_variants(folder / VARIANTS, synthetic=scenes), folder, settings, say, show)
+    note(f"the variants file is {folder / VARIANTS}")
+    return score(read_variants(folder / VARIANTS, synthetic=scenes), folder, settings, note, progress)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.report.commands import command_for_run, commands_for
 from fastscnn_opt.report.pass_costs import PassCost, pass_costs
 from fastscnn_opt.report.recommending import Recommendation, host_work, recommend
+from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.scoring.caveats import run_caveats
 from fastscnn_opt.scoring.pareto import NOTICEABLE
-from fastscnn_opt.scoring.stages.precision import doubts_about
 
 if TYPE_CHECKING:
     from fastscnn_opt.report.content import Content, ReportRow
@@ -57,7 +58,7 @@ def _nothing_to_ship(content: Content) -> Answer:
 
 
 def _reasons(content: Content) -> str:
-    return " ".join(f"“{entry.short}”: {entry.row['reason']}." for entry in content.entries if entry.row["reason"])
+    return " ".join(f"“{entry.short}”: {entry.row.reason}." for entry in content.entries if entry.row.reason)
 
 
 def _ship(content: Content, chosen: list[Recommendation]) -> Answer:
@@ -65,7 +66,7 @@ def _ship(content: Content, chosen: list[Recommendation]) -> Answer:
     within = f"at most {content.affordable_drop:g} points of mIoU"
     if content.limit is None:
         within += " (an assumption: the variants file sets no max_drop)"
-    where = f" on {first.entry.row['target']}" if len({entry.row["target"] for entry in content.entries}) > 1 else ""
+    where = f" on {first.entry.row.target}" if len({entry.row.target for entry in content.entries}) > 1 else ""
     if first.ties:
         rows = (first.entry, *first.ties)
         short = f"{_either(first)}{where}: their 95 % intervals overlap."
@@ -74,9 +75,9 @@ def _ship(content: Content, chosen: list[Recommendation]) -> Answer:
     else:
         short = f"“{first.entry.short}”{where}: {_speed(first.entry)}."
         more = [f"It is the fastest row that loses {within}."]
-    more += [f"{doubt[0].upper()}{doubt[1:]}." for doubt in doubts_about(content.run)]
+    more += [f"{caveat[0].upper()}{caveat[1:]}." for caveat in run_caveats(content.run)]
     more += [host] if (host := host_work(first)) else []
-    more += [f"On {other.entry.row['target']}: {_either(other)}, {_speed(other.entry)}." for other in others]
+    more += [f"On {other.entry.row.target}: {_either(other)}, {_speed(other.entry)}." for other in others]
     return Answer(_SHIP, short, " ".join(more))
 
 
@@ -87,10 +88,10 @@ def _either(choice: Recommendation) -> str:
 
 def _speed(entry: ReportRow) -> str:
     row = entry.row
-    if entry.is_baseline or row["ratio"] is None:
-        return f"{row['fps']:.1f} images per second" + (", the baseline itself" if entry.is_baseline else "")
-    interval = f"95 % interval {row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
-    return f"{row['ratio']:.2f} times as fast as the baseline ({interval}), {row['fps']:.1f} images per second"
+    if entry.is_baseline or row.ratio is None:
+        return f"{row.fps:.1f} images per second" + (", the baseline itself" if entry.is_baseline else "")
+    interval = f"95 % interval {row.ratio_low:.2f} to {row.ratio_high:.2f}"
+    return f"{row.ratio:.2f} times as fast as the baseline ({interval}), {row.fps:.1f} images per second"
 
 
 def _cost(content: Content, entry: ReportRow) -> Answer:
@@ -98,18 +99,19 @@ def _cost(content: Content, entry: ReportRow) -> Answer:
     base = content.baseline_of(entry)
     if base is None or entry.is_baseline:
         return Answer(question, "Nothing: it is the baseline.")
-    drop = entry.row["mIoU_drop"]
+    drop = entry.row.mIoU_drop or 0.0
     if abs(drop) < NOTICEABLE:
         short = "No accuracy that shows in two digits."
     else:
         short = f"{drop:.2f} points of mIoU." if drop > 0 else f"Nothing: mIoU is {-drop:.2f} points higher."
     figures = [
-        f"mIoU {100 * entry.row['mIoU']:.2f} % against {100 * base.row['mIoU']:.2f} %",
-        f"pixel accuracy {100 * entry.row['pixAcc']:.2f} % against {100 * base.row['pixAcc']:.2f} %",
+        f"mIoU {100 * entry.miou:.2f} % against {100 * base.miou:.2f} %",
+        f"pixel accuracy {100 * (entry.row.pixAcc or 0):.2f} % against {100 * (base.row.pixAcc or 0):.2f} %",
     ]
     for key, name, digits in (("model_bytes", "model size", 1), ("peak_rss_bytes", "peak memory", 0)):
-        if entry.row[key] and base.row[key]:
-            here, there = (f"{row[key] / 1e6:.{digits}f} MB" for row in (entry.row, base.row))
+        sizes = [getattr(row, key) for row in (entry.row, base.row)]
+        if all(sizes):
+            here, there = (f"{size / 1e6:.{digits}f} MB" for size in sizes)
             figures.append(f"{name} {here} against {there}")
     return Answer(question, short, "; ".join(figures) + ".")
 
@@ -141,7 +143,7 @@ def _blame(content: Content, first: ReportRow | None) -> Answer:
     costs = pass_costs(content)
     if not costs:
         lossy = dict.fromkeys(
-            step["pass"] for entry in content.entries for step in entry.row["steps"] if step["contract"] == "lossy"
+            step.name for entry in content.entries for step in entry.row.steps if step.contract is Contract.LOSSY
         )
         more = f"Lossy passes, which may change accuracy: {', '.join(lossy)}." if lossy else ""
         return Answer(question, "Not known: no row's pipeline is another's with passes added.", more)
@@ -160,7 +162,7 @@ def _blame(content: Content, first: ReportRow | None) -> Answer:
 
 def _is_part(cost: PassCost, entry: ReportRow) -> bool:
     made = cost.entry.pipeline
-    return entry.pipeline[: len(made)] == made and entry.row["target"] == cost.entry.row["target"]
+    return entry.pipeline[: len(made)] == made and entry.row.target == cost.entry.row.target
 
 
 def _repeat(content: Content, first: ReportRow | None) -> Answer:

@@ -115,9 +115,9 @@ def stages(content: Content, width: int) -> Spec | None:
 
 def _stage_times(entry: ReportRow) -> dict[str, float]:
     """Return ms per image by stage; inference is the timed one, because an evaluation decodes images meanwhile."""
-    figures: dict[str, float] = entry.details.get("stages_ms") or {}
-    if figures and entry.row["median_ms"] is not None:
-        figures = figures | {"infer": entry.row["median_ms"] / entry.row["batch"]}
+    figures: dict[str, float] = entry.details.stages_ms
+    if figures and entry.row.median_ms is not None:
+        figures = figures | {"infer": entry.row.median_ms / entry.row.batch}
     return figures
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.variants import ModelTable, parse_variants
 
 if TYPE_CHECKING:
     from fastscnn_opt.report.content import ReportRow
-    from fastscnn_opt.scoring.run_folder import Run
+    from fastscnn_opt.scoring.run import Run
 
 
 def commands_for(run: Run, entry: ReportRow) -> list[str]:
     """Return the shell commands that build the model of `entry`; none if it was never built."""
-    if entry.row["model"] is None:
+    if entry.row.model is None:
         return []
     model = run.about["model"]["file"]
     first = []
@@ -42,10 +42,10 @@ def command_for_run(run: Run) -> str:
 
 def _effort(run: Run) -> list[str]:
     """Return the options for the duration of the timing, as in the last session."""
-    effort: dict[str, Any] = run.sessions[-1].effort if run.sessions else {}
-    if effort.get("rounds") is not None:
-        return ["--rounds", str(effort["rounds"])]
-    return ["--seconds", f"{effort['seconds']:g}"] if "seconds" in effort else []
+    if not run.sessions:
+        return []
+    effort = run.sessions[-1].effort
+    return ["--seconds", f"{effort.seconds:g}"] if effort.rounds is None else ["--rounds", str(effort.rounds)]
 
 
 def _model_table(run: Run) -> ModelTable:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.report.content import label_in
 from fastscnn_opt.scoring.pareto import NOTICEABLE
-from fastscnn_opt.scoring.tables import side_by_side
+from fastscnn_opt.scoring.records import Status
+from fastscnn_opt.scoring.tables.comparison import side_by_side
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.scoring.tables.comparison import ComparedRow
+    from fastscnn_opt.scoring.tables.row import TableRow
 
 _POINTS = 0.05
 """Change of mIoU in points that counts; another build of an engine may cause less, by breaking ties differently."""
@@ -26,41 +29,41 @@ def compare(first: Content, second: Content) -> dict[str, Any]:
     A row is better if its mIoU or its speed improved by more than the thresholds above and neither got worse. It is
     worse in the opposite case; otherwise it is mixed, or the same.
     """
-    table = side_by_side(first.run, second.run)["rows"]
-    rows = [_row(row, label_in(row, table), first, second) for row in table]
+    table = side_by_side(first.run, second.run)
+    here = [compared.first for compared in table]
+    rows = [_row(compared, label_in(compared.first, here), first, second) for compared in table]
     return {"first": str(first.run.folder), "note": _note(first, second, rows), "rows": rows}
 
 
-def _row(row: dict[str, Any], label: str, first: Content, second: Content) -> dict[str, Any]:
-    other = row["other"]
-    points, times = row["change"]["mIoU"], row["change"]["fps"]
-    verdict, tone = _verdict(row, points, times)
+def _row(compared: ComparedRow, label: str, first: Content, second: Content) -> dict[str, Any]:
+    row, other = compared.first, compared.second
+    points, times = compared.miou_change, compared.fps_ratio
+    verdict, tone = _verdict(row, other, points, times)
     return {
         "label": label,
-        "miou_then": _text(row["mIoU"], 2, 100),
-        "miou_now": _text(other and other["mIoU"], 2, 100),
+        "miou_then": _text(row.mIoU, 2, 100),
+        "miou_now": _text(other.mIoU if other else None, 2, 100),
         "miou_change": "" if points is None else f"{points:+.2f}",
         "worst": _worst(_find(first, row), _find(second, row)),
-        "fps_then": _text(row["fps"], 2),
-        "fps_now": _text(other and other["fps"], 2),
+        "fps_then": _text(row.fps, 2),
+        "fps_now": _text(other.fps if other else None, 2),
         "times": _text(times, 2),
         "verdict": verdict,
         "tone": tone,
-        "reason": other["reason"] if other and other["status"] != "ok" else "",
+        "reason": other.reason if other and other.status is not Status.OK else "",
     }
 
 
-def _verdict(row: dict[str, Any], points: float | None, times: float | None) -> tuple[str, str]:
+def _verdict(row: TableRow, other: TableRow | None, points: float | None, times: float | None) -> tuple[str, str]:
     """Return the verdict in words, and its tone: good, bad or neither."""
-    other = row["other"]
-    if row["status"] == "absent":
+    if row.status is Status.ABSENT:
         return "new", ""
     if other is None:
         return "gone", ""
-    if (row["status"] == "ok") != (other["status"] == "ok"):
-        return ("works now", "good") if other["status"] == "ok" else (f"{other['status']} now", "bad")
-    if other["status"] != "ok":
-        return f"still {other['status']}", ""
+    if (row.status is Status.OK) != (other.status is Status.OK):
+        return ("works now", "good") if other.status is Status.OK else (f"{other.status} now", "bad")
+    if other.status is not Status.OK:
+        return f"still {other.status}", ""
     changes = []
     if points is not None and abs(points) >= _POINTS:
         changes.append(("more accurate", "good") if points > 0 else ("less accurate", "bad"))
@@ -85,9 +88,8 @@ def _worst(before: ReportRow | None, after: ReportRow | None) -> str:
     return "" if worst is None or losses[worst] < NOTICEABLE else f"{worst} {-losses[worst]:+.2f}"
 
 
-def _find(content: Content, row: dict[str, Any]) -> ReportRow | None:
-    keys = ("variant", "target", "batch")
-    return next((entry for entry in content.entries if all(entry.row[key] == row[key] for key in keys)), None)
+def _find(content: Content, row: TableRow) -> ReportRow | None:
+    return next((entry for entry in content.entries if entry.row.identity == row.identity), None)
 
 
 def _note(first: Content, second: Content, rows: list[dict[str, Any]]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.scoring.pareto import front
-from fastscnn_opt.scoring.stages.speed import Baseline
-from fastscnn_opt.scoring.tables import contract_of, record_of, rows_of, timing_of
+from fastscnn_opt.scoring.pareto import pareto_front
+from fastscnn_opt.scoring.records import AccuracyDetails
+from fastscnn_opt.scoring.tables.rendering import contract_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, SessionRecord
-    from fastscnn_opt.scoring.run_folder import Run
-    from fastscnn_opt.scoring.tables import Row
+    from fastscnn_opt.scoring.run import Run
+    from fastscnn_opt.scoring.tables.row import TableRow
 
 _LONGEST = 60
 """Characters of a label in a sentence at most; the table shows it in full."""
@@ -38,7 +38,7 @@ class ReportRow:
 
     number: int
     label: str
-    row: Row
+    row: TableRow
     is_baseline: bool
     record: RowRecord | None
     timing: RowTiming | None
@@ -52,22 +52,32 @@ class ReportRow:
     @property
     def contract(self) -> str:
         """The contracts of its passes in short."""
-        return contract_of(self.row["steps"]) if self.row["model"] else ""
+        return contract_of(self.row.steps) if self.row.model else ""
 
     @property
     def is_complete(self) -> bool:
         """Whether both its accuracy and its speed are known."""
-        return self.row["mIoU"] is not None and self.row["fps"] is not None
+        return self.row.mIoU is not None and self.row.fps is not None
+
+    @property
+    def miou(self) -> float:
+        """MIoU of a scored row, a fraction; 0 for any other."""
+        return self.row.mIoU or 0.0
+
+    @property
+    def fps(self) -> float:
+        """Images per second of a timed row; 0 for any other."""
+        return self.row.fps or 0.0
 
     @property
     def iou(self) -> dict[str, float | None]:
         """IoU of each class; empty if its accuracy is not known."""
-        return (self.record.accuracy or {}).get("iou", {}) if self.record else {}
+        return self.record.accuracy.iou if self.record and self.record.accuracy else {}
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> AccuracyDetails:
         """The details of its record; empty if there are none."""
-        return (self.record.details if self.record else None) or {}
+        return (self.record.details if self.record else None) or AccuracyDetails()
 
     @property
     def host_ms(self) -> float | None:
@@ -75,20 +85,20 @@ class ReportRow:
 
         This is processor time of one thread, measured during the evaluation; None if it was not recorded.
         """
-        times = self.details.get("stages_ms") or {}
+        times = self.details.stages_ms
         return times["preprocess"] + times["post"] if {"preprocess", "post"} <= set(times) else None
 
     @property
     def pipeline(self) -> tuple[str, ...]:
         """The text of each of its passes, including the one that sets the batch size; empty if it was not built."""
-        return tuple(step.get("text", step["pass"]) for step in self.row["steps"])
+        return tuple(step.pipeline for step in self.row.steps)
 
     @property
     def ms_per_image(self) -> NDArray[np.float64] | None:
         """All latencies of the row, divided by the batch size."""
         if self.timing is None or not self.timing.samples_ms:
             return None
-        return np.array(self.timing.samples_ms, dtype=np.float64).ravel() / float(self.row["batch"])
+        return np.array(self.timing.samples_ms, dtype=np.float64).ravel() / float(self.row.batch)
 
 
 @dataclass(frozen=True)
@@ -117,11 +127,11 @@ class Content:
     @cached_property
     def front(self) -> frozenset[int]:
         """Numbers of the rows on the Pareto front of accuracy and speed of their target."""
-        targets = dict.fromkeys(entry.row["target"] for entry in self.complete)
+        targets = dict.fromkeys(entry.row.target for entry in self.complete)
         best: list[ReportRow] = []
         for target in targets:
-            here = [entry for entry in self.complete if entry.row["target"] == target]
-            best += front(here, speed=lambda entry: entry.row["fps"], loss=lambda entry: -100 * entry.row["mIoU"])
+            here = [entry for entry in self.complete if entry.row.target == target]
+            best += pareto_front(here, speed=lambda entry: entry.fps, loss=lambda entry: -100 * entry.miou)
         return frozenset(entry.number for entry in best)
 
     def baseline_of(self, entry: ReportRow) -> ReportRow | None:
@@ -129,9 +139,9 @@ class Content:
 
         The target is the ``baseline_target`` of the variants file, or else that of `entry`.
         """
-        name, target = self.run.about["baseline"], self.run.about.get("baseline_target") or entry.row["target"]
-        scored = [base for base in self.entries if base.row["variant"] == name and base.row["mIoU"] is not None]
-        unlike = [(base.row["target"] != target, base.row["batch"] != entry.row["batch"]) for base in scored]
+        name, target = self.run.about["baseline"], self.run.about.get("baseline_target") or entry.row.target
+        scored = [base for base in self.entries if base.row.variant == name and base.row.mIoU is not None]
+        unlike = [(base.row.target != target, base.row.batch != entry.row.batch) for base in scored]
         return scored[unlike.index(min(unlike))] if scored else None
 
     def losses(self, entry: ReportRow) -> dict[str, float]:
@@ -158,25 +168,24 @@ def gather(run: Run, max_drop: float | None = None) -> Content:
     """Return the content of the report on `run`; `max_drop` replaces the gate of its variants file."""
     if max_drop is not None:
         run = replace(run, about=run.about | {"max_drop": max_drop})
-    rows, plans = rows_of(run), run.plan
-    baseline = Baseline(run.about["baseline"], run.about.get("baseline_target"))
+    rows, plans = run.table, run.plan
     entries = []
     for number, (plan, row) in enumerate(zip(plans, rows, strict=True), start=1):
-        record = record_of(run, plan)
+        record = run.record_of(plan)
         compiled = next((found for found in reversed(run.compiled) if found.identity == plan.identity), None)
         entries.append(
             ReportRow(
-                number, label_in(row, rows), row, baseline.is_row(plan),
-                record, timing_of(run, record), compiled,
+                number, label_in(row, rows), row, run.baseline.is_row(plan),
+                record, run.timing_of(record), compiled,
             )
         )  # fmt: skip
     return Content(run, tuple(entries), run.about["max_drop"])
 
 
-def label_in(row: Row, rows: Sequence[Row]) -> str:
+def label_in(row: TableRow, rows: Sequence[TableRow]) -> str:
     """Return the variant of a row; if it has several rows, with the target and batch size that distinguish them."""
-    if sum(other["variant"] == row["variant"] for other in rows) == 1:
-        return str(row["variant"])
-    parts = {"target": str(row["target"]), "batch": f"batch {row['batch']}"}
-    distinct = [text for key, text in parts.items() if len({other[key] for other in rows}) > 1]
-    return f"{row['variant']} ({', '.join(distinct)})"
+    if sum(other.variant == row.variant for other in rows) == 1:
+        return row.variant
+    parts = {"target": row.target, "batch": f"batch {row.batch}"}
+    distinct = [text for key, text in parts.items() if len({getattr(other, key) for other in rows}) > 1]
+    return f"{row.variant} ({', '.join(distinct)})"

@@ -16,7 +16,7 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.files import from_os_error
 from fastscnn_opt.scoring.pictures.drawing import in_palette
-from fastscnn_opt.scoring.pictures.predictions import KeptImages, KeptPredictions
+from fastscnn_opt.scoring.pictures.predictions import SavedImages, SavedPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,18 +126,18 @@ def _gallery(content: Content, most: int) -> Gallery:
     return Gallery(pictures, files, base, shown, (*notes, *missing))
 
 
-def _read_predictions(content: Content) -> tuple[dict[str, KeptPredictions], dict[int, str], list[str]]:
+def _read_predictions(content: Content) -> tuple[dict[str, SavedPredictions], dict[int, str], list[str]]:
     """Return the readable files of label maps by name, the file of each row by number, and notes on what is missing."""
-    predictions: dict[str, KeptPredictions] = {}
+    predictions: dict[str, SavedPredictions] = {}
     files: dict[int, str] = {}
     notes = []
     for entry in content.entries:
-        name = entry.details.get("predictions")
+        name = entry.details.predictions
         if name is None:
-            if entry.row["mIoU"] is not None:
+            if entry.row.mIoU is not None:
                 notes.append(f"{entry.label}: scored by a release that kept no label maps")
             continue
-        found = predictions.get(name) or KeptPredictions(content.run.folder / name)
+        found = predictions.get(name) or SavedPredictions(content.run.folder / name)
         try:
             _ = found.images
         except RunError as error:
@@ -148,7 +148,7 @@ def _read_predictions(content: Content) -> tuple[dict[str, KeptPredictions], dic
     return predictions, files, notes
 
 
-def _most_changed(predictions: Mapping[str, KeptPredictions], base: str) -> list[int]:
+def _most_changed(predictions: Mapping[str, SavedPredictions], base: str) -> list[int]:
     """Return the numbers of the images that any row changed, those with the most changed pixels first."""
     shares = []
     for index in range(len(predictions[base].images.names)):
@@ -159,7 +159,7 @@ def _most_changed(predictions: Mapping[str, KeptPredictions], base: str) -> list
 
 
 def _samples(
-    content: Content, images: KeptImages, chosen: Sequence[int]
+    content: Content, images: SavedImages, chosen: Sequence[int]
 ) -> tuple[Sequence[Sample | None], tuple[str, ...]]:
     """Return the photographs and labels of the chosen images, at the kept size, and a note if they are missing."""
     absent = [None] * len(chosen)

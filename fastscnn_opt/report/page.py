@@ -79,7 +79,7 @@ def _shown(value: Any) -> Any:
 
 def _subtitle(content: Content) -> str:
     about = content.run.about
-    scored = sum(entry.row["mIoU"] is not None for entry in content.entries)
+    scored = sum(entry.row.mIoU is not None for entry in content.entries)
     machine = about.get("machine", {})
     where = f"{machine['cpu']}, {counted(machine['cores'], 'core')}" if "cpu" in machine else "an unknown machine"
     rows = f"{scored} of {counted(len(content.entries), 'row')} scored on {about['data'].get('is', 'unknown data')}"

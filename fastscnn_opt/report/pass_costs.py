@@ -34,20 +34,20 @@ def pass_costs(content: Content) -> list[PassCost]:
     If there are several such rows, the one with the longest pipeline counts. Only rows with the same target, batch size
     and patches are compared.
     """
-    scored = [entry for entry in content.entries if entry.row["mIoU"] is not None]
+    scored = [entry for entry in content.entries if entry.row.mIoU is not None]
     costs = []
     for entry in scored:
         shorter = [other for other in scored if _begins_with(entry, other)]
         if shorter:
             before = max(shorter, key=lambda other: len(other.pipeline))
-            points = 100 * (before.row["mIoU"] - entry.row["mIoU"])
+            points = 100 * (before.miou - entry.miou)
             both = entry.is_complete and before.is_complete
-            times = entry.row["fps"] / before.row["fps"] if both else None
+            times = entry.fps / before.fps if both else None
             costs.append(PassCost(entry.pipeline[len(before.pipeline) :], entry, before, points, times))
     return costs
 
 
 def _begins_with(entry: ReportRow, other: ReportRow) -> bool:
-    same_place = all(entry.row[key] == other.row[key] for key in ("target", "batch", "patches"))
+    same_place = all(getattr(entry.row, key) == getattr(other.row, key) for key in ("target", "batch", "patches"))
     count = len(other.pipeline)
     return same_place and count < len(entry.pipeline) and entry.pipeline[:count] == other.pipeline

@@ -35,9 +35,9 @@ def recommend(content: Content) -> list[Recommendation]:
     """
     affordable: dict[str, list[ReportRow]] = {}
     for entry in content.complete:
-        drop = entry.row["mIoU_drop"]
-        if entry.row["status"] == "ok" and drop is not None and drop <= content.affordable_drop:
-            affordable.setdefault(entry.row["target"], []).append(entry)
+        drop = entry.row.mIoU_drop
+        if entry.row.status == "ok" and drop is not None and drop <= content.affordable_drop:
+            affordable.setdefault(entry.row.target, []).append(entry)
     return [_recommendation(sorted(rows, key=_engine_ms)) for rows in affordable.values()]
 
 
@@ -49,12 +49,12 @@ def _recommendation(rows: Sequence[ReportRow]) -> Recommendation:
 
 def _overlap(entry: ReportRow, fastest: ReportRow) -> bool:
     """Return whether the interval of a row overlaps that of the fastest; both are ratios to the same baseline."""
-    high, low = entry.row["ratio_high"], fastest.row["ratio_low"]
+    high, low = entry.row.ratio_high, fastest.row.ratio_low
     return high is not None and low is not None and bool(high >= low)
 
 
 def _engine_ms(entry: ReportRow) -> float:
-    return 1000 / float(entry.row["fps"])
+    return 1000 / entry.fps
 
 
 def _whole_ms(entry: ReportRow) -> float:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.report.commands import commands_for
 from fastscnn_opt.report.pass_costs import pass_costs
+from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.pareto import NOTICEABLE
+from fastscnn_opt.scoring.records import StepNodes
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.report.content import Content, ReportRow
     from fastscnn_opt.report.gallery import Gallery
+    from fastscnn_opt.scoring.records import StepSummary
 
 Section = dict[str, Any]
 
@@ -38,8 +41,8 @@ def table(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
         {
             "cells": [{"text": text, "value": value} for text, value in _cells(entry)],
             "marks": _marks(content, entry, chosen),
-            "tone": "" if entry.row["status"] == "ok" else "failed",
-            "reason": entry.row["reason"],
+            "tone": "" if entry.row.status == "ok" else "failed",
+            "reason": entry.row.reason,
         }
         for entry in content.entries
     ]
@@ -48,17 +51,17 @@ def table(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
 def _cells(entry: ReportRow) -> list[tuple[str, str]]:
     row = entry.row
     ratio = ""
-    if row["ratio"] is not None:
-        ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
-    texts = [(text, text) for text in (row["variant"], row["target"])]
+    if row.ratio is not None:
+        ratio = f"{row.ratio:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]"
+    texts = [(text, text) for text in (row.variant, row.target)]
     figures = [
-        _figure(row["pixAcc"], 2, 100), _figure(row["mIoU"], 2, 100), _figure(row["mIoU_drop"], 2),
-        _figure(row["median_ms"], 2), _figure(row["p99_ms"], 2), _figure(row["fps"], 2),
-        (ratio, _figure(row["ratio"], 2)[1]), _figure(row["model_bytes"], 2, 1e-6),
-        _figure(row["peak_rss_bytes"], 0, 1e-6),
+        _figure(row.pixAcc, 2, 100), _figure(row.mIoU, 2, 100), _figure(row.mIoU_drop, 2),
+        _figure(row.median_ms, 2), _figure(row.p99_ms, 2), _figure(row.fps, 2),
+        (ratio, _figure(row.ratio, 2)[1]), _figure(row.model_bytes, 2, 1e-6),
+        _figure(row.peak_rss_bytes, 0, 1e-6),
     ]  # fmt: skip
     contract = (entry.contract, entry.contract)
-    return [_figure(entry.number, 0), *texts, _figure(row["batch"], 0), contract, *figures]
+    return [_figure(entry.number, 0), *texts, _figure(row.batch, 0), contract, *figures]
 
 
 def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, str]:
@@ -68,12 +71,12 @@ def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, 
 
 
 def _marks(content: Content, entry: ReportRow, chosen: Sequence[ReportRow]) -> list[Section]:
-    status = entry.row["status"]
+    status = entry.row.status
     marks = {
         "recommended": (entry in chosen, "good"),
         "baseline": (entry.is_baseline, ""),
         "front": (entry.number in content.front, ""),
-        "beyond the gate": (entry.row["gate"] == "failed", "bad"),
+        "beyond the gate": (entry.row.gate == "failed", "bad"),
         status: (status != "ok", "bad"),
     }
     return [{"text": text, "tone": tone} for text, (holds, tone) in marks.items() if holds]
@@ -84,7 +87,7 @@ def gate_text(content: Content) -> str:
     against = f"against the baseline “{content.run.about['baseline']}”"
     if content.limit is None:
         return f"Drops are in points of mIoU {against}; no accuracy gate is set (max_drop)."
-    beyond = sum(entry.row["gate"] == "failed" for entry in content.entries)
+    beyond = sum(entry.row.gate == "failed" for entry in content.entries)
     return f"Accuracy gate: at most {content.limit:g} points of mIoU {against}; beyond it: {beyond or 'no row'}."
 
 
@@ -127,9 +130,9 @@ def _heat_cell(loss: float | None) -> Section:
 def confusions(content: Content) -> list[Section]:
     """Return the confusion matrix of each row that has one."""
     return [
-        {"number": entry.number, "label": entry.label, "counts": entry.details["confusion"]}
+        {"number": entry.number, "label": entry.label, "counts": entry.details.confusion}
         for entry in content.entries
-        if "confusion" in entry.details
+        if entry.details.confusion is not None
     ]
 
 
@@ -193,11 +196,11 @@ def details(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
             "number": entry.number,
             "label": entry.label,
             "open": entry in chosen,
-            "status": entry.row["status"],
-            "tone": "good" if entry.row["status"] == "ok" else "bad",
-            "reason": entry.row["reason"],
-            "passes": entry.row["passes"],
-            "patches": entry.row["patches"],
+            "status": entry.row.status,
+            "tone": "good" if entry.row.status == "ok" else "bad",
+            "reason": entry.row.reason,
+            "passes": entry.row.passes,
+            "patches": entry.row.patches,
             "commands": commands_for(content.run, entry),
             "reproduce": entry.record.reproduce if entry.record else "",
             "steps": [_step(step) for step in (entry.record.steps if entry.record else [])],
@@ -207,26 +210,24 @@ def details(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
     ]
 
 
-def _step(step: Mapping[str, Any]) -> Section:
+def _step(step: StepSummary) -> Section:
     """Return the result of a pass in a row, and the nodes that it changed or skipped."""
-    verified = {
-        True: "checked and kept",
-        None: "not judged by numbers" if step["contract"] == "lossy" else "not checked",
-    }
-    words = [f"{step['contract']}: {verified.get(step['verified'], 'broken')}"]
-    if step["max_abs_diff"] is not None:
-        words.append(f"largest deviation {step['max_abs_diff']:.3g}")
-    words.append(f"{step['changes']} changed, {step['skips']} left alone")
-    nodes = step.get("nodes", {"changes": [], "skips": []})
-    if "nodes" not in step and step["changes"] + step["skips"]:
+    unchecked = "not judged by numbers" if step.contract is Contract.LOSSY else "not checked"
+    verified = {True: "checked and kept", None: unchecked}
+    words = [f"{step.contract}: {verified.get(step.verified, 'broken')}"]
+    if step.max_abs_diff is not None:
+        words.append(f"largest deviation {step.max_abs_diff:.3g}")
+    words.append(f"{step.changes} changed, {step.skips} left alone")
+    if step.nodes is None and step.changes + step.skips:
         words.append("the release that built it did not record the nodes")
+    nodes = step.nodes or StepNodes()
     lists = [
-        {"title": _title("changed", nodes["changes"], step["changes"]),
-         "lines": [{"node": change["node"], "text": change["what"]} for change in nodes["changes"]]},
-        {"title": _title("left alone", nodes["skips"], step["skips"]),
-         "lines": [{"node": skip["node"], "text": skip["why"]} for skip in nodes["skips"]]},
+        {"title": _title("changed", nodes.changes, step.changes),
+         "lines": [{"node": change.node, "text": change.what} for change in nodes.changes]},
+        {"title": _title("left alone", nodes.skips, step.skips),
+         "lines": [{"node": skip.node, "text": skip.why} for skip in nodes.skips]},
     ]  # fmt: skip
-    return {"text": step.get("text", step["pass"]), "verdict": f"{'; '.join(words)}.", "lists": lists}
+    return {"text": step.pipeline, "verdict": f"{'; '.join(words)}.", "lists": lists}
 
 
 def _title(what: str, shown: Sequence[object], count: int) -> str:
@@ -237,25 +238,25 @@ def _facts(content: Content, entry: ReportRow) -> list[tuple[str, str]]:
     """Return hashes, versions and conditions of the measurements, as far as they are known."""
     record, timing, session = entry.record, entry.timing, content.session_of(entry)
     compiled = entry.compiled
-    accuracy = (record.accuracy or {}) if record else {}
-    warm = (timing.warm_up or {}) if timing else {}
+    accuracy = record.accuracy if record else None
+    warm = timing.warm_up if timing else None
     facts = {
-        "model": entry.row["model"],
+        "model": entry.row.model,
         "SHA-256 of the model": record.model_sha256 if record else None,
-        "artefact": entry.row["artefact"],
+        "artefact": entry.row.artefact,
         "keys": f"row {record.keys.row[:16]}, accuracy {record.keys.accuracy[:16]}, speed {record.keys.speed[:16]}"
         if record
         else None,
         "target options": _pairs(compiled.options) if compiled else None,
         "target tools": _pairs(compiled.tools) if compiled else None,
-        "images": f"{accuracy['images']} with {accuracy['pixels']} labelled pixels" if "pixels" in accuracy else None,
-        "mIoU over all 19": f"{100 * entry.row['mIoU_all']:.2f} %" if entry.row["mIoU_all"] is not None else None,
+        "images": f"{accuracy.images} with {accuracy.pixels} labelled pixels"
+        if accuracy and accuracy.pixels is not None
+        else None,
+        "mIoU over all 19": f"{100 * entry.row.mIoU_all:.2f} %" if entry.row.mIoU_all is not None else None,
         "scored": f"{record.at}, in {record.seconds:.1f} s" if record and record.at else None,
         "timed": f"{session.at}, {counted(session.rounds, 'round')}; {session.isolation}" if session else None,
-        "warm-up": f"{counted(warm['runs'], 'run')}, {'steady' if warm['steady'] else 'never steady'}"
-        if warm
-        else None,
-        "per card": f"{entry.row['fps_per_card']:.2f} images/s" if entry.row["fps_per_card"] else None,
+        "warm-up": f"{counted(warm.runs, 'run')}, {'steady' if warm.steady else 'never steady'}" if warm else None,
+        "per card": f"{entry.row.fps_per_card:.2f} images/s" if entry.row.fps_per_card else None,
     }
     return [(name, value) for name, value in facts.items() if value]
 

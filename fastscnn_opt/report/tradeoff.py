@@ -139,26 +139,26 @@ def _label_layers(labels: list[PointLabel]) -> list[alt.Chart]:
 
 def _point(content: Content, entry: ReportRow) -> dict[str, Any]:
     row = entry.row
-    ratio = row["ratio"]
-    low, high = (row["fps"] * row[end] / ratio if ratio else row["fps"] for end in ("ratio_low", "ratio_high"))
+    ratio = row.ratio
+    low, high = (entry.fps * end / ratio if ratio and end else entry.fps for end in (row.ratio_low, row.ratio_high))
     marks = [
         *(["the baseline"] if entry.is_baseline else []),
         *(["on the Pareto front"] if entry.number in content.front else []),
-        *(["loses too much accuracy"] if row["gate"] == "failed" else []),
+        *(["loses too much accuracy"] if row.gate == "failed" else []),
     ]
     return {
         "number": entry.number,
         "name": entry.label,
-        "target": row["target"],
-        "batch": str(row["batch"]),
-        "fps": round(row["fps"], 4),
+        "target": row.target,
+        "batch": str(row.batch),
+        "fps": round(entry.fps, 4),
         "low": round(low, 4),
         "high": round(high, 4),
-        "miou": round(100 * row["mIoU"], 4),
-        "drop": "-" if row["mIoU_drop"] is None else f"{row['mIoU_drop']:.2f} points",
-        "ratio": "-" if ratio is None else f"{ratio:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]",
-        "passes": row["passes"] or "none",
-        "gate": row["gate"] or "",
+        "miou": round(100 * entry.miou, 4),
+        "drop": "-" if row.mIoU_drop is None else f"{row.mIoU_drop:.2f} points",
+        "ratio": "-" if ratio is None else f"{ratio:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]",
+        "passes": row.passes or "none",
+        "gate": row.gate or "",
         "front": entry.number in content.front,
         "baseline": entry.is_baseline,
         "note": ", ".join(marks) or "-",
@@ -179,7 +179,7 @@ def _lines(points: list[dict[str, Any]]) -> list[tuple[float, float, float, floa
 
 def _gate(content: Content) -> float | None:
     """Return the mIoU in percent at the accuracy gate; None without a limit, or if baselines differ in mIoU."""
-    levels = {base.row["mIoU"] for base in content.baselines if base.row["mIoU"] is not None}
+    levels = {base.row.mIoU for base in content.baselines if base.row.mIoU is not None}
     return None if content.limit is None or len(levels) != 1 else 100 * levels.pop() - content.limit
 
 

@@ -3,71 +3,101 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
-from fastscnn_opt.scoring.progress import Show, show_nothing
-from fastscnn_opt.scoring.stages.precision import doubts, others_at_work
-from fastscnn_opt.scoring.stages.timing import Contestant, Effort, Timed, time_side_by_side
-from fastscnn_opt.scoring.worker.client import Engine, TargetChoice, available_target
+from fastscnn_opt.scoring.caveats import timing_caveats
+from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.scoring.stages.job import CompiledModel
+from fastscnn_opt.scoring.stages.other_load import other_load
+from fastscnn_opt.scoring.stages.timing import Latencies, time_side_by_side
+from fastscnn_opt.scoring.worker.client import Worker
+from fastscnn_opt.scoring.worker.commands import Build
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import closest, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastscnn_opt.targets.spec import TargetSpec
 
-def bench(  # noqa: PLR0913  # each argument is an option of the verb, but for who is told
+
+@dataclass(frozen=True)
+class BenchRow:
+    """The speed of a model; `ratio` is that of its speed to the baseline's, with the ends of its 95 % interval.
+
+    Percentiles are None where the runs are too few.
+    """
+
+    model: str
+    batch: int
+    median_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
+    fps: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
+@dataclass(frozen=True)
+class BenchTable:
+    """The rows of the models, and the name of the one that the others are compared with."""
+
+    baseline: str
+    rows: tuple[BenchRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as the verb prints it."""
+        return asdict(self)
+
+
+def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows progress
     models: Sequence[Path],
-    target: TargetChoice,
+    target: TargetSpec,
     *,
     baseline: str | None = None,
     batch: int | None = None,
     effort: Effort | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    say: Callable[[str], None] = lambda _: None,
-    show: Show = show_nothing,
-) -> dict[str, Any]:
-    """Compile and time `models`; return what the verb prints: the baseline's name, and a row for each model.
+    note: Callable[[str], None] = lambda _: None,
+    progress: ProgressBar = no_progress_bar,
+) -> BenchTable:
+    """Compile and time `models`; return a row for each of them.
 
-    Models whose batch is fixed at another size than `batch` go through the pass ``static-batch`` first. The row of a
-    model holds its batch, ``median_ms``, ``p90_ms``, ``p99_ms``, ``fps``, and the ``ratio`` to the baseline with
-    ``ratio_low`` and ``ratio_high``.
+    Models whose batch is fixed at another size than `batch` go through the pass ``static-batch`` first. `baseline`
+    names the model that the others are compared with, by its path or its file name; it is the first by default.
 
     Raises
     ------
     UserError
         There is no such target or baseline, or a model cannot be read, compiled or run.
     """
-    suffix = available_target(target).artefact_suffix
+    suffix = target.available().artefact_suffix
     names = [str(model) for model in models]
     reference = _find_baseline(names, baseline)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
-        contestants = []
+        compiled = []
         for index, model in enumerate(models):
-            say(f"compiling {model}")
+            note(f"compiling {model}")
             artefact = Path(folder) / f"{index}{suffix}"
             _compile(model, artefact, target, batch, limits)
-            contestants.append(Contestant(str(model), target, artefact, batch))
-        say(f"timing {counted(len(models), 'model')}")
+            compiled.append(CompiledModel(str(model), target, artefact, batch))
+        note(f"timing {counted(len(models), 'model')}")
         effort = effort or Effort()
-        with show(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, others_at_work() as others:
+        with progress(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, other_load() as others:
             results = time_side_by_side(
-                contestants,
-                effort,
-                limits=limits,
-                on_round=lambda _, expected: advance(1, expected),
+                compiled, effort, limits=limits, on_round=lambda _, expected: advance(1, expected)
             )
-    timed = [_timed_or_raise(result, model) for result, model in zip(results, names, strict=True)]
-    for doubt in doubts(len(timed[0].samples_ms), others.busy_cores):
-        say(f"note: {doubt}")
-    return {
-        "baseline": names[reference],
-        "rows": [_row(name, result, timed[reference]) for name, result in zip(names, timed, strict=True)],
-    }
+    timed = [_latencies_or_raise(result, model) for result, model in zip(results, names, strict=True)]
+    for caveat in timing_caveats(len(timed[0].samples_ms), others.busy_cores):
+        note(f"note: {caveat}")
+    rows = tuple(_row(name, result, timed[reference]) for name, result in zip(names, timed, strict=True))
+    return BenchTable(names[reference], rows)
 
 
 def _find_baseline(names: Sequence[str], wanted: str | None) -> int:
@@ -82,31 +112,23 @@ def _find_baseline(names: Sequence[str], wanted: str | None) -> int:
     raise RunError(f"the baseline {wanted!r} is none of the models", cure=cure)
 
 
-def _compile(model: Path, artefact: Path, target: TargetChoice, batch: int | None, limits: Limits) -> None:
-    with Engine(str(model), target, limits=limits) as engine:
+def _compile(model: Path, artefact: Path, target: TargetSpec, batch: int | None, limits: Limits) -> None:
+    with Worker(str(model), target, limits=limits) as worker:
         if batch is not None:
-            rebatched = artefact.with_suffix(".batch.onnx")
-            engine.build(model, "", rebatched, batch=batch, verify=False)
-            model = rebatched
-        engine.compile(model, artefact, artefact.with_suffix(".log"))
+            model = worker.run(Build(model, "", artefact.with_suffix(".batch.onnx"), batch, verify=False)).file
+        worker.compile(target, model, artefact, artefact.with_suffix(".log"))
 
 
-def _timed_or_raise(result: Timed | UserError, model: str) -> Timed:
+def _latencies_or_raise(result: Latencies | UserError, model: str) -> Latencies:
     if isinstance(result, UserError):
         result.where = model
         raise result
     return result
 
 
-def _row(name: str, result: Timed, reference: Timed) -> dict[str, Any]:
+def _row(name: str, result: Latencies, reference: Latencies) -> BenchRow:
     ratio = ratio_to_baseline(
         reference.samples_ms, result.samples_ms, baseline_batch=reference.batch, batch=result.batch
     )
-    return {
-        "model": name,
-        "batch": result.batch,
-        **asdict(summarise(result.samples_ms, result.batch)),
-        "ratio": ratio.value,
-        "ratio_low": ratio.low,
-        "ratio_high": ratio.high,
-    }
+    figures = asdict(summarise(result.samples_ms, result.batch))
+    return BenchRow(name, result.batch, **figures, ratio=ratio.value, ratio_low=ratio.low, ratio_high=ratio.high)

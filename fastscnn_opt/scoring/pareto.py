@@ -1,4 +1,4 @@
-"""Which of several trade-offs between accuracy and speed are worth having."""
+"""The Pareto front of accuracy and speed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NOTICEABLE = 0.005
-"""Points of IoU below which a change reads as 0.00; it is not told, and decides nothing."""
+"""Points of IoU below which a change reads as 0.00; such a change is not shown and decides nothing."""
 
 Item = TypeVar("Item")
 
 
-def front(items: Iterable[Item], *, speed: Callable[[Item], float], loss: Callable[[Item], float]) -> list[Item]:
-    """Return the Pareto front, the fastest first: all that lose less than everything faster, by `NOTICEABLE` or more.
+def pareto_front(items: Iterable[Item], *, speed: Callable[[Item], float], loss: Callable[[Item], float]) -> list[Item]:
+    """Return the items that lose less than everything faster, by `NOTICEABLE` or more; the fastest comes first.
 
-    `loss` is in points of mIoU, against whatever is the same for all.
+    `loss` returns points of mIoU, against the same reference for all items.
     """
     best: list[Item] = []
     for item in sorted(items, key=lambda item: (-speed(item), loss(item))):

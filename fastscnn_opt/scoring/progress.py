@@ -1,4 +1,4 @@
-"""How long work tells how far it is; what shows it to a person is the caller's business."""
+"""How long work says how far it is; the caller decides how a person sees it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Takes the steps that were done since the last call, and what they are now thought to be in all."""
+    """Moves a progress bar by the steps that were done since the last call; `total` corrects their expected number."""
 
     def __call__(self, steps: int, total: int | None = None) -> None:
-        """Move on."""
+        """Move the bar."""
 
 
-class Show(Protocol):
+class ProgressBar(Protocol):
     """Shows how far a block of work is: `total` steps of `what`, None where their number is not known before."""
 
     def __call__(self, total: int | None, what: str) -> AbstractContextManager[Advance]:
@@ -25,11 +25,11 @@ class Show(Protocol):
 
 
 @contextmanager
-def show_nothing(total: int | None, what: str) -> Iterator[Advance]:
-    """Let the work be done without a word."""
+def no_progress_bar(total: int | None, what: str) -> Iterator[Advance]:
+    """Do the work without showing anything."""
     del total, what
-    yield stand_still
+    yield ignore_progress
 
 
-def stand_still(steps: int, total: int | None = None) -> None:
+def ignore_progress(steps: int, total: int | None = None) -> None:
     """Show nothing."""

@@ -1,4 +1,4 @@
-"""What a run folder keeps, and which of it no row needs any more."""
+"""The models, artefacts and predictions of a run folder, and those that no row needs any more."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fastscnn_opt.scoring.run_folder import Run
+    from fastscnn_opt.scoring.run import Run
 
 
 @dataclass(frozen=True)
-class KeptFile:
+class RunFile:
     """A file of a run: its path relative to the folder, its size, and the rows that refer to it."""
 
     file: str
@@ -26,7 +26,7 @@ class KeptFile:
     rows: tuple[str, ...] = field(default=())
 
 
-def kept_files(run: Run) -> list[KeptFile]:
+def run_files(run: Run) -> list[RunFile]:
     """Return the models, artefacts and predictions of a run, each with the rows of its variants file that need it."""
     users: dict[str, list[str]] = defaultdict(list)
     for label, file in _references(run):
@@ -37,11 +37,11 @@ def kept_files(run: Run) -> list[KeptFile]:
         file = path.relative_to(run.folder).as_posix()
         if path.is_file() and not path.name.startswith((".", "step-", "source-")):
             rows = users[file] or users[file.removesuffix(path.suffix)]  # a file that belongs to an artefact
-            found.append(KeptFile(file, path.stat().st_size, tuple(rows)))
+            found.append(RunFile(file, path.stat().st_size, tuple(rows)))
     return found
 
 
-def prune(folder: Path, *, dry_run: bool) -> list[KeptFile]:
+def prune(folder: Path, *, dry_run: bool) -> list[RunFile]:
     """Remove the files of a run that no row needs, and return them.
 
     Raises
@@ -51,9 +51,9 @@ def prune(folder: Path, *, dry_run: bool) -> list[KeptFile]:
     """
     read_run(folder)
     with locked(folder, "scoring into this run", RunError):
-        unused = [kept for kept in kept_files(read_run(folder)) if not kept.rows]
-        for kept in unused if not dry_run else ():
-            (folder / kept.file).unlink()
+        unused = [item for item in run_files(read_run(folder)) if not item.rows]
+        for item in unused if not dry_run else ():
+            (folder / item.file).unlink()
     return unused
 
 
@@ -61,7 +61,9 @@ def _references(run: Run) -> Iterator[tuple[str, str]]:
     """Yield the label of a row and a file that it needs, for every row of the variants file."""
     for plan in run.plan:
         record, compiled = run.last(plan.identity), run.last_compiled(plan)
-        files = [record.model, record.artefact, (record.details or {}).get("predictions")] if record else []
+        files = (
+            [record.model, record.artefact, record.details.predictions if record.details else None] if record else []
+        )
         files += [compiled.model, compiled.artefact] if compiled else []
         for file in files:
             if file is not None:

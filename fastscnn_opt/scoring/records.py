@@ -1,17 +1,21 @@
-"""What is recorded about a row: what it is, how it ended, its accuracy, its speed."""
+"""A row of a run, from its plan to its records: what is asked for, what was built, its accuracy and its speed."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, because pydantic reads the types of the fields.
 import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from fastscnn_opt.errors import CheckFailedError, UserError
+from fastscnn_opt.measuring.latency import WarmUp
+from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
 
 
@@ -31,24 +35,43 @@ class Status(StrEnum):
     """Given up by a search, because it loses too much accuracy."""
     PENDING = "pending"
     """Asked for, but not scored yet."""
-
-
-_WHOLE = ConfigDict(extra="forbid")
-"""When a record is read: what a later release has added is an error."""
+    ABSENT = "absent"
+    """In another run that this one is compared with, but not in this one."""
 
 
 class Identified:
-    """A row of a run, told from the others by its variant, target and batch size."""
+    """A row of a run, identified by its variant, target and batch size. A record with unknown fields is refused."""
 
     variant: str
     target: str
     batch: int
-    __pydantic_config__: ClassVar = _WHOLE
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     @property
     def identity(self) -> tuple[str, str, int]:
-        """What tells this row from the others of a run."""
+        """Variant, target and batch size, which no other row of the run has."""
         return self.variant, self.target, self.batch
+
+    @property
+    def label(self) -> str:
+        """The row's name in messages."""
+        return f"{self.variant} ({self.target}, batch {self.batch})"
+
+
+@dataclass(frozen=True)
+class RowPlan(Identified):
+    """A row that is asked for: a variant on a target at a batch size."""
+
+    variant: str
+    passes: str
+    patches: tuple[str, ...]
+    target: str
+    batch: int
+
+    def matches(self, other: "RowPlan") -> bool:
+        """Tell whether `other` is the same row, made by the same passes and patches."""
+        mine, theirs = ((row.identity, row.passes, row.patches) for row in (self, other))
+        return mine == theirs
 
 
 @dataclass(frozen=True)
@@ -68,68 +91,152 @@ class Keys:
     row: str
     accuracy: str = ""
     speed: str = ""
-    __pydantic_config__: ClassVar = _WHOLE
 
 
 @dataclass(frozen=True)
-class RowRecord(Identified):
-    """One row: what it is, how it ended, and its accuracy.
+class ChangedNode:
+    """A node that a pass changed, and how."""
 
-    `source` and `data` tell the model and the images apart from others; paths are relative to the run folder.
-    `details` is what only the report shows: the ``confusion`` matrix, the median ``stages_ms`` per image, and the file
-    of kept ``predictions``. Each of `steps` tells under ``nodes`` what was changed and skipped.
-    `reproduce` is a command that does again what ended the process of the row.
+    node: str
+    what: str
+
+
+@dataclass(frozen=True)
+class SkippedNode:
+    """A node that a pass considered and left alone, and why."""
+
+    node: str
+    why: str
+
+
+@dataclass(frozen=True)
+class StepNodes:
+    """The first nodes that a pass changed and skipped; there may be too many to record all."""
+
+    changes: tuple[ChangedNode, ...] = ()
+    skips: tuple[SkippedNode, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSummary:
+    """What one pass did to the model of a row, and what its verification found.
+
+    `changes` and `skips` are numbers of nodes. `verified` is True if the promise was checked and kept. `nodes` is None
+    in the records of old releases, and `text` is empty there.
     """
 
-    variant: str
-    passes: str
-    patches: list[str]
-    target: str
-    batch: int
+    name: Annotated[str, Field(alias="pass")]
+    text: str = ""
+    contract: Contract
+    changes: int
+    skips: int
+    seconds: float = 0.0
+    verified: bool | None
+    max_abs_diff: float | None = None
+    nodes: StepNodes | None = None
+
+    @property
+    def pipeline(self) -> str:
+        """The pass with its options as pipeline text."""
+        return self.text or self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step without its nodes, which are too many for a table."""
+        known = as_json(self)
+        del known["nodes"]
+        return known
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """An ONNX file that a pipeline made, with what each of its passes did."""
+
+    file: Path
+    sha256: str
+    steps: tuple[StepSummary, ...]
+
+
+@dataclass(frozen=True)
+class AccuracyFigures:
+    """What `eval` prints: shares are fractions, and `iou` is by class, None for a class that is absent.
+
+    Old releases did not record the last three.
+    """
+
+    pixAcc: float  # noqa: N815 - the name it has in every table
+    mIoU: float  # noqa: N815 - the name it has in every table
+    mIoU_all: float  # noqa: N815 - the name it has in every table
+    iou: dict[str, float | None] = field(default_factory=dict)
+    pixels: int | None = None
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class AccuracyDetails:
+    """What only the report shows of an evaluation.
+
+    Attributes
+    ----------
+    confusion
+        Pixels by class of the label (rows) and of the prediction (columns).
+    stages_ms
+        Median time per image of each stage.
+    predictions
+        The file of the label maps, relative to the run folder.
+    """
+
+    confusion: list[list[int]] | None = None
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    predictions: str | None = None
+
+
+@dataclass(frozen=True)
+class RowRecord(RowPlan):
+    """How a row ended, and its accuracy.
+
+    `source` and `data` are the keys of the model and the images; paths are relative to the run folder. `reproduce` is
+    a command that does again what ended the process of the row.
+    """
+
     source: str
     data: str
     keys: Keys
     status: Status
     reason: str = ""
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: tuple[StepSummary, ...] = ()
     model: str | None = None
     artefact: str | None = None
     model_sha256: str | None = None
     model_bytes: int | None = None
     peak_rss_bytes: int | None = None
-    accuracy: dict[str, Any] | None = None
-    details: dict[str, Any] | None = field(default=None, compare=False)
+    accuracy: AccuracyFigures | None = None
+    details: AccuracyDetails | None = field(default=None, compare=False)
     seconds: float = field(default=0.0, compare=False)
     at: str = field(default="", compare=False)
     reproduce: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
-class CompiledRecord(Identified):
-    """A row that is built and compiled: what it is, and all that running it takes.
+class CompiledRecord(RowPlan):
+    """A row that is built and compiled, with all that running it takes.
 
-    `source` tells the model apart from others, `options` and `tools` are those of the target, and `speed_key` is the
-    key of its speed; paths are relative to the run folder.
+    `source` is the key of the model, `options` and `tools` are those of the target, and `speed_key` is the key of the
+    row's speed; paths are relative to the run folder.
     """
 
-    variant: str
-    passes: str
-    patches: list[str]
-    target: str
-    batch: int
     source: str
     options: dict[str, Any]
     tools: dict[str, str]
     model: str
     model_sha256: str
     artefact: str
-    steps: list[dict[str, Any]]
+    steps: tuple[StepSummary, ...]
     speed_key: str
 
 
 @dataclass(frozen=True)
 class RowTiming(Identified):
-    """One row of a timing session: its figures, or why there are none. `samples_ms` is rounds x iterations."""
+    """The speed of one row in a timing session, or why there is none. `samples_ms` is rounds x iterations."""
 
     variant: str
     target: str
@@ -145,7 +252,7 @@ class RowTiming(Identified):
     ratio_low: float | None = None
     ratio_high: float | None = None
     fps_per_card: float | None = None
-    warm_up: dict[str, Any] | None = None
+    warm_up: WarmUp | None = None
     samples_ms: list[list[float]] = field(default_factory=list)
     reproduce: str = ""
 
@@ -154,18 +261,34 @@ class RowTiming(Identified):
 class SessionRecord:
     """Rows that were timed side by side, and how.
 
-    `baseline_key` is the speed key of the row their ratios refer to, and `busy_cores` how many cores other programs
-    kept busy meanwhile, None in old records.
+    `baseline_key` is the speed key of the row that the ratios refer to. `busy_cores` says how many cores other programs
+    kept busy meanwhile; it is None in old records.
     """
 
     at: str
-    effort: dict[str, Any]
+    effort: Effort
     isolation: str
     rounds: int
     baseline_key: str | None
     rows: list[RowTiming]
     busy_cores: float | None = None
-    __pydantic_config__: ClassVar = _WHOLE
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return what reads and writes values of a type as JSON."""
+    return _adapter(kind)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def as_json(record: object) -> dict[str, Any]:
+    """Return a record as its line in a file of the run has it."""
+    content: dict[str, Any] = adapter(type(record)).dump_python(record, mode="json", by_alias=True, warnings="error")
+    return content
 
 
 def key_of(*parts: object) -> str:
@@ -180,7 +303,7 @@ def now() -> str:
 
 def outcome_of(error: UserError, label: str) -> tuple[Status, str]:
     """Return the status and the reason of the row called `label` that ended with `error`."""
-    statuses: dict[type[UserError], Status] = {
+    statuses = {
         ChildCrashedError: Status.CRASHED,
         ChildHungError: Status.TIMED_OUT,
         CheckFailedError: Status.BROKEN,

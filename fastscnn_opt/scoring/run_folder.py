@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -26,10 +26,9 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.files import locked, write_atomically
 from fastscnn_opt.schema import first_fault
-from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord
-from fastscnn_opt.scoring.variants import RowPlan
+from fastscnn_opt.scoring.records import CompiledRecord, RowPlan, RowRecord, SessionRecord, adapter, as_json
+from fastscnn_opt.scoring.run import Run
 from fastscnn_opt.scoring.worker.client import UNFINISHED
-from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +39,6 @@ SCHEMA = 1
 
 _FOLDERS = ("models", "logs", "predictions")
 _OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", *_FOLDERS, "demo.toml", "demo.onnx"}
-
-_STEP = {"contract", "verified"}
-_FIGURES = {"pixAcc", "mIoU", "mIoU_all"}
-"""What the tables show of each step of a row, and of its accuracy."""
 
 _ANYTHING = TypeAdapter(dict[str, Any])
 
@@ -72,45 +67,6 @@ Record = TypeVar("Record", RowRecord, CompiledRecord, SessionRecord)
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run folder holds."""
-
-    folder: Path
-    about: dict[str, Any]
-    records: list[RowRecord]
-    sessions: list[SessionRecord]
-    compiled: list[CompiledRecord] = field(default_factory=list)
-
-    @property
-    def plan(self) -> list[RowPlan]:
-        """The rows that the variants file asks for, in its order."""
-        return [RowPlan(**{**row, "patches": tuple(row["patches"])}) for row in self.about["rows"]]
-
-    def _repr_html_(self) -> str:
-        """Show the variant table in a notebook."""
-        from fastscnn_opt.html import html_table
-        from fastscnn_opt.scoring.tables import ONE_RUN, cells, rows_of
-
-        title = f"{self.folder}: {self.about['data']['is']}"
-        return html_table(
-            ONE_RUN, [[printable(cell) for cell in cells(row)] for row in rows_of(self)], printable(title)
-        )
-
-    def last(self, identity: tuple[str, str, int]) -> RowRecord | None:
-        """Return what was recorded last about a row."""
-        return next((record for record in reversed(self.records) if record.identity == identity), None)
-
-    def last_compiled(self, plan: RowPlan) -> CompiledRecord | None:
-        """Return what was compiled last for exactly this row, if its artefact is there."""
-        for record in reversed(self.compiled):
-            if record.identity == plan.identity:
-                same = (record.passes, tuple(record.patches)) == (plan.passes, plan.patches)
-                same = same and record.source == self.about["model"]["key"]
-                return record if same and (self.folder / record.artefact).exists() else None
-        return None
-
-
-@dataclass(frozen=True)
 class OpenRun(Run):
     """A run folder that this process alone may write to; `before` is what ``run.json`` said until it was opened."""
 
@@ -119,26 +75,30 @@ class OpenRun(Run):
     def append_row(self, record: RowRecord) -> None:
         """Record a row, on the disk when this returns, unless the same was recorded last."""
         if self.last(record.identity) != record:
-            append_line(self.folder / "records.jsonl", asdict(record))
+            append_line(self.folder / "records.jsonl", as_json(record))
             self.records.append(record)
 
     def append_compiled(self, record: CompiledRecord) -> None:
         """Record that a row is compiled, on the disk when this returns, unless the same was recorded already."""
         last = next((known for known in reversed(self.compiled) if known.identity == record.identity), None)
         if last != record:
-            append_line(self.folder / "compiled.jsonl", asdict(record))
+            append_line(self.folder / "compiled.jsonl", as_json(record))
             self.compiled.append(record)
 
     def append_session(self, session: SessionRecord) -> None:
         """Record a timing session, on the disk when this returns."""
-        append_line(self.folder / "timings.jsonl", asdict(session))
+        append_line(self.folder / "timings.jsonl", as_json(session))
         self.sessions.append(session)
 
-    def tell_about(self, **changes: Any) -> None:
+    def update_about(self, **changes: Any) -> None:
         """Write ``run.json``, after `changes` of what it says."""
         self.about.update(changes)
         content = json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n"
         write_atomically(self.folder / "run.json", content)
+
+    def relative(self, file: Path) -> str:
+        """Return the path of a file of the run as records name it."""
+        return file.relative_to(self.folder).as_posix()
 
     @property
     def models(self) -> Path:
@@ -152,7 +112,7 @@ class OpenRun(Run):
 
     @property
     def predictions(self) -> Path:
-        """Folder of the label maps that were kept."""
+        """Folder of the saved label maps."""
         return self.folder / "predictions"
 
 
@@ -178,7 +138,7 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
         compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
         about = {"schema": SCHEMA, **about}
         run = OpenRun(folder, about, records, sessions, compiled, before)
-        run.tell_about()
+        run.update_about()
         try:
             yield run
         finally:
@@ -262,11 +222,11 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]
             lines.append(tail)
         if repair:
             _mend(file, tail, whole=whole)
-    reader = TypeAdapter(kind)
-    records = []
+    reader = adapter(kind)
+    records: list[Record] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_whole(reader.validate_json(line)))
+            records.append(reader.validate_json(line))
         except ValueError as error:
             raise RunError(
                 f"line {number} is no record of this release",
@@ -274,17 +234,6 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]
                 cure="remove the line, or score into another folder",
             ) from error
     return records
-
-
-def _whole(record: Record) -> Record:
-    """Return `record` if it has the figures that the tables show. Raises ValueError."""
-    if isinstance(record, RowRecord):
-        lacking = {key for step in record.steps for key in _STEP - set(step)}
-        if record.accuracy is not None:
-            lacking |= _FIGURES - set(record.accuracy)
-        if lacking:
-            raise ValueError(f"lacks {min(lacking)}")
-    return record
 
 
 def _mend(file: Path, tail: bytes, *, whole: bool) -> None:

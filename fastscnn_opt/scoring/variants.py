@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
 from fastscnn_opt.schema import parse_toml, read_text
-from fastscnn_opt.scoring.records import Identified
+from fastscnn_opt.scoring.records import RowPlan
 from fastscnn_opt.targets.processes.limits import parse_memory
 from fastscnn_opt.text import closest, unknown
 
@@ -117,22 +117,6 @@ class VariantsFile(_Table):
     target: dict[Name, dict[str, Any]] = {}
     """``[target.NAME]``: the options of a target; which there are is the target's business."""
     variant: Annotated[list[VariantTable], Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class RowPlan(Identified):
-    """One row to be scored: a variant on a target at a batch size, before it is known how it ends."""
-
-    variant: str
-    passes: str
-    patches: tuple[str, ...]
-    target: str
-    batch: int
-
-    @property
-    def label(self) -> str:
-        """The row's name in messages."""
-        return f"{self.variant} ({self.target}, batch {self.batch})"
 
 
 @dataclass(frozen=True)

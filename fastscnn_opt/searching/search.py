@@ -1,4 +1,4 @@
-"""Explores a space of pipelines into a run folder: accuracy, a glance at the speed, then the best side by side."""
+"""Explores a space of pipelines into a run folder: each alone at first, and in the end the best side by side."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.machine import versions
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import key_of
-from fastscnn_opt.scoring.run_folder import Run, open_run, read_run
-from fastscnn_opt.scoring.score import Scoring, about_run
-from fastscnn_opt.scoring.stages.preparing import identify_source
-from fastscnn_opt.scoring.stages.timing import Effort
-from fastscnn_opt.searching.explorers import Ending, Outcome, explorer_for
-from fastscnn_opt.searching.points import Point, finalists, leaders
+from fastscnn_opt.scoring.run_folder import open_run, read_run
+from fastscnn_opt.scoring.score import about_run
+from fastscnn_opt.scoring.stages.compiling import identify_source
+from fastscnn_opt.scoring.stages.scorer import RowScorer
+from fastscnn_opt.searching.inputs import FRONT_FILE, SearchInput
 from fastscnn_opt.searching.space import pipeline_of
-from fastscnn_opt.searching.task import FRONT, Task
+from fastscnn_opt.searching.strategies import TrialResult, TrialStatus, strategy_for
+from fastscnn_opt.searching.tradeoffs import TradeOff, best_of, finalists
 from fastscnn_opt.searching.trials import Screening, Trials
 from fastscnn_opt.text import counted
 
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fastscnn_opt.scoring.records import RowPlan
+    from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.stages.settings import Settings
-    from fastscnn_opt.scoring.variants import RowPlan
     from fastscnn_opt.searching.space import Choices, Space
 
-GLANCE = Effort(rounds=5)
-"""Timing of a pipeline beside the baseline alone, which tells whether it may be among the best."""
+_SHORT_EFFORT = Effort(rounds=5)
+"""How long a pipeline is timed beside the baseline alone, to see whether it may be among the best."""
 
 _MOST_FINALISTS = 6
 
@@ -57,12 +59,12 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found: the run, the variants of its front, the fastest first, and how many trials ended how."""
 
     run: Run
     front: list[str]
-    endings: dict[str, int]
+    counts: dict[str, int]
 
     @property
     def best(self) -> Run:
@@ -73,14 +75,14 @@ class Found:
 
 
 def search(
-    task: Task,
+    given: SearchInput,
     space: Space,
     folder: Path,
     settings: Settings,
     budget: Budget,
     screening: Screening,
-    say: Callable[[str], None] = lambda _: None,
-) -> Found:
+    note: Callable[[str], None] = lambda _: None,
+) -> SearchResult:
     """Explore `space` within `budget` and return the pipelines that no other beats in both accuracy and speed.
 
     A pipeline that loses too much on the first images is given up; the others are scored on all images, and timed for a
@@ -95,48 +97,58 @@ def search(
     UserError
         The model or the data cannot be read.
     """
-    explorer = explorer_for(space, budget.evaluations)
+    strategy = strategy_for(space, budget.evaluations)
     started = monotonic()
-    source, data = identify_source(task.variants), task.variants.source.fingerprint()
+    variants = given.variants
+    source, data = identify_source(variants), variants.source.fingerprint()
     tried_before = _tried_before(folder, space)
-    text, trials_before = task.text([task.baseline]), [trial.model_dump(mode="json") for trial in tried_before]
-    about = about_run(task.variants, source, data) | _about(folder, space, text, trials_before, [])
+    text, trials_before = given.text([given.baseline]), [trial.model_dump(mode="json") for trial in tried_before]
+    about = about_run(variants, source, data) | _about(folder, space, text, trials_before, [])
     with open_run(folder, about) as run:
-        write_atomically(run.folder / FRONT, text.encode())
-        glancing = Scoring(run, task.variants, replace(settings, effort=GLANCE), source, data, say)
-        trials = Trials(run, glancing, task.variants, screening, say)
-        journal = _Journal(run, task, space, trials.baseline.plan)
-        for tried in tried_before:
-            plan = task.plan(space.name(tried.choices), pipeline_of(tried.choices))
+        write_atomically(run.folder / FRONT_FILE, text.encode())
+        scorer = RowScorer(run, variants, replace(settings, effort=_SHORT_EFFORT), source, data, note)
+        trials = Trials(run, scorer, variants, screening, note)
+        journal = _Journal(run, given, space)
+        for trial in tried_before:
+            plan = given.plan(space.name(trial.choices), pipeline_of(trial.choices))
             if (recalled := trials.recall(plan)) is not None:
-                journal.enter(tried.choices, plan, recalled)
-        journal.tell([])
-        if journal.known:
-            say(f"{counted(len(journal.known), 'pipeline is', 'pipelines are')} known from an earlier start")
-        while (choices := explorer.propose(journal.known)) is not None:
+                journal.enter(trial.choices, plan, recalled)
+        journal.write([])
+        if journal.tried:
+            note(f"{counted(len(journal.tried), 'pipeline is', 'pipelines are')} known from an earlier start")
+        while (choices := strategy.propose(journal.tried)) is not None:
             if _is_spent(budget, settings, journal, monotonic() - started):
                 break
-            plan, before = task.plan(space.name(choices), pipeline_of(choices)), monotonic()
-            say(f"trying {plan.variant} (number {len(journal.known) + 1} of {space.size})")
+            plan, before = given.plan(space.name(choices), pipeline_of(choices)), monotonic()
+            note(f"trying {plan.variant} (number {len(journal.tried) + 1} of {space.size})")
             journal.enter(choices, plan, trials.recall(plan) or trials.run(plan))
-            journal.tell([])
+            journal.write([])
             journal.seconds.append(monotonic() - before)
-        if len(journal.points) == 1:
+        if len(journal.trade_offs) == 1:
             raise RunError(
-                f"none of {counted(len(journal.known), 'pipeline')} makes another model that runs and loses "
+                f"none of {counted(len(journal.tried), 'pipeline')} makes another model that runs and loses "
                 f"at most {screening.max_drop:g} points of mIoU",
                 cure=f"why: fastscnn-opt compare {folder}",
             )
-        names = [point.name for point in finalists(journal.points, _MOST_FINALISTS)]
-        rows = [row for name, row in trials.rows.items() if name in names and row is not trials.baseline]
-        if rows:
-            Scoring(run, task.variants, settings, source, data, say).time([trials.baseline, *rows])
-        points = [point for row in (trials.baseline, *rows) if (point := trials.point(row)) is not None]
-        return journal.close([point.name for point in leaders(points)])
+        names = [one.name for one in finalists(journal.trade_offs, _MOST_FINALISTS)]
+        jobs = [job for name, job in trials.jobs.items() if name in names and job is not trials.baseline]
+        if jobs:
+            RowScorer(run, variants, settings, source, data, note).time([trials.baseline, *jobs])
+        best = best_of([one for job in (trials.baseline, *jobs) if (one := trials.trade_off(job)) is not None])
+        front = [one.name for one in best]
+        journal.write(front)
+        return SearchResult(run, front, journal.counts)
+
+
+class _Trial(BaseModel):
+    """What ``run.json`` says of one trial."""
+
+    choices: tuple[str, ...]
+    ending: TrialStatus
 
 
 def _tried_before(folder: Path, space: Space) -> list[_Trial]:
-    """Return what an earlier start tried, as long as the space and all versions are the same."""
+    """Return the trials of an earlier start, as long as the space and all versions are the same."""
     if not (folder / "run.json").is_file():
         return []
     about = read_run(folder).about
@@ -155,21 +167,14 @@ def _tried_before(folder: Path, space: Space) -> list[_Trial]:
     return [trial for trial in trials if trial.choices in space]
 
 
-class _Trial(BaseModel):
-    """What ``run.json`` says of one trial."""
-
-    choices: tuple[str, ...]
-    ending: Ending
-
-
 def _is_spent(budget: Budget, settings: Settings, journal: _Journal, elapsed_s: float) -> bool:
     """Tell whether another trial, and the last session after it, no longer fit into the budget."""
-    if budget.evaluations is not None and journal.tried >= budget.evaluations:
+    if budget.evaluations is not None and journal.evaluations >= budget.evaluations:
         return True
     if budget.minutes is None:
         return False
     whole_s = 60 * budget.minutes
-    models = 1 + len(finalists(journal.points, _MOST_FINALISTS))
+    models = 1 + len(finalists(journal.trade_offs, _MOST_FINALISTS))
     last_s = models * (_SETUP_S + (settings.effort.seconds if settings.effort else 0.0))
     trial_s = sum(journal.seconds) / len(journal.seconds) if journal.seconds else 0.0
     return elapsed_s + trial_s + min(last_s, _LARGEST_RESERVE * whole_s) > whole_s
@@ -177,54 +182,54 @@ def _is_spent(budget: Budget, settings: Settings, journal: _Journal, elapsed_s: 
 
 @dataclass
 class _Journal:
-    """What is known so far; ``run.json`` says it, too, so that an interruption loses nothing."""
+    """The trials so far; they are written to ``run.json``, so that an interruption loses nothing."""
 
     run: OpenRun
-    task: Task
+    given: SearchInput
     space: Space
-    baseline: RowPlan
-    known: dict[Choices, Outcome] = field(default_factory=dict)
+    tried: dict[Choices, TrialResult] = field(default_factory=dict)
     plans: dict[Choices, RowPlan] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
 
     @property
-    def tried(self) -> int:
+    def evaluations(self) -> int:
         """How many pipelines were tried, without those that gave the model of another."""
-        return sum(outcome.ending is not Ending.SAME for outcome in self.known.values())
+        return sum(result.status is not TrialStatus.SAME for result in self.tried.values())
 
     @property
-    def points(self) -> list[Point]:
+    def trade_offs(self) -> list[TradeOff]:
         """The figures of the baseline and of every pipeline that was scored."""
-        scored = [outcome.point for outcome in self.known.values() if outcome.ending is Ending.SCORED]
-        return [Point.of_baseline(self.baseline.variant), *(point for point in scored if point is not None)]
+        scored = [result.trade_off for result in self.tried.values() if result.status is TrialStatus.SCORED]
+        return [TradeOff.of_baseline(self.given.baseline.variant), *(one for one in scored if one is not None)]
 
-    def enter(self, choices: Choices, plan: RowPlan, outcome: Outcome) -> None:
-        self.known[choices], self.plans[choices] = outcome, plan
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials ended how."""
+        counts = Counter(result.status for result in self.tried.values())
+        return {str(status): counts[status] for status in TrialStatus}
 
-    def close(self, front_names: list[str]) -> Found:
-        self.tell(front_names)
-        endings = Counter(str(outcome.ending) for outcome in self.known.values())
-        return Found(self.run, front_names, {str(ending): endings[str(ending)] for ending in Ending})
+    def enter(self, choices: Choices, plan: RowPlan, result: TrialResult) -> None:
+        self.tried[choices], self.plans[choices] = result, plan
 
-    def tell(self, front_names: list[str]) -> None:
+    def write(self, front: list[str]) -> None:
         """Write the rows, those of the front first, and the trials; a variants file of the front lies beside them."""
         own = {
-            plan.variant: plan for choices, plan in self.plans.items() if self.known[choices].ending is not Ending.SAME
+            plan.variant: plan
+            for choices, plan in self.plans.items()
+            if self.tried[choices].status is not TrialStatus.SAME
         }
-        first = [own.pop(name) for name in front_names if name in own]
-        trials = [{"choices": list(choices), "ending": str(outcome.ending)} for choices, outcome in self.known.items()]
-        rows = [self.baseline, *first, *own.values()]
-        text = self.task.text([self.baseline, *first])
-        write_atomically(self.run.folder / FRONT, text.encode())
-        about = _about(self.run.folder, self.space, text, trials, front_names)
-        self.run.tell_about(rows=[asdict(row) for row in rows], **about)
+        first = [own.pop(name) for name in front if name in own]
+        trials = [{"choices": list(choices), "ending": str(result.status)} for choices, result in self.tried.items()]
+        rows = [self.given.baseline, *first, *own.values()]
+        text = self.given.text([self.given.baseline, *first])
+        write_atomically(self.run.folder / FRONT_FILE, text.encode())
+        about = _about(self.run.folder, self.space, text, trials, front)
+        self.run.update_about(rows=[asdict(row) for row in rows], **about)
 
 
-def _about(
-    folder: Path, space: Space, text: str, trials: list[dict[str, Any]], front_names: list[str]
-) -> dict[str, Any]:
-    """Return what ``run.json`` says of a search: its variants file, which says `text`, and what was tried."""
+def _about(folder: Path, space: Space, text: str, trials: list[dict[str, Any]], front: list[str]) -> dict[str, Any]:
+    """Return what ``run.json`` says of a search: its variants file, whose text is `text`, and the trials."""
     return {
-        "variants_file": {"path": str(folder / FRONT), "sha256": key_of(text), "text": text},
-        "search": {"space": space.text, "size": space.size, "trials": trials, "front": front_names},
+        "variants_file": {"path": str(folder / FRONT_FILE), "sha256": key_of(text), "text": text},
+        "search": {"space": space.text, "size": space.size, "trials": trials, "front": front},
     }

@@ -1,4 +1,4 @@
-"""One pipeline of a search after the other: built, looked at on a few images, scored, and timed for a moment."""
+"""Tries one pipeline of a search after the other: builds it, scores it, and times it for a moment."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.records import Keys, RowTiming, Status, key_of, outcome_of
-from fastscnn_opt.scoring.worker.client import Engine
-from fastscnn_opt.searching.explorers import Ending, Outcome
-from fastscnn_opt.searching.points import Point
+from fastscnn_opt.scoring.worker.client import Worker
+from fastscnn_opt.scoring.worker.commands import Evaluate, Open
+from fastscnn_opt.searching.strategies import TrialResult, TrialStatus
+from fastscnn_opt.searching.tradeoffs import TradeOff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.scoring.records import RowPlan
     from fastscnn_opt.scoring.run_folder import OpenRun
-    from fastscnn_opt.scoring.score import Scoring
-    from fastscnn_opt.scoring.stages.preparing import Prepared
-    from fastscnn_opt.scoring.variants import RowPlan, Variants
+    from fastscnn_opt.scoring.stages.job import Job
+    from fastscnn_opt.scoring.stages.scorer import RowScorer
+    from fastscnn_opt.scoring.variants import Variants
 
 
 _FINAL = {Status.FAILED, Status.BROKEN}
@@ -27,7 +29,7 @@ _FINAL = {Status.FAILED, Status.BROKEN}
 
 @dataclass(frozen=True)
 class Screening:
-    """The `images` that every pipeline is looked at on first, and how many points of mIoU it may lose."""
+    """Every pipeline is scored on so many `images` first, and given up if it loses more points of mIoU than allowed."""
 
     images: int
     max_drop: float
@@ -36,7 +38,7 @@ class Screening:
 class Trials:
     """The trials of a search, compared with its `baseline`, which is built and scored at once.
 
-    `rows` holds what was built, by variant.
+    `jobs` holds what was built, by variant.
 
     Raises
     ------
@@ -47,110 +49,121 @@ class Trials:
     def __init__(
         self,
         run: OpenRun,
-        scoring: Scoring,
+        scorer: RowScorer,
         variants: Variants,
         screening: Screening,
-        say: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
         self._run = run
-        self._scoring = scoring
+        self._scorer = scorer
         self._screening = screening
-        self._say = say
+        self._note = note
         self._plan = variants.rows[0]
         images = len(variants.source.open())
         self._few = replace(variants.source, limit=screening.images) if screening.images < images else None
         self._few_miou: float | None = None
-        self._models: dict[str, Outcome] = {}
+        self._results: dict[str, TrialResult] = {}
+        """The result of each model, by its hash."""
         self.baseline = self._score_baseline()
-        self.rows: dict[str, Prepared] = {}
-        self._note(self.baseline, Outcome(Ending.SCORED, Point.of_baseline(self._plan.variant)))
+        self.jobs: dict[str, Job] = {}
+        self._enter(self.baseline, TrialResult(TrialStatus.SCORED, TradeOff.of_baseline(self._plan.variant)))
 
-    def recall(self, plan: RowPlan) -> Outcome | None:
-        """Return what came of a pipeline in an earlier start, as far as that still holds."""
-        last, row = self._run.last(plan.identity), self._scoring.recall(plan)
-        if last is not None and last.keys == self._scoring.recorder.failure_keys(plan):
-            return Outcome(Ending.FAILED) if last.status in _FINAL else None
-        if row is None:
+    def recall(self, plan: RowPlan) -> TrialResult | None:
+        """Return the result of a pipeline in an earlier start, as far as it still holds."""
+        last, job = self._run.last(plan.identity), self._scorer.find(plan)
+        if last is not None and last.keys == self._scorer.recorder.failure_keys(plan):
+            return TrialResult(TrialStatus.FAILED) if last.status in _FINAL else None
+        if job is None:
             return None
-        if row.model_sha256 in self._models:
-            return replace(self._models[row.model_sha256], ending=Ending.SAME)
-        if last is not None and last.keys == self._pruned_keys(row):
-            return self._note(row, Outcome(Ending.PRUNED))
-        known = self._scoring.recorder.finished(row) is not None and self.point(row) is not None
-        return self._note(row, self._scored(row)) if known and self._lost(row) <= self._screening.max_drop else None
+        if (same := self._result_of_same_model(job)) is not None:
+            return same
+        if last is not None and last.keys == self._pruned_keys(job):
+            return self._enter(job, TrialResult(TrialStatus.PRUNED))
+        known = self._scorer.recorder.finished(job) is not None and self.trade_off(job) is not None
+        return self._enter(job, self._scored(job)) if known and self._lost(job) <= self._screening.max_drop else None
 
-    def run(self, plan: RowPlan) -> Outcome:
-        """Try a pipeline and record what comes of it; one that gives the model of another is no row of its own."""
-        row = self._scoring.prepare(plan)
-        if row is None:
-            return Outcome(Ending.FAILED)
-        if row.model_sha256 in self._models:
-            other = next(name for name, known in self.rows.items() if known.model_sha256 == row.model_sha256)
-            self._say(f"{plan.label}: the same model as that of {other!r}")
-            return replace(self._models[row.model_sha256], ending=Ending.SAME)
-        return self._note(row, self._measured(row))
+    def run(self, plan: RowPlan) -> TrialResult:
+        """Try a pipeline and record the result; one that gives the model of another is no row of its own."""
+        job = self._scorer.build(plan)
+        if job is None:
+            return TrialResult(TrialStatus.FAILED)
+        if (same := self._result_of_same_model(job)) is not None:
+            other = next(name for name, known in self.jobs.items() if _sha256(known) == _sha256(job))
+            self._note(f"{plan.label}: the same model as that of {other!r}")
+            return same
+        return self._enter(job, self._measured(job))
 
-    def _note(self, row: Prepared, outcome: Outcome) -> Outcome:
-        self._models[row.model_sha256] = outcome
-        self.rows[row.plan.variant] = row
-        return outcome
+    def trade_off(self, job: Job) -> TradeOff | None:
+        """Return the figures of a finished row, from its last timing beside the baseline; None if that failed."""
+        timing = self._timing(job)
+        if timing is None or timing.ratio is None or timing.ratio_low is None or timing.ratio_high is None:
+            return None
+        return TradeOff(job.plan.variant, self._lost(job), timing.ratio, timing.ratio_low, timing.ratio_high)
 
-    def _measured(self, row: Prepared) -> Outcome:
-        if not self._scoring.recorder.is_finished(row):
-            if (ended := self._screen(row)) is not None:
+    def _result_of_same_model(self, job: Job) -> TrialResult | None:
+        known = self._results.get(_sha256(job))
+        return known and replace(known, status=TrialStatus.SAME)
+
+    def _enter(self, job: Job, result: TrialResult) -> TrialResult:
+        self._results[_sha256(job)] = result
+        self.jobs[job.plan.variant] = job
+        return result
+
+    def _measured(self, job: Job) -> TrialResult:
+        if not self._scorer.recorder.is_finished(job):
+            if (ended := self._screen(job)) is not None:
                 return ended
-            self._scoring.evaluate([row])
-        record = self._scoring.recorder.finished(row)
+            self._scorer.evaluate([job])
+        record = self._scorer.recorder.finished(job)
         if record is None:
-            return Outcome(Ending.FAILED)
-        if (lost := self._lost(row)) > self._screening.max_drop:
-            known = {"accuracy": record.accuracy, "details": record.details, "peak_rss_bytes": record.peak_rss_bytes}
-            return self._prune(row, lost, "all images", **known)
-        self._scoring.time([self.baseline, row])
-        return self._scored(row)
+            return TrialResult(TrialStatus.FAILED)
+        if (lost := self._lost(job)) > self._screening.max_drop:
+            figures = {"accuracy": record.accuracy, "details": record.details, "peak_rss_bytes": record.peak_rss_bytes}
+            return self._prune(job, lost, "all images", **figures)
+        self._scorer.time([self.baseline, job])
+        return self._scored(job)
 
-    def _screen(self, row: Prepared) -> Outcome | None:
-        """Look at a pipeline on the first images; return how its trial ends if that is enough to see it.
+    def _screen(self, job: Job) -> TrialResult | None:
+        """Score a pipeline on the first images; return how its trial ends if it fails or loses too much there.
 
-        One whose passes were all held against a promise to change nothing but rounding is spared that.
+        This is left out where all passes were verified and promise to change nothing but rounding.
         """
-        if self._few is None or all(step["verified"] for step in row.steps):
+        if self._few is None or all(step.verified for step in job.compiled.steps):
             return None
         if self._few_miou is None:
             self._few_miou = self._miou_on(self._few, self.baseline)
         try:
-            lost = 100 * (self._few_miou - self._miou_on(self._few, row))
+            lost = 100 * (self._few_miou - self._miou_on(self._few, job))
         except UserError as error:
-            status, reason = outcome_of(error, row.plan.label)
-            self._scoring.recorder.record_failure(row.plan, status, reason)
-            return Outcome(Ending.FAILED)
+            status, reason = outcome_of(error, job.plan.label)
+            self._scorer.recorder.record_failure(job.plan, status, reason)
+            return TrialResult(TrialStatus.FAILED)
         if lost <= self._screening.max_drop:
             return None
         few = self._screening.images
-        return self._prune(row, lost, "the first image" if few == 1 else f"the first {few} images")
+        return self._prune(job, lost, "the first image" if few == 1 else f"the first {few} images")
 
-    def _miou_on(self, source: DataSource, row: Prepared) -> float:
+    def _miou_on(self, source: DataSource, job: Job) -> float:
         """Return the mIoU on some images, a fraction."""
-        with Engine(row.plan.label, row.choice, log=row.log, limits=self._scoring.limits) as engine:
-            engine.open(row.artefact)
-            figures = engine.evaluate(source, batch=row.plan.batch)
-            engine.close()
-        return float(figures["mIoU"])
+        model = job.compiled_model
+        with Worker(model.name, model.target, log=model.log, limits=self._scorer.limits) as worker:
+            worker.run(Open(model.target, model.artefact))
+            found = worker.run(Evaluate(source, model.batch))
+            worker.close()
+        return found.accuracy.mIoU
 
-    def _prune(self, row: Prepared, lost: float, where: str, **figures: Any) -> Outcome:
+    def _prune(self, job: Job, lost: float, where: str, **figures: Any) -> TrialResult:
         reason = f"loses {lost:.2f} points of mIoU on {where}, and {self._screening.max_drop:g} are allowed"
-        self._say(f"{row.plan.label}: {reason}")
-        self._scoring.recorder.record(
-            replace(row, keys=self._pruned_keys(row)), Status.PRUNED, reason=reason, **figures
-        )
-        return Outcome(Ending.PRUNED)
+        self._note(f"{job.plan.label}: {reason}")
+        self._scorer.recorder.record(job, Status.PRUNED, keys=self._pruned_keys(job), reason=reason, **figures)
+        return TrialResult(TrialStatus.PRUNED)
 
-    def _pruned_keys(self, row: Prepared) -> Keys:
-        return replace(row.keys, row=key_of(row.keys.row, asdict(self._screening)))
+    def _pruned_keys(self, job: Job) -> Keys:
+        return replace(job.keys, row=key_of(job.keys.row, asdict(self._screening)))
 
-    def _timing(self, row: Prepared) -> RowTiming | None:
+    def _timing(self, job: Job) -> RowTiming | None:
         """Return the last timing of a row beside the baseline."""
-        wanted = (row.plan.identity, row.keys.speed)
+        wanted = (job.plan.identity, job.keys.speed)
         for session in reversed(self._run.sessions):
             if session.baseline_key == self.baseline.keys.speed:
                 for timing in session.rows:
@@ -158,34 +171,31 @@ class Trials:
                         return timing
         return None
 
-    def _scored(self, row: Prepared) -> Outcome:
-        point = self.point(row)
-        return Outcome(Ending.FAILED) if point is None else Outcome(Ending.SCORED, point)
+    def _scored(self, job: Job) -> TrialResult:
+        found = self.trade_off(job)
+        return TrialResult(TrialStatus.FAILED) if found is None else TrialResult(TrialStatus.SCORED, found)
 
-    def point(self, row: Prepared) -> Point | None:
-        """Return the figures of a finished row, from its last timing beside the baseline; None if that failed."""
-        timing = self._timing(row)
-        if timing is None or timing.ratio is None or timing.ratio_low is None or timing.ratio_high is None:
-            return None
-        return Point(row.plan.variant, self._lost(row), timing.ratio, timing.ratio_low, timing.ratio_high)
-
-    def _score_baseline(self) -> Prepared:
-        row = self._scoring.prepare(self._plan)
-        if row is not None and not self._scoring.recorder.is_finished(row):
-            self._scoring.evaluate([row])
-        if row is None or self._scoring.recorder.finished(row) is None:
+    def _score_baseline(self) -> Job:
+        job = self._scorer.build(self._plan)
+        if job is not None and not self._scorer.recorder.is_finished(job):
+            self._scorer.evaluate([job])
+        if job is None or self._scorer.recorder.finished(job) is None:
             last = self._run.last(self._plan.identity)
             raise RunError(
                 f"the baseline {self._plan.passes!r} cannot be scored, so nothing can be compared with it: "
                 f"{last.reason if last else 'it is not known why'}"
             )
-        return row
+        return job
 
-    def _miou(self, row: Prepared) -> float:
+    def _miou(self, job: Job) -> float:
         """Return the recorded mIoU of a finished row, a fraction."""
-        record = self._scoring.recorder.finished(row)
-        return float(record.accuracy["mIoU"]) if record is not None and record.accuracy is not None else 0.0
+        record = self._scorer.recorder.finished(job)
+        return record.accuracy.mIoU if record is not None and record.accuracy is not None else 0.0
 
-    def _lost(self, row: Prepared) -> float:
+    def _lost(self, job: Job) -> float:
         """Return the points of mIoU that a finished row loses on all images."""
-        return 100 * (self._miou(self.baseline) - self._miou(row))
+        return 100 * (self._miou(self.baseline) - self._miou(job))
+
+
+def _sha256(job: Job) -> str:
+    return job.compiled.model_sha256

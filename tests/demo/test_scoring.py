@@ -4,9 +4,8 @@ import pytest
 
 from fastscnn_opt.demo import scoring as demo
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.stages.settings import Settings
-from fastscnn_opt.scoring.stages.timing import Effort
-from fastscnn_opt.scoring.tables import rows_of
 
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, jobs=2)
 
@@ -17,8 +16,8 @@ def say_nothing(_line):
 
 def test_every_variant_of_the_demo_is_scored(tmp_path, network, monkeypatch):
     monkeypatch.setattr(demo, "demo_model", lambda: network)
-    rows = rows_of(demo.score_demo(tmp_path / "run", SETTINGS, scenes=1, say=say_nothing))
-    found = {row["variant"]: row for row in rows}
+    rows = demo.score_demo(tmp_path / "run", SETTINGS, scenes=1, note=say_nothing).table
+    found = {row.variant: row for row in rows}
     assert list(found) == [
         "recipe export",
         "exact pooling",
@@ -30,10 +29,10 @@ def test_every_variant_of_the_demo_is_scored(tmp_path, network, monkeypatch):
         "raw image in, labels out",
         "int8",
     ]
-    assert {row["status"] for row in rows} == {"ok"}
-    exact = [row["mIoU"] for row in rows if row["variant"] not in ("recipe export", "nearest on the head", "int8")]
+    assert {row.status for row in rows} == {"ok"}
+    exact = [row.mIoU for row in rows if row.variant not in ("recipe export", "nearest on the head", "int8")]
     assert exact == pytest.approx([exact[0]] * 6, abs=2e-3)
-    assert found["nearest on the head"]["mIoU"] != found["exact pooling"]["mIoU"]
+    assert found["nearest on the head"].mIoU != found["exact pooling"].mIoU
     assert {entry.name for entry in (tmp_path / "run").iterdir()} >= {
         "demo.toml",
         "demo.onnx",
@@ -50,13 +49,13 @@ def test_a_changed_variants_file_is_kept(tmp_path, network, monkeypatch):
         '[model]\npath = "demo.onnx"\n[data]\nsynthetic = 1\n[[variant]]\nname = "mine"\npasses = "adaptive-avgpool"\n'
     )
     (folder / "demo.toml").write_text(text)
-    rows = rows_of(demo.score_demo(folder, SETTINGS, scenes=None, say=say_nothing))
-    assert [row["variant"] for row in rows] == ["mine"]
+    rows = demo.score_demo(folder, SETTINGS, scenes=None, note=say_nothing).table
+    assert [row.variant for row in rows] == ["mine"]
     assert (folder / "demo.toml").read_text() == text
 
 
 def test_a_folder_of_other_things_gets_nothing(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(RunError, match="holds something else"):
-        demo.score_demo(tmp_path, SETTINGS, scenes=1, say=say_nothing)
+        demo.score_demo(tmp_path, SETTINGS, scenes=1, note=say_nothing)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]

@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -423,10 +423,10 @@ def _read_checkpoint(path: Path) -> None:
 
 
 def _predictions() -> list[bytes]:
-    from fastscnn_opt.scoring.pictures.predictions import keep_predictions
+    from fastscnn_opt.scoring.pictures.predictions import save_predictions
 
     file = Path("predictions-seed.zip")
-    with keep_predictions(file, ["a"], _SIZE) as keep:
+    with save_predictions(file, ["a"], _SIZE) as keep:
         keep(np.arange(24).reshape(_SIZE) % 19)
     content = file.read_bytes()
     file.unlink()
@@ -434,9 +434,9 @@ def _predictions() -> list[bytes]:
 
 
 def _read_predictions(path: Path) -> None:
-    from fastscnn_opt.scoring.pictures.predictions import KeptPredictions
+    from fastscnn_opt.scoring.pictures.predictions import SavedPredictions
 
-    KeptPredictions(path).load(0)
+    SavedPredictions(path).load(0)
 
 
 # Run folders ------------------------------------------------------------------------------------------------------
@@ -450,32 +450,35 @@ _ABOUT = {
 
 
 def _records() -> list[bytes]:
-    from fastscnn_opt.scoring.records import Keys, RowRecord, Status
+    from fastscnn_opt.rewriting.contract import Contract
+    from fastscnn_opt.scoring.records import AccuracyFigures, Keys, RowRecord, Status, StepSummary, as_json
 
-    figures = {"pixAcc": 0.9, "mIoU": 0.5, "mIoU_all": 0.4, "iou": {"road": 0.9}, "images": 1, "pixels": 9}
-    step = {"pass": "p", "contract": "exact", "changes": 1, "skips": 0, "verified": True, "max_abs_diff": 0.0}
+    figures = AccuracyFigures(0.9, 0.5, 0.4, {"road": 0.9}, pixels=9, images=1)
+    step = StepSummary(name="p", contract=Contract.EXACT, changes=1, skips=0, verified=True, max_abs_diff=0.0)
     row = RowRecord(
-        "v", "", [], "onnxruntime", 1, "m", "d", Keys("r", "a", "s"), Status.OK, steps=[step], model="models/a.onnx",
+        "v", "", (), "onnxruntime", 1, "m", "d", Keys("r", "a", "s"), Status.OK, steps=(step,), model="models/a.onnx",
         artefact="models/a.b", model_sha256="0", model_bytes=9, peak_rss_bytes=9, accuracy=figures,
     )  # fmt: skip
-    failed = RowRecord("v", "", [], "onnxruntime", 1, "m", "d", Keys("r"), Status.CRASHED, reason="x")
-    lines = [json.dumps(asdict(record)) for record in (row, failed)]
+    failed = RowRecord("v", "", (), "onnxruntime", 1, "m", "d", Keys("r"), Status.CRASHED, reason="x")
+    lines = [json.dumps(as_json(record)) for record in (row, failed)]
     return [f"{lines[0]}\n{lines[1]}\n".encode(), f"{lines[1]}\n{lines[0]}\n".encode()]
 
 
 def _sessions() -> list[bytes]:
-    from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status
+    from fastscnn_opt.scoring.effort import Effort
+    from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, as_json
 
     timing = RowTiming(
         "v", "onnxruntime", 1, "s", Status.OK, median_ms=1.0, p90_ms=1, p99_ms=1, fps=9, samples_ms=[[1.0]]
     )
-    session = SessionRecord("2026-01-01", {"rounds": 5, "seconds": 1.0}, "i", 5, "s", [timing])
-    return [json.dumps(asdict(session)).encode() + b"\n"]
+    session = SessionRecord("2026-01-01", Effort(5, 1.0), "i", 5, "s", [timing])
+    return [json.dumps(as_json(session)).encode() + b"\n"]
 
 
 def _read_run(path: Path) -> None:
     from fastscnn_opt.scoring.run_folder import read_run
-    from fastscnn_opt.scoring.tables import cells, flat_cells, raise_for, to_json
+    from fastscnn_opt.scoring.tables.gate import check_outcome
+    from fastscnn_opt.scoring.tables.rendering import cells, flat_cells
 
     for name, make in (
         ("run.json", lambda: [json.dumps(_ABOUT).encode()]),
@@ -486,12 +489,11 @@ def _read_run(path: Path) -> None:
             (path.parent / name).write_bytes(make()[0])
     try:
         run = read_run(path.parent)
-        table = to_json(run)
-        json.dumps(table)
-        for row in table["rows"]:
+        json.dumps(run.to_json())
+        for row in run.table:
             cells(row)
-            flat_cells(row)
-        raise_for(run)
+            flat_cells(row.to_json())
+        check_outcome(run)
     finally:
         for name in ("run.json", "records.jsonl", "timings.jsonl"):
             if path.name != name:

@@ -173,13 +173,13 @@ def test_a_damaged_run_is_refused(tmp_path, about):
 def test_a_compressed_bomb_among_kept_predictions_is_refused(tmp_path):
     import zipfile
 
-    from fastscnn_opt.scoring.pictures.predictions import KeptPredictions
+    from fastscnn_opt.scoring.pictures.predictions import SavedPredictions
 
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("00000.png", bytes(1 << 27))
     assert (tmp_path / "p.zip").stat().st_size < 1 << 20
     with pytest.raises(RunError, match="larger than"):
-        KeptPredictions(tmp_path / "p.zip").load(0)
+        SavedPredictions(tmp_path / "p.zip").load(0)
 
 
 def test_values_nested_too_deeply_are_refused(tmp_path):
@@ -228,9 +228,8 @@ def test_an_endless_file_is_refused_before_it_is_read(tmp_path, size):
 @pytest.mark.parametrize("change", [{"steps": [{"contract": "exact"}]}, {"accuracy": {"mIoU": 0.5}}, {"unknown": 1}])
 def test_a_record_without_its_figures_is_refused(tmp_path, change):
     import json
-    from dataclasses import asdict
 
-    from fastscnn_opt.scoring.records import Keys, RowRecord, Status
+    from fastscnn_opt.scoring.records import Keys, RowRecord, Status, as_json
     from fastscnn_opt.scoring.run_folder import open_run, read_run
 
     about = {
@@ -238,8 +237,8 @@ def test_a_record_without_its_figures_is_refused(tmp_path, change):
         "data": {"key": "d", "is": "1 scene"},
     }  # fmt: skip
     with open_run(tmp_path / "run", about) as run:
-        run.append_row(RowRecord("v", "", [], "onnxruntime", 1, "m", "d", Keys("r"), Status.OK))
-    record = asdict(read_run(tmp_path / "run").records[0]) | change
+        run.append_row(RowRecord("v", "", (), "onnxruntime", 1, "m", "d", Keys("r"), Status.OK))
+    record = as_json(read_run(tmp_path / "run").records[0]) | change
     (tmp_path / "run" / "records.jsonl").write_text(json.dumps(record) + "\n")
     with pytest.raises(RunError, match="line 1 is no record"):
         read_run(tmp_path / "run")

@@ -9,18 +9,30 @@ import pytest
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.synthetic import scene_name
 from fastscnn_opt.demo.scenes import render_scene
+from fastscnn_opt.measuring.latency import WarmUp
 from fastscnn_opt.report.content import Content, gather
-from fastscnn_opt.scoring.pictures.predictions import keep_predictions
-from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.pictures.predictions import save_predictions
+from fastscnn_opt.scoring.records import (
+    AccuracyDetails,
+    AccuracyFigures,
+    Keys,
+    RowPlan,
+    RowRecord,
+    RowTiming,
+    SessionRecord,
+    Status,
+    StepSummary,
+    adapter,
+)
 from fastscnn_opt.scoring.run_folder import open_run, read_run
-from fastscnn_opt.scoring.variants import RowPlan
 
 SIZE = (32, 64)
 STAGES = {"decode": 8.0, "preprocess": 2.0, "infer": 30.0, "post": 5.0}
 
 
 def step(name: str, contract: str = "exact", *, text: str | None = None) -> dict:
-    """A step that changed one node and left one alone."""
+    """A step that changed one node and left one alone, as the files of a run have it."""
     nodes = {"changes": [{"node": "head", "what": f"{name} did it"}], "skips": [{"node": "body", "why": "not linear"}]}
     verified = None if contract == "lossy" else True
     known = {"pass": name, "text": text or name, "contract": contract, "changes": 1, "skips": 1, "seconds": 0.1}
@@ -58,17 +70,15 @@ class RunBuilder:
         accuracy = details = None
         if miou is not None:
             classes = dict.fromkeys(CLASSES, 0.5) | (iou or {})
-            accuracy = {"pixAcc": miou + 0.1, "mIoU": miou, "mIoU_all": miou, "iou": classes, "images": 2, "pixels": 9}
-            details = {
-                "confusion": np.eye(19, dtype=int).tolist(),
-                "stages_ms": STAGES | {"preprocess": 2.0, "post": host - 2.0},
-            }
-            if maps is not None:
-                details["predictions"] = self.keep(f"{len(self.plans)}.zip", maps)
+            accuracy = AccuracyFigures(miou + 0.1, miou, miou, classes, pixels=9, images=2)
+            stages = STAGES | {"preprocess": 2.0, "post": host - 2.0}
+            file = None if maps is None else self.keep(f"{len(self.plans)}.zip", maps)
+            details = AccuracyDetails(np.eye(19, dtype=int).tolist(), stages, file)
         self.records.append(
             RowRecord(
-                **{**asdict(plan), "patches": []}, source="m", data=self.about["data"]["key"],
-                keys=Keys("r" * 64, "a" * 64, key), status=status, reason=reason, steps=list(steps),
+                **asdict(plan), source="m", data=self.about["data"]["key"],
+                keys=Keys("r" * 64, "a" * 64, key), status=Status(status), reason=reason,
+                steps=tuple(adapter(StepSummary).validate_python({"skips": 0} | known) for known in steps),
                 model="models/x.onnx", artefact="models/x.onnx", model_sha256="5" * 64, model_bytes=4_000_000,
                 peak_rss_bytes=90_000_000, accuracy=accuracy, details=None if old else details, at="2030-01-01",
             )
@@ -83,16 +93,16 @@ class RunBuilder:
         file.parent.mkdir(parents=True, exist_ok=True)
         (self.folder / "run.json").touch()
         names = [scene_name(index) for index in range(len(maps))]
-        with keep_predictions(file, names, maps[0].shape) as keep:
+        with save_predictions(file, names, maps[0].shape) as save:
             for labels in maps:
-                keep(labels)
+                save(labels)
         return f"predictions/{name}"
 
     def _timing(self, plan, key, fps):
         base = self.timings[0][2]
         ms = 1000 * plan.batch / fps
         samples = [[ms * factor] for factor in (0.9, 1.0, 1.0, 1.0, 1.2)]
-        warm_up = {"runs": 9, "seconds": 1.0, "steady": True, "latency_ms": ms}
+        warm_up = WarmUp(9, 1.0, steady=True, latency_ms=ms)
         return RowTiming(
             plan.variant, plan.target, plan.batch, key, Status.OK, "", ms, 1.1 * ms, 1.2 * ms, fps,
             fps / base, 0.98 * fps / base, 1.02 * fps / base, None, warm_up, samples,
@@ -106,7 +116,7 @@ class RunBuilder:
                 run.append_row(record)
             if self.timings:
                 rows = [self._timing(*timing) for timing in self.timings]
-                run.append_session(SessionRecord("2030-01-02", {"rounds": 5, "seconds": 15.0}, "alone", 12, "k", rows))
+                run.append_session(SessionRecord("2030-01-02", Effort(rounds=5), "alone", 12, "k", rows))
         return self.folder
 
     def content(self, **options) -> Content:

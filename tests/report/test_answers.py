@@ -1,9 +1,12 @@
 """The questions that a report answers first, on made-up figures."""
 
+from dataclasses import replace
+
 import pytest
 
 from fastscnn_opt.report.answers import answers
 from fastscnn_opt.report.recommending import recommend
+from fastscnn_opt.scoring.records import Status
 
 
 def told(content) -> dict[str, tuple[str, str]]:
@@ -74,7 +77,7 @@ def test_each_target_has_a_recommendation(build):
 
 def test_a_row_that_failed_after_its_accuracy_is_not_recommended(build):
     builder = build().row("base", 0.6, 10).row("fast", 0.6, 50)
-    builder.records[1] = type(builder.records[1])(**{**vars(builder.records[1]), "status": "broken", "reason": "no"})
+    builder.records[1] = replace(builder.records[1], status=Status.BROKEN, reason="no")
     assert [choice.entry.label for choice in recommend(builder.content())] == ["base"]
 
 

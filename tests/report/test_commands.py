@@ -6,7 +6,13 @@ import pytest
 
 from fastscnn_opt.report.commands import command_for_run, commands_for
 
-STEP = {"pass": "resize-nearest", "text": "resize-nearest{only='a b'}", "contract": "lossy", "verified": None}
+STEP = {
+    "pass": "resize-nearest",
+    "text": "resize-nearest{only='a b'}",
+    "contract": "lossy",
+    "verified": None,
+    "changes": 1,
+}
 
 
 def test_a_row_is_built_with_its_pipeline(build, assert_command_is_valid):

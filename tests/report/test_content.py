@@ -64,7 +64,7 @@ def test_where_the_named_baseline_has_no_figures_that_of_another_target_serves(b
     builder = build(baseline_target="chip").row("base", 0.6, 10).row("base", target="chip", status="failed")
     content = builder.row("fast", 0.5, 30, target="chip").content()
     assert numbers([content.baseline_of(content.entries[2])]) == [1]
-    assert content.entries[2].row["mIoU_drop"] == pytest.approx(10)
+    assert content.entries[2].row.mIoU_drop == pytest.approx(10)
 
 
 def test_without_a_scored_baseline_there_is_no_comparison(build):
@@ -81,7 +81,7 @@ def test_losses_are_in_points_and_leave_out_absent_classes(build):
 
 
 def test_another_limit_replaces_that_of_the_file(typical):
-    gates = [entry.row["gate"] for entry in typical.content(max_drop=10).entries]
+    gates = [entry.row.gate for entry in typical.content(max_drop=10).entries]
     assert gates == ["passed", "passed", "passed", None]
 
 

@@ -121,7 +121,7 @@ def test_the_theme_follows_the_system_until_the_button_says_otherwise(visit, typ
 
 
 def test_the_confusion_matrix_is_that_of_the_chosen_row(visit, typical):
-    typical.records[1].details["confusion"][0] = [1, 3, *[0] * 17]
+    typical.records[1].details.confusion[0] = [1, 3, *[0] * 17]
     page = visit(render(typical.content()))
     assert page.inner_text("#confusion tbody tr >> nth=0").split() == ["road", "100"]
     page.select_option("#confusion-row", index=1)

@@ -1,14 +1,14 @@
-"""The front: all that nothing faster makes up for."""
+"""The Pareto front: all that no faster item makes up for."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscnn_opt.scoring.pareto import front
+from fastscnn_opt.scoring.pareto import pareto_front
 
 
 def best(named: dict[str, tuple[float, float]]) -> list[str]:
     """Return the names on the front of losses in points and speeds."""
-    return front(named, speed=lambda name: named[name][1], loss=lambda name: named[name][0])
+    return pareto_front(named, speed=lambda name: named[name][1], loss=lambda name: named[name][0])
 
 
 def test_the_fastest_of_each_accuracy_are_the_front():
@@ -27,7 +27,7 @@ def test_small_differences_do_not_add_up_to_one_that_is_passed_over():
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0.1, 10)), min_size=1, max_size=12))
 def test_everything_is_on_the_front_or_made_up_for_by_something_on_it(figures):
-    leaders = front(figures, speed=lambda item: item[1], loss=lambda item: item[0])
-    assert leaders[0][1] == max(speed for _, speed in figures)
+    front = pareto_front(figures, speed=lambda item: item[1], loss=lambda item: item[0])
+    assert front[0][1] == max(speed for _, speed in figures)
     for loss, speed in figures:
-        assert any(other >= speed and lost <= loss + 0.0051 for lost, other in leaders)
+        assert any(other >= speed and lost <= loss + 0.0051 for lost, other in front)

@@ -8,14 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from fastscnn_opt.errors import CheckFailedError, RunError, TargetError
+from fastscnn_opt.errors import CheckFailedError, ContractBreachError, RunError, TargetError
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status, outcome_of
 from fastscnn_opt.scoring.run_folder import SCHEMA, append_line, open_run, read_run
 from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
 
-ROW = RowRecord("fast", "simplify", [], "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
+ROW = RowRecord("fast", "simplify", (), "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
 TIMING = RowTiming("fast", "onnxruntime", 1, "s", Status.OK, median_ms=2.0, samples_ms=[[2.0]])
-SESSION = SessionRecord("now", {"rounds": 1, "seconds": 15.0}, "alone", 1, "s", [TIMING])
+SESSION = SessionRecord("now", Effort(rounds=1), "alone", 1, "s", [TIMING])
 ABOUT = {
     "rows": [], "baseline": "fast", "max_drop": None, "model": {"key": "m", "file": "net.onnx"},
     "data": {"key": "d", "is": "2 scenes"},
@@ -202,8 +203,9 @@ def test_what_a_killed_process_left_unfinished_is_removed(folder):
         (ChildCrashedError("x"), Status.CRASHED),
         (ChildHungError("x"), Status.TIMED_OUT),
         (CheckFailedError("x"), Status.BROKEN),
+        (ContractBreachError("x", cure="y"), Status.BROKEN),
         (TargetError("x"), Status.FAILED),
     ],
 )
 def test_every_error_has_its_status(error, status):
-    assert outcome_of(error, "row") == (status, "x")
+    assert outcome_of(error, "row") == (status, str(error))

@@ -16,13 +16,12 @@ import pytest
 
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model.saving import save_model
-from fastscnn_opt.scoring.pictures.predictions import KeptPredictions
+from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.pictures.predictions import SavedPredictions
 from fastscnn_opt.scoring.pruning import prune
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.stages.settings import Settings
-from fastscnn_opt.scoring.stages.timing import Effort
-from fastscnn_opt.scoring.tables import rows_of
 from fastscnn_opt.scoring.variants import read_variants
 
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, limit_s=300)
@@ -88,27 +87,27 @@ def lines_of(folder) -> list[dict]:
 def test_a_run_is_scored_once_and_then_continued(write, tmp_path):
     """One test for the whole course of a run, because every start of it costs seconds."""
     run = tmp_path / "run"
-    first = rows_of(score(read_variants(write(HEAD + NEAREST)), run, SETTINGS))
-    assert [row["status"] for row in first] == ["ok", "ok"]
-    assert first[0]["mIoU_drop"] == 0
-    assert first[1]["mIoU"] != first[0]["mIoU"]
-    assert [row["ratio_low"] <= row["ratio"] <= row["ratio_high"] for row in first] == [True, True]
-    assert [[step["verified"] for step in row["steps"]] for row in first] == [[True], [True, None]]
-    assert all(row["peak_rss_bytes"] > 10_000_000 for row in first)
-    assert all((run / row["model"]).stat().st_size == row["model_bytes"] for row in first)
+    first = score(read_variants(write(HEAD + NEAREST)), run, SETTINGS).table
+    assert [row.status for row in first] == ["ok", "ok"]
+    assert first[0].mIoU_drop == 0
+    assert first[1].mIoU != first[0].mIoU
+    assert [row.ratio_low <= row.ratio <= row.ratio_high for row in first] == [True, True]
+    assert [[step.verified for step in row.steps] for row in first] == [[True], [True, None]]
+    assert all(row.peak_rss_bytes > 10_000_000 for row in first)
+    assert all((run / row.model).stat().st_size == row.model_bytes for row in first)
 
     recorded = read_run(run).records
-    assert [np.trace(record.details["confusion"]) for record in recorded] == pytest.approx(
-        [record.accuracy["pixAcc"] * record.accuracy["pixels"] for record in recorded]
+    assert [np.trace(record.details.confusion) for record in recorded] == pytest.approx(
+        [record.accuracy.pixAcc * record.accuracy.pixels for record in recorded]
     )
-    assert all(set(record.details["stages_ms"]) == {"decode", "preprocess", "infer", "post"} for record in recorded)
-    kept = [KeptPredictions(run / record.details["predictions"]) for record in recorded]
+    assert all(set(record.details.stages_ms) == {"decode", "preprocess", "infer", "post"} for record in recorded)
+    kept = [SavedPredictions(run / record.details.predictions) for record in recorded]
     assert [predictions.images.names for predictions in kept] == [("scene_000000", "scene_000001")] * 2
     assert (kept[0].load(1) != kept[1].load(1)).any()
 
     before = {name: (run / name).read_bytes() for name in ("records.jsonl", "timings.jsonl")}
     said = []
-    assert rows_of(score(read_variants(write(HEAD + NEAREST)), run, SETTINGS, said.append)) == first
+    assert score(read_variants(write(HEAD + NEAREST)), run, SETTINGS, said.append).table == first
     assert said == [
         "found exact (onnxruntime, batch 1), built by an earlier start",
         "found nearest (onnxruntime, batch 1), built by an earlier start",
@@ -118,28 +117,28 @@ def test_a_run_is_scored_once_and_then_continued(write, tmp_path):
 
     same = NEAREST.replace('"nearest"', '"same under another name"')
     said.clear()
-    third = rows_of(score(read_variants(write(HEAD + NEAREST + same)), run, SETTINGS, said.append))
+    third = score(read_variants(write(HEAD + NEAREST + same)), run, SETTINGS, said.append).table
     assert said[0] == "changed since the last start: new: same under another name (onnxruntime, batch 1)"
     assert third[:2] != first, "the baseline is timed again, together with the new row"
     assert third[1] == first[1], "a row that was timed keeps its figures"
-    assert third[2]["mIoU"] == first[1]["mIoU"]
+    assert third[2].mIoU == first[1].mIoU
     assert (run / "records.jsonl").read_bytes().startswith(before["records.jsonl"])
     assert [line["variant"] for line in lines_of(run)] == ["exact", "nearest", "same under another name"]
     assert [len(session.rows) for session in read_run(run).sessions] == [2, 2]
 
     more = HEAD.replace("synthetic = 2", "synthetic = 3")
-    fourth = rows_of(score(read_variants(write(more)), run, SETTINGS))
+    fourth = score(read_variants(write(more)), run, SETTINGS).table
     assert lines_of(run)[-1]["accuracy"]["images"] == 3
-    assert fourth[0]["median_ms"] == third[0]["median_ms"], "other images do not change the speed"
+    assert fourth[0].median_ms == third[0].median_ms, "other images do not change the speed"
 
 
 @pytest.mark.usefixtures("faulty_targets")
 def test_a_crash_is_the_row_s_own(write, tmp_path):
     text = HEAD + NEAREST.replace("[[variant]]", '[[variant]]\ntargets = ["crashing"]')
-    rows = rows_of(score(read_variants(write(text)), tmp_path / "run", SETTINGS))
-    assert [row["status"] for row in rows] == ["ok", "crashed"]
-    assert "SIGABRT" in rows[1]["reason"]
-    assert "native code gave up" in rows[1]["reason"]
+    rows = score(read_variants(write(text)), tmp_path / "run", SETTINGS).table
+    assert [row.status for row in rows] == ["ok", "crashed"]
+    assert "SIGABRT" in rows[1].reason
+    assert "native code gave up" in rows[1].reason
     logs = [file.read_text() for file in (tmp_path / "run" / "logs").iterdir()]
     assert any("native code gave up" in log for log in logs)
 
@@ -147,9 +146,9 @@ def test_a_crash_is_the_row_s_own(write, tmp_path):
 @pytest.mark.usefixtures("faulty_targets")
 def test_a_hang_is_the_row_s_own(write, tmp_path):
     text = HEAD.replace("[[variant]]", '[[variant]]\ntargets = ["hanging"]')
-    rows = rows_of(score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, verify=False, limit_s=2)))
-    assert rows[0]["status"] == "timed out"
-    assert "gave no sign of life for 2 s" in rows[0]["reason"]
+    rows = score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, verify=False, limit_s=2)).table
+    assert rows[0].status == "timed out"
+    assert "gave no sign of life for 2 s" in rows[0].reason
 
 
 def test_rows_that_cannot_be_scored_are_rows(write, tmp_path):
@@ -159,9 +158,9 @@ def test_rows_that_cannot_be_scored_are_rows(write, tmp_path):
         + '[[variant]]\nname = "patched"\npatches = ["cann-5.0.2"]\n'
         + '[[variant]]\nname = "batch"\npasses = "static-batch{n=3}"\n'
     )
-    rows = rows_of(score(read_variants(write(textwrap.dedent(text))), tmp_path / "run", SETTINGS))
-    assert [row["status"] for row in rows] == ["failed", "unavailable", "failed", "failed"]
-    reasons = [row["reason"] for row in rows]
+    rows = score(read_variants(write(textwrap.dedent(text))), tmp_path / "run", SETTINGS).table
+    assert [row.status for row in rows] == ["failed", "unavailable", "failed", "failed"]
+    reasons = [row.reason for row in rows]
     for reason, words in zip(
         reasons, ["'pool' is an AdaptiveAvgPool2d", "no Ascend device", "patches", "makes a batch of 3"], strict=True
     ):
@@ -173,11 +172,11 @@ def test_rows_that_cannot_be_scored_are_rows(write, tmp_path):
 
 def test_other_batch_sizes_are_built_from_the_model(write, tmp_path):
     text = HEAD.replace("[[variant]]", "[score]\nbatch = [1, 2]\n[[variant]]")
-    one, two = rows_of(score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, jobs=2)))
-    assert (one["batch"], two["batch"]) == (1, 2)
-    assert [step["pass"] for step in two["steps"]] == ["static-batch", "adaptive-avgpool"]
-    assert two["mIoU"] == pytest.approx(one["mIoU"])
-    assert two["fps"] == pytest.approx(2000 / two["median_ms"])
+    one, two = score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, jobs=2)).table
+    assert (one.batch, two.batch) == (1, 2)
+    assert [step.name for step in two.steps] == ["static-batch", "adaptive-avgpool"]
+    assert two.mIoU == pytest.approx(one.mIoU)
+    assert two.fps == pytest.approx(2000 / two.median_ms)
 
 
 def test_weights_in_a_file_stay_beside_the_model_and_are_counted(write, tmp_path, network):
@@ -191,14 +190,14 @@ def test_weights_in_a_file_stay_beside_the_model_and_are_counted(write, tmp_path
     settings = {"location": "weights.bin", "size_threshold": 0}
     onnx.save_model(network, tmp_path / "net.onnx", save_as_external_data=True, **settings)
     run = tmp_path / "run"
-    (row,) = rows_of(score(read_variants(file), run, SETTINGS))
-    assert row["status"] == "ok"
-    built = run / row["model"]
+    (row,) = score(read_variants(file), run, SETTINGS).table
+    assert row.status == "ok"
+    built = run / row.model
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(built).graph.initializer}
     for name, value in weights.items():
         np.testing.assert_array_equal(stored[name], value)
     data = built.with_name(f"{built.name}.data")
-    assert row["model_bytes"] == built.stat().st_size + data.stat().st_size
+    assert row.model_bytes == built.stat().st_size + data.stat().st_size
     assert prune(run, dry_run=False) == []
 
 
@@ -231,8 +230,8 @@ def test_a_killed_run_is_continued_and_leaves_no_process_behind(write, tmp_path)
     process.communicate()
     before = records.read_bytes()
     records.write_bytes(before + b'{"variant": "to')
-    rows = rows_of(score(read_variants(tmp_path / "variants.toml"), run, SETTINGS))
-    assert [row["status"] for row in rows] == ["ok", "ok"]
+    rows = score(read_variants(tmp_path / "variants.toml"), run, SETTINGS).table
+    assert [row.status for row in rows] == ["ok", "ok"]
     assert records.read_bytes().startswith(before)
     assert [line["variant"] for line in lines_of(run)] == ["exact", "nearest"]
     assert not any(is_worker(child) for child in children)

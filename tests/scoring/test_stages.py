@@ -7,10 +7,9 @@ import pytest
 
 from fastscnn_opt.errors import RunError, TargetError
 from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
-from fastscnn_opt.scoring.stages.timing import Effort
-from fastscnn_opt.scoring.tables import rows_of
 from fastscnn_opt.scoring.variants import read_variants
 
 CROSS = """
@@ -75,32 +74,32 @@ def settings(stage):
 
 def test_a_run_folder_travels_from_the_compiler_to_the_device(machine, variants, tmp_path):
     machine("compiler")
-    compiled = rows_of(score(read_variants(variants), tmp_path / "first" / "run", settings(Stage.COMPILE)))
-    assert [(row["target"], row["status"], row["mIoU"]) for row in compiled] == [
+    compiled = score(read_variants(variants), tmp_path / "first" / "run", settings(Stage.COMPILE)).table
+    assert [(row.target, row.status, row.mIoU) for row in compiled] == [
         ("cross", "compiled", None),
         ("onnxruntime", "compiled", None),
     ]
-    assert [step["verified"] for step in compiled[0]["steps"]] == [True]
+    assert [step.verified for step in compiled[0].steps] == [True]
 
     second = tmp_path / "second"
     shutil.copytree(tmp_path / "first", second, ignore=shutil.ignore_patterns("net.onnx"))
     machine("device")
     there = read_variants(second / "variants.toml", needs_model=False)
-    rows = rows_of(score(there, second / "run", settings(Stage.RUN)))
-    assert [(row["target"], row["status"]) for row in rows] == [("cross", "ok"), ("onnxruntime", "ok")]
-    assert rows[0]["mIoU"] == rows[1]["mIoU"] > 0
-    assert rows[0]["artefact"] == compiled[0]["artefact"]
-    assert rows[0]["fps_per_card"] == 4 * rows[0]["fps"]
-    assert rows[1]["fps_per_card"] is None
+    rows = score(there, second / "run", settings(Stage.RUN)).table
+    assert [(row.target, row.status) for row in rows] == [("cross", "ok"), ("onnxruntime", "ok")]
+    assert rows[0].mIoU == rows[1].mIoU > 0
+    assert rows[0].artefact == compiled[0].artefact
+    assert rows[0].fps_per_card == 4 * rows[0].fps
+    assert rows[1].fps_per_card is None
 
 
 def test_each_stage_says_what_its_machine_lacks(machine, variants, tmp_path):
     machine("device")
-    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)))
-    assert (rows[0]["status"], rows[0]["reason"]) == ("unavailable", "compiler is missing: install it")
+    rows = score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)).table
+    assert (rows[0].status, rows[0].reason) == ("unavailable", "compiler is missing: install it")
     machine("compiler")
-    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
-    assert (rows[0]["status"], rows[0]["reason"]) == ("unavailable", "device is missing: install it")
+    rows = score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)).table
+    assert (rows[0].status, rows[0].reason) == ("unavailable", "device is missing: install it")
 
 
 def test_a_row_that_was_never_compiled_says_so(machine, variants, tmp_path):
@@ -108,9 +107,9 @@ def test_a_row_that_was_never_compiled_says_so(machine, variants, tmp_path):
     score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
     variants.write_text(variants.read_text() + '[[variant]]\nname = "later"\npasses = "adaptive-avgpool,fp16-output"\n')
     machine("device")
-    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
-    assert [row["status"] for row in rows] == ["ok", "ok", "failed", "failed"]
-    assert "was not compiled; start `fastscnn-opt score` with --stage compile" in rows[2]["reason"]
+    rows = score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)).table
+    assert [row.status for row in rows] == ["ok", "ok", "failed", "failed"]
+    assert "was not compiled; start `fastscnn-opt score` with --stage compile" in rows[2].reason
 
 
 def test_running_needs_a_run_folder(machine, variants, tmp_path):
@@ -139,8 +138,8 @@ def test_a_row_that_failed_to_compile_is_compiled_by_a_later_start(machine, vari
     machine("device")
     score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
     machine("compiler")
-    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)))
-    assert [row["status"] for row in rows] == ["compiled", "compiled"]
+    rows = score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)).table
+    assert [row.status for row in rows] == ["compiled", "compiled"]
 
 
 def test_going_back_to_an_earlier_pipeline_compiles_it_again(machine, variants, tmp_path):
@@ -150,8 +149,8 @@ def test_going_back_to_an_earlier_pipeline_compiles_it_again(machine, variants, 
         variants.write_text(text.replace('passes = "adaptive-avgpool"', f'passes = "{passes}"'))
         score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
     machine("device")
-    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
-    assert [row["status"] for row in rows] == ["ok", "ok"]
+    rows = score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)).table
+    assert [row.status for row in rows] == ["ok", "ok"]
 
 
 def test_an_artefact_of_another_model_is_never_run(machine, variants, tmp_path, network):
@@ -164,10 +163,10 @@ def test_an_artefact_of_another_model_is_never_run(machine, variants, tmp_path, 
     variants.write_text(
         variants.read_text().replace('"adaptive-avgpool"', '"adaptive-avgpool,drop-outputs{keep=output1}"')
     )
-    failed = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)))
-    assert [row["status"] for row in failed] == ["failed", "failed"]
+    failed = score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)).table
+    assert [row.status for row in failed] == ["failed", "failed"]
     variants.write_text(variants.read_text().replace(",drop-outputs{keep=output1}", ""))
     machine("device")
-    rows = rows_of(score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)))
-    assert [row["status"] for row in rows] == ["failed", "failed"]
-    assert "was not compiled" in rows[0]["reason"]
+    rows = score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)).table
+    assert [row.status for row in rows] == ["failed", "failed"]
+    assert "was not compiled" in rows[0].reason

@@ -12,11 +12,12 @@ from onnx.reference import ReferenceEvaluator
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.scoring.bench import bench
-from fastscnn_opt.scoring.stages.timing import Effort
-from fastscnn_opt.scoring.worker.client import TargetChoice, compile_model
+from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.one_model import compile_model
 from fastscnn_opt.targets import openvino as module
 from fastscnn_opt.targets.openvino import OpenVino, OpenVinoBf16
 from fastscnn_opt.targets.registry import get_target
+from fastscnn_opt.targets.spec import TargetSpec
 
 ov = pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'fastscnn-opt[openvino]'")
 
@@ -79,7 +80,7 @@ def test_an_artefact_is_a_file_and_its_weights(save, compiled):
 def test_both_parts_reach_the_place_that_the_user_names(save, tmp_path):
     path, out = save(TWO), tmp_path / "out"
     out.mkdir()
-    versions = compile_model(path, out / "fast.xml", TargetChoice("openvino"))
+    versions = compile_model(path, out / "fast.xml", TargetSpec("openvino"))
     assert {"fast.xml", "fast.xml.bin"} <= {entry.name for entry in out.iterdir()}
     assert versions["precision"] == "f32"
 
@@ -93,8 +94,8 @@ def test_weights_that_are_missing_are_named(save, compiled):
 
 def test_several_processes_take_turns_without_hanging(save):
     path = save("g (float[1,3,8,8] image) => (float[1,3,8,8] out) { out = Sin(image) }")
-    table = bench([path, path], TargetChoice("openvino", {"threads": 2}), effort=Effort(rounds=5))
-    assert [row["ratio"] > 0 for row in table["rows"]] == [True, True]
+    table = bench([path, path], TargetSpec("openvino", {"threads": 2}), effort=Effort(rounds=5))
+    assert [row.ratio > 0 for row in table.rows] == [True, True]
 
 
 def test_the_timer_returns_one_latency_per_run(save, compiled):

@@ -14,13 +14,16 @@ from PIL import Image
 from fastscnn_opt.data.images import read_label
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.files import write_atomically
+from fastscnn_opt.scoring.one_model import opened_model
 from fastscnn_opt.scoring.pictures.drawing import beside, blend, with_legend
 from fastscnn_opt.scoring.pictures.photographs import read_photograph
-from fastscnn_opt.scoring.worker.client import TargetChoice, opened_model
+from fastscnn_opt.scoring.worker.commands import Predict
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from fastscnn_opt.targets.spec import TargetSpec
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def draw_overlays(
     images: Sequence[Path],
     places: Sequence[Path],
     *,
-    target: TargetChoice,
+    target: TargetSpec,
     style: Style,
     limits: Limits = DEFAULT_LIMITS,
     on_image: Callable[[int], None] | None = None,
@@ -86,8 +89,9 @@ def draw_overlays(
         for index, model in enumerate(models):
             folder = Path(name) / str(index)
             folder.mkdir()
-            with opened_model(model, target, limits=limits) as engine:
-                maps.append(engine.predict(images, folder, on_image=on_image))
+            with opened_model(model, target, limits=limits) as worker:
+                worker.run(Predict(tuple(images), folder), on_image)
+            maps.append([folder / f"{index}.png" for index in range(len(images))])
         captions = _captions(models)
         for image, place, files in zip(images, places, zip(*maps, strict=True), strict=True):
             place.parent.mkdir(parents=True, exist_ok=True)

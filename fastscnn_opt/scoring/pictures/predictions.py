@@ -41,7 +41,7 @@ _LARGEST_PART = 2 * _LONGEST_SIDE**2
 
 
 @dataclass(frozen=True)
-class KeptImages:
+class SavedImages:
     """Which images label maps were kept of: the first `names` of a dataset, of height and width `size`.
 
     Of the rows and columns of pixels, every `step`-th is kept.
@@ -52,19 +52,19 @@ class KeptImages:
     step: int
 
 
-class KeptPredictions:
-    """The label maps in a file that `keep_predictions` wrote. Raises RunError for anything else."""
+class SavedPredictions:
+    """The label maps in a file that `save_predictions` wrote. Raises RunError for anything else."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     @cached_property
-    def images(self) -> KeptImages:
+    def images(self) -> SavedImages:
         """What is in the file."""
         try:
             about = json.loads(self._read(_ABOUT))
             height, width = map(int, about["size"])
-            return KeptImages(tuple(map(str, about["names"])), (height, width), int(about["step"]))
+            return SavedImages(tuple(map(str, about["names"])), (height, width), int(about["step"]))
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise self._damaged(error) from error
 
@@ -106,7 +106,7 @@ class KeptPredictions:
 
 
 @contextmanager
-def keep_predictions(
+def save_predictions(
     file: Path, names: Sequence[str], size: tuple[int, int]
 ) -> Iterator[Callable[[NDArray[np.integer]], None]]:
     """Write label maps to `file`, which appears when the block ends well; yields what takes one map after the other.
@@ -114,7 +114,7 @@ def keep_predictions(
     The maps are those of the images `names`, in order, of height and width `size`; after `MOST_IMAGES` no more are
     kept.
     """
-    images = KeptImages(tuple(names[:MOST_IMAGES]), size, -(-max(size) // _LONGEST_SIDE))
+    images = SavedImages(tuple(names[:MOST_IMAGES]), size, -(-max(size) // _LONGEST_SIDE))
     partial = file.with_name(f".unfinished-{file.name}")
     count = 0
     try:

@@ -45,6 +45,10 @@ class Reference(Strict):
     gate: float | None = None
     row: tuple[ReferenceRow, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as `compare` prints it below that of a run."""
+        return {"title": self.title, "gate": self.gate, "rows": [row.to_json() for row in self.row]}
+
 
 def reference_names() -> tuple[str, ...]:
     """Return the names that `read_reference` takes."""

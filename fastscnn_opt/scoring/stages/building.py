@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.files import write_atomically
@@ -17,7 +17,7 @@ from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import text_of
 from fastscnn_opt.rewriting.verification.instrument import Verification
-from fastscnn_opt.scoring.records import key_of
+from fastscnn_opt.scoring.records import BuiltModel, StepSummary, adapter, as_json, key_of
 
 if TYPE_CHECKING:
     import onnx
@@ -33,23 +33,16 @@ _MOST_NODES = 100
 
 
 def build_model(
-    model: Path, passes: str, output: Path, *, batch: int | None, verify: bool, reports: Path | None = None
-) -> dict[str, Any]:
+    model: Path, passes: str, output: Path, *, batch: int | None, verify: bool, findings: Path | None = None
+) -> BuiltModel:
     """Run the pipeline `passes` on the file `model` and save the result as `output`.
 
     Where `batch` is given and is not the model's own, the pass ``static-batch`` runs first. What the verification of a
-    pass found is kept in the folder `reports` and found again there, by the graphs before and after the pass, so that
+    pass found is kept in the folder `findings` and found again there, by the graphs before and after the pass, so that
     variants that begin alike verify their common passes once.
 
-    If `output` is a folder, the first 16 digits of ``sha256`` name the file in it. A model whose weights are in a file
-    of their own knows its name, so that neither could be renamed later.
-
-    Returns
-    -------
-    dict
-        ``file`` and ``sha256`` of the built model, and ``steps``: for each pass its name, text, contract, number of
-        changes and skips, ``verified`` and ``max_abs_diff``, and in ``nodes`` the first hundred changes and skips
-        themselves.
+    If `output` is a folder, the first 16 digits of the model's hash name the file in it. A model whose weights are in a
+    file of their own knows its name, so that neither could be renamed later.
 
     Raises
     ------
@@ -59,10 +52,10 @@ def build_model(
         As `PassManager.run` does.
     """
     graph = load_model(model)
-    remembered = [_RememberedVerification(reports)] if verify and reports is not None else []
+    remembered = [_RememberedVerification(findings)] if verify and findings is not None else []
     manager = PassManager(pipeline_for(graph, passes, batch), verify=verify and not remembered, instruments=remembered)
     result = manager.run(graph)
-    graph, steps = result.model, [_in_short(step.to_json()) for step in result.steps]
+    graph = result.model
     if batch is not None and batch_of(graph) != batch:
         raise ModelError(
             f"the pipeline {passes!r} makes a batch of {batch_of(graph)}, but the row is for {batch}",
@@ -71,7 +64,7 @@ def build_model(
     digest = fingerprint(graph)
     file = output / f"{digest[:16]}.onnx" if output.is_dir() else output
     save_model(graph, file)
-    return {"file": str(file), "sha256": digest, "steps": steps}
+    return BuiltModel(file, digest, tuple(map(_summary, result.steps)))
 
 
 def pipeline_for(model: onnx.ModelProto, passes: str, batch: int | None) -> str:
@@ -111,7 +104,7 @@ class _RememberedVerification(Verification):
             report.max_abs_diff = known["max_abs_diff"]
             return
         super().after(item, index, report, before, after)
-        step = _in_short(report.to_json())
+        step = as_json(_summary(report))
         write_atomically(file, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
@@ -121,8 +114,11 @@ def _code_of(item: Pass) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
-def _in_short(step: dict[str, Any]) -> dict[str, Any]:
-    """Count what a step changed and skipped, and keep the first ones; all of them are told by ``apply``."""
-    changes, skips = step["changes"], step["skips"]
+def _summary(report: PassReport) -> StepSummary:
+    """Count what a pass changed and skipped, and name the first of each; ``apply`` shows all of them."""
+    known = report.to_json()
+    changes, skips = known["changes"], known["skips"]
     nodes = {"changes": changes[:_MOST_NODES], "skips": skips[:_MOST_NODES]}
-    return {**step, "changes": len(changes), "skips": len(skips), "nodes": nodes}
+    step = {**known, "changes": len(changes), "skips": len(skips), "nodes": nodes}
+    summary: StepSummary = adapter(StepSummary).validate_python(step)
+    return summary

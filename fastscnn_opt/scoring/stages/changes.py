@@ -1,4 +1,4 @@
-"""What is asked of a run folder now that was not, or was otherwise, when it was scored before."""
+"""What has changed in a run folder since the last start: its rows, the options of targets, the model, the images."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastscnn_opt.scoring.run_folder import Run
-    from fastscnn_opt.scoring.variants import RowPlan
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.scoring.records import RowPlan
+    from fastscnn_opt.scoring.run import Run
+    from fastscnn_opt.targets.spec import TargetSpec
 
 
-def changes(run: Run, before: Mapping[str, Any], choices: Mapping[RowPlan, TargetChoice]) -> str:
-    """Say in one sentence what has changed since `before`, which ``run.json`` said; the empty text if nothing has.
+def changes(run: Run, before: Mapping[str, Any], targets: Mapping[RowPlan, TargetSpec]) -> str:
+    """Say in one sentence what has changed since ``run.json`` said `before`; return the empty text if nothing has.
 
-    `choices` are the rows that are asked for now, each with its target and the options that it gets.
+    `targets` holds the target of each row that is asked for now, with the options that it gets.
     """
     earlier = {plan.identity: plan for plan in replace(run, about=dict(before)).plan}
     options = {record.identity: record.options for record in run.compiled}
     groups: dict[str, list[str]] = {"new": [], "another pipeline": [], "other options": []}
-    for plan, choice in choices.items():
+    for plan, target in targets.items():
         was = earlier.pop(plan.identity, None)
         if was is None:
             groups["new"].append(plan.label)
-        elif (was.passes, was.patches) != (plan.passes, plan.patches):
+        elif not was.matches(plan):
             groups["another pipeline"].append(plan.label)
-        elif options.get(plan.identity, choice.options) != choice.options:
+        elif options.get(plan.identity, target.options) != target.options:
             groups["other options"].append(plan.label)
     groups["no longer asked for"] = [plan.label for plan in earlier.values()]
     found = [f"{what}: {', '.join(labels)}" for what, labels in groups.items() if labels]

@@ -6,98 +6,84 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.scoring.worker.client import Engine, TargetChoice
+from fastscnn_opt.scoring.worker.client import Worker
+from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.scoring.stages.job import CompiledModel
     from fastscnn_opt.targets.processes.limits import Limits
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """An artefact whose accuracy on `source` is asked for; its process appends its output to `log`.
+class EvaluationOutcome:
+    """The accuracy of a compiled model, or the error instead, and the seconds it took."""
 
-    Its label maps are kept in the file `predictions`.
-    """
-
-    name: str
-    target: TargetChoice
-    artefact: Path
-    batch: int
-    source: DataSource
-    log: Path
-    predictions: Path | None = None
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The accuracy as `Engine.evaluate` gives it, or the error instead, and the seconds it took."""
-
-    figures: dict[str, Any] | UserError
+    result: Evaluation | UserError
     seconds: float
 
 
 @dataclass
-class _Crew:
-    """The engines that are at work, so that all of them can be ended at once."""
+class _RunningWorkers:
+    """The workers that are running, so that all of them can be ended at once."""
 
-    engines: list[Engine] = field(default_factory=list)
-    dismissed: bool = False
+    workers: list[Worker] = field(default_factory=list)
+    ended: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def join(self, engine: Engine) -> None:
+    def add(self, worker: Worker) -> None:
         with self.lock:
-            self.engines.append(engine)
-            if self.dismissed:
-                engine.kill()
+            self.workers.append(worker)
+            if self.ended:
+                worker.kill()
 
-    def dismiss(self) -> None:
+    def end_all(self) -> None:
         with self.lock:
-            self.dismissed = True
-            for engine in self.engines:
-                engine.kill()
+            self.ended = True
+            for worker in self.workers:
+                worker.kill()
 
 
 def evaluate_all(
-    evaluations: Sequence[Evaluation],
+    models: Sequence[tuple[CompiledModel, Path | None]],
+    source: DataSource,
     *,
     jobs: int,
     limits: Limits,
     on_image: Callable[[int], None] = lambda _: None,
-) -> Generator[tuple[int, Evaluated], None, None]:
-    """Yield the index and the outcome of each evaluation as it ends; `jobs` of them run at a time.
+) -> Generator[tuple[int, EvaluationOutcome], None, None]:
+    """Yield the index and the outcome of each model as its evaluation on `source` ends; `jobs` run at a time.
 
-    `on_image` is told of images that are done, from several threads. When the generator is closed or interrupted, all
-    child processes end.
+    With each model comes the file in which its label maps are saved, if they are. `on_image` gets the images that are
+    done since its last call, from several threads. When the generator is closed or interrupted, all child processes
+    end.
     """
-    crew = _Crew()
+    running = _RunningWorkers()
+
+    def evaluate(model: CompiledModel, predictions: Path | None) -> EvaluationOutcome:
+        start = perf_counter()
+        try:
+            with Worker(model.name, model.target, log=model.log, limits=limits) as worker:
+                running.add(worker)
+                worker.run(Open(model.target, model.artefact))
+                result = worker.run(Evaluate(source, model.batch, predictions), on_image)
+                worker.close()
+        except UserError as error:
+            return EvaluationOutcome(error, perf_counter() - start)
+        return EvaluationOutcome(result, perf_counter() - start)
+
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {
-            pool.submit(_evaluate, item, crew, limits, on_image): index for index, item in enumerate(evaluations)
-        }
+        futures = {pool.submit(evaluate, *item): index for index, item in enumerate(models)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            crew.dismiss()
+            running.end_all()
             raise
-
-
-def _evaluate(item: Evaluation, crew: _Crew, limits: Limits, on_image: Callable[[int], None]) -> Evaluated:
-    start = perf_counter()
-    try:
-        with Engine(item.name, item.target, log=item.log, limits=limits) as engine:
-            crew.join(engine)
-            engine.open(item.artefact)
-            figures = engine.evaluate(item.source, batch=item.batch, predictions=item.predictions, on_image=on_image)
-            engine.close()
-    except UserError as error:
-        return Evaluated(error, perf_counter() - start)
-    return Evaluated(figures, perf_counter() - start)

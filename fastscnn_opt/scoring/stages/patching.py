@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastscnn_opt.ascend.whitelists.patchfile import Patch
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.spec import TargetSpec
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def patched(choice: TargetChoice) -> Iterator[None]:
-    """While the block runs, the compiler's sources carry exactly the patches that `choice` names.
+def patched(target: TargetSpec) -> Iterator[None]:
+    """While the block runs, the compiler's sources carry exactly the patches that `target` names.
 
     What was applied before stays applied; what this applies is reverted at the end.
 
@@ -34,10 +34,10 @@ def patched(choice: TargetChoice) -> Iterator[None]:
     from fastscnn_opt.ascend.whitelists.plan import remarks
     from fastscnn_opt.ascend.whitelists.status import applied
 
-    if "patches" not in choice.options:
+    if "patches" not in target.options:
         yield
         return
-    wanted = _patches(choice)
+    wanted = _patches(target)
     try:
         impl = find_impl(None)
     except PatchError:
@@ -65,12 +65,12 @@ def patched(choice: TargetChoice) -> Iterator[None]:
         yield
 
 
-def patches_key(choice: TargetChoice) -> list[dict[str, Any]]:
-    """Return the content of the patches of `choice`, which an artefact depends on as on a tool's version."""
-    return [patch.model_dump(mode="json") for patch in _patches(choice)]
+def patches_key(target: TargetSpec) -> list[dict[str, Any]]:
+    """Return the content of the patches of `target`, which an artefact depends on as on a tool's version."""
+    return [patch.model_dump(mode="json") for patch in _patches(target)]
 
 
-def _patches(choice: TargetChoice) -> list[Patch]:
+def _patches(target: TargetSpec) -> list[Patch]:
     from fastscnn_opt.ascend.whitelists.patchfile import find
 
-    return [find(name) for name in choice.options.get("patches", ())]
+    return [find(name) for name in target.options.get("patches", ())]

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fastscnn_opt.scoring.records import RowPlan
     from fastscnn_opt.scoring.run_folder import OpenRun
-    from fastscnn_opt.scoring.stages.preparing import Prepared
-    from fastscnn_opt.scoring.variants import RowPlan
+    from fastscnn_opt.scoring.stages.job import Job
     from fastscnn_opt.targets.processes.limits import Limits
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Appends to `run` what became of its rows; failures are also told to `say`.
+    """Appends to `run` what became of its rows, and says with `note` which of them failed.
 
     `source` and `data` are the keys of the model and the images, `verify` says whether passes are held against their
     contracts, and `limits` are those of the child processes.
@@ -32,60 +32,56 @@ class Recorder:
     data: str
     verify: bool
     limits: Limits
-    say: Callable[[str], None]
+    note: Callable[[str], None]
 
-    def finished(self, row: Prepared) -> RowRecord | None:
+    def finished(self, job: Job) -> RowRecord | None:
         """Return what was recorded last about a row, if that is the accuracy of its present content."""
-        last = self.run.last(row.plan.identity)
-        return last if last is not None and last.status is Status.OK and last.keys == row.keys else None
+        last = self.run.last(job.plan.identity)
+        return last if last is not None and last.status is Status.OK and last.keys == job.keys else None
 
-    def is_finished(self, row: Prepared) -> bool:
+    def is_finished(self, job: Job) -> bool:
         """Tell whether a row's accuracy is recorded, if need be after taking it over from a row of the same content."""
-        if self.finished(row):
+        if self.finished(job):
             return True
         for record in reversed(self.run.records):
-            if record.status is Status.OK and record.keys.accuracy == row.keys.accuracy:
+            if record.status is Status.OK and record.keys.accuracy == job.keys.accuracy:
                 self.record(
-                    row, Status.OK, accuracy=record.accuracy, details=record.details,
+                    job, Status.OK, accuracy=record.accuracy, details=record.details,
                     peak_rss_bytes=record.peak_rss_bytes, seconds=record.seconds,
                 )  # fmt: skip
                 return True
         return False
 
-    def record(self, row: Prepared, status: Status, **figures: Any) -> None:
-        """Record a row that is built and compiled."""
-        self.run.append_row(
-            self._record(
-                row.plan, row.keys, status,
-                steps=row.steps, model=self.relative(row.model), artefact=self.relative(row.artefact),
-                model_sha256=row.model_sha256, model_bytes=_size(row.model), **figures,
-            )
+    def record(self, job: Job, status: Status, *, keys: Keys | None = None, **figures: Any) -> None:
+        """Record a row that is built and compiled, under the keys of the job unless others are given."""
+        compiled = job.compiled
+        self._append(
+            job.plan, keys or job.keys, status,
+            steps=compiled.steps, model=compiled.model, artefact=compiled.artefact,
+            model_sha256=compiled.model_sha256, model_bytes=_size(job.model), **figures,
         )  # fmt: skip
 
-    def record_compiled(self, row: Prepared) -> None:
+    def record_compiled(self, job: Job) -> None:
         """Record a row that waits for another stage, unless its accuracy is known."""
-        last = self.run.last(row.plan.identity)
-        if last is None or last.status is not Status.OK or last.keys.speed != row.keys.speed:
+        last = self.run.last(job.plan.identity)
+        if last is None or last.status is not Status.OK or last.keys.speed != job.keys.speed:
             reason = "not run yet; start `fastscnn-opt score` with --stage run where the device is"
-            self.record(row, Status.COMPILED, reason=reason)
+            self.record(job, Status.COMPILED, reason=reason)
 
-    def record_failure(self, plan: RowPlan, status: Status, reason: str, again: str = "") -> None:
-        """Record a row that cannot be scored; `again` is the command that shows it again."""
-        self.say(f"{plan.label}: {status}: {reason}")
-        self.run.append_row(self._record(plan, self.failure_keys(plan), status, reason=reason, reproduce=again))
+    def record_failure(self, plan: RowPlan, status: Status, reason: str, reproduce: str = "") -> None:
+        """Record a row that cannot be scored; `reproduce` is the command that shows it again."""
+        self.note(f"{plan.label}: {status}: {reason}")
+        self._append(plan, self.failure_keys(plan), status, reason=reason, reproduce=reproduce)
 
     def failure_keys(self, plan: RowPlan) -> Keys:
         """Return the keys of a row that cannot be scored, which may be otherwise with other packages or limits."""
         within = versions(), asdict(self.limits)
         return Keys(row=key_of(asdict(plan), self.source, self.data, self.verify, *within))
 
-    def relative(self, file: Path) -> str:
-        """Return the path of a file of the run as records name it."""
-        return file.relative_to(self.run.folder).as_posix()
-
-    def _record(self, plan: RowPlan, keys: Keys, status: Status, **figures: Any) -> RowRecord:
-        identity = {**asdict(plan), "patches": list(plan.patches)}
-        return RowRecord(**identity, source=self.source, data=self.data, keys=keys, status=status, at=now(), **figures)
+    def _append(self, plan: RowPlan, keys: Keys, status: Status, **figures: Any) -> None:
+        self.run.append_row(
+            RowRecord(**asdict(plan), source=self.source, data=self.data, keys=keys, status=status, at=now(), **figures)
+        )
 
 
 def _size(model: Path) -> int:

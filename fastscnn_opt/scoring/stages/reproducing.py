@@ -1,4 +1,4 @@
-"""The command that reproduces what ended a row's process."""
+"""The shell command that repeats what ended a row's process."""
 
 from __future__ import annotations
 
@@ -9,57 +9,50 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.scoring.stages.building import pipeline_for
+from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Open, read_command
+from fastscnn_opt.targets.processes.death import ChildEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.errors import UserError
-    from fastscnn_opt.scoring.worker.client import TargetChoice
     from fastscnn_opt.targets.processes.limits import Limits
+    from fastscnn_opt.targets.spec import TargetSpec
 
 
 def reproduction(
-    error: UserError, choice: TargetChoice, *, model: Path | None, batch: int, source: DataSource | None, limits: Limits
+    error: UserError, target: TargetSpec, *, model: Path | None, batch: int, source: DataSource | None, limits: Limits
 ) -> str:
-    """Return a command for the shell that does again what a child process was asked for when it ended with `error`.
+    """Return a shell command that repeats what a child process was doing when it ended with `error`.
 
     Empty for any other error, and where the model to build from cannot be read any more. `model` is the built model,
-    where there is one; `source` are the images, where there are any. Patches that the target wants are applied first.
-    Paths are absolute.
+    where there is one; `source` are the images, where there are any. Patches of the target are applied first. Paths
+    are absolute.
     """
-    from fastscnn_opt.targets.processes.death import ChildEndedError
-
     if not isinstance(error, ChildEndedError):
         return ""
-    asked = error.arguments
     bounds = _options({"--time-limit": f"{limits.silence_s:g}", "--memory-limit": _memory(limits)})
-    target = ["--target", choice.name, *_settings(choice.options)]
-    match error.command:
-        case "export":
-            size = _options({"--outputs": asked["outputs"], "--height": asked["height"], "--width": asked["width"]})
-            words = ["export", _path(asked["checkpoint"]), "-o", "exported.onnx", *size]
-        case "build":
+    on_target = ["--target", target.name, *_settings(target.options)]
+    match read_command(error.command, error.arguments):
+        case Export() as asked:
+            size = _options({"--outputs": asked.outputs, "--height": asked.height, "--width": asked.width})
+            words = ["export", _path(asked.checkpoint), "-o", "exported.onnx", *size]
+        case Build() as asked:
             try:
-                passes = pipeline_for(load_model(asked["model"]), asked["passes"], asked["batch"])
+                passes = pipeline_for(load_model(asked.model), asked.passes, asked.batch)
             except ModelError:
                 return ""
-            checked = [] if asked["verify"] else ["--no-verify"]
-            words = ["apply", _path(asked["model"]), "--passes", passes, "-o", "built.onnx", *checked]
-        case "compile":
-            words = [
-                "compile",
-                _path(asked["model"]),
-                "-o",
-                f"compiled{Path(asked['artefact']).suffix}",
-                *target,
-                *bounds,
-            ]
-        case "open" | "evaluate" if source is not None:
-            words = ["eval", _path(model), *target, *_images(source), *_options({"--batch": batch}), *bounds]
+            checked = [] if asked.verify else ["--no-verify"]
+            words = ["apply", _path(asked.model), "--passes", passes, "-o", "built.onnx", *checked]
+        case Compile() as asked:
+            output = f"compiled{asked.artefact.suffix}"
+            words = ["compile", _path(asked.model), "-o", output, *on_target, *bounds]
+        case Open() | Evaluate() if source is not None:
+            words = ["eval", _path(model), *on_target, *_images(source), *_options({"--batch": batch}), *bounds]
         case _:
-            words = ["bench", _path(model), *target, *_options({"--batch": batch, "--rounds": 5}), *bounds]
-    patches = choice.options.get("patches", []) if "--target" in words else []
+            words = ["bench", _path(model), *on_target, *_options({"--batch": batch, "--rounds": 5}), *bounds]
+    patches = target.options.get("patches", []) if "--target" in words else []
     commands = [*(["patch", "apply", name] for name in patches), words]
     return " && ".join(shlex.join(["fastscnn-opt", *command]) for command in commands)
 

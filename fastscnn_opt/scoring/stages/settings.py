@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.machine import usable_cores
-from fastscnn_opt.scoring.stages.timing import Effort
-from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits, parse_memory
 from fastscnn_opt.targets.registry import option_names
+from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
-    from fastscnn_opt.scoring.variants import RowPlan, Variants
+    from fastscnn_opt.scoring.records import RowPlan
+    from fastscnn_opt.scoring.variants import Variants
 
 
 class Stage(StrEnum):
@@ -70,7 +71,7 @@ class Settings:
         table = variants.tables.score
         return self.effort or (Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds))
 
-    def target_for(self, plan: RowPlan, variants: Variants) -> TargetChoice:
+    def target_for(self, plan: RowPlan, variants: Variants) -> TargetSpec:
         """Return the target of a row with all its options; the more specific setting of the threads wins."""
         names = option_names(plan.target)
         options: dict[str, Any] = dict(variants.tables.target.get(plan.target, {}))
@@ -79,4 +80,4 @@ class Settings:
             options["threads"] = self.threads or options.get("threads") or shared or usable_cores()
         if "patches" in names:
             options["patches"] = list(plan.patches)
-        return TargetChoice(plan.target, options)
+        return TargetSpec(plan.target, options)

@@ -8,7 +8,7 @@ import pytest
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.pictures import predictions as kept
-from fastscnn_opt.scoring.pictures.predictions import KeptPredictions, keep_predictions
+from fastscnn_opt.scoring.pictures.predictions import SavedPredictions, save_predictions
 
 
 def maps(count, size, seed=0):
@@ -18,38 +18,38 @@ def maps(count, size, seed=0):
 @pytest.fixture
 def file(tmp_path):
     """Two maps of a small size."""
-    with keep_predictions(tmp_path / "kept.zip", ["one", "../../two"], (4, 6)) as keep:
+    with save_predictions(tmp_path / "kept.zip", ["one", "../../two"], (4, 6)) as keep:
         for labels in maps(2, (4, 6)):
             keep(labels)
     return tmp_path / "kept.zip"
 
 
 def test_what_was_kept_is_read_back(file):
-    found = KeptPredictions(file)
+    found = SavedPredictions(file)
     assert (found.images.names, found.images.size, found.images.step) == (("one", "../../two"), (4, 6), 1)
     np.testing.assert_array_equal([found.load(0), found.load(1)], maps(2, (4, 6)))
 
 
 def test_large_maps_lose_rows_and_columns(tmp_path):
     (labels,) = maps(1, (5, 2049))
-    with keep_predictions(tmp_path / "kept.zip", ["wide"], labels.shape) as keep:
+    with save_predictions(tmp_path / "kept.zip", ["wide"], labels.shape) as keep:
         keep(labels)
-    found = KeptPredictions(tmp_path / "kept.zip")
+    found = SavedPredictions(tmp_path / "kept.zip")
     assert found.images.step == 3
     np.testing.assert_array_equal(found.load(0), labels[::3, ::3])
 
 
 def test_only_the_first_images_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "MOST_IMAGES", 1)
-    with keep_predictions(tmp_path / "kept.zip", ["one", "two"], (4, 6)) as keep:
+    with save_predictions(tmp_path / "kept.zip", ["one", "two"], (4, 6)) as keep:
         for labels in maps(2, (4, 6)):
             keep(labels)
-    assert KeptPredictions(tmp_path / "kept.zip").images.names == ("one",)
+    assert SavedPredictions(tmp_path / "kept.zip").images.names == ("one",)
 
 
 def test_nothing_is_left_of_an_evaluation_that_failed(tmp_path):
     (labels,) = maps(1, (4, 6))
-    with pytest.raises(TypeError), keep_predictions(tmp_path / "kept.zip", ["one"], (4, 6)) as keep:
+    with pytest.raises(TypeError), save_predictions(tmp_path / "kept.zip", ["one"], (4, 6)) as keep:
         keep(labels, "what the evaluation never does")
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_nothing_is_left_of_an_evaluation_that_failed(tmp_path):
 def test_another_file_is_refused(tmp_path, content):
     (tmp_path / "kept.zip").write_bytes(content)
     with pytest.raises(RunError, match=r"kept\.zip: the kept label maps cannot be read"):
-        _ = KeptPredictions(tmp_path / "kept.zip").images
+        _ = SavedPredictions(tmp_path / "kept.zip").images
 
 
 @pytest.mark.parametrize("about", [{}, [], {"names": ["one"], "size": [4], "step": 1}])
@@ -66,7 +66,7 @@ def test_an_archive_of_something_else_is_refused(tmp_path, about):
     with zipfile.ZipFile(tmp_path / "kept.zip", "w") as archive:
         archive.writestr("about.json", json.dumps(about))
     with pytest.raises(RunError, match=r"kept\.zip"):
-        _ = KeptPredictions(tmp_path / "kept.zip").images
+        _ = SavedPredictions(tmp_path / "kept.zip").images
 
 
 def test_a_map_of_another_size_is_refused(file):
@@ -77,4 +77,4 @@ def test_a_map_of_another_size_is_refused(file):
         for name, content in entries.items():
             archive.writestr(name, content)
     with pytest.raises(RunError, match=r"image 0 is uint8 \(4, 6\)"):
-        KeptPredictions(file).load(0)
+        SavedPredictions(file).load(0)

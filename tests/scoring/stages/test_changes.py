@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.scoring.records import CompiledRecord
-from fastscnn_opt.scoring.run_folder import Run
+from fastscnn_opt.scoring.records import CompiledRecord, RowPlan
+from fastscnn_opt.scoring.run import Run
 from fastscnn_opt.scoring.stages.changes import changes
-from fastscnn_opt.scoring.variants import RowPlan
-from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.targets.spec import TargetSpec
 
 ROW = RowPlan("fast", "simplify", (), "onnxruntime", 1)
-CHOICE = TargetChoice("onnxruntime", {"threads": 2})
+CHOICE = TargetSpec("onnxruntime", {"threads": 2})
 
 
 def about(*rows, model="m", data="d"):
@@ -43,7 +42,7 @@ def test_new_rows_and_those_that_are_gone_are_named():
 
 
 def test_a_row_whose_target_gets_other_options_is_named():
-    choices = {ROW: TargetChoice("onnxruntime", {"threads": 1})}
+    choices = {ROW: TargetSpec("onnxruntime", {"threads": 1})}
     assert told(about(ROW), choices) == "changed since the last start: other options: fast (onnxruntime, batch 1)"
 
 

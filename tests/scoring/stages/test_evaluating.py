@@ -1,45 +1,31 @@
 """Accuracy of several rows at a time."""
 
-import itertools
 import time
 from contextlib import closing
 
-import pytest
-
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.saving import save_model
-from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.scoring.stages.evaluating import Evaluation, evaluate_all
-from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.scoring.stages.evaluating import evaluate_all
+from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.targets.processes.child import Child
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS
+from fastscnn_opt.targets.spec import TargetSpec
 
-ORT = TargetChoice("onnxruntime", {"threads": 1})
-
-
-@pytest.fixture
-def evaluation(tmp_path, network):
-    """An evaluation of the small network on a number of scenes, or of a file that is missing."""
-    save_model(PassManager("adaptive-avgpool", verify=False).run(network).model, tmp_path / "net.onnx")
-    counter = itertools.count()
-
-    def make(scenes: int, file: str = "net.onnx") -> Evaluation:
-        source = DataSource(synthetic=scenes)
-        return Evaluation("row", ORT, tmp_path / file, 1, source, tmp_path / f"{next(counter)}.log")
-
-    return make
+ORT = TargetSpec("onnxruntime", {"threads": 1})
 
 
-def test_each_outcome_comes_with_its_index(evaluation):
-    items = [evaluation(2), evaluation(1, "gone.onnx"), evaluation(1)]
-    outcomes = dict(evaluate_all(items, jobs=2, limits=DEFAULT_LIMITS))
-    assert outcomes[0].figures["images"] == 2
-    assert isinstance(outcomes[1].figures, ModelError)
-    assert outcomes[2].figures["images"] == 1
+def model(artefact):
+    return CompiledModel("row", ORT, artefact, 1, artefact.with_suffix(".log"))
 
 
-def test_closing_it_ends_the_processes_at_work(evaluation, monkeypatch):
+def test_each_outcome_comes_with_its_index(lowered, tmp_path):
+    models = [(model(lowered), None), (model(tmp_path / "gone.onnx"), None), (model(lowered), None)]
+    outcomes = dict(evaluate_all(models, DataSource(synthetic=1), jobs=2, limits=DEFAULT_LIMITS))
+    assert [outcomes[index].result.accuracy.images for index in (0, 2)] == [1, 1]
+    assert isinstance(outcomes[1].result, ModelError)
+
+
+def test_closing_it_ends_the_running_processes(lowered, tmp_path, monkeypatch):
     started = []
     original = Child.__init__
 
@@ -48,7 +34,8 @@ def test_closing_it_ends_the_processes_at_work(evaluation, monkeypatch):
         started.append(self)
 
     monkeypatch.setattr(Child, "__init__", remember)
-    with closing(evaluate_all([evaluation(1), evaluation(10_000)], jobs=2, limits=DEFAULT_LIMITS)) as outcomes:
+    models, source = [(model(tmp_path / "gone.onnx"), None), (model(lowered), None)], DataSource(synthetic=10_000)
+    with closing(evaluate_all(models, source, jobs=2, limits=DEFAULT_LIMITS)) as outcomes:
         index, _ = next(outcomes)
     assert index == 0
     end = time.monotonic() + 60

@@ -9,7 +9,7 @@ from fastscnn_opt.ascend.whitelists.applying import apply
 from fastscnn_opt.ascend.whitelists.patchfile import find
 from fastscnn_opt.errors import PatchError
 from fastscnn_opt.scoring.stages.patching import patched, patches_key
-from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.targets.spec import TargetSpec
 
 SOURCE = """\
 def convert(dst_format, dst_shape):
@@ -46,10 +46,10 @@ def source(tmp_path, monkeypatch):
 def choose(tmp_path):
     """A choice of the target with patches of these names."""
 
-    def make(*names: str) -> TargetChoice:
+    def make(*names: str) -> TargetSpec:
         for index, name in enumerate(names):
             (tmp_path / f"{name}.toml").write_text(PATCH.format(name=name, shape=[5, 6, 7, 8 + index]))
-        return TargetChoice("ascend310", {"patches": [str(tmp_path / f"{name}.toml") for name in names]})
+        return TargetSpec("ascend310", {"patches": [str(tmp_path / f"{name}.toml") for name in names]})
 
     return make
 
@@ -96,7 +96,7 @@ def test_a_patch_that_was_not_asked_for_is_an_error(source, choose):
 
 
 def test_a_target_without_patches_touches_no_sources(source):
-    with patched(TargetChoice("onnxruntime")):
+    with patched(TargetSpec("onnxruntime")):
         assert source.read_text() == SOURCE
 
 

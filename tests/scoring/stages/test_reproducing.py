@@ -9,15 +9,24 @@ from graphs import parse
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.network.layout import Outputs
+from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.stages.reproducing import reproduction
-from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.scoring.worker.commands import Build, Command, Compile, Evaluate, Export, Time
 from fastscnn_opt.targets.processes.death import ChildCrashedError
 from fastscnn_opt.targets.processes.limits import Limits
+from fastscnn_opt.targets.spec import TargetSpec
 
-CHOICE = TargetChoice("onnxruntime", {"threads": 2, "aipp": True, "patches": []})
+CHOICE = TargetSpec("onnxruntime", {"threads": 2, "aipp": True, "patches": []})
 TARGET = ["--target", "onnxruntime", "--option", "threads=2", "--option", "aipp=true"]
 LIMITS = ["--time-limit", "30", "--memory-limit", "1536MiB"]
 MODEL = Path("/runs/a b/models/x.onnx")
+
+
+def crash(asked: Command) -> ChildCrashedError:
+    """Return the error of a process that ended while it carried out a command."""
+    arguments = adapter(type(asked)).dump_python(asked, mode="json")
+    return ChildCrashedError("x", command=asked.name, arguments=arguments)
 
 
 def command(error, *, batch=1, source=None) -> str:
@@ -26,23 +35,22 @@ def command(error, *, batch=1, source=None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("asked", "arguments", "words"),
+    ("asked", "words"),
     [
         (
-            "compile",
-            {"model": "/m.onnx", "artefact": "/tmp/a/x.onnxruntime-1.om"},
+            Compile(CHOICE, Path("/m.onnx"), Path("/tmp/a/x.onnxruntime-1.om"), Path("/tmp/log")),
             ["compile", "/m.onnx", "-o", "compiled.om", *TARGET, *LIMITS],
         ),
         (
-            "export",
-            {"checkpoint": "/a.pth", "outputs": "main", "height": 64, "width": 128},
+            Export(Path("/a.pth"), Path("/a.onnx"), Outputs.MAIN, 64, 128),
             ["export", "/a.pth", "-o", "exported.onnx", "--outputs", "main", "--height", "64", "--width", "128"],
         ),
-        ("time", {"iterations": 3}, ["bench", str(MODEL), *TARGET, "--batch", "4", "--rounds", "5", *LIMITS]),
+        (Time(3), ["bench", str(MODEL), *TARGET, "--batch", "4", "--rounds", "5", *LIMITS]),
     ],
+    ids=["compile", "export", "time"],
 )
-def test_what_was_asked_for_is_asked_for_again(asked, arguments, words, assert_command_is_valid):
-    text = command(ChildCrashedError("x", command=asked, arguments=arguments), batch=4)
+def test_what_was_asked_for_is_asked_for_again(asked, words, assert_command_is_valid):
+    text = command(crash(asked), batch=4)
     assert shlex.split(text) == ["fastscnn-opt", *words]
     assert_command_is_valid(words)
 
@@ -55,7 +63,7 @@ def test_what_was_asked_for_is_asked_for_again(asked, arguments, words, assert_c
     ],
 )
 def test_an_evaluation_names_its_images(source, words, assert_command_is_valid):
-    text = command(ChildCrashedError("x", command="evaluate", arguments={}), source=source)
+    text = command(crash(Evaluate(source)), source=source)
     expected = ["eval", str(MODEL), *TARGET, *words, "--batch", "1", *LIMITS]
     assert shlex.split(text) == ["fastscnn-opt", *expected]
     assert_command_is_valid(expected)
@@ -75,9 +83,9 @@ def test_a_build_names_every_pass_that_ran(dimension, batch, passes, expected, t
     file = tmp_path / "m.onnx"
     text = f"g (float[{dimension},3] x) => (float[{dimension},3] y) {{ y = Relu(x) }}"
     onnx.save(parse(text, 17), file)
-    asked = {"model": str(file), "passes": passes, "verify": False, "batch": batch}
+    asked = Build(file, passes, tmp_path / "out", batch, verify=False)
     words = ["apply", str(file), "--passes", expected, "-o", "built.onnx", "--no-verify"]
-    assert shlex.split(command(ChildCrashedError("x", command="build", arguments=asked), batch=batch)) == [
+    assert shlex.split(command(crash(asked), batch=batch)) == [
         "fastscnn-opt",
         *words,
     ]
@@ -85,13 +93,12 @@ def test_a_build_names_every_pass_that_ran(dimension, batch, passes, expected, t
 
 
 def test_a_model_that_is_gone_has_nothing_to_build_again():
-    asked = {"model": "/gone.onnx", "passes": "", "verify": True, "batch": 1}
-    assert command(ChildCrashedError("x", command="build", arguments=asked)) == ""
+    assert command(crash(Build(Path("/gone.onnx"), "", Path("/out"), 1, verify=True))) == ""
 
 
 def test_patches_are_applied_before_the_command_that_needs_them(assert_command_is_valid):
-    choice = TargetChoice("ascend", {"aipp": True, "patches": ["cann-5.0.2", "my own.toml"]})
-    error = ChildCrashedError("x", command="compile", arguments={"model": "/m.onnx", "artefact": "/tmp/x.om"})
+    choice = TargetSpec("ascend", {"aipp": True, "patches": ["cann-5.0.2", "my own.toml"]})
+    error = crash(Compile(choice, Path("/m.onnx"), Path("/tmp/x.om"), Path("/tmp/log")))
     text = reproduction(error, choice, model=None, batch=1, source=None, limits=Limits(30.0))
     commands = [shlex.split(part) for part in text.split(" && ")]
     again = ["compile", "/m.onnx", "-o", "compiled.om", "--target", "ascend", "--option", "aipp=true"]

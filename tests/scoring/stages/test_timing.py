@@ -1,29 +1,31 @@
-"""Taking turns, with engines made up for the purpose; and side by side, with real ones."""
+"""Workers that take turns, made up for the purpose; and real ones, side by side."""
 
 import onnx
 import pytest
 from graphs import parse
 
 from fastscnn_opt.errors import ModelError, TargetError
-from fastscnn_opt.scoring.stages.timing import Contestant, Effort, Timed, take_turns, time_side_by_side
-from fastscnn_opt.scoring.worker.client import TargetChoice
+from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.stages.job import CompiledModel
+from fastscnn_opt.scoring.stages.timing import Latencies, take_turns, time_side_by_side
+from fastscnn_opt.targets.spec import TargetSpec
 
-ORT = TargetChoice("onnxruntime", {"threads": 1})
+ORT = TargetSpec("onnxruntime", {"threads": 1})
 
 
-class FakeEngine:
+class FakeWorker:
     """Notes in `diary` who does what; fails from turn `fails` on."""
 
     def __init__(self, name, diary, fails=None):
         self.name, self.diary, self.fails = name, diary, fails
         self.turns = 0
 
-    def time(self, iterations):
+    def run(self, command):
         self.turns += 1
         self.diary.append(self.name)
         if self.fails is not None and self.turns >= self.fails:
             raise TargetError(f"{self.name} broke")
-        return [float(self.turns)] * iterations
+        return [float(self.turns)] * command.iterations
 
     def pause(self):
         self.diary.append(f"{self.name} pauses")
@@ -36,22 +38,22 @@ def ignore(*_rounds):
     pass
 
 
-def test_engines_take_turns_and_stand_still_in_between():
+def test_workers_take_turns_and_stand_still_in_between():
     diary = []
-    turns = {index: (FakeEngine(name, diary), 1) for index, name in enumerate("AB")}
+    turns = {index: (FakeWorker(name, diary), 1) for index, name in enumerate("AB")}
     take_turns(turns, Effort(rounds=2), ignore)
     one_round = ["A resumes", "A", "A pauses", "B resumes", "B", "B pauses"]
     assert diary == 3 * one_round, "the first round does not count"
 
 
 def test_times_come_as_rounds_and_iterations():
-    found = take_turns({7: (FakeEngine("A", []), 3)}, Effort(rounds=2), ignore)
+    found = take_turns({7: (FakeWorker("A", []), 3)}, Effort(rounds=2), ignore)
     assert found[7].tolist() == [[2, 2, 2], [3, 3, 3]]
 
 
-def test_an_engine_that_fails_drops_out_and_the_others_go_on():
+def test_a_worker_that_fails_drops_out_and_the_others_go_on():
     diary = []
-    turns = {0: (FakeEngine("A", diary), 1), 1: (FakeEngine("B", diary, fails=2), 1)}
+    turns = {0: (FakeWorker("A", diary), 1), 1: (FakeWorker("B", diary, fails=2), 1)}
     found = take_turns(turns, Effort(rounds=3), ignore)
     assert str(found[1]) == "B broke"
     assert found[0].shape == (3, 1)
@@ -59,36 +61,8 @@ def test_an_engine_that_fails_drops_out_and_the_others_go_on():
 
 
 def test_the_turns_end_when_all_have_failed():
-    found = take_turns({0: (FakeEngine("A", [], fails=1), 1)}, Effort(rounds=1000), ignore)
+    found = take_turns({0: (FakeWorker("A", [], fails=1), 1)}, Effort(rounds=1000), ignore)
     assert isinstance(found[0], TargetError)
-
-
-def test_seconds_count_for_each_model():
-    effort = Effort(seconds=10)
-    assert not effort.is_enough(rounds=50, seconds=29, models=3)
-    assert effort.is_enough(rounds=50, seconds=30, models=3)
-
-
-def test_a_few_rounds_are_made_however_long_they_take():
-    assert not Effort(seconds=1).is_enough(rounds=2, seconds=1000, models=1)
-
-
-def test_the_number_of_rounds_is_limited_where_seconds_decide():
-    assert Effort(seconds=1e9).is_enough(rounds=200, seconds=1, models=1)
-
-
-@pytest.mark.parametrize(
-    ("effort", "rounds", "seconds", "expected"),
-    [
-        (Effort(rounds=30), 4, 100, 30),
-        (Effort(seconds=10), 5, 2, 75),  # 30 seconds for three models, at 0.4 seconds each round
-        (Effort(seconds=10), 5, 100, 10),  # the fewest
-        (Effort(seconds=10), 5, 0.01, 200),  # the most
-        (Effort(seconds=10), 5, 0, 200),
-    ],
-)
-def test_the_rounds_to_come_are_estimated(effort, rounds, seconds, expected):
-    assert effort.expected_rounds(rounds, seconds, models=3) == expected
 
 
 @pytest.fixture
@@ -98,13 +72,11 @@ def network(tmp_path):
     return tmp_path / "net.onnx"
 
 
-def test_real_engines_side_by_side(network, tmp_path):
+def test_real_workers_side_by_side(network, tmp_path):
     rounds_seen = []
-    contestants = [Contestant("one", ORT, network, batch=2), Contestant("broken", ORT, tmp_path / "none.onnx")]
-    timed, broken = time_side_by_side(
-        contestants, Effort(rounds=2), on_round=lambda *rounds: rounds_seen.append(rounds)
-    )
-    assert isinstance(timed, Timed)
+    models = [CompiledModel("one", ORT, network, batch=2), CompiledModel("broken", ORT, tmp_path / "none.onnx")]
+    timed, broken = time_side_by_side(models, Effort(rounds=2), on_round=lambda *rounds: rounds_seen.append(rounds))
+    assert isinstance(timed, Latencies)
     assert timed.batch == 2
     assert timed.samples_ms.shape[0] == 2
     assert (timed.samples_ms > 0).all()
@@ -115,6 +87,6 @@ def test_real_engines_side_by_side(network, tmp_path):
 def test_a_dimension_other_than_the_batch_must_be_fixed(tmp_path):
     model = parse("net (float[1,3,H,8] image) => (float[1,3,H,8] out) { out = Relu(image) }")
     onnx.save(model, tmp_path / "open.onnx")
-    (error,) = time_side_by_side([Contestant("open", ORT, tmp_path / "open.onnx")], Effort(rounds=1))
+    (error,) = time_side_by_side([CompiledModel("open", ORT, tmp_path / "open.onnx")], Effort(rounds=1))
     assert isinstance(error, TargetError)
     assert "dimension 2 of input 'image' is open" in str(error)

@@ -28,7 +28,7 @@ def command(
 
     The output of a vendor tool is kept in OUT.log.
     """
-    from fastscnn_opt.scoring.worker.client import compile_model
+    from fastscnn_opt.scoring.one_model import compile_model
 
     limits = Limits(limit_s, memory)
     with progress(None, f"compiling for {target}"):

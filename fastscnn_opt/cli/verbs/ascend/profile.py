@@ -153,7 +153,7 @@ class _Printer:
 def _profile_model(
     model: Path, printer: _Printer, *, runs: int | None, batch: int | None, threads: int | None, limits: Limits
 ) -> None:
-    from fastscnn_opt.scoring.worker.client import profile_model
+    from fastscnn_opt.scoring.one_model import profile_model
 
     with progress(None, "runs") as advance:
         result = profile_model(model, runs=runs or _RUNS, batch=batch, threads=threads, limits=limits, on_run=advance)

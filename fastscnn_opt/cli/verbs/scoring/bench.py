@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from fastscnn_opt.scoring.bench import BenchRow
 
 _COLUMNS = (
     Column("model"), Column("batch", figures=True), Column("median ms", figures=True),
@@ -49,14 +52,15 @@ def command(
 
     choice = options.target_choice(target, settings, threads)
     effort, limits = options.effort_from(rounds, seconds), Limits(limit_s, memory)
-    table = bench(models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, say=note, show=progress)
+    table = bench(
+        models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, note=note, progress=progress
+    )
     if form is TableFormat.JSON:
-        print_json(table)
+        print_json(table.to_json())
         return
-    print_table(_COLUMNS, [_cells(row) for row in table["rows"]], form)
+    print_table(_COLUMNS, [_cells(row) for row in table.rows], form)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    figures = ["-" if row[name] is None else f"{row[name]:.2f}" for name in ("median_ms", "p90_ms", "p99_ms", "fps")]
-    ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
-    return [row["model"], str(row["batch"]), *figures, ratio]
+def _cells(row: BenchRow) -> list[str]:
+    figures = ["-" if value is None else f"{value:.2f}" for value in (row.median_ms, row.p90_ms, row.p99_ms, row.fps)]
+    return [row.model, str(row.batch), *figures, f"{row.ratio:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]"]

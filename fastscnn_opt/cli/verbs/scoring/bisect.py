@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.bisecting.losses import Loss, LossMetric
     from fastscnn_opt.bisecting.result import Bisection, HarmfulChanges
     from fastscnn_opt.data.source import DataSource
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.spec import TargetSpec
 
 
 def command(
@@ -127,14 +127,14 @@ def _read_input(
 
 
 def _metric(
-    searched: BisectInput, max_drop: float | None, max_diff: float | None, choice: TargetChoice, limits: Limits
+    searched: BisectInput, max_drop: float | None, max_diff: float | None, choice: TargetSpec, limits: Limits
 ) -> tuple[float, LossMetric]:
     """Return how much may be lost, and the metric of the loss."""
     from fastscnn_opt.bisecting.losses import AccuracyLoss, Deviation
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.spec import TargetSpec
 
     if max_diff is not None:
-        if choice != TargetChoice("onnxruntime"):
+        if choice != TargetSpec("onnxruntime"):
             raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option")
         return max_diff, Deviation(searched.source)
     allowed = searched.max_drop if max_drop is None else max_drop
@@ -142,7 +142,7 @@ def _metric(
         raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")
     if searched.source is None:
         raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
-    target = TargetChoice(choice.name, {**searched.target_options.get(choice.name, {}), **choice.options})
+    target = TargetSpec(choice.name, {**searched.target_options.get(choice.name, {}), **choice.options})
     return allowed, AccuracyLoss(searched.source, target, limits=limits)
 
 

@@ -29,7 +29,7 @@ def command(
     fps. Times of different sessions are not paired, so a small change of fps between runs means little.
     """
     from fastscnn_opt.scoring.run_folder import read_run
-    from fastscnn_opt.scoring.tables import TWO_RUNS, side_by_side, two_run_cells
+    from fastscnn_opt.scoring.tables.comparison import TWO_RUNS, comparison_json, side_by_side, two_run_cells
 
     one = read_run(first)
     if second is not None and reference is not None:
@@ -37,9 +37,10 @@ def command(
     if second is None:
         print_run(one, form, reference)
         return
-    table = side_by_side(one, read_run(second))
+    two = read_run(second)
     if form is TableFormat.JSON:
-        print_json(table)
+        print_json(comparison_json(one, two))
         return
     columns = [Column(heading, figures=figures) for heading, figures in TWO_RUNS]
-    print_table(columns, [two_run_cells(row) for row in table["rows"]], form, title=f"1: {first}, 2: {second}")
+    rows = [two_run_cells(row) for row in side_by_side(one, two)]
+    print_table(columns, rows, form, title=f"1: {first}, 2: {second}")

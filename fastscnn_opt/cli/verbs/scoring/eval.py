@@ -17,7 +17,7 @@ from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.spec import TargetSpec
 
 _FIGURES = ("pixAcc", "mIoU", "mIoU_all", "iou", "images", "pixels")
 
@@ -86,12 +86,14 @@ def command(
 
 
 def _score_model(
-    model: Path, source: DataSource, target: TargetChoice, batch: int | None, limits: Limits
+    model: Path, source: DataSource, target: TargetSpec, batch: int | None, limits: Limits
 ) -> dict[str, Any]:
-    from fastscnn_opt.scoring.worker.client import evaluate_model
+    from fastscnn_opt.scoring.one_model import evaluate_model
+    from fastscnn_opt.scoring.records import as_json
 
     with progress(len(source.open()), "images") as advance:
-        figures = evaluate_model(model, source, target, batch=batch, limits=limits, on_image=advance)
+        found = evaluate_model(model, source, target, batch=batch, limits=limits, on_image=advance)
+    figures = as_json(found.accuracy)
     return {key: figures[key] for key in _FIGURES}
 
 

@@ -46,7 +46,7 @@ def command(
     """
     from fastscnn_opt.scoring.score import score
     from fastscnn_opt.scoring.stages.settings import Settings
-    from fastscnn_opt.scoring.tables import raise_for
+    from fastscnn_opt.scoring.tables.gate import check_outcome
     from fastscnn_opt.scoring.variants import read_variants
 
     settings = Settings(
@@ -55,4 +55,4 @@ def command(
     )  # fmt: skip
     finished = score(read_variants(variants, needs_model=stage is not Stage.RUN), run, settings, note, progress)
     print_run(finished, form)
-    raise_for(finished)
+    check_outcome(finished)

@@ -14,7 +14,7 @@ from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.searching.search import Found
+    from fastscnn_opt.searching.search import SearchResult
 
 _MINUTES = 10.0
 """How long to explore where the user sets no budget."""
@@ -66,39 +66,37 @@ def command(
     tried, failed ones included, for `compare` and `report`, and the best as a variants file, front.toml, for `score`.
     The same command on the same folder goes on where it stopped; --minutes are those of each start.
     """
+    from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.stages.settings import Settings
-    from fastscnn_opt.scoring.stages.timing import Effort
+    from fastscnn_opt.searching.inputs import SearchInput
     from fastscnn_opt.searching.search import Budget, search
     from fastscnn_opt.searching.space import default_space, read_space
-    from fastscnn_opt.searching.task import Task
     from fastscnn_opt.searching.trials import Screening
 
     source = options.data_source(data, split, synthetic, seed, limit)
-    choice = options.target_choice(target, settings, threads)
     chosen = read_space(space) if space else default_space(source)
-    task = Task.of(model, source, choice, baseline=chosen.baseline, batch=batch, max_drop=max_drop)
+    spec = options.target_choice(target, settings, threads)
+    given = SearchInput(model, source, spec, chosen.baseline, batch, max_drop)
     budget = Budget(evaluations, minutes if minutes or evaluations else _MINUTES)
     how = Settings(
         verify=not no_verify, effort=Effort(seconds=seconds), threads=threads, limit_s=limit_s, memory_bytes=memory
     )
-    _print(search(task, chosen, run, how, budget, Screening(few, max_drop), note), form)
+    _print(search(given, chosen, run, how, budget, Screening(few, max_drop), note), form)
 
 
-def _print(found: Found, form: TableFormat) -> None:
+def _print(found: SearchResult, form: TableFormat) -> None:
     if form is TableFormat.JSON:
-        from fastscnn_opt.scoring.tables import to_json
-
         print_json(
             {
-                **to_json(found.best),
+                **found.best.to_json(),
                 "front": found.front,
-                "trials": found.endings,
+                "trials": found.counts,
                 "space": found.run.about["search"]["size"],
             }
         )
         return
     print_run(found.best, form)
-    endings = ", ".join(f"{count} {ending}" for ending, count in found.endings.items() if count)
+    counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
     size, folder = found.run.about["search"]["size"], found.run.folder
-    note(f"tried {sum(found.endings.values())} of {counted(size, 'pipeline')}: {endings}")
+    note(f"tried {sum(found.counts.values())} of {counted(size, 'pipeline')}: {counts}")
     note(f"all of them: fastscnn-opt compare {folder}; the best as a variants file: {folder / 'front.toml'}")

@@ -26,7 +26,7 @@ from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.cache import CacheEntry
-    from fastscnn_opt.scoring.pruning import KeptFile
+    from fastscnn_opt.scoring.pruning import RunFile
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -134,11 +134,11 @@ def _entries() -> list[CacheEntry]:
     return entries()
 
 
-def _files(run: Path) -> list[KeptFile]:
-    from fastscnn_opt.scoring.pruning import kept_files
+def _files(run: Path) -> list[RunFile]:
+    from fastscnn_opt.scoring.pruning import run_files
     from fastscnn_opt.scoring.run_folder import read_run
 
-    return kept_files(read_run(run))
+    return run_files(read_run(run))
 
 
 def _entry_json(entry: CacheEntry) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _entry_json(entry: CacheEntry) -> dict[str, Any]:
     return {"kind": entry.kind, "key": entry.key, "bytes": entry.size_bytes, "used": used}
 
 
-def _file_json(kept: KeptFile) -> dict[str, Any]:
+def _file_json(kept: RunFile) -> dict[str, Any]:
     return {"file": kept.file, "bytes": kept.size_bytes, "rows": list(kept.rows)}
 
 

@@ -31,10 +31,10 @@ def command(
     """
     from fastscnn_opt.demo.scoring import score_demo
     from fastscnn_opt.scoring.stages.settings import Settings
-    from fastscnn_opt.scoring.tables import raise_for
+    from fastscnn_opt.scoring.tables.gate import check_outcome
 
     settings = Settings(effort=options.effort_from(rounds, seconds), threads=threads, jobs=jobs)
-    finished = score_demo(run, settings, scenes=scenes, say=note, show=progress)
+    finished = score_demo(run, settings, scenes=scenes, note=note, progress=progress)
     print_run(finished, form)
     note(f"the table again: fastscnn-opt compare {run}; as a page: fastscnn-opt report {run} -o report.html")
-    raise_for(finished)
+    check_outcome(finished)

@@ -6,9 +6,9 @@ from dataclasses import asdict
 import pytest
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.records import AccuracyFigures, Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status
 from fastscnn_opt.scoring.run_folder import open_run
-from fastscnn_opt.scoring.variants import RowPlan
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def folder(tmp_path):
         for index, plan in enumerate(plans):
             opened.append_row(
                 RowRecord(
-                    **{**asdict(plan), "patches": []}, source="m", data="d", keys=Keys("r", "a", plan.variant),
-                    status=Status.OK, accuracy={"pixAcc": 0.9, "mIoU": 0.6, "mIoU_all": 0.6},
+                    **asdict(plan), source="m", data="d", keys=Keys("r", "a", plan.variant),
+                    status=Status.OK, accuracy=AccuracyFigures(0.9, 0.6, 0.6),
                 )
             )  # fmt: skip
             fps = 10.0 * (index + 1)
@@ -37,7 +37,7 @@ def folder(tmp_path):
                     ratio, samples_ms=[[1000 / fps]],
                 )
             )  # fmt: skip
-        opened.append_session(SessionRecord("now", {}, "alone", 1, "base", timings))
+        opened.append_session(SessionRecord("now", Effort(), "alone", 1, "base", timings))
     return tmp_path / "run"
 
 

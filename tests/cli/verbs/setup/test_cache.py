@@ -9,7 +9,7 @@ import pytest
 
 from fastscnn_opt import cache
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.scoring.records import Keys, RowRecord, Status
+from fastscnn_opt.scoring.records import AccuracyDetails, Keys, RowRecord, Status
 from fastscnn_opt.scoring.run_folder import open_run
 
 DAY_S = 86400
@@ -99,8 +99,9 @@ def test_unclear_arguments_are_wrong_usage(capsys, kept, arguments, words):
 
 
 ROW = RowRecord(
-    "v", "", [], "onnxruntime", 1, "source", "data", Keys("row"), Status.OK,
-    model="models/b.onnx", artefact="models/b.onnxruntime.onnx", details={"predictions": "predictions/p.zip"},
+    "v", "", (), "onnxruntime", 1, "source", "data", Keys("row"), Status.OK,
+    model="models/b.onnx", artefact="models/b.onnxruntime.onnx",
+    details=AccuracyDetails(predictions="predictions/p.zip"),
 )  # fmt: skip
 PLAN = {"variant": "v", "passes": "", "patches": [], "target": "onnxruntime", "batch": 1}
 ABOUT = {

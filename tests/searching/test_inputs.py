@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.scoring.worker.client import TargetChoice
-from fastscnn_opt.searching.task import Task
+from fastscnn_opt.searching.inputs import SearchInput
+from fastscnn_opt.targets.spec import TargetSpec
 
 
 def read_back(path, name):
     """Return the tables of the variants file of a search on a model, with one row."""
-    data, target = DataSource(synthetic=1), TargetChoice("onnxruntime", {})
-    task = Task.of(Path(path), data, target, baseline="", batch=1, max_drop=1.0)
-    return tomllib.loads(task.text([task.plan(name, "simplify")]))
+    data, target = DataSource(synthetic=1), TargetSpec("onnxruntime", {})
+    given = SearchInput(Path(path), data, target, baseline_passes="", batch=1, max_drop=1.0)
+    return tomllib.loads(given.text([given.plan(name, "simplify")]))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

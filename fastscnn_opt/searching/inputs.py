@@ -1,63 +1,65 @@
-"""What a search is asked: a model, images and a target, as a variants file with as many rows as wanted."""
+"""What a search starts from: a model, images and a target, which also make the variants file of its results."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.schema import write_toml
-from fastscnn_opt.scoring.variants import RowPlan, Variants, parse_variants
+from fastscnn_opt.scoring.records import RowPlan
+from fastscnn_opt.scoring.variants import Variants, parse_variants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastscnn_opt.data.source import DataSource
-    from fastscnn_opt.scoring.worker.client import TargetChoice
+    from fastscnn_opt.targets.spec import TargetSpec
 
-FRONT = "front.toml"
+FRONT_FILE = "front.toml"
 """The variants file of the front, in the run folder, to be scored again with other images or on another target."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """The model that all pipelines start from, and how they are scored: `max_drop` in points of mIoU."""
+class SearchInput:
+    """The model that all pipelines start from, and how they are scored.
+
+    `baseline_passes` is the pipeline that all are compared with, and `max_drop` is in points of mIoU.
+    """
 
     model: Path
     source: DataSource
-    target: TargetChoice
+    target: TargetSpec
+    baseline_passes: str
     batch: int
-    baseline: RowPlan
     max_drop: float
 
-    @classmethod
-    def of(
-        cls, model: Path, source: DataSource, target: TargetChoice, *, baseline: str, batch: int, max_drop: float
-    ) -> Task:
-        """Return the task with the pipeline text `baseline`, which all are compared with."""
-        plan = RowPlan("baseline", baseline, (), target.name, batch)
-        return cls(model.absolute(), source, target, batch, plan, max_drop)
+    @property
+    def baseline(self) -> RowPlan:
+        """The row that all are compared with."""
+        return self.plan("baseline", self.baseline_passes)
 
     def plan(self, name: str, passes: str) -> RowPlan:
         """Return the row of a pipeline."""
-        return replace(self.baseline, variant=name, passes=passes)
+        return RowPlan(name, passes, (), self.target.name, self.batch)
 
     @property
     def variants(self) -> Variants:
         """The variants with the baseline as their only row."""
-        text = self.text([self.baseline])
-        return Variants(self.model.with_name(FRONT), text, parse_variants(text, FRONT), self.source, (self.baseline,))
+        text, rows = self.text([self.baseline]), (self.baseline,)
+        file = self.model.absolute().with_name(FRONT_FILE)
+        return Variants(file, text, parse_variants(text, FRONT_FILE), self.source, rows)
 
     def text(self, rows: Sequence[RowPlan]) -> str:
         """Return a variants file with these rows."""
         root = {"root": str(Path(self.source.root).absolute()), "split": self.source.split} if self.source.root else {}
         scenes = {"synthetic": self.source.synthetic, "seed": self.source.seed} if not root else {}
+        data = {**root, **scenes} | ({"limit": self.source.limit} if self.source.limit else {})
         score = {
             "baseline": self.baseline.variant, "targets": [self.target.name], "batch": [self.batch],
             "max_drop": self.max_drop,
         }  # fmt: skip
-        data = {**root, **scenes} | ({"limit": self.source.limit} if self.source.limit else {})
-        content: dict[str, Any] = {"model": {"path": str(self.model)}, "data": data, "score": score}
+        content: dict[str, Any] = {"model": {"path": str(self.model.absolute())}, "data": data, "score": score}
         if self.target.options:
             content["target"] = {self.target.name: self.target.options}
         return write_toml(content | {"variant": [{"name": row.variant, "passes": row.passes} for row in rows]})

@@ -1,10 +1,10 @@
 """What may turn out to be on the front when it is measured better."""
 
-from fastscnn_opt.searching.points import Point, finalists
+from fastscnn_opt.searching.tradeoffs import TradeOff, finalists
 
 
-def point(name: str, drop: float, ratio: float, spread: float = 0.0) -> Point:
-    return Point(name, drop, ratio, ratio - spread, ratio + spread)
+def point(name: str, drop: float, ratio: float, spread: float = 0.0) -> TradeOff:
+    return TradeOff(name, drop, ratio, ratio - spread, ratio + spread)
 
 
 def names(points) -> list[str]:

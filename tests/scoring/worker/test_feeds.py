@@ -1,14 +1,11 @@
-"""What runs in the child process, called directly."""
-
-import subprocess
-import sys
+"""Prepared inputs of timed runs."""
 
 import numpy as np
 import pytest
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import FREE, TensorSpec
-from fastscnn_opt.scoring.worker.server import timing_feeds
+from fastscnn_opt.scoring.worker.feeds import timing_feeds
 
 
 def test_float_images_are_noise_of_unit_deviation():
@@ -31,11 +28,3 @@ def test_an_open_batch_becomes_the_one_asked_for(batch, length):
 def test_a_fixed_batch_is_not_another():
     with pytest.raises(TargetError, match="the batch of input 'image' is fixed at 1, not 4"):
         timing_feeds((TensorSpec("image", (1, 3), "float32"),), 4)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the parent's memory is counted too")
-def test_the_peak_memory_is_that_of_the_process_and_not_of_its_parent():
-    ballast = np.ones(50_000_000)  # 400 MB
-    script = "from fastscnn_opt.scoring.worker.server import peak_rss_bytes; print(peak_rss_bytes())"
-    child = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
-    assert 0 < int(child.stdout) < ballast.nbytes / 2

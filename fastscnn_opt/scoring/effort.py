@@ -1,0 +1,34 @@
+"""How long models are timed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+DEFAULT_SECONDS = 15.0
+"""Seconds of rounds per model where the user asks for neither rounds nor seconds."""
+
+MOST_ROUNDS = 200
+FEWEST_ROUNDS = 10
+"""Limits on the number of rounds where seconds decide."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: a number of rounds, or seconds of rounds per model (`rounds` wins if both are given)."""
+
+    rounds: int | None = None
+    seconds: float = DEFAULT_SECONDS
+
+    def is_enough(self, rounds: int, seconds: float, models: int) -> bool:
+        """Tell whether `rounds` done in `seconds` by `models` models will do."""
+        if self.rounds is not None:
+            return rounds >= self.rounds
+        return rounds >= MOST_ROUNDS or (rounds >= FEWEST_ROUNDS and seconds >= self.seconds * models)
+
+    def expected_rounds(self, rounds: int, seconds: float, models: int) -> int:
+        """Return how many rounds there will be in all, if they go on as fast as the first `rounds` did."""
+        if self.rounds is not None:
+            return self.rounds
+        in_time = math.ceil(self.seconds * models * rounds / seconds) if seconds else MOST_ROUNDS
+        return min(MOST_ROUNDS, max(FEWEST_ROUNDS, in_time))

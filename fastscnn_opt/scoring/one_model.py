@@ -1,0 +1,96 @@
+"""Work on one model in a child process, without a run folder: compile it, run it on images, profile it."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.scoring.worker.client import Worker
+from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
+from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.targets.spec import TargetSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fastscnn_opt.data.source import DataSource
+
+
+@contextmanager
+def opened_model(model: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Worker]:
+    """Compile an ONNX file for `target` and open it in a child process, of which nothing is left behind afterwards.
+
+    Raises what `Worker` does, and TargetError if there is no such target here; errors of the block name the model.
+    """
+    suffix = target.available().artefact_suffix
+    with (
+        tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,
+        Worker(str(model), target, limits=limits) as worker,
+    ):
+        artefact = Path(folder) / f"artefact{suffix}"
+        worker.compile(target, model, artefact, Path(folder) / "compile.log")
+        try:
+            worker.run(Open(target, artefact))
+            yield worker
+        except (ModelError, TargetError) as error:
+            # The user knows the model, not the artefact in its temporary folder.
+            known = error.where in ("", str(artefact), str(model))
+            error.where = str(model) if known else f"{model}: {error.where}"
+            raise
+
+
+def evaluate_model(
+    model: Path,
+    source: DataSource,
+    target: TargetSpec,
+    *,
+    batch: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    on_image: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Compile an ONNX file for `target` and return its accuracy on `source`. Raises what `opened_model` does."""
+    with opened_model(model, target, limits=limits) as worker:
+        return worker.run(Evaluate(source, batch), on_image)
+
+
+def compile_model(
+    model: Path, artefact: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, str]:
+    """Compile an ONNX file for `target` in a child process; return the versions of the tools that did it.
+
+    The words of a vendor tool go to ``<artefact>.log``. Raises what `Worker` does, and TargetError if there is no such
+    target here.
+    """
+    if not artefact.absolute().parent.is_dir():
+        raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="make it first")
+    versions = target.available(to_compile_only=True).tool_versions()
+    log = artefact.with_name(artefact.name + ".log")
+    with Worker(str(model), target, limits=limits) as worker:
+        worker.compile(target, model, artefact, log)
+    return versions
+
+
+def profile_model(
+    model: Path,
+    *,
+    runs: int,
+    batch: int | None = None,
+    threads: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    on_run: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Run an ONNX file in ONNX Runtime, in a child process, and return where its time goes.
+
+    The figures are those of `targets.onnxruntime.profile.OrtProfile.to_json`. Raises what `Worker` does, and
+    TargetError if ONNX Runtime does not work here.
+    """
+    target = TargetSpec("onnxruntime")
+    target.available()
+    with (
+        tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,
+        Worker(str(model), target, limits=limits) as worker,
+    ):
+        return worker.run(Profile(model, Path(folder), batch, runs, threads), on_run)

@@ -1,0 +1,118 @@
+"""What a run folder holds, and questions about it: which record and which timing belong to a row, and the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.scoring.records import RowPlan, Status
+from fastscnn_opt.scoring.tables.row import TableRow, table_row
+from fastscnn_opt.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, SessionRecord
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The variant that rows are compared with: on their own target, or on `target` for those of all targets."""
+
+    variant: str
+    target: str | None = None
+
+    def is_row(self, plan: RowPlan) -> bool:
+        """Tell whether a row is one of the baseline's."""
+        return plan.variant == self.variant and self.target in (None, plan.target)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds; `about` is what ``run.json`` says."""
+
+    folder: Path
+    about: dict[str, Any]
+    records: list[RowRecord]
+    sessions: list[SessionRecord]
+    compiled: list[CompiledRecord] = field(default_factory=list)
+
+    @property
+    def plan(self) -> list[RowPlan]:
+        """The rows that the variants file asks for, in its order."""
+        return [RowPlan(**{**row, "patches": tuple(row["patches"])}) for row in self.about["rows"]]
+
+    @property
+    def baseline(self) -> Baseline:
+        """What the rows are compared with."""
+        return Baseline(self.about["baseline"], self.about.get("baseline_target"))
+
+    @property
+    def table(self) -> list[TableRow]:
+        """The variant table: a row for everything that the variants file asks for, scored or not, in its order."""
+        plans = self.plan
+        records = {plan.identity: self.record_of(plan) for plan in plans}
+        rows = []
+        for plan in plans:
+            record = records[plan.identity]
+            rows.append(
+                table_row(
+                    plan,
+                    record,
+                    self.timing_of(record),
+                    reference=self._reference_miou(plan, plans, records),
+                    max_drop=self.about["max_drop"],
+                )
+            )
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as the verbs print it."""
+        return {"baseline": self.about["baseline"], "rows": [row.to_json() for row in self.table]}
+
+    def last(self, identity: tuple[str, str, int]) -> RowRecord | None:
+        """Return what was recorded last about a row."""
+        return next((record for record in reversed(self.records) if record.identity == identity), None)
+
+    def last_compiled(self, plan: RowPlan) -> CompiledRecord | None:
+        """Return what was compiled last for exactly this row, if its artefact is there."""
+        for record in reversed(self.compiled):
+            if record.identity == plan.identity:
+                same = record.matches(plan) and record.source == self.about["model"]["key"]
+                return record if same and (self.folder / record.artefact).exists() else None
+        return None
+
+    def record_of(self, plan: RowPlan) -> RowRecord | None:
+        """Return what was recorded about a row, unless its variant, the model or the data have changed since."""
+        record = self.last(plan.identity)
+        if record is None or not record.matches(plan):
+            return None
+        same = (record.source, record.data) == (self.about["model"]["key"], self.about["data"]["key"])
+        return record if same else None
+
+    def timing_of(self, record: RowRecord | None) -> RowTiming | None:
+        """Return the last timing of a row's present content."""
+        if record is None or record.status is not Status.OK:
+            return None
+        timings = (timing for session in reversed(self.sessions) for timing in session.rows)
+        wanted = (record.identity, record.keys.speed)
+        return next((timing for timing in timings if (timing.identity, timing.speed_key) == wanted), None)
+
+    def _reference_miou(
+        self, plan: RowPlan, plans: list[RowPlan], records: dict[tuple[str, str, int], RowRecord | None]
+    ) -> float | None:
+        """Return the mIoU of the baseline of a row: on its target where it was scored there, else on its first one."""
+        target = self.baseline.target or plan.target
+        candidates = [other for other in plans if other.variant == self.baseline.variant]
+        candidates.sort(key=lambda other: other.target != target)
+        scored = (records[other.identity] for other in candidates)
+        return next((record.accuracy.mIoU for record in scored if record and record.accuracy), None)
+
+    def _repr_html_(self) -> str:
+        """Show the variant table in a notebook."""
+        from fastscnn_opt.html import html_table
+        from fastscnn_opt.scoring.tables.rendering import ONE_RUN, cells
+
+        title = f"{self.folder}: {self.about['data']['is']}"
+        rows = [[printable(cell) for cell in cells(row)] for row in self.table]
+        return html_table(ONE_RUN, rows, printable(title))

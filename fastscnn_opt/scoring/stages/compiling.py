@@ -1,0 +1,143 @@
+"""Builds and compiles the rows of a run, unless an earlier start has done so."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.machine import versions
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import fingerprint
+from fastscnn_opt.network.layout import Outputs
+from fastscnn_opt.scoring.records import BuiltModel, CompiledRecord, Keys, RowPlan, key_of
+from fastscnn_opt.scoring.stages.job import Job
+from fastscnn_opt.scoring.stages.patching import patched, patches_key
+from fastscnn_opt.scoring.worker.client import Worker
+from fastscnn_opt.scoring.worker.commands import Build, Export
+from fastscnn_opt.targets.base import CrossCompiler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastscnn_opt.scoring.run_folder import OpenRun
+    from fastscnn_opt.scoring.variants import ModelTable, Variants
+    from fastscnn_opt.targets.processes.limits import Limits
+    from fastscnn_opt.targets.spec import TargetSpec
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """The model that all variants start from; `key` changes with its content and with how a checkpoint is exported.
+
+    `table` says how, if it is a checkpoint.
+    """
+
+    file: Path
+    key: str
+    table: ModelTable | None = None
+
+
+def identify_source(variants: Variants) -> SourceModel:
+    """Read the model of a variants file far enough to know what it is. Raises ModelError for an unusable ONNX file."""
+    if variants.model is not None:
+        return SourceModel(variants.model, fingerprint(load_model(variants.model)))
+    table = variants.tables.model
+    export = {"outputs": table.outputs, "height": table.height, "width": table.width}
+    checkpoint = variants.file.parent / str(table.checkpoint)
+    content = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return SourceModel(checkpoint, key_of(content, export, versions(("fastscnn-opt", "onnx"))), table)
+
+
+class RowCompiler:
+    """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``."""
+
+    def __init__(self, run: OpenRun, source: SourceModel, *, verify: bool, limits: Limits) -> None:
+        self._run = run
+        self._source = source
+        self._verify = verify
+        self._limits = limits
+
+    def source_file(self) -> Path:
+        """Return the ONNX file that all variants start from, exported from the checkpoint if the source is one."""
+        table = self._source.table
+        if table is None:
+            return self._source.file
+        file = self._run.models / f"source-{self._source.key[:16]}.onnx"
+        if not file.exists():
+            log = self._run.logs / "export.log"
+            with Worker(str(self._source.file), log=log, limits=self._limits) as worker:
+                worker.run(Export(self._source.file, file, Outputs(table.outputs), table.height, table.width))
+        return file
+
+    def compile(self, plan: RowPlan, target: TargetSpec) -> CompiledRecord:
+        """Build the model of a row, compile it if no earlier start has, and record that it is compiled.
+
+        Raises
+        ------
+        UserError
+            The pipeline, its verification or the compilation failed, crashed or hung.
+        """
+        source, models = self.source_file(), self._run.models
+        with self._worker(plan, target) as worker:
+            built = worker.run(Build(source, plan.passes, models, plan.batch, self._verify, findings=models))
+            return self._compile(worker, plan, target, built)
+
+    def recompile(self, plan: RowPlan, target: TargetSpec, record: CompiledRecord) -> CompiledRecord:
+        """Return `record`, or, if its artefact belongs to the machine that made it and this is another, one made here.
+
+        Raises
+        ------
+        UserError
+            The compilation failed, crashed or hung.
+        """
+        opened = target.open()
+        same = (opened.tool_versions(), target.options) == (record.tools, record.options)
+        if same or isinstance(opened, CrossCompiler):
+            return record
+        built = BuiltModel(self._run.folder / record.model, record.model_sha256, record.steps)
+        with self._worker(plan, target) as worker:
+            return self._compile(worker, plan, target, built)
+
+    def _compile(self, worker: Worker, plan: RowPlan, target: TargetSpec, built: BuiltModel) -> CompiledRecord:
+        opened = target.open()
+        options, tools = dict(target.options), opened.tool_versions()
+        speed = key_of(built.sha256, target.name, options, tools, patches_key(target), plan.batch)
+        artefact = self._run.models / f"{built.sha256[:16]}.{target.name}-{speed[:8]}{opened.artefact_suffix}"
+        if not artefact.exists():
+            with patched(target):
+                worker.compile(target, built.file, artefact, self._log(plan).with_suffix(".compile.log"))
+        worker.close()
+        record = CompiledRecord(
+            **asdict(plan),
+            source=self._source.key,
+            options=options,
+            tools=tools,
+            model=self._run.relative(built.file),
+            model_sha256=built.sha256,
+            artefact=self._run.relative(artefact),
+            steps=built.steps,
+            speed_key=speed,
+        )
+        self._run.append_compiled(record)
+        return record
+
+    def job(self, plan: RowPlan, record: CompiledRecord, data: str) -> Job:
+        """Return the compiled row with the keys that its figures on `data` get."""
+        accuracy = key_of(record.speed_key, data, versions(("fastscnn-opt", "numpy", "pillow")))
+        row = key_of(accuracy, record.source, plan.passes, plan.patches, self._verify)
+        return Job(plan, record, Keys(row, accuracy, record.speed_key), self._run.folder, self._log(plan))
+
+    def _worker(self, plan: RowPlan, target: TargetSpec) -> Worker:
+        return Worker(plan.label, target, log=self._log(plan), limits=self._limits)
+
+    def _log(self, plan: RowPlan) -> Path:
+        """Return where the output of a row's processes goes."""
+        return self._run.logs / f"{_file_name(plan)}.log"
+
+
+def _file_name(plan: RowPlan) -> str:
+    """Return a readable name for a row's files, which no other row has."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{plan.variant}-{plan.target}-b{plan.batch}").strip("-.")[:80]
+    return f"{readable}-{key_of(plan.identity)[:6]}"

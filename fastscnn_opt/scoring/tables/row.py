@@ -1,0 +1,94 @@
+"""A row of the variant table."""
+
+# Without `from __future__ import annotations`, because pydantic reads the types of the fields.
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastscnn_opt.scoring.records import Identified, RowPlan, RowRecord, RowTiming, Status, StepSummary, as_json
+
+SPEED_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "fps_per_card", "ratio", "ratio_low", "ratio_high")
+"""What a row takes over from its timing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow(Identified):
+    """A row of the variant table; shares are fractions, `mIoU_drop` is in points, what is not known is None.
+
+    `gate` is ``passed`` or ``failed`` where the drop was held against a limit. `ratio` is that of the speed to the
+    baseline's, with the ends of its 95 % interval.
+    """
+
+    variant: str
+    passes: str
+    patches: tuple[str, ...]
+    target: str
+    batch: int
+    status: Status
+    reason: str = ""
+    reproduce: str | None = ""
+    pixAcc: float | None = None  # noqa: N815 - the name it has in every table
+    mIoU: float | None = None  # noqa: N815 - the name it has in every table
+    mIoU_all: float | None = None  # noqa: N815 - the name it has in every table
+    mIoU_drop: float | None = None  # noqa: N815 - the name it has in every table
+    gate: str | None = None
+    median_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    fps: float | None = None
+    fps_per_card: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    model_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    steps: tuple[StepSummary, ...] = ()
+    model: str | None = None
+    artefact: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as the verbs print it."""
+        return as_json(self) | {"steps": [step.to_json() for step in self.steps]}
+
+
+def table_row(
+    plan: RowPlan,
+    record: RowRecord | None,
+    timing: RowTiming | None,
+    *,
+    reference: float | None,
+    max_drop: float | None,
+) -> TableRow:
+    """Return the row of `plan`, from what was recorded and timed; `reference` is the mIoU of its baseline."""
+    accuracy = record.accuracy if record else None
+    drop = None if accuracy is None or reference is None else 100 * (reference - accuracy.mIoU)
+    status, reason, reproduce = _status(record, timing)
+    return TableRow(
+        **asdict(plan),
+        status=status,
+        reason=reason,
+        reproduce=reproduce,
+        **_fields(accuracy, "pixAcc", "mIoU", "mIoU_all"),
+        mIoU_drop=drop,
+        gate=None if drop is None or max_drop is None else ("failed" if drop > max_drop else "passed"),
+        **_fields(timing, *SPEED_FIGURES),
+        **_fields(record, "model_bytes", "peak_rss_bytes", "model", "artefact"),
+        steps=record.steps if record else (),
+    )
+
+
+def _fields(source: object, *names: str) -> dict[str, Any]:
+    """Return these fields of a record; None for each where there is no record."""
+    return {name: getattr(source, name, None) for name in names}
+
+
+def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status, str, str]:
+    """Return the status of the first stage that did not end well, its reason, and the command that reproduces it."""
+    if record is None:
+        return Status.PENDING, "not scored yet; start `fastscnn-opt score` on this run again", ""
+    if record.status is not Status.OK:
+        return record.status, record.reason, record.reproduce
+    if timing is None:
+        return Status.PENDING, "not timed yet; start `fastscnn-opt score` on this run again", ""
+    if timing.status is not Status.OK:
+        return timing.status, timing.reason, timing.reproduce
+    return record.status, record.reason, record.reproduce

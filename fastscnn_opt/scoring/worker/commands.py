@@ -1,0 +1,256 @@
+"""The commands that a worker carries out: each is a class of its arguments, with what the child process does."""
+
+# Without `from __future__ import annotations`, because pydantic reads the types of the fields.
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+
+from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.machine import peak_rss_bytes
+from fastscnn_opt.measuring.latency import WarmUp
+from fastscnn_opt.measuring.session import Session, TensorSpec
+from fastscnn_opt.network.layout import Outputs
+from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
+from fastscnn_opt.scoring.worker.feeds import timing_feeds
+from fastscnn_opt.targets.spec import TargetSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.targets.processes.server import Progress
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs and outputs of an artefact."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The accuracy of an artefact, and the most physical memory that its process held until then."""
+
+    accuracy: AccuracyFigures
+    details: AccuracyDetails
+    peak_rss_bytes: int
+
+
+@dataclass
+class WorkerState:
+    """What a worker keeps from one command to the next: the opened artefact, and what times it once it is warm."""
+
+    progress: "Progress"
+    session: Session | None = None
+    timer: Callable[[int], list[float]] | None = None
+
+    @property
+    def opened(self) -> Session:
+        """The opened artefact. Raises TargetError if there is none."""
+        if self.session is None:
+            raise TargetError("no artefact is open")
+        return self.session
+
+
+class Command(ABC, Generic[Result]):
+    """A command; its fields are its arguments, and `name` is what messages call it."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def run(self, state: WorkerState) -> Result:
+        """Carry the command out, in the child process."""
+
+    @classmethod
+    def result_type(cls) -> Any:
+        """Return the type of what `run` returns."""
+        return get_args(cls.__orig_bases__[0])[0]  # type: ignore[attr-defined]  # which every generic class has
+
+
+@dataclass(frozen=True)
+class Build(Command[BuiltModel]):
+    """Run the pipeline `passes` on the file `model` and save the result; see `building.build_model`."""
+
+    model: Path
+    passes: str
+    output: Path
+    batch: int | None
+    verify: bool
+    findings: Path | None = None
+    name: ClassVar[str] = "build"
+
+    def run(self, state: WorkerState) -> BuiltModel:
+        """Build the model."""
+        from fastscnn_opt.scoring.stages.building import build_model
+
+        return build_model(
+            self.model, self.passes, self.output, batch=self.batch, verify=self.verify, findings=self.findings
+        )
+
+
+@dataclass(frozen=True)
+class Export(Command[None]):
+    """Export a checkpoint as the ONNX file `output`."""
+
+    checkpoint: Path
+    output: Path
+    outputs: Outputs
+    height: int
+    width: int
+    name: ClassVar[str] = "export"
+
+    def run(self, state: WorkerState) -> None:
+        """Export the checkpoint."""
+        from fastscnn_opt.model.saving import save_model
+        from fastscnn_opt.network.export import export_checkpoint
+
+        model = export_checkpoint(self.checkpoint, outputs=self.outputs, height=self.height, width=self.width)
+        save_model(model, self.output)
+
+
+@dataclass(frozen=True)
+class Compile(Command[None]):
+    """Compile the file `model` for `target` to `artefact`; the words of a vendor's tool go to `log`."""
+
+    target: TargetSpec
+    model: Path
+    artefact: Path
+    log: Path
+    name: ClassVar[str] = "compile"
+
+    def run(self, state: WorkerState) -> None:
+        """Compile the model."""
+        self.target.open().compile(self.model, self.artefact, self.log)
+
+
+@dataclass(frozen=True)
+class Profile(Command[dict[str, Any]]):
+    """Run the file `model` in ONNX Runtime and return the figures of `OrtProfile.to_json`; the trace is in `folder`."""
+
+    model: Path
+    folder: Path
+    batch: int | None
+    runs: int
+    threads: int | None
+    name: ClassVar[str] = "profile"
+
+    def run(self, state: WorkerState) -> dict[str, Any]:
+        """Profile the model."""
+        from fastscnn_opt.targets.onnxruntime.profile import profile_model
+
+        def feeds(inputs: tuple[TensorSpec, ...]) -> "dict[str, NDArray[np.generic]]":
+            return timing_feeds(inputs, self.batch)
+
+        profile = profile_model(
+            self.model, feeds, self.folder, runs=self.runs, threads=self.threads, on_run=state.progress
+        )
+        return profile.to_json()
+
+
+@dataclass(frozen=True)
+class Open(Command[Signature]):
+    """Open an artefact and return its inputs and outputs."""
+
+    target: TargetSpec
+    artefact: Path
+    name: ClassVar[str] = "open"
+
+    def run(self, state: WorkerState) -> Signature:
+        """Open the artefact."""
+        state.session = self.target.open().open(self.artefact)
+        return Signature(state.session.inputs, state.session.outputs)
+
+
+@dataclass(frozen=True)
+class Evaluate(Command[Evaluation]):
+    """Measure the accuracy of the opened artefact on `source`.
+
+    Where `predictions` is given, the label maps are saved in that file (see `pictures.predictions`).
+    """
+
+    source: DataSource
+    batch: int | None = None
+    predictions: Path | None = None
+    name: ClassVar[str] = "evaluate"
+
+    def run(self, state: WorkerState) -> Evaluation:
+        """Measure the accuracy."""
+        from fastscnn_opt.measuring.accuracy import evaluate, model_size
+        from fastscnn_opt.scoring.pictures.predictions import save_predictions
+
+        session = state.opened
+        dataset = self.source.open(scene_size=model_size(session.inputs))
+        with ExitStack() as stack:
+            save = None
+            if self.predictions is not None:
+                save = stack.enter_context(save_predictions(self.predictions, dataset.names, dataset.size))
+            found = evaluate(session, dataset, batch=self.batch, on_image=state.progress, on_prediction=save)
+        details = AccuracyDetails(found.confusion.counts.tolist(), found.stages.medians_ms())
+        return Evaluation(AccuracyFigures(**found.to_json()), details, peak_rss_bytes())
+
+
+@dataclass(frozen=True)
+class Predict(Command[None]):
+    """Write the label map of each image into `folder`, as ``0.png``, ``1.png``, ..."""
+
+    images: tuple[Path, ...]
+    folder: Path
+    name: ClassVar[str] = "predict"
+
+    def run(self, state: WorkerState) -> None:
+        """Write the label maps."""
+        from fastscnn_opt.scoring.pictures.photographs import write_label_maps
+
+        write_label_maps(state.opened, self.images, self.folder, on_image=state.progress)
+
+
+@dataclass(frozen=True)
+class WarmUpRuns(Command[WarmUp]):
+    """Run the opened artefact on prepared inputs until its latency is steady, or for `cap_s` seconds."""
+
+    batch: int | None = None
+    cap_s: float = 10.0
+    name: ClassVar[str] = "warm_up"
+
+    def run(self, state: WorkerState) -> WarmUp:
+        """Warm up."""
+        from fastscnn_opt.measuring.latency import warm_up
+
+        session = state.opened
+        state.timer = session.timer(timing_feeds(session.inputs, self.batch))
+        return warm_up(state.timer, cap_s=self.cap_s)
+
+
+@dataclass(frozen=True)
+class Time(Command[list[float]]):
+    """Return the latencies in ms of `iterations` runs, after one untimed run, which gets back what a pause has cost."""
+
+    iterations: int
+    name: ClassVar[str] = "time"
+
+    def run(self, state: WorkerState) -> list[float]:
+        """Time the opened artefact."""
+        if state.timer is None:
+            raise TargetError("the artefact was not warmed up")
+        state.timer(1)
+        return state.timer(self.iterations)
+
+
+COMMANDS: dict[str, type[Command[Any]]] = {
+    kind.name: kind for kind in (Build, Export, Compile, Profile, Open, Evaluate, Predict, WarmUpRuns, Time)
+}
+"""Every command by name."""
+
+
+def read_command(name: str, arguments: dict[str, Any]) -> Command[Any]:
+    """Return the command that was sent as JSON."""
+    command: Command[Any] = adapter(COMMANDS[name]).validate_python(arguments)
+    return command

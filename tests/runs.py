@@ -1,0 +1,56 @@
+"""Runs made up for the tests: every figure is chosen, nothing is run."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.records import (
+    AccuracyFigures,
+    Keys,
+    RowPlan,
+    RowRecord,
+    RowTiming,
+    SessionRecord,
+    Status,
+)
+from fastscnn_opt.scoring.run import Run
+
+BASE = RowPlan("base", "", (), "onnxruntime", 1)
+FAST = RowPlan("fast", "simplify", (), "onnxruntime", 1)
+CHIP = RowPlan("fast", "simplify", (), "ascend310", 1)
+
+
+def record(plan: RowPlan, miou: float | None, **changes) -> RowRecord:
+    """Return the record of a row that was built, with this mIoU if it was scored."""
+    row = RowRecord(
+        **asdict(plan), source="m", data="d", keys=Keys("r", "a", plan.variant), status=Status.OK,
+        accuracy=None if miou is None else AccuracyFigures(0.9, miou, miou / 2),
+    )  # fmt: skip
+    return replace(row, model="models/x.onnx", model_bytes=2_000_000, peak_rss_bytes=3_000_000, **changes)
+
+
+def timing(plan: RowPlan, fps: float, ratio: float, **changes) -> RowTiming:
+    """Return the timing of a row, with an interval of 0.1 on both sides of the ratio."""
+    known = RowTiming(
+        plan.variant, plan.target, plan.batch, plan.variant, Status.OK, "", 1000 / fps, 2.0, 3.0, fps, ratio
+    )
+    return replace(known, ratio_low=ratio - 0.1, ratio_high=ratio + 0.1, **changes)
+
+
+def run_of(plans, records, timings=(), max_drop=None, folder="run") -> Run:
+    """Return a run that asks for `plans` and holds records, and timings in a session each."""
+    about = {
+        "rows": [asdict(plan) for plan in plans],
+        "baseline": "base",
+        "max_drop": max_drop,
+        "model": {"key": "m"},
+        "data": {"key": "d", "is": "2 scenes"},
+    }
+    sessions = [SessionRecord("now", Effort(), "alone", 1, "base", [entry]) for entry in timings]
+    return Run(Path(folder), about, list(records), sessions)
+
+
+def finished_run() -> Run:
+    """Return a run of two rows, both scored and timed, of which one lost more than is allowed."""
+    records = [record(BASE, 0.6), record(FAST, 0.594)]
+    return run_of([BASE, FAST], records, [timing(BASE, 10, 1.0), timing(FAST, 20, 2.0)], max_drop=0.5)

@@ -1,0 +1,33 @@
+"""What makes a run fail."""
+
+import pytest
+from runs import BASE, FAST, record, run_of, timing
+
+from fastscnn_opt.errors import CheckFailedError, RunError
+from fastscnn_opt.scoring.records import Status
+from fastscnn_opt.scoring.tables.gate import check_outcome
+
+
+def test_a_row_beyond_the_limit_is_a_failed_check(finished):
+    with pytest.raises(CheckFailedError, match=r"1 of 2 rows lost more than 0\.5 points .* 'base': fast \(0\.60\)"):
+        check_outcome(finished)
+
+
+def test_a_broken_contract_is_a_failed_check():
+    broken = record(FAST, None, status=Status.BROKEN, reason="the pass broke its contract")
+    with pytest.raises(CheckFailedError, match="fast: the pass broke"):
+        check_outcome(run_of([BASE, FAST], [record(BASE, 0.6), broken], [timing(BASE, 10, 1)]))
+
+
+def test_a_run_without_any_scored_row_is_an_error():
+    failed = record(BASE, None, status=Status.FAILED, reason="no luck")
+    with pytest.raises(RunError, match="no row could be scored; base: no luck"):
+        check_outcome(run_of([BASE], [failed]))
+
+
+def test_without_a_scored_baseline_nothing_is_compared():
+    failed = record(BASE, None, status=Status.FAILED, reason="no luck")
+    run = run_of([BASE, FAST], [failed, record(FAST, 0.6)], max_drop=0.5)
+    assert [(row.mIoU_drop, row.gate) for row in run.table] == [(None, None), (None, None)]
+    with pytest.raises(CheckFailedError, match="could not be scored, so nothing was held against max_drop"):
+        check_outcome(run)

@@ -1,0 +1,29 @@
+"""Work on one model without a run folder."""
+
+import pytest
+
+from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.scoring.one_model import compile_model, evaluate_model
+from fastscnn_opt.targets.spec import TargetSpec
+
+
+def test_figures_come_with_the_peak_memory_and_progress(lowered):
+    images = []
+    found = evaluate_model(
+        lowered, DataSource(synthetic=2), TargetSpec("onnxruntime", {"threads": 1}), on_image=images.append
+    )
+    assert sum(images) == found.accuracy.images == 2
+    assert found.peak_rss_bytes > 10_000_000
+
+
+def test_files_that_belong_to_an_artefact_go_with_it(paired, lowered):
+    assert compile_model(lowered, paired / "a[1].bin", TargetSpec("paired")) == {"paired": "1"}
+    assert {file.name: file.read_bytes() for file in paired.iterdir()} == {"a[1].bin": b"one", "a[1].bin.json": b"two"}
+
+
+def test_a_failed_compilation_leaves_the_artefact_before_it_alone(paired, lowered):
+    (paired / "a.bin").write_bytes(b"old")
+    with pytest.raises(TargetError, match="the tool gave up"):
+        compile_model(lowered, paired / "a.bin", TargetSpec("paired", {"fails": True}))
+    assert {file.name: file.read_bytes() for file in paired.iterdir()} == {"a.bin": b"old"}

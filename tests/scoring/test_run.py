@@ -1,0 +1,103 @@
+"""What belongs to a row of a run, and the variant table."""
+
+from dataclasses import replace
+
+import pytest
+from runs import BASE, CHIP, FAST, record, run_of, timing
+
+from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.scoring.records import ChangedNode, RowTiming, Status, StepNodes, StepSummary
+
+
+def test_the_drop_is_in_points_against_the_baseline(finished):
+    assert [row.mIoU_drop for row in finished.table] == pytest.approx([0, 0.6])
+
+
+def test_rows_beyond_the_allowed_drop_are_marked_and_stay_ok(finished):
+    assert [(row.gate, row.status) for row in finished.table] == [("passed", "ok"), ("failed", "ok")]
+
+
+def test_without_a_limit_there_is_no_gate(finished):
+    unlimited = replace(finished, about={**finished.about, "max_drop": None})
+    assert [row.gate for row in unlimited.table] == [None, None]
+
+
+def test_the_json_has_every_field_of_the_interface(finished):
+    fields = {
+        "variant", "passes", "patches", "target", "batch", "status", "reason", "pixAcc", "mIoU", "mIoU_drop",
+        "median_ms", "fps", "ratio", "ratio_low", "ratio_high", "model_bytes", "peak_rss_bytes",
+    }  # fmt: skip
+    table = finished.to_json()
+    assert table["baseline"] == "base"
+    assert all(fields <= row.keys() for row in table["rows"])
+
+
+def test_what_is_not_scored_yet_is_pending():
+    rows = run_of([BASE, FAST], [record(BASE, 0.6)]).table
+    assert [(row.status, row.mIoU) for row in rows] == [("pending", 0.6), ("pending", None)]
+
+
+@pytest.mark.parametrize("change", [{"passes": "other"}, {"patches": ["p"]}, {"source": "other"}, {"data": "other"}])
+def test_figures_of_another_variant_model_or_data_are_not_shown(change):
+    (row,) = run_of([FAST], [record(FAST, 0.6, **change)], [timing(FAST, 20, 2)]).table
+    assert (row.status, row.mIoU, row.fps) == ("pending", None, None)
+
+
+def test_times_of_another_artefact_are_not_shown():
+    (row,) = run_of([FAST], [record(FAST, 0.6)], [timing(FAST, 20, 2, speed_key="other")]).table
+    assert (row.status, row.fps) == ("pending", None)
+
+
+def test_the_last_timing_counts():
+    (row,) = run_of([FAST], [record(FAST, 0.6)], [timing(FAST, 20, 2), timing(FAST, 30, 3)]).table
+    assert row.fps == 30
+
+
+def test_a_row_that_could_not_be_timed_keeps_its_accuracy():
+    crash = RowTiming("fast", "onnxruntime", 1, "fast", Status.CRASHED, "boom")
+    (row,) = run_of([FAST], [record(FAST, 0.6)], [crash]).table
+    assert (row.status, row.reason, row.mIoU) == ("crashed", "boom", 0.6)
+
+
+def test_a_target_without_a_baseline_of_its_own_is_compared_with_the_first():
+    rows = run_of([BASE, CHIP], [record(BASE, 0.6), record(CHIP, 0.5)]).table
+    assert rows[1].mIoU_drop == pytest.approx(10)
+
+
+def test_a_target_with_a_baseline_of_its_own_is_compared_with_that():
+    chip_base = replace(BASE, target="ascend310")
+    records = [record(BASE, 0.6), record(chip_base, 0.58), record(CHIP, 0.57)]
+    rows = run_of([BASE, chip_base, CHIP], records).table
+    assert rows[2].mIoU_drop == pytest.approx(1.0)
+
+
+def test_one_target_s_baseline_can_serve_all():
+    chip_base = replace(BASE, target="ascend310")
+    run = run_of([BASE, chip_base], [record(BASE, 0.6), record(chip_base, 0.58)])
+    run.about["baseline_target"] = "onnxruntime"
+    assert [row.mIoU_drop for row in run.table] == pytest.approx([0, 2.0])
+
+
+def test_the_table_counts_changes_and_leaves_the_nodes_to_the_report():
+    nodes = StepNodes((ChangedNode("x", "gone"),))
+    step = StepSummary(name="simplify", contract=Contract.EXACT, changes=1, skips=0, verified=True, nodes=nodes)
+    (row,) = run_of([BASE], [record(BASE, 0.6, steps=(step,))]).to_json()["rows"]
+    assert row["steps"] == [
+        {
+            "pass": "simplify", "text": "", "contract": "exact", "changes": 1, "skips": 0, "seconds": 0.0,
+            "verified": True, "max_abs_diff": None,
+        }
+    ]  # fmt: skip
+
+
+def test_a_notebook_shows_the_table_with_names_escaped():
+    evil = replace(FAST, variant="<img src=x onerror=alert(1)>\x1b")
+    run = run_of([BASE, evil], [record(BASE, 0.6)])
+    run.about["data"]["is"] = "<b>data</b>"
+    html = run._repr_html_()
+    assert html.count("<tr>") == 3
+    assert "<img" not in html
+    assert "<b>" not in html
+    assert "\x1b" not in html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert ">60.00</td>" in html
