@@ -58,7 +58,13 @@ def test_the_guide_names_rules_that_exist(guide):
     assert set(re.findall(r"\bA\d{3}\b", guide.text)) <= {rule.code for rule in RULES}
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/ascend.md", "benchmarks/README.md"])
+def test_every_path_of_the_page_about_the_code_exists(page):
+    paths = {path for path in re.findall(r"`([^` ]+)`", page("docs/architecture.md").text) if "/" in path}
+    assert len(paths) > 20
+    assert sorted(path for path in paths if not (page.ROOT / path).exists()) == []
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/ascend.md", "docs/architecture.md", "benchmarks/README.md"])
 def test_links_to_files_lead_somewhere(path, page):
     folder = (page.ROOT / path).parent
     assert [link for link in re.findall(r"\]\(([^)#:]+)\)", page(path).text) if not (folder / link).exists()] == []
