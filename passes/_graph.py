@@ -151,6 +151,12 @@ def detach_output(graph: gs.Graph, output: gs.Variable, suffix: str) -> gs.Varia
     return inner
 
 
+def read_instead(tensor: gs.Tensor, other: gs.Tensor) -> None:
+    """Let every node that reads `tensor` read `other`."""
+    for reader in list(tensor.outputs):
+        reader.inputs[reader.inputs.index(tensor)] = other
+
+
 def graft(graph: gs.Graph, source: gs.Graph) -> None:
     """Give `graph` the content of `source`."""
     graph.nodes, graph.inputs, graph.outputs = source.nodes, source.inputs, source.outputs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 from fastscnn_opt.rewriting.graph.nodes import detach, tensors_read
-from fastscnn_opt.text import closest, counted
+from fastscnn_opt.text import counted, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,9 +63,7 @@ class DropOutputs(Pass):
     def _kept(self, names: list[str]) -> tuple[str, ...]:
         for name in self.keep:
             if name not in names:
-                near = closest(name, names)
-                guess = f"did you mean {near!r}? " if near is not None else ""
-                raise PassError(f"keep={name} is no output of the graph", cure=f"{guess}(outputs: {', '.join(names)})")
+                raise PassError("is not an output of the graph", where=f"keep={name}", cure=nearest(name, names))
         return self.keep or tuple(names[:1])
 
 

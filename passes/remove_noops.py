@@ -10,7 +10,7 @@ import numpy as np
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, constant_value, scales_of
+from ._graph import DEFAULT_DOMAINS, constant_value, read_instead, scales_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,22 +58,16 @@ def _bypass(node: gs.Node, interface: set[int]) -> bool:
     source, result = node.inputs[0], node.outputs[0]
     if id(result) not in interface:
         node.outputs.clear()
-        _read_instead(result, source)
+        read_instead(result, source)
         return True
     if id(source) in interface or len(source.inputs) != 1:
         return False
     node.inputs.clear()
     node.outputs.clear()
-    _read_instead(source, result)
+    read_instead(source, result)
     producer = source.inputs[0]
     producer.outputs[producer.outputs.index(source)] = result
     return True
-
-
-def _read_instead(tensor: gs.Tensor, other: gs.Tensor) -> None:
-    """Let every reader of `tensor` read `other`."""
-    for reader in list(tensor.outputs):
-        reader.inputs[reader.inputs.index(tensor)] = other
 
 
 Rule: TypeAlias = Callable[["gs.Node"], "str | Skip | None"]

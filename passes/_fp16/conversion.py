@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.rewriting.contract import Change, Skip, Step
 
-from .._graph import constant_value, detach_output
+from .._graph import constant_value, detach_output, read_instead, unique_name
 from .magnitudes import LARGEST
 from .slots import Slots, is_float16, is_float32
 
@@ -58,7 +58,6 @@ class Conversion:
         self._needless: list[gs.Node] = []  # Casts to a graph output that have nothing left to do
         self._nodes: list[gs.Node] = []
         self._steps: list[Step] = []
-        self._taken = {node.name for node in graph.nodes} | set(graph.tensors())
 
     def run(self) -> Iterator[Step]:
         """Convert the graph in place and tell what changed, and which nodes moved values in float32."""
@@ -190,8 +189,10 @@ class Conversion:
         """Append a Cast, which comes before the node that is being visited, and return its result."""
         kind = "float16" if to == _FLOAT16 else "float32"
         if output is None:
-            output = gs.Variable(self._name(f"{tensor.name}_{kind}"), dtype=np.dtype(kind), shape=tensor.shape)
-        node = gs.Node("Cast", self._name(f"{tensor.name}_to_{kind}"), {"to": to}, [tensor], [output])
+            output = gs.Variable(
+                unique_name(self._graph, f"{tensor.name}_{kind}"), dtype=np.dtype(kind), shape=tensor.shape
+            )
+        node = gs.Node("Cast", unique_name(self._graph, f"{tensor.name}_to_{kind}"), {"to": to}, [tensor], [output])
         self._nodes.append(node)
         self._steps.append(Change(node, f"casts {tensor.name!r} to {kind}"))
         return output
@@ -203,7 +204,7 @@ class Conversion:
         if isinstance(tensor, gs.Constant) and len(readers) == len(tensor.outputs) and id(tensor) not in self._outputs:
             tensor.values = values
             return
-        copy = gs.Constant(self._name(f"{tensor.name}_float16"), values)
+        copy = gs.Constant(unique_name(self._graph, f"{tensor.name}_float16"), values)
         for node, index in readers:
             node.inputs[index] = copy
 
@@ -215,22 +216,9 @@ class Conversion:
         cast.inputs.clear()
         cast.outputs.clear()
         self._graph.nodes.remove(cast)
-        for reader in list(source.outputs):
-            _replace(reader, source, output)
+        read_instead(source, output)
         producer = source.inputs[0]
         producer.outputs = [output if tensor is source else tensor for tensor in producer.outputs]
-
-    def _name(self, wanted: str) -> str:
-        name, count = wanted, 1
-        while name in self._taken:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._taken.add(name)
-        return name
-
-
-def _replace(node: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
-    node.inputs = [new if tensor is old else tensor for tensor in node.inputs]
 
 
 def _half(values: NDArray[Any]) -> NDArray[np.float16]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._emitter import Emitter
-from .._graph import constant_value
+from .._graph import constant_value, read_instead
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,8 +44,7 @@ def end_in_float(graph: gs.Graph, conv: gs.Node, body: Collection[str]) -> None:
         emit.node("Add", result, emit.constant((bias * step).reshape(-1, 1, 1), np.float32), output=logits)
     else:
         emit.node("Transpose", result, perm=[0, 3, 1, 2], output=logits)
-    for reader in list(again.outputs):
-        reader.inputs = [logits if tensor is again else tensor for tensor in reader.inputs]
+    read_instead(again, logits)
 
 
 def _quantised_again(conv: gs.Node, body: Collection[str]) -> gs.Variable | None:

@@ -48,6 +48,7 @@ class CalibrationImages:
         specs = tuple(_spec(tensor) for tensor in inputs)
         self._dataset = source.open(model_size(specs))
         self._input = image_input(specs, self._dataset.size)
+        self._fingerprint = self._dataset.fingerprint()
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes with the images and labels."""
@@ -64,24 +65,15 @@ class CalibrationImages:
         return self._dataset.size
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._dataset)
 
     def load(self, index: int) -> Sample:
         """Return one image with its label map."""
         return self._samples[index]
 
-    def samples(self, workers: int | None = None) -> Generator[Sample, None, None]:
-        """Yield every image in order."""
-        del workers
-        yield from self._samples
-
     @cached_property
     def _samples(self) -> list[Sample]:
         return list(prefetch(self._dataset.load, len(self._dataset)))
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        return self._dataset.fingerprint()
 
     def feeds(self) -> Generator[dict[str, NDArray[np.generic]], None, None]:
         """Yield what the model is fed, a batch at a time; the last is filled up with copies of its last image."""
