@@ -1,11 +1,10 @@
-"""How fast `apply` is beside onnxsim, onnxslim and onnxoptimizer, and how its time grows with the number of nodes.
+"""How fast the command `apply` is beside onnxsim and onnxslim, and how its time grows with the number of nodes.
 
     python benchmarks/apply_speed.py [MODEL.onnx] [--rounds 9] [--sizes 100 1000 5000 20000 50000]
 
-What is timed is every exact pass that is registered and needs no option, one after another and without verification: on
-a model that is in memory, and then as commands that read and write a file. simplify is left out, since it runs onnxsim
-itself. The peers do what they do by default. All take turns on the same model, so a slow minute of the machine hits
-all of them. Needs the extra `benchmark`.
+It times commands that read and write a file: every exact pass that is registered and needs no option, one after another
+and without verification, but for simplify, which runs onnxsim itself. The peers do what they do by default. All take
+turns on the same model, so that a slow minute of the machine affects all of them. Needs the extra `benchmark`.
 """
 
 from __future__ import annotations
@@ -15,29 +14,21 @@ import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-import onnxoptimizer
-import onnxsim
-import onnxslim
 from cold_start import find
 from onnx import TensorProto, helper, numpy_helper
 from side_by_side import print_turns, take_turns
 
 from fastscnn_opt.demo.network import demo_model
-from fastscnn_opt.measuring.latency import ratio_to_baseline
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.contract import Contract
-from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import entry_points, pass_class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    import onnx
     from numpy.typing import NDArray
 
 FIRST = ("adaptive-avgpool", "large-avgpool", "drop-outputs")
@@ -87,53 +78,8 @@ def chain(count: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-def tools(pipeline: str) -> dict[str, Callable[[onnx.ModelProto], object]]:
-    """Return what is compared by name, this project first."""
-    manager = PassManager(pipeline, verify=False)
-    return {
-        "fastscnn-opt": manager.run,
-        "onnxsim": onnxsim.simplify,
-        "onnxslim": lambda model: onnxslim.slim(copy_of(model)),
-        "onnxoptimizer": onnxoptimizer.optimize,
-    }
-
-
-def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy: onnxslim changes what it is given."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
-
-
-def times_ms(
-    runs: dict[str, Callable[[onnx.ModelProto], object]], model: onnx.ModelProto, rounds: int
-) -> dict[str, NDArray[np.float64]]:
-    """Let every tool run once to warm up, and then in turns; return milliseconds, rounds x 1."""
-    taken: dict[str, list[list[float]]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name, run in runs.items():
-            start = perf_counter()
-            run(model)
-            if number:
-                taken[name].append([(perf_counter() - start) * 1000])
-    return {name: np.array(values) for name, values in taken.items()}
-
-
-def compare(title: str, model: onnx.ModelProto, pipeline: str, rounds: int) -> None:
-    """Print the median time of every tool, and how many times as long as `apply` it takes."""
-    taken = times_ms(tools(pipeline), model, rounds)
-    own = taken["fastscnn-opt"]
-    print(
-        f"\n{title}: {len(model.graph.node)} nodes, {rounds} rounds\n"
-        "| tool | ms | times as long |\n| --- | ---: | ---: |"
-    )
-    for name, values in taken.items():
-        ratio = ratio_to_baseline(values, own, baseline_batch=1, batch=1)
-        print(f"| {name} | {np.median(values):.1f} | {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) |")
-
-
-def compare_commands(model: onnx.ModelProto, pipeline: str, rounds: int) -> None:
-    """Print the same for whole commands, from the file to the file, as a user waits for them."""
+def times_ms(model: onnx.ModelProto, pipeline: str, rounds: int) -> dict[str, NDArray[np.float64]]:
+    """Let the commands of the tools take turns on a model; return the ms of each, rounds x 1, this project first."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "model.onnx"
         save_model(model, file)
@@ -143,27 +89,23 @@ def compare_commands(model: onnx.ModelProto, pipeline: str, rounds: int) -> None
             "onnxslim": [file, file.with_name("onnxslim.onnx")],
         }
         runs = {
-            f"{tool} as a command": partial(subprocess.run, [path, *line], check=True, capture_output=True)
+            tool: partial(subprocess.run, [path, *line], check=True, capture_output=True)
             for tool, line in lines.items()
             if (path := find(tool)) is not None
         }
-        taken = take_turns(runs, rounds)
-    print()
-    print_turns("command", taken)
+        return take_turns(runs, rounds)
 
 
-def grow(sizes: list[int], pipeline: str, rounds: int) -> None:
+def print_growth(sizes: list[int], pipeline: str, rounds: int) -> None:
     """Print the time by number of nodes, and the exponent that fits it from 1000 nodes on."""
-    runs = {name: run for name, run in tools(pipeline).items() if name in ("fastscnn-opt", "onnxsim")}
     print("\n| nodes | fastscnn-opt ms | us per node | onnxsim ms |\n| ---: | ---: | ---: | ---: |")
     medians = []
     for size in sizes:
         model = chain(size)
-        taken = {name: float(np.median(values)) for name, values in times_ms(runs, model, rounds).items()}
-        nodes = len(model.graph.node)
-        medians.append((nodes, taken["fastscnn-opt"]))
-        own, other = taken.values()
-        print(f"| {nodes} | {own:.0f} | {1000 * own / nodes:.0f} | {other:.0f} |", flush=True)
+        taken = {name: float(np.median(values)) for name, values in times_ms(model, pipeline, rounds).items()}
+        nodes, own = len(model.graph.node), taken["fastscnn-opt"]
+        medians.append((nodes, own))
+        print(f"| {nodes} | {own:.0f} | {1000 * own / nodes:.0f} | {taken.get('onnxsim', np.nan):.0f} |", flush=True)
     fitted = [pair for pair in medians if pair[0] >= 1000]
     if len(fitted) > 1:
         exponent = np.polyfit(*np.log(np.array(fitted).T), 1)[0]
@@ -178,12 +120,11 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1000, 5000, 20000, 50000])
     given = parser.parse_args()
     pipeline = exact_pipeline()
-    print(f"pipeline: {pipeline}")
+    print(f"pipeline: {pipeline}\n")
     model = load_model(given.model) if given.model else demo_model()
-    compare("network", model, pipeline, given.rounds)
-    compare_commands(model, pipeline, given.rounds)
+    print_turns(f"command, {len(model.graph.node)} nodes", times_ms(model, pipeline, given.rounds))
     if given.sizes:
-        grow(given.sizes, pipeline, max(1, given.rounds // 3))
+        print_growth(given.sizes, pipeline, max(1, given.rounds // 3))
 
 
 if __name__ == "__main__":

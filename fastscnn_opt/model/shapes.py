@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.model.skeleton import Skeleton, graphs_of, has_subgraphs
+from fastscnn_opt.model.skeleton import Skeleton, graphs_of, with_subgraphs
 
 if TYPE_CHECKING:
     import onnx
@@ -27,10 +27,10 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 def enter_types(model: onnx.ModelProto, inferred: onnx.GraphProto) -> None:
     """Give `model` the types that inference on its skeleton found, also inside control flow."""
     _replace_types(model.graph, inferred)
-    bodies = {node.output[0]: node for node in inferred.node if has_subgraphs(node)}
-    for node in model.graph.node if bodies else ():
-        if node.output and node.output[0] in bodies and has_subgraphs(node):
-            _enter_inner_types(node, bodies[node.output[0]])
+    typed = {node.output[0]: node for node in with_subgraphs(inferred.node)}
+    for node in with_subgraphs(model.graph.node) if typed else ():
+        if node.output and node.output[0] in typed:
+            _enter_inner_types(node, typed[node.output[0]])
 
 
 def _enter_inner_types(node: onnx.NodeProto, inferred: onnx.NodeProto) -> None:

@@ -100,12 +100,12 @@ def is_large(tensor: onnx.TensorProto) -> bool:
     return stored_whole and math.prod(tensor.dims) > LARGE_ELEMENTS
 
 
-def has_subgraphs(node: onnx.NodeProto) -> bool:
-    """Tell whether `node` is control flow: whether an attribute of it holds a graph."""
+def with_subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Return the nodes that are control flow: those with an attribute that holds a graph."""
     from onnx import AttributeProto
 
     kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
-    return any(attribute.type in kinds for attribute in node.attribute)
+    return [node for node in nodes if any(attribute.type in kinds for attribute in node.attribute)]
 
 
 def copy_without(message: Message, left_out: str) -> Message:

@@ -81,8 +81,9 @@ class LiveGraph:
             self._origins.record_node(node, proto)
         for node in self._graph.nodes:
             for tensor in node.outputs:
-                if tensor.name:
-                    tensor.dtype, tensor.shape, tensor.type = self._reader.read(self._types.get(tensor.name))
+                known = self._reader.read(self._types.get(tensor.name))
+                if tensor.name and (tensor.dtype, tensor.shape, tensor.type) != known:  # setting one takes long
+                    tensor.dtype, tensor.shape, tensor.type = known
         inputs = {info.name: info for info in self.model.graph.input}
         for tensor in self._graph.inputs:
             if tensor.name in inputs:
