@@ -1,4 +1,4 @@
-"""What mkdocs adds to the pages of this folder: one page per pass, the variants file, and files of the repository."""
+"""Add pages to the documentation when mkdocs builds it: one for each pass, and the reference of the variants file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastscnn_opt.scoring.variants import VariantsFile
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures.json"
-"""What `fastscnn-opt compare RUN --format json` printed of a run of benchmarks/passes.toml, and where it ran."""
+"""Output of `fastscnn-opt compare RUN --format json` for a run of benchmarks/passes.toml, and where it ran."""
 
 _TABLES = {"model": "[model]", "data": "[data]", "score": "[score]", "variant": "[[variant]]"}
 
@@ -48,7 +48,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put in the files that a page includes, and leave of every fence the language alone."""
+    """Insert the files that a page includes, and cut every fence's info text down to the language."""
 
     def include(match: re.Match[str]) -> str:
         text = (DOCS / match.group(1)).read_text("utf-8")
@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def pass_names() -> list[str]:
-    """Return the passes of this package; plug-ins that happen to be installed have pages of their own elsewhere."""
+    """Return the passes of this package; passes of plug-ins are documented elsewhere."""
     return [name for name, point in entry_points().items() if point.value.startswith("fastscnn_opt.")]
 
 
@@ -74,7 +74,7 @@ def pass_list() -> str:
 
 
 def pass_page(name: str) -> str:
-    """Return the page of a pass: its manual, its promise, its options, and what it cost and gained where measured."""
+    """Return the page of a pass: its manual, contract and options, and its measured cost and gain if there are any."""
     cls = pass_class(name)
     lines = [
         f"# {name}",
@@ -93,7 +93,7 @@ def pass_page(name: str) -> str:
 
 
 def _figures(name: str) -> list[str]:
-    """Return what a pass cost and gained on the bundled network, if that was measured."""
+    """Return the lines on the measured cost and gain of a pass on the bundled network, if there are any."""
     measured = json.loads(FIGURES.read_text("utf-8")) if FIGURES.is_file() else {"rows": []}
     row = next((row for row in measured["rows"] if row["variant"] == name and row["ratio"] is not None), None)
     if row is None:
@@ -134,7 +134,7 @@ def variants_page() -> str:
 
 
 def _sentence(description: str) -> str:
-    """Return what a description says behind the name of its table, as a sentence."""
+    """Return the part of a table's description behind its name, as a sentence."""
     text = description.split(": ", 1)[1]
     return text[0].upper() + text[1:]
 
@@ -144,7 +144,7 @@ def _reference(field: dict[str, Any]) -> str:
 
 
 def _takes(field: dict[str, Any]) -> str:
-    """Say what a key takes, from its JSON schema."""
+    """Return in words the values that a key takes, from its JSON schema."""
     field = next((choice for choice in field.get("anyOf", []) if choice.get("type") != "null"), field)
     if "enum" in field:
         return " or ".join(f'`"{value}"`' for value in field["enum"])
