@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.text import counted, printable, printable_lines, unknown
+from fastscnn_opt.text import closest, counted, nearest, printable, printable_lines, unknown
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,15 @@ def test_a_number_and_its_noun_agree(count, nouns, text):
 )
 def test_an_unknown_name_gets_the_nearest_or_all(name, known, sentence):
     assert unknown("pass", name, known) == sentence
+
+
+def test_the_question_for_the_nearest_name_may_stand_alone():
+    assert nearest("vall", ["train", "val"]) == "did you mean 'val'?"
+
+
+@pytest.mark.parametrize(("likeness", "found"), [(0.5, "val"), (0.95, None)])
+def test_a_name_is_close_if_it_is_like_enough(likeness, found):
+    assert closest("vall", ["train", "val"], likeness) == found
 
 
 @pytest.mark.parametrize(
