@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.report.content import label_in
+from fastscnn_opt.report.content import class_losses, label_in
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.comparison import side_by_side
@@ -79,11 +78,7 @@ def _worst(before: ReportRow | None, after: ReportRow | None) -> str:
     """Return the class that lost the most IoU from one run to the other."""
     if before is None or after is None:
         return ""
-    losses = {
-        name: 100 * (old - new)
-        for name in CLASSES
-        if (old := before.iou.get(name)) is not None and (new := after.iou.get(name)) is not None
-    }
+    losses = class_losses(before, after)
     worst = max(losses, key=lambda name: losses[name], default=None)
     return "" if worst is None or losses[worst] < NOTICEABLE else f"{worst} {-losses[worst]:+.2f}"
 

@@ -150,18 +150,17 @@ class Content:
         Classes without an IoU in both rows are left out.
         """
         base = self.baseline_of(entry)
-        if base is None:
-            return {}
-        pairs = {name: (base.iou.get(name), entry.iou.get(name)) for name in CLASSES}
-        return {
-            name: 100 * (before - after)
-            for name, (before, after) in pairs.items()
-            if before is not None and after is not None
-        }
+        return {} if base is None else class_losses(base, entry)
 
     def session_of(self, entry: ReportRow) -> SessionRecord | None:
         """Return the session in which `entry` was timed."""
         return next((found for found in reversed(self.run.sessions) if entry.timing in found.rows), None)
+
+
+def class_losses(before: ReportRow, after: ReportRow) -> dict[str, float]:
+    """Return the points of IoU that each class loses from one row to another, for the classes known in both."""
+    pairs = {name: (before.iou.get(name), after.iou.get(name)) for name in CLASSES}
+    return {name: 100 * (old - new) for name, (old, new) in pairs.items() if old is not None and new is not None}
 
 
 def gather(run: Run, max_drop: float | None = None) -> Content:

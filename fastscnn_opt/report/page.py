@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES, PALETTE
 from fastscnn_opt.report import charts, sections
 from fastscnn_opt.report.answers import answers
+from fastscnn_opt.report.commands import commands_for
 from fastscnn_opt.report.comparison import compare
 from fastscnn_opt.report.gallery import Gallery, make_gallery
+from fastscnn_opt.report.pass_costs import pass_costs
 from fastscnn_opt.report.recommending import recommend
 from fastscnn_opt.report.tradeoff import has_room_for_names, tradeoff
+from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.text import counted, printable_lines
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ def render(content: Content, before: Content | None = None, *, pictures: bool = 
 
     gallery = make_gallery(content) if pictures else Gallery(notes=("left out as asked",))
     plots = _charts(content)
-    matrices = sections.confusions(content)
+    matrices = [(entry, entry.details.confusion) for entry in content.entries if entry.details.confusion is not None]
     chosen = [choice.entry for choice in recommend(content)]
     values: dict[str, Any] = {
         "title": f"Variants of {content.run.about['model'].get('file', 'a model').rpartition('/')[2]}",
@@ -46,19 +49,25 @@ def render(content: Content, before: Content | None = None, *, pictures: bool = 
         "rows": sections.table(content, chosen),
         "charts": list(plots),
         "heat": sections.heat(content),
-        "confusions": matrices,
-        "costs": sections.costs(content),
+        "confusions": [entry for entry, _ in matrices],
+        "costs": sorted(pass_costs(content), key=lambda cost: -cost.points),
+        "noticeable": NOTICEABLE,
         "gallery": gallery,
         "picture_rows": sections.picture_rows(content, gallery),
         "legend": [(CLASSES[index], PALETTE[index].tolist()) for index in gallery.classes],
-        "details": sections.details(content, chosen[:1]),
-        "facts": sections.run_facts(content),
+        "entries": content.entries,
+        "unfolded": chosen[:1],
+        "commands": partial(commands_for, content.run),
+        "verdict": sections.verdict,
+        "node_lists": sections.node_lists,
+        "facts": partial(sections.facts, content),
+        "run_facts": sections.run_facts(content),
         "variants_file": content.run.about.get("variants_file", {}).get("text", ""),
     }
     data = {
         "charts": plots,
         "classes": CLASSES,
-        "confusions": [found["counts"] for found in matrices],
+        "confusions": [counts for _, counts in matrices],
         "views": sections.picture_views(gallery),
     }
     environment = Environment(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES
-from fastscnn_opt.report.commands import commands_for
-from fastscnn_opt.report.pass_costs import pass_costs
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.records import StepNodes
@@ -106,7 +104,7 @@ def heat(content: Content) -> Section:
     others = [entry for entry in scored if entry is not base]
     losses = {entry.number: content.losses(entry) for entry in others}
     return {
-        "columns": [{"number": entry.number, "label": entry.short} for entry in others],
+        "columns": others,
         "numbered": len(others) > _MOST_NAMED,
         "rows": [
             {
@@ -127,29 +125,6 @@ def _heat_cell(loss: float | None) -> Section:
     return {"text": f"{-loss:+.1f}" if abs(loss) >= 0.05 else "0", "tone": tone, "share": share}
 
 
-def confusions(content: Content) -> list[Section]:
-    """Return the confusion matrix of each row that has one."""
-    return [
-        {"number": entry.number, "label": entry.label, "counts": entry.details.confusion}
-        for entry in content.entries
-        if entry.details.confusion is not None
-    ]
-
-
-def costs(content: Content) -> list[Section]:
-    """Return the cost of each pass, the most expensive first."""
-    return [
-        {
-            "text": cost.text,
-            "entry": cost.entry.short,
-            "before": cost.before.short,
-            "points": f"{cost.points:.2f}" if abs(cost.points) >= NOTICEABLE else "0.00",
-            "times": "" if cost.times is None else f"{cost.times:.2f}",
-        }
-        for cost in sorted(pass_costs(content), key=lambda cost: -cost.points)
-    ]
-
-
 def picture_rows(content: Content, gallery: Gallery) -> list[Section]:
     """Return the rows whose pictures can be chosen; the one that changes an image most is selected at first."""
     rows = [entry for entry in content.entries if gallery.files.get(entry.number, gallery.baseline) != gallery.baseline]
@@ -158,15 +133,7 @@ def picture_rows(content: Content, gallery: Gallery) -> list[Section]:
         for entry in rows
     }
     first = max(rows, key=lambda entry: changed[entry.number], default=None)
-    return [
-        {
-            "file": gallery.files[entry.number],
-            "number": entry.number,
-            "label": entry.label,
-            "selected": entry is first,
-        }
-        for entry in rows
-    ]
+    return [{"file": gallery.files[entry.number], "entry": entry, "selected": entry is first} for entry in rows]
 
 
 def picture_views(gallery: Gallery) -> list[dict[str, Section]]:
@@ -189,29 +156,8 @@ def _view_text(changed: float, correct: float | None, before: float | None) -> s
     return text if correct is None or before is None else f"{text}; correct: {100 * before:.2f} → {100 * correct:.2f} %"
 
 
-def details(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
-    """Return all details of each row; those of the chosen rows are shown unfolded."""
-    return [
-        {
-            "number": entry.number,
-            "label": entry.label,
-            "open": entry in chosen,
-            "status": entry.row.status,
-            "tone": "good" if entry.row.status == "ok" else "bad",
-            "reason": entry.row.reason,
-            "passes": entry.row.passes,
-            "patches": entry.row.patches,
-            "commands": commands_for(content.run, entry),
-            "reproduce": entry.record.reproduce if entry.record else "",
-            "steps": [_step(step) for step in (entry.record.steps if entry.record else [])],
-            "facts": _facts(content, entry),
-        }
-        for entry in content.entries
-    ]
-
-
-def _step(step: StepSummary) -> Section:
-    """Return the result of a pass in a row, and the nodes that it changed or skipped."""
+def verdict(step: StepSummary) -> str:
+    """Return the result of a pass in a row: its contract, its deviation, and how many nodes it changed."""
     unchecked = "not judged by numbers" if step.contract is Contract.LOSSY else "not checked"
     verified = {True: "checked and kept", None: unchecked}
     words = [f"{step.contract}: {verified.get(step.verified, 'broken')}"]
@@ -220,21 +166,25 @@ def _step(step: StepSummary) -> Section:
     words.append(f"{step.changes} changed, {step.skips} left alone")
     if step.nodes is None and step.changes + step.skips:
         words.append("the release that built it did not record the nodes")
+    return f"{'; '.join(words)}."
+
+
+def node_lists(step: StepSummary) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the nodes that a pass changed, and those that it skipped: a title, and each node with what was done."""
     nodes = step.nodes or StepNodes()
-    lists = [
-        {"title": _title("changed", nodes.changes, step.changes),
-         "lines": [{"node": change.node, "text": change.what} for change in nodes.changes]},
-        {"title": _title("left alone", nodes.skips, step.skips),
-         "lines": [{"node": skip.node, "text": skip.why} for skip in nodes.skips]},
-    ]  # fmt: skip
-    return {"text": step.pipeline, "verdict": f"{'; '.join(words)}.", "lists": lists}
+    changed, skipped = (
+        [(node.node, node.what) for node in nodes.changes],
+        [(node.node, node.why) for node in nodes.skips],
+    )
+    lists = [("changed", changed, step.changes), ("left alone", skipped, step.skips)]
+    return [
+        (f"{count} {what}" + (f", the first {len(shown)} are shown" if len(shown) < count else ""), shown)
+        for what, shown, count in lists
+        if shown
+    ]
 
 
-def _title(what: str, shown: Sequence[object], count: int) -> str:
-    return f"{count} {what}" + (f", the first {len(shown)} are shown" if len(shown) < count else "")
-
-
-def _facts(content: Content, entry: ReportRow) -> list[tuple[str, str]]:
+def facts(content: Content, entry: ReportRow) -> list[tuple[str, str]]:
     """Return hashes, versions and conditions of the measurements, as far as they are known."""
     record, timing, session = entry.record, entry.timing, content.session_of(entry)
     compiled = entry.compiled
