@@ -1,4 +1,4 @@
-"""A network that tells grey levels apart, images of these, and plug-in passes that promise more than they keep."""
+"""A small model file; a network that tells grey levels apart, images of these, and passes that break their promise."""
 
 import sys
 import textwrap
@@ -8,6 +8,8 @@ import onnx
 import pytest
 from graphs import add_initializers, parse
 from PIL import Image
+
+from fastscnn_opt.model.saving import save_model
 
 HEIGHT, WIDTH, LEVELS = 24, 48, (0, 80, 160, 240)
 
@@ -135,3 +137,10 @@ def here(place, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(place / "plugins"))
     yield place
     sys.modules.pop("misleading_passes", None)
+
+
+@pytest.fixture
+def model_file(tiny_model, tmp_path):
+    """The small model of many tests as the file ``m.onnx``."""
+    save_model(tiny_model, tmp_path / "m.onnx")
+    return tmp_path / "m.onnx"

@@ -1,6 +1,5 @@
 """The command as a whole: help, misspelled verbs, and how errors end."""
 
-import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -85,25 +84,6 @@ def test_debug_shows_the_traceback(failing):
         cli.run(["passes", "--debug"])
 
 
-def test_passes_lists_name_contract_and_options(capsys):
-    assert cli.run(["passes", "--format", "json"]) == 0
-    listed = {item["name"]: item for item in json.loads(capsys.readouterr().out)}
-    assert listed["resize-nearest"]["contract"] == "lossy"
-    assert {"name": "rounding", "type": "half-up|half-down|floor|ceil", "default": "half-up"} in listed[
-        "resize-nearest"
-    ]["options"]
-
-
-def test_explain_prints_the_manual_and_the_options(capsys):
-    assert cli.run(["explain", "fp16-output"]) == 0
-    assert "Contract: rounding" in capsys.readouterr().out
-
-
-def test_explain_names_the_nearest_pass(capsys):
-    assert cli.run(["explain", "simplfy"]) == 1
-    assert "did you mean 'simplify'?" in capsys.readouterr().err
-
-
 def test_help_imports_nothing_heavy():
     script = (
         "import sys; from fastscnn_opt.cli.main import run; run(['--help']);"
@@ -119,3 +99,33 @@ def test_a_reader_that_goes_away_makes_no_noise():
     command = f"{sys.executable} -m fastscnn_opt passes --format json | head -c 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (result.stdout, result.stderr) == ("[", "")
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("option", ["--quiet", "-q"])
+def test_quiet_works_before_and_after_the_verb(model_file, capsys, place, option):
+    arguments = ["apply", str(model_file), "-p", "fp16-output", "--dry-run"]
+    assert cli.run([option, *arguments] if place == "before" else [*arguments, option]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "would change output1" in captured.out
+    cli.run(arguments)
+    assert capsys.readouterr().err == "1. fp16-output (4 nodes)\n"
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_verbose_lets_the_modules_speak_on_stderr(capsys, monkeypatch, place):
+    import logging
+
+    import fastscnn_opt.cli.verbs.rewriting.passes as module
+
+    monkeypatch.setattr(module, "command", lambda: logging.getLogger("fastscnn_opt.scoring.x").debug("deep inside"))
+    assert cli.run(["--verbose", "passes"] if place == "before" else ["passes", "-v"]) == 0
+    assert "fastscnn_opt.scoring.x: deep inside" in capsys.readouterr().err
+    cli.run(["passes"])
+    assert capsys.readouterr().err == ""
+
+
+def test_quiet_and_verbose_together_are_wrong_usage(capsys):
+    assert cli.run(["passes", "--quiet", "--verbose"]) == 2
+    assert capsys.readouterr().err == "Error: give --quiet or --verbose, not both\n"

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees, in a pseudo terminal of several widths: tables, progress, quiet and verbose."""
+"""What a terminal shows, in pseudo terminals of several widths: tables, progress and colours."""
 
 import fcntl
 import os
@@ -12,15 +12,8 @@ import termios
 import pytest
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.model.saving import save_model
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-@pytest.fixture
-def model_file(tiny_model, tmp_path):
-    save_model(tiny_model, tmp_path / "m.onnx")
-    return tmp_path / "m.onnx"
 
 
 def in_terminal(width, *command):
@@ -111,73 +104,3 @@ def test_a_diff_is_coloured_on_a_terminal_only(model_file, tmp_path, capsys):
     capsys.readouterr()
     run(arguments)
     assert "\x1b[" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("place", ["before", "after"])
-@pytest.mark.parametrize("option", ["--quiet", "-q"])
-def test_quiet_works_before_and_after_the_verb(model_file, capsys, place, option):
-    arguments = ["apply", str(model_file), "-p", "fp16-output", "--dry-run"]
-    assert run([option, *arguments] if place == "before" else [*arguments, option]) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    assert "would change output1" in captured.out
-    run(arguments)
-    assert capsys.readouterr().err == "1. fp16-output (4 nodes)\n"
-
-
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_verbose_lets_the_modules_speak_on_stderr(capsys, monkeypatch, place):
-    import logging
-
-    import fastscnn_opt.cli.verbs.rewriting.passes as module
-
-    monkeypatch.setattr(module, "command", lambda: logging.getLogger("fastscnn_opt.scoring.x").debug("deep inside"))
-    assert run(["--verbose", "passes"] if place == "before" else ["passes", "-v"]) == 0
-    assert "fastscnn_opt.scoring.x: deep inside" in capsys.readouterr().err
-    run(["passes"])
-    assert capsys.readouterr().err == ""
-
-
-def test_quiet_and_verbose_together_are_wrong_usage(capsys):
-    assert run(["passes", "--quiet", "--verbose"]) == 2
-    assert capsys.readouterr().err == "Error: give --quiet or --verbose, not both\n"
-
-
-def complete(*words):
-    """Ask for completions as the script for bash does; return them, and the modules that were imported for it."""
-    environment = os.environ | {
-        "COMP_WORDS": "\n".join(["fastscnn-opt", *words]),
-        "COMP_CWORD": str(len(words)),
-        "_FASTSCNN_OPT_COMPLETE": "complete_bash",
-    }
-    script = "import sys; from fastscnn_opt.cli.main import run; run([]); print(*sys.modules, file=sys.stderr)"
-    command = [sys.executable, "-c", script]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    return result.stdout.split(), set(result.stderr.split())
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["ex"], ["explain", "export"]),
-        (["apply", "--dr"], ["--dry-run"]),
-        (["explain", "resize"], ["resize-nearest"]),
-        (["apply", "m.onnx", "--passes", "fp16-output,resi"], ["fp16-output,resize-nearest"]),
-        (["bench", "--target", "tens"], ["tensorrt"]),
-        (["patch", "sh"], ["show"]),
-    ],
-)
-def test_the_shell_completes_verbs_options_passes_and_targets(words, expected):
-    assert complete(*words)[0] == expected
-
-
-def test_completing_imports_one_verb_and_nothing_heavy():
-    _, loaded = complete("explain", "r")
-    assert "fastscnn_opt.cli.verbs.rewriting.explain" in loaded
-    assert "fastscnn_opt.cli.verbs.scoring.score" not in loaded
-    assert {"numpy", "onnx", "onnx_graphsurgeon", "torch"} & loaded == set()
-
-
-def test_the_completion_script_is_shown(capsys):
-    assert run(["--show-completion", "bash"]) == 0
-    assert "_FASTSCNN_OPT_COMPLETE=complete_bash" in capsys.readouterr().out

@@ -50,3 +50,13 @@ def test_a_mistake_is_one_sentence(model_file, capsys, text, says):
     captured = capsys.readouterr()
     assert says in captured.err
     assert captured.out == ""
+
+
+def test_explain_prints_the_manual_and_the_options(capsys):
+    assert run(["explain", "fp16-output"]) == 0
+    assert "Contract: rounding" in capsys.readouterr().out
+
+
+def test_explain_names_the_nearest_pass(capsys):
+    assert run(["explain", "simplfy"]) == 1
+    assert "did you mean 'simplify'?" in capsys.readouterr().err

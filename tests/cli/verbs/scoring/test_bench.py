@@ -1,4 +1,4 @@
-"""The verbs `bench`, `compile` and `doctor`, from the outside."""
+"""The verb `bench`, from the outside."""
 
 import json
 
@@ -82,36 +82,3 @@ def test_a_missing_model_is_one_sentence(capsys):
     assert run(["bench", "gone.onnx", "--rounds", "5"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "error: gone.onnx: the model file does not exist; give the path of an .onnx file"
-
-
-def test_compile_writes_an_artefact_that_runs(capsys, models, tmp_path):
-    out = tmp_path / "out.onnx"
-    assert run(["compile", models[0], "-o", str(out), "--format", "json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert (report["target"], report["bytes"]) == ("onnxruntime", out.stat().st_size)
-    assert [value.name for value in onnx.load(out).graph.output] == ["out"]
-    assert {entry.name for entry in tmp_path.iterdir()} == {"first.onnx", "second.onnx", "out.onnx"}
-
-
-def test_compiling_into_a_missing_folder_is_one_sentence(capsys, models, tmp_path):
-    assert run(["compile", models[0], "-o", str(tmp_path / "gone" / "out.onnx")]) == 1
-    assert "there is no folder" in capsys.readouterr().err
-
-
-def test_compiling_what_is_no_model_leaves_nothing_behind(capsys, tmp_path):
-    (tmp_path / "noise.onnx").write_bytes(b"noise")
-    assert run(["compile", str(tmp_path / "noise.onnx"), "-o", str(tmp_path / "out.onnx")]) == 1
-    assert "noise.onnx: not an ONNX model" in capsys.readouterr().err
-    assert [entry.name for entry in tmp_path.iterdir()] == ["noise.onnx"]
-
-
-def test_the_doctor_tells_machine_packages_and_targets(capsys):
-    assert run(["doctor", "--format", "json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report.keys() == {"machine", "packages", "targets"}
-
-
-def test_the_doctor_s_table_names_every_target(capsys):
-    assert run(["doctor"]) == 0
-    out = capsys.readouterr().out
-    assert all(name in out for name in ("onnxruntime", "ascend310", "openvino"))
