@@ -1,0 +1,51 @@
+"""The verb `export`, from the outside, with a small network in place of the bundled one."""
+
+import json
+
+import onnx
+import pytest
+
+from fastscnn_opt.cli.main import run
+
+
+@pytest.fixture
+def demo(network, monkeypatch):
+    """The small network, bundled."""
+    monkeypatch.setattr("fastscnn_opt.demo.network.demo_model", lambda: network)
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize(("outputs", "names"), [("main", ["output1"]), ("all", ["output1", "output2", "output3"])])
+def test_the_demo_network_has_the_outputs_that_are_asked_for(tmp_path, capsys, outputs, names):
+    assert run(["export", "--demo", "-o", str(tmp_path / "d.onnx"), "--outputs", outputs, "--format", "json"]) == 0
+    model = onnx.load(tmp_path / "d.onnx")
+    assert [output.name for output in model.graph.output] == names
+    assert json.loads(capsys.readouterr().out)["nodes"] == len(model.graph.node)
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_demo_network_has_the_batch_that_is_asked_for(tmp_path):
+    assert run(["export", "--demo", "-o", str(tmp_path / "d.onnx"), "--batch", "2"]) == 0
+    assert onnx.load(tmp_path / "d.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize(("pooling", "is_lowered"), [("matmul", True), ("keep", False)])
+def test_adaptive_pooling_is_lowered_unless_it_is_kept(tmp_path, pooling, is_lowered):
+    assert run(["export", "--demo", "-o", str(tmp_path / "d.onnx"), "--pooling", pooling]) == 0
+    kinds = {node.op_type for node in onnx.load(tmp_path / "d.onnx").graph.node}
+    assert ("AdaptiveAvgPool2d" in kinds) != is_lowered
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give a checkpoint, or --demo"),
+        (["best.pth", "--demo"], "give a checkpoint, or --demo"),
+        (["--demo", "--height", "64"], "the bundled network has a fixed size and opset"),
+    ],
+)
+def test_options_that_contradict_each_other_are_wrong_usage(tmp_path, capsys, arguments, words):
+    assert run(["export", *arguments, "-o", str(tmp_path / "d.onnx")]) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
