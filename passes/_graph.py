@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import DTypeLike, NDArray
 
-DEFAULT_DOMAINS = (None, "", "ai.onnx")
-"""The ways in which a node can say that its operator is one of ONNX itself."""
-
 
 def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     """Return the value of an initializer or of the output of a Constant node; None for any other tensor."""

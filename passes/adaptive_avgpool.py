@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.adaptive_pooling import pooled_size, windows
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS
 from ._pooling.ladder import Ladder, find_ladders
 from ._pooling.products import Products, adaptive_averages
 
@@ -82,7 +82,7 @@ class AdaptiveAvgPool(Pass):
         for node in list(graph.nodes):
             bins = _bins(node)
             if bins is None:
-                if node.op in _FIXED and node.domain in DEFAULT_DOMAINS:
+                if node.op in _FIXED and node.domain in ONNX_DOMAINS:
                     yield Skip(node, f"is {node.op}, whose windows are fixed, so nothing adaptive is left to lower")
                 continue
             what = self._lower(node, bins, products)
@@ -136,7 +136,7 @@ def _input_size(node: gs.Node) -> tuple[int, int]:
 
 
 def _make_native(node: gs.Node, bins: tuple[int, int]) -> str | Skip:
-    if node.op == ADAPTIVE_POOL and node.domain in DEFAULT_DOMAINS:
+    if node.op == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
         return Skip(node, "is AdaptiveAvgPool2d of the default domain already")
     node.op, node.domain = ADAPTIVE_POOL, None
     node.inputs = [node.inputs[0]]

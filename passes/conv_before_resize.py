@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, constant_value, scales_of, unique_name
+from ._graph import constant_value, scales_of, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ class ConvBeforeResize(Pass):
 
 
 def _is_pointwise(node: gs.Node) -> bool:
-    if node.op != "Conv" or node.domain not in DEFAULT_DOMAINS:
+    if node.op != "Conv" or node.domain not in ONNX_DOMAINS:
         return False
     shape = node.inputs[1].shape
     return (
@@ -69,7 +70,7 @@ def _is_pointwise(node: gs.Node) -> bool:
 
 def _resize_before(conv: gs.Node) -> gs.Node | None:
     maker = conv.inputs[0].inputs[0] if conv.inputs[0].inputs else None
-    is_resize = maker is not None and maker.op in ("Resize", "Upsample") and maker.domain in DEFAULT_DOMAINS
+    is_resize = maker is not None and maker.op in ("Resize", "Upsample") and maker.domain in ONNX_DOMAINS
     return maker if is_resize else None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fastscnn_opt.model.element_types import element_type
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.resize import source_coordinates
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
@@ -15,7 +16,7 @@ from ._emitter import Emitter
 from ._fast_argmax.cells import Grid
 from ._fast_argmax.sampling import group_by_cell
 from ._fast_argmax.tail import write_tail
-from ._graph import DEFAULT_DOMAINS, constant_value, scales_of, type_name
+from ._graph import constant_value, scales_of, type_name
 from ._labels import CLASS_AXIS, MOST_CLASSES, labels_of, take_labels
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class FastArgmax(Pass):
                 if output.inputs and output.inputs[0].op == "Resize":
                     yield Skip(output, "holds logits, not labels; labels=true, or argmax-output before, takes labels")
         for node in list(graph.nodes):
-            if node.op == "ArgMax" and node.domain in DEFAULT_DOMAINS:
+            if node.op == "ArgMax" and node.domain in ONNX_DOMAINS:
                 problem = _mismatch(graph, node)
                 yield Skip(node, problem) if problem else _replace(graph, node)
 

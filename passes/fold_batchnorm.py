@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, bias_of, constant_value, parameters_of, unique_name
+from ._graph import bias_of, constant_value, parameters_of, unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ class FoldBatchnorm(Pass):
         """Fold every BatchNormalization that can be."""
         interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
         for norm in list(graph.nodes):
-            if norm.op != "BatchNormalization" or norm.domain not in DEFAULT_DOMAINS:
+            if norm.op != "BatchNormalization" or norm.domain not in ONNX_DOMAINS:
                 continue
             why = _why_not(norm, interface)
             if why:
@@ -58,7 +59,7 @@ def _why_not(norm: gs.Node, interface: set[int]) -> str:
     node = source.inputs[0] if source.inputs else None
     if norm.attrs.get("training_mode") or any(tensor.outputs for tensor in norm.outputs[1:]):
         return "it is in training mode"
-    if node is None or node.op not in _LINEAR or node.domain not in DEFAULT_DOMAINS:
+    if node is None or node.op not in _LINEAR or node.domain not in ONNX_DOMAINS:
         maker = f"{node.name}, a {node.op}" if node else "outside"
         return f"its input comes from {maker}, which has no weights to fold into"
     if len(source.outputs) > 1 or id(source) in interface:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, constant_value
+from ._graph import constant_value
 from ._pooling.products import Products
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class _Axis:
 
 def _pooled_axes(node: gs.Node) -> tuple[_Axis, _Axis] | str | None:
     """Return how `node` pools H and W, why that cannot be told, or None if it is no average pooling of images."""
-    if node.domain not in DEFAULT_DOMAINS or node.op not in ("AveragePool", "GlobalAveragePool", "ReduceMean"):
+    if node.domain not in ONNX_DOMAINS or node.op not in ("AveragePool", "GlobalAveragePool", "ReduceMean"):
         return None
     shape = node.inputs[0].shape
     if node.op == "ReduceMean" and not _averages_images(node):

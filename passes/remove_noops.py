@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, constant_value, read_instead, scales_of
+from ._graph import constant_value, read_instead, scales_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ class RemoveNoops(Pass):
         """Remove every such node."""
         interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
         for node in list(graph.nodes):
-            rule = _RULES.get(node.op) if node.domain in DEFAULT_DOMAINS else None
+            rule = _RULES.get(node.op) if node.domain in ONNX_DOMAINS else None
             verdict = rule(node) if rule else None
             if isinstance(verdict, Skip):
                 yield verdict

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.external_data import is_outside, load_values, stored_bytes
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.saving import MOST_INLINE_BYTES
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, graphs_of
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import DEFAULT_DOMAINS, graft
+from ._graph import graft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ class Simplify(Pass):
         import onnx_graphsurgeon as gs
 
         for node in graph.nodes:
-            if node.op == ADAPTIVE_POOL and node.domain in DEFAULT_DOMAINS:
+            if node.op == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
                 node.domain = _KEPT_DOMAIN
         before = gs.export_onnx(graph)
         _load_weights(before)
@@ -69,7 +70,7 @@ class Simplify(Pass):
                 node.domain = None
         yield Skip("graph", "nothing to simplify") if simplified is None else Change("graph", _what(before, simplified))
         for node in graph.nodes:
-            if node.op == ADAPTIVE_POOL or node.domain not in DEFAULT_DOMAINS:
+            if node.op == ADAPTIVE_POOL or node.domain not in ONNX_DOMAINS:
                 yield Skip(node, "is no operator of ONNX, so onnx-simplifier does not look into it")
 
     def _simplified(self, model: onnx.ModelProto) -> onnx.ModelProto | None:

@@ -8,9 +8,13 @@ if TYPE_CHECKING:
     import onnx
 
 
+ONNX_DOMAINS = (None, "", "ai.onnx")
+"""The ways in which a node can say that its operator is one of ONNX itself; None is graphsurgeon's."""
+
+
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of the default operator set."""
-    return max(int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    return max(int(opset.version) for opset in model.opset_import if opset.domain in ONNX_DOMAINS)
 
 
 def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,9 +21,6 @@ Message = TypeVar("Message", "onnx.ModelProto", "onnx.GraphProto", "onnx.TensorP
 
 ADAPTIVE_POOL = "AdaptiveAvgPool2d"
 """Operator that exporters with a custom symbolic emit and that atc takes, though ONNX does not define it."""
-
-ONNX_DOMAINS = ("", "ai.onnx")
-"""The ways in which a node can say that its operator is one of ONNX itself."""
 
 _VENDOR_DOMAIN = "fastscnn_opt.vendor"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._graph import DEFAULT_DOMAINS
+from fastscnn_opt.model.interface import ONNX_DOMAINS
+
 from .flow import SIMPLIFY, BatchFlow
 from .inference import complete_shapes
 from .rules import CREATORS, RULES, SHAPED
@@ -60,7 +61,7 @@ def _visit(flow: BatchFlow, node: gs.Node) -> None:
 
 def _axis_behind(flow: BatchFlow, node: gs.Node, values: list[Values | None]) -> int:
     """Return the axis of the batch behind a node that reads it in its data."""
-    if node.op not in RULES or (node.domain not in DEFAULT_DOMAINS and node.op not in ("AdaptiveAvgPool2d", "ATen")):
+    if node.op not in RULES or (node.domain not in ONNX_DOMAINS and node.op not in ("AdaptiveAvgPool2d", "ATen")):
         flow.refuse(node, "what this operator does with the batch is not known")
     if node.op not in SHAPED and any(map(depends_on_batch, values)):
         flow.refuse(node, "computes with the batch size, so its result for one image depends on the others")

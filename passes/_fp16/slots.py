@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
-
-from .._graph import DEFAULT_DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +85,7 @@ def _is_half_already(node: gs.Node) -> bool:
 def _schema(node: gs.Node, opset: int) -> OpSchema | None:
     from onnx import defs
 
-    if node.domain not in DEFAULT_DOMAINS:
+    if node.domain not in ONNX_DOMAINS:
         return None
     try:
         return defs.get_schema(node.op, opset, "")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._graph import DEFAULT_DOMAINS, constant_value, parameters_of
+from fastscnn_opt.model.interface import ONNX_DOMAINS
+
+from .._graph import constant_value, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -79,7 +81,7 @@ class Body:
 
 def find_body(graph: gs.Graph) -> Body:
     """Sort the nodes of `graph`, which is in topological order, into layers, others with weights, and between."""
-    candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in DEFAULT_DOMAINS]
+    candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in ONNX_DOMAINS]
     others = {node.name: reason for node in candidates if (reason := _reason(node))}
     layers = [node for node in candidates if node.name not in others]
     leading = _leading_to(layers)
@@ -88,7 +90,7 @@ def find_body(graph: gs.Graph) -> Body:
         node
         for node in graph.nodes
         if node.op in FOLLOWERS
-        and node.domain in DEFAULT_DOMAINS
+        and node.domain in ONNX_DOMAINS
         and (id(node) in leading or (node.op in ACTIVATIONS and any(id(tensor) in behind for tensor in node.inputs)))
     ]
     inside = leading | {id(node) for node in (*layers, *between)}

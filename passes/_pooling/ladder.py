@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.model.adaptive_pooling import windows
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Skip
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
-from .._graph import DEFAULT_DOMAINS, constant_value
+from .._graph import constant_value
 from .products import adaptive_averages
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def find_ladders(graph: gs.Graph) -> Iterator[Ladder | Skip]:
 
 def _transpose_before(node: gs.Node) -> gs.Node | None:
     """Return the Transpose that brings H and W to the front of what the GatherND `node` reads, if it is such a one."""
-    if node.op != "GatherND" or node.domain not in DEFAULT_DOMAINS or node.attrs.get("batch_dims", 0):
+    if node.op != "GatherND" or node.domain not in ONNX_DOMAINS or node.attrs.get("batch_dims", 0):
         return None
     before = node.inputs[0].inputs[0] if node.inputs[0].inputs else None
     if before is None or before.op != "Transpose" or list(before.attrs.get("perm", [])) != [2, 3, 0, 1]:
@@ -127,7 +128,7 @@ def _follow(gather: gs.Node, outputs: set[int]) -> list[gs.Node] | str:
         inside.add(id(result))
         reads += len(result.outputs)
         for reader in result.outputs:
-            if reader.op not in _AFFINE or reader.domain not in DEFAULT_DOMAINS:
+            if reader.op not in _AFFINE or reader.domain not in ONNX_DOMAINS:
                 return f"{result.name} is read by {reader.name}, a {reader.op}, before a division ends the averages"
             if id(reader) not in waiting:
                 waiting[id(reader)] = sum(constant_value(tensor) is None for tensor in reader.inputs)

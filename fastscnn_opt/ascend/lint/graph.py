@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.model.external_data import values_of
-from fastscnn_opt.model.interface import graph_inputs, opset_of
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graph_inputs, opset_of
 from fastscnn_opt.model.shapes import infer_shapes
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastscnn_opt.ascend.chip import ListedShape
-
-DEFAULT_DOMAINS = ("", "ai.onnx")
-"""The two spellings of ONNX's own operator domain."""
 
 SHAPE_OPERATORS = (
     "Add", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Floor", "Gather",
@@ -158,7 +155,7 @@ class Graph:
         known = set(self._initializers)
         found: set[str] = set()
         for node in self.nodes:
-            if node.domain not in DEFAULT_DOMAINS or node.op_type not in SHAPE_OPERATORS:
+            if node.domain not in ONNX_DOMAINS or node.op_type not in SHAPE_OPERATORS:
                 continue
             if starts(node) or all(name in known for name in node.input if name):
                 found.update(node.output)

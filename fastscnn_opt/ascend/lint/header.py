@@ -8,7 +8,7 @@ import numpy as np
 
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
-from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def operator_sets(graph: Graph) -> Iterator[Problem]:
 
     Cure: any pass that changes the graph, such as `fp16-output`, writes the list anew with one entry per domain in use.
     """
-    domains = ["" if opset.domain in DEFAULT_DOMAINS else opset.domain for opset in graph.model.opset_import]
+    domains = ["" if opset.domain in ONNX_DOMAINS else opset.domain for opset in graph.model.opset_import]
     used = {"", *(node.domain for node in graph.nodes)}
     listed = ", ".join(f"{opset.domain or 'ai.onnx'} {opset.version}" for opset in graph.model.opset_import)
     repeated = {domain for domain in domains if domains.count(domain) > 1}

@@ -8,7 +8,8 @@ import numpy as np
 
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
-from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS, Graph, attribute, label
+from fastscnn_opt.ascend.lint.graph import Graph, attribute, label
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def average_pool(graph: Graph) -> Iterator[Problem]:
     windows (`fastscnn-opt export CHECKPOINT` does so by default).
     """
     for node in graph.nodes:
-        if node.op_type != "AveragePool" or node.domain not in DEFAULT_DOMAINS:
+        if node.op_type != "AveragePool" or node.domain not in ONNX_DOMAINS:
             continue
         kernel = attribute(node, "kernel_shape", [])
         strides = attribute(node, "strides", [1] * len(kernel))
@@ -60,7 +61,7 @@ def unknown_operator(graph: Graph) -> Iterator[Problem]:
     """
     oldest, newest = chip.OLDEST_ADAPTIVE_POOL_OPSET, chip.NEWEST_ADAPTIVE_POOL_OPSET
     for node in graph.nodes:
-        own = node.domain in DEFAULT_DOMAINS
+        own = node.domain in ONNX_DOMAINS
         if own and node.op_type == ADAPTIVE_POOL and not oldest <= graph.opset <= newest:
             message = f"{ADAPTIVE_POOL} has a parser for opset {oldest} to {newest}, not {graph.opset}"
             yield Problem(label(node), message, _ADAPTIVE_LOWERED, "adaptive-avgpool")
@@ -84,7 +85,7 @@ def needless_pad(graph: Graph) -> Iterator[Problem]:
     Cure: the pass `simplify`.
     """
     for node in graph.nodes:
-        if node.op_type != "Pad" or node.domain not in DEFAULT_DOMAINS:
+        if node.op_type != "Pad" or node.domain not in ONNX_DOMAINS:
             continue
         pads = attribute(node, "pads")
         if pads is None and len(node.input) > 1:

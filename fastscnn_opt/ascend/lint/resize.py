@@ -9,7 +9,8 @@ import numpy as np
 
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
-from fastscnn_opt.ascend.lint.graph import DEFAULT_DOMAINS, Graph, attribute, label
+from fastscnn_opt.ascend.lint.graph import Graph, attribute, label
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.resize import TRANSFORMATIONS, source_coordinates
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def side(graph: Graph) -> Iterator[Problem]:
 
 
 def _resize_nodes(graph: Graph) -> Iterator[onnx.NodeProto]:
-    return (node for node in graph.nodes if node.op_type == "Resize" and node.domain in DEFAULT_DOMAINS)
+    return (node for node in graph.nodes if node.op_type == "Resize" and node.domain in ONNX_DOMAINS)
 
 
 def _resizes(graph: Graph) -> Iterator[tuple[onnx.NodeProto, Sampling, list[Axis]]]:

@@ -12,7 +12,8 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.external_data import has_weights_outside, is_outside, is_same, write_temporary
-from fastscnn_opt.model.skeleton import LARGE_ELEMENTS, ONNX_DOMAINS, copy_without
+from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.model.skeleton import LARGE_ELEMENTS, copy_without
 from fastscnn_opt.rewriting.graph.importing import function_content
 from fastscnn_opt.rewriting.graph.messages import new_type, write_attribute, write_signature
 from fastscnn_opt.rewriting.graph.values import StoredValues
@@ -47,13 +48,13 @@ def export_graph(
     exporter = _Exporter(origins, original.ir_version, outside=has_weights_outside(original))
     exporter.main_graph(graph, model.graph)
     _export_functions(graph, origins, model)
-    used = {node.domain for function in model.functions for node in function.node} | {*ONNX_DOMAINS} | exporter.domains
+    used = {node.domain for function in model.functions for node in function.node} | {""} | exporter.domains
     # A file may name the default domain twice, under both of its names; compilers refuse that.
     imports = (*(graph.import_domains or ()), *original.opset_import)
     versions = {"" if opset.domain in ONNX_DOMAINS else opset.domain: opset.version for opset in imports}
     versions[""] = graph.opset
     del model.opset_import[:]
-    for domain in [*versions, *sorted(used - set(versions) - {*ONNX_DOMAINS})]:
+    for domain in [*versions, *sorted(used - {*versions, "ai.onnx"})]:
         if domain in used:
             model.opset_import.add(domain=domain, version=versions.get(domain, 1))
     return model, exporter.changed

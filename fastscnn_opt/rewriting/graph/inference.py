@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_graphsurgeon as gs
 
-from fastscnn_opt.model.skeleton import ONNX_DOMAINS, Skeleton, outputs_of_unknown
+from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.model.skeleton import Skeleton, outputs_of_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
