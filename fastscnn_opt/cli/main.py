@@ -52,7 +52,7 @@ VERBS = {
     "patch": Verb("ascend", "List, apply and revert white-list patches of the vendor compiler."),
     "profile": Verb("ascend", "Show where the time of a run went, and what would save it."),
     "lint": Verb("ascend", "Find what a target will run slowly, differently or not at all."),
-    "cache": Verb("setup", "List, size and prune what is kept between runs, or by one run."),
+    "cache": Verb("setup", "List, size and prune the user's cache, or the files of a run."),
     "doctor": Verb("setup", "Say what is installed, which targets work, what is missing."),
 }
 """Every verb, in the order of the help text."""
@@ -163,8 +163,8 @@ def run(arguments: list[str]) -> int:
         build(verb)(args=arguments, prog_name="fastscnn-opt")
     except SystemExit as leave:
         if leave.code == INTERRUPTED:
-            kept = "; finished rows are kept, and the same command goes on from there" if verb in CONTINUED else ""
-            typer.echo(f"interrupted{kept}", err=True)
+            cure = "; finished rows are kept, and the same command goes on from there" if verb in CONTINUED else ""
+            typer.echo(f"interrupted{cure}", err=True)
         return _exit_code(leave)
     except (UserError, OSError) as error:
         if debug:

@@ -33,7 +33,7 @@ def complete_target(typed: str) -> list[str]:
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")]
 AllNodes = Annotated[
     bool,
-    typer.Option("--all", help="Name every node; without it, nodes of which the same is to be said share a line."),
+    typer.Option("--all", help="Name every node; without it, nodes with the same message share a line."),
 ]
 
 Data = Annotated[Path | None, typer.Option("--data", help="Root of a Cityscapes tree.")]

@@ -1,4 +1,4 @@
-"""Prints the variant table of a run, which several verbs show."""
+"""Print the variant table of a run; several verbs show it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.tables.row import TableRow
 
 _RANKS = {"ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size MB": 6, "peak MB": 7}
-"""Which columns a narrow terminal does without, the highest first."""
+"""Columns that a narrow terminal leaves out, the highest rank first."""
 
 _TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce")
 
@@ -51,19 +51,19 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
 
 
 def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tuple[list[Column], list[list[str]], str]:
-    """Move columns that say the same of every row into the title: a terminal is narrow."""
+    """Move columns with one value for all rows into the title, because a terminal is narrow."""
     same = {
         index: lines[0][index]
         for index, column in enumerate(columns)
         if column.heading in {"target", "batch", "status"} and len({line[index] for line in lines}) == 1
     }
-    kept = [index for index in range(len(columns)) if index not in same]
-    said = "".join(f", {columns[index].heading} {value}" for index, value in same.items())
-    return [columns[index] for index in kept], [[line[index] for index in kept] for line in lines], title + said
+    shown = [index for index in range(len(columns)) if index not in same]
+    title += "".join(f", {columns[index].heading} {value}" for index, value in same.items())
+    return [columns[index] for index in shown], [[line[index] for index in shown] for line in lines], title
 
 
 def _print_reasons(rows: Sequence[TableRow]) -> None:
-    """Say why rows could not be scored, each reason once."""
+    """Print why rows could not be scored, each reason once."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
         if row.reason:

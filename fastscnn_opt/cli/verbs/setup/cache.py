@@ -47,8 +47,8 @@ def _age(text: str) -> float:
 
 @app.command("list")
 def list_entries(run: RunArgument = None, form: TableFormatOption = TableFormat.TABLE) -> None:
-    """List every entry with its size and its last use; of a run, every file with the rows that need it."""
-    rows = [_entry_json(entry) for entry in _entries()] if run is None else [_file_json(kept) for kept in _files(run)]
+    """List every entry with its size and last use; or every file of a run with the rows that need it."""
+    rows = [_entry_json(entry) for entry in _entries()] if run is None else [_file_json(file) for file in _files(run)]
     if form is TableFormat.JSON:
         print_json(rows)
         return
@@ -60,14 +60,14 @@ def list_entries(run: RunArgument = None, form: TableFormatOption = TableFormat.
 
 @app.command("size")
 def size(run: RunArgument = None, form: FormatOption = Format.TABLE) -> None:
-    """Say how many entries there are and how much they take, by kind; of a run, how much no row needs."""
+    """Show the number and size of the entries, by kind; or of the files of a run that rows need and do not need."""
     from fastscnn_opt.cache import cache_folder
 
     sizes: dict[str, list[int]] = defaultdict(list)
     for entry in _entries() if run is None else ():
         sizes[entry.kind].append(entry.size_bytes)
-    for kept in () if run is None else _files(run):
-        sizes["needed by a row" if kept.rows else "needed by no row"].append(kept.size_bytes)
+    for file in () if run is None else _files(run):
+        sizes["needed by a row" if file.rows else "needed by no row"].append(file.size_bytes)
     kinds = [{"kind": kind, "entries": len(found), "bytes": sum(found)} for kind, found in sorted(sizes.items())]
     total = {"entries": sum(map(len, sizes.values())), "bytes": sum(map(sum, sizes.values()))}
     folder = str(run or cache_folder())
@@ -101,7 +101,7 @@ def prune(
 ) -> None:
     """Remove entries of the user's cache, or the models, artefacts and predictions of a run that no row needs.
 
-    What is removed is computed again when it is wanted; records and logs of a run stay.
+    Whoever needs a removed result computes it again. Records and logs of a run stay.
     """
     chosen = [older_than is not None, max_size is not None]
     if run is not None and (any(chosen) or everything):
@@ -113,8 +113,8 @@ def prune(
     if run is not None:
         from fastscnn_opt.scoring.pruning import prune as prune_run
 
-        kept = prune_run(run, dry_run=dry_run)
-        removed, total = [_file_json(file) for file in kept], sum(file.size_bytes for file in kept)
+        files = prune_run(run, dry_run=dry_run)
+        removed, total = [_file_json(file) for file in files], sum(file.size_bytes for file in files)
     else:
         from fastscnn_opt.cache import prune as prune_cache
 
@@ -146,8 +146,8 @@ def _entry_json(entry: CacheEntry) -> dict[str, Any]:
     return {"kind": entry.kind, "key": entry.key, "bytes": entry.size_bytes, "used": used}
 
 
-def _file_json(kept: RunFile) -> dict[str, Any]:
-    return {"file": kept.file, "bytes": kept.size_bytes, "rows": list(kept.rows)}
+def _file_json(file: RunFile) -> dict[str, Any]:
+    return {"file": file.file, "bytes": file.size_bytes, "rows": list(file.rows)}
 
 
 def _text(value: object) -> str:
