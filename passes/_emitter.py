@@ -1,4 +1,4 @@
-"""A short way to write many nodes."""
+"""Append many nodes to a graph in few words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AXES_ARE_AN_INPUT = 18
 """First opset in which ReduceMax and ReduceMin take their axes as an input."""
 
 _PARTS_ARE_COUNTED = 18
-"""First opset in which Split is told the number of its outputs."""
+"""First opset in which Split takes the number of its outputs."""
 
 
 class Emitter:
@@ -36,7 +36,7 @@ class Emitter:
 
     @classmethod
     def under(cls, graph: gs.Graph, wanted: str) -> Emitter:
-        """Return an emitter whose prefix is `wanted`, with a number behind it if that begins another name already."""
+        """Return an emitter with the prefix `wanted`, with a number behind it if another name begins with that."""
         from fastscnn_opt.rewriting.graph.nodes import names_in
 
         taken = names_in(graph.nodes)
@@ -56,7 +56,7 @@ class Emitter:
         return append_node(self.graph, op, inputs, name, dtype=dtype, output=output, **attributes)
 
     def tensor(self, dtype: DTypeLike) -> gs.Variable:
-        """Return a new tensor that a node is to make."""
+        """Return a new tensor, for a node that is still to come."""
         import onnx_graphsurgeon as gs
 
         self._count += 1

@@ -1,4 +1,4 @@
-"""What several passes need to read and write a graph."""
+"""How the passes read and change a graph."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
 
 
 def type_name(tensor: gs.Tensor) -> str:
-    """Return what the type of the elements of a tensor is called."""
+    """Return the name of the type of the elements of a tensor."""
     if tensor.dtype is None:
         return "of unknown type"
     if isinstance(tensor.dtype, int):  # a type that numpy does not have, such as bfloat16
@@ -77,7 +77,7 @@ class _NamesInUse:
         self._read: list[gs.Node] = []
 
     def take(self, graph: gs.Graph, wanted: str) -> str:
-        """Return a free name like `wanted`, which is in use from now on."""
+        """Return a free name like `wanted`; it counts as in use from now on."""
         self._update(graph)
         name, count = wanted, self._counts.get(wanted, 1)
         while name in self._names:
@@ -155,6 +155,6 @@ def read_instead(tensor: gs.Tensor, other: gs.Tensor) -> None:
 
 
 def graft(graph: gs.Graph, source: gs.Graph) -> None:
-    """Give `graph` the content of `source`."""
+    """Replace the content of `graph` by that of `source`."""
     graph.nodes, graph.inputs, graph.outputs = source.nodes, source.inputs, source.outputs
     graph.opset, graph.import_domains, graph.functions = source.opset, source.import_domains, source.functions

@@ -1,4 +1,4 @@
-"""From outputs of logits to label maps."""
+"""Turn outputs of logits into label maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLASS_AXIS = 1
 
 MOST_CLASSES = 256
-"""What uint8 can number."""
+"""How many classes uint8 can number."""
 
 
 def take_labels(graph: gs.Graph) -> Iterator[Step]:
@@ -50,7 +50,7 @@ def take_labels(graph: gs.Graph) -> Iterator[Step]:
 
 
 def labels_of(value: Tensor) -> Tensor:
-    """Return what `take_labels` makes of an output: the labels of logits together with these, others as they are."""
+    """Do in numpy what `take_labels` does: return logits as labels with the logits, other values as they are."""
     if isinstance(value, Labels) or value.ndim != 4 or value.shape[CLASS_AXIS] == 1:
         return value
     if not np.issubdtype(value.dtype, np.floating):

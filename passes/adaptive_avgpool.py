@@ -1,4 +1,4 @@
-"""Lowering of adaptive average pooling to operators that every runtime has."""
+"""The pass `adaptive-avgpool`: adaptive average pooling becomes operators that every runtime has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FIXED = ("AveragePool", "GlobalAveragePool")
 
 _WRITTEN_OUT = "written_out"
-"""Domain of the one node that stands for a pooling that the exporter wrote out, until it is lowered."""
+"""Domain of the node that replaces a pooling that the exporter wrote out, until that node is lowered."""
 
 
 class Lowering(StrEnum):
@@ -93,7 +93,7 @@ class AdaptiveAvgPool(Pass):
                 yield Change(node, f"{count} nodes that compute it: {what}" if count else what)
 
     def _lower(self, node: gs.Node, bins: tuple[int, int], products: Products) -> str | Skip:
-        """Lower one pooling and return what was done, or why nothing was."""
+        """Lower one pooling; return what was done, or why it was left alone."""
         if self.lower is Lowering.NATIVE:
             return _make_native(node, bins)
         size = _input_size(node)
@@ -103,7 +103,7 @@ class AdaptiveAvgPool(Pass):
 
 
 def _gather_into_one(ladder: Ladder) -> gs.Node:
-    """Turn the last node of a pooling that is written out into one that stands for all, and return it."""
+    """Turn the last node of a pooling that is written out into one AdaptiveAvgPool2d for all of them, and return it."""
     node = ladder.nodes[-1]
     node.op, node.domain = ADAPTIVE_POOL, _WRITTEN_OUT
     node.inputs = [ladder.source]

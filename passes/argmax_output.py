@@ -1,4 +1,4 @@
-"""Label maps instead of logits."""
+"""The pass `argmax-output`: outputs become label maps instead of logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""1x1 convolutions in front of the upsampling that they are behind."""
+"""The pass `conv-before-resize`: a 1x1 convolution and the upsampling in front of it change places."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPATIAL = 2
 """The first axis of an image behind batch and channels."""
 
 _SIZES = 3
-"""Place of the input of Resize that gives the size of every axis."""
+"""Index of the input of Resize that gives the size of every axis."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ConvBeforeResize(Pass):
     contract: ClassVar[Contract] = Contract.EXACT
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
-        """Exchange every such pair."""
+        """Let the two nodes of every such pair change places."""
         outputs = {id(output) for output in graph.outputs}
         for conv in [node for node in graph.nodes if _is_pointwise(node)]:
             while (resize := _resize_before(conv)) is not None:

@@ -1,4 +1,4 @@
-"""Outputs that nobody reads."""
+"""The pass `drop-outputs`: removes outputs that nobody reads."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class DropOutputs(Pass):
 
 
 def _remove_producers(output: gs.Tensor, outputs: set[int], gone: set[int]) -> None:
-    """Enter into `gone` the nodes that made `output` and that nothing else needs, and detach them from the graph."""
+    """Add the nodes to `gone` that made `output` and that nothing else needs, and detach them from the graph."""
     pending = [output]
     while pending:
         tensor = pending.pop()

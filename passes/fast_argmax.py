@@ -1,4 +1,4 @@
-"""Label maps that are interpolated only where the label is not certain."""
+"""The pass `fast-argmax`: a label map is interpolated only where the label is not certain."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _shape_mismatch(before: gs.Tensor, after: gs.Tensor) -> str:
 
 
 def _scales(resize: gs.Node) -> tuple[float, float] | None:
-    """Return how many times the height and the width grow, as the node says it; None if it is not constant."""
+    """Return how many times the height and the width grow, as the node gives it; None if that is not constant."""
     before, after = resize.inputs[0].shape, resize.outputs[0].shape
     given = scales_of(resize)
     if given is not None:
@@ -150,8 +150,8 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
     if logits.dtype != np.float32:
         logits = emit.cast(logits, np.float32)
     if any(other.op == "DequantizeLinear" for other in graph.nodes):
-        # onnxruntime 1.32 moves one across nodes that only move values, or do nothing, and ends with a failed assertion
-        # (in its QDQPropagationTransformer) where it gets to a branch of an If. It does not cross a Clip.
+        # onnxruntime 1.32 moves a DequantizeLinear across nodes that only move values or do nothing. Where it reaches a
+        # branch of an If, an assertion of its QDQPropagationTransformer fails. It does not cross a Clip.
         limits = np.finfo(np.float32)
         logits = emit.node("Clip", logits, *(emit.constant(limit, np.float32) for limit in (limits.min, limits.max)))
     grid = _grid(resize)
@@ -164,7 +164,7 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
 
 
 def _replace_output(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:
-    """Let `labels`, uint8, take the place of the output of `node`, int64, or of the Cast that alone reads it."""
+    """Put `labels`, uint8, in the place of the int64 output of `node`, or of a Cast that is its only reader."""
     result, kind = node.outputs[0], element_type(np.int64)
     readers = result.outputs
     if len(readers) == 1 and readers[0].op == "Cast" and not any(output is result for output in emit.graph.outputs):

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution in front of it."""
+"""The pass `fold-batchnorm`: batch normalisation moves into the convolution in front of it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _why_not(norm: gs.Node, interface: set[int]) -> str:
 
 
 def _fold(graph: gs.Graph, norm: gs.Node, node: gs.Node) -> None:
-    """Give `node` the weights and the bias that include `norm`, and let it make what `norm` made."""
+    """Give `node` weights and a bias that include `norm`, and the output of `norm`."""
     gamma, beta, mean, variance = (_wide(tensor) for tensor in norm.inputs[1:])
     factors = gamma / np.sqrt(variance + norm.attrs.get("epsilon", 1e-5))
     given = bias_of(node)
@@ -98,7 +98,7 @@ def _scaled(node: gs.Node, factors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _put(graph: gs.Graph, node: gs.Node, index: int, values: NDArray[np.float64]) -> None:
-    """Make `values`, in the type of the weights, the constant input `index` of a node."""
+    """Set the constant input `index` of a node to `values`, rounded to the type of the weights."""
     import onnx_graphsurgeon as gs
 
     rounded = values.astype(node.inputs[1].dtype)

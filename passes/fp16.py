@@ -1,4 +1,4 @@
-"""The whole network in half precision."""
+"""The pass `fp16`: the whole network computes in half precision."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Fp16(Pass):
         yield from Conversion(graph, precisions, interface).run()
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
-        """Return what the float32 graph gives for the inputs, which may be float16 now."""
+        """Run the float32 graph on the inputs, which may be float16 now."""
         from onnx import TensorProto
 
         wide = {
@@ -97,7 +97,7 @@ class Fp16(Pass):
 
 
 def _interface(graph: gs.Graph, keep: KeepIo) -> list[gs.Tensor]:
-    """Return the float32 inputs and outputs of the graph that are not to keep their type."""
+    """Return the float32 inputs and outputs of the graph that may change their type."""
     from ._fp16.slots import is_float32
 
     inputs = graph.inputs if keep in (KeepIo.OUTPUTS, KeepIo.NONE) else []
@@ -106,7 +106,7 @@ def _interface(graph: gs.Graph, keep: KeepIo) -> list[gs.Tensor]:
 
 
 def _fixed(tensor: gs.Tensor, graph: gs.Graph, unfit: Mapping[str, str]) -> str:
-    """Return why an input or output of the graph keeps its type; the empty text if it need not."""
+    """Say why an input or output of the graph keeps its type; the empty text if it need not."""
     is_input = any(tensor is other for other in graph.inputs)
     if any(tensor is other for other in graph.outputs) and not tensor.inputs:
         return "is an input and an output at once" if is_input else "is no result of a node"

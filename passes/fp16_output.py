@@ -1,4 +1,4 @@
-"""Half-precision outputs."""
+"""The pass `fp16-output`: outputs leave the graph in half precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantisation to int8."""
+"""The pass `int8`: quantises the network after training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._int8.images import CalibrationImages
 
 _OLDEST_OPSET = 13
-"""The first in which a DequantizeLinear has a scale per channel."""
+"""The first opset in which a DequantizeLinear has a scale per channel."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Int8(Pass):
 
 
 def _own_weights(body: Body) -> None:
-    """Give layers initializers alone as weights and bias, and no empty name as bias, as the quantizer wants it."""
+    """Make the weights and the bias of every layer initializers, as the quantizer wants it; an empty bias goes."""
     import onnx_graphsurgeon as gs
 
     for layer in body.layers:

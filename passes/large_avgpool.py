@@ -1,4 +1,4 @@
-"""Average pooling over large windows as matrix products, which run where such a pooling does not."""
+"""The pass `large-avgpool`: average pooling over large windows becomes matrix products."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class _Axis:
 
     @property
     def windows(self) -> int:
-        """How many windows there are; one that would start in the padding behind does not count. 0 if none fits."""
+        """How many windows there are, 0 if none fits. A window that starts in the padding at the end does not count."""
         free = self.length + self.before + self.after - self.dilation * (self.kernel - 1) - 1
         if free < 0:
             return 0
@@ -102,12 +102,12 @@ class _Axis:
         return count - 1 if self.ceil and (count - 1) * self.stride >= self.length + self.before else count
 
     def places(self) -> NDArray[np.int64]:
-        """Return the positions of the elements of each window, shape windows, kernel; pads have positions outside."""
+        """Return the positions of the elements of each window, shape windows, kernel; those of pads lie outside."""
         starts = np.arange(self.windows) * self.stride - self.before
         return starts[:, None] + np.arange(self.kernel) * self.dilation
 
     def elements(self) -> NDArray[np.int64]:
-        """Return how many elements each window is divided by: pads count or not, what lies behind them never does."""
+        """Return by how many elements each window is divided. Pads count if `count_pads`, what lies beyond never."""
         places = self.places()
         first, end = (-self.before, self.length + self.after) if self.count_pads else (0, self.length)
         counts: NDArray[np.int64] = ((places >= first) & (places < end)).sum(axis=1)
@@ -123,7 +123,7 @@ class _Axis:
 
 
 def _pooled_axes(node: gs.Node) -> tuple[_Axis, _Axis] | str | None:
-    """Return how `node` pools H and W, why that cannot be told, or None if it is no average pooling of images."""
+    """Return how `node` pools H and W, or why that is not known; None if it is no average pooling of images."""
     if node.domain not in ONNX_DOMAINS or node.op not in ("AveragePool", "GlobalAveragePool", "ReduceMean"):
         return None
     shape = node.inputs[0].shape

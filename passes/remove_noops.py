@@ -1,4 +1,4 @@
-"""Removal of nodes that give what they take."""
+"""The pass `remove-noops`: removes nodes whose result is their input."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RemoveNoops(Pass):
 
 
 def _bypass(node: gs.Node, interface: set[int]) -> bool:
-    """Let the readers of what `node` gives read what it takes; tell whether the names of the interface allow it."""
+    """Take `node` out of the graph; return False if the names of inputs and outputs of the graph do not allow it."""
     source, result = node.inputs[0], node.outputs[0]
     if id(result) not in interface:
         node.outputs.clear()
@@ -72,7 +72,7 @@ def _bypass(node: gs.Node, interface: set[int]) -> bool:
 
 
 Rule: TypeAlias = Callable[["gs.Node"], "str | Skip | None"]
-"""Says why a node changes nothing; None if it changes something; a `Skip` if that is worth telling."""
+"""Says why a node changes nothing. It returns None if the node changes something, or a `Skip` to report that."""
 
 
 def _only_input(node: gs.Node) -> str | None:
@@ -80,7 +80,7 @@ def _only_input(node: gs.Node) -> str | None:
 
 
 def _dropout(node: gs.Node) -> str | Skip | None:
-    """Opset 12 took the ratio and the mode from the attributes to the inputs; without a mode it is inference."""
+    """From opset 12 on the mode is an input. Without it, Dropout is at inference."""
     if len(node.inputs) > 2 and not node.inputs[2].is_empty():
         training = constant_value(node.inputs[2])
         if training is None or training.any():
@@ -115,13 +115,13 @@ def _same_shape(node: gs.Node) -> str | None:
 
 
 def _slice(node: gs.Node) -> str | None:
-    """A slice of the shape of its input is all of it, in order unless a step is negative."""
+    """A slice with the shape of its input holds all of it, in the same order if no step is negative."""
     steps = constant_value(node.inputs[4]) if len(node.inputs) > 4 else np.array([1])
     return _same_shape(node) if steps is not None and (steps > 0).all() else None
 
 
 def _resize(node: gs.Node) -> str | None:
-    """With the factor 1 these coordinates are those of the pixels themselves, whatever the mode."""
+    """With the factor 1, each pixel is sampled at its own place, whatever the mode."""
     if node.attrs.get("coordinate_transformation_mode", "half_pixel") not in _PLAIN_COORDINATES:
         return None
     given = scales_of(node)

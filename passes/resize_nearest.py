@@ -1,4 +1,4 @@
-"""Bilinear interpolation replaced by nearest neighbour."""
+"""The pass `resize-nearest`: nearest neighbour instead of bilinear interpolation."""
 
 from __future__ import annotations
 

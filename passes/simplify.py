@@ -1,4 +1,4 @@
-"""onnx-simplifier as a pass."""
+"""The pass `simplify`: runs onnx-simplifier."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
 
-_KEPT_DOMAIN = "fastscnn_opt.kept"
-"""Stands in for the default domain at vendor operators, which onnx-simplifier knows as custom operators only
-elsewhere."""
+_CUSTOM_DOMAIN = "fastscnn_opt.kept"
+"""Replaces the default domain of vendor operators meanwhile: onnx-simplifier takes custom operators in others only."""
 
 _MOST_ROUNDS = 8
 """Rounds of onnx-simplifier before giving up on a fixed point; two are usual."""
@@ -48,7 +47,7 @@ class Simplify(Pass):
     optimize: bool = True
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
-        """Replace the content of the graph by the simplified one, if that is another.
+        """Simplify the graph, and leave it as it is if onnx-simplifier changes nothing.
 
         Raises
         ------
@@ -59,14 +58,14 @@ class Simplify(Pass):
 
         for node in graph.nodes:
             if node.op == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
-                node.domain = _KEPT_DOMAIN
+                node.domain = _CUSTOM_DOMAIN
         before = gs.export_onnx(graph)
         _load_weights(before)
         simplified = self._simplified(before)
         if simplified is not None:
             graft(graph, gs.import_onnx(simplified))
         for node in graph.nodes:
-            if node.domain == _KEPT_DOMAIN:
+            if node.domain == _CUSTOM_DOMAIN:
                 node.domain = None
         yield Skip("graph", "nothing to simplify") if simplified is None else Change("graph", _what(before, simplified))
         for node in graph.nodes:
@@ -74,7 +73,7 @@ class Simplify(Pass):
                 yield Skip(node, "is no operator of ONNX, so onnx-simplifier does not look into it")
 
     def _simplified(self, model: onnx.ModelProto) -> onnx.ModelProto | None:
-        """Return what `model` is once nothing changes any more; None if that is `model` itself."""
+        """Run onnx-simplifier until nothing changes any more, and return the result; None if nothing changes at all."""
         result = None
         content = _content(model.graph)
         for _ in range(_MOST_ROUNDS):
@@ -109,7 +108,7 @@ def _load_weights(model: onnx.ModelProto) -> None:
 
 
 def _content(graph: onnx.GraphProto) -> tuple[object, ...]:
-    """Return what a graph computes in a form that can be compared: without names of nodes, shapes and descriptions."""
+    """Return what a graph computes, to compare it: without the names of nodes, the shapes and the descriptions."""
     nodes = [
         (node.op_type, node.domain, list(node.input), list(node.output), {a.name: _value(a) for a in node.attribute})
         for node in graph.node
@@ -132,7 +131,7 @@ def _array(tensor: onnx.TensorProto) -> tuple[object, ...]:
 
 
 def _what(before: onnx.ModelProto, after: onnx.ModelProto) -> str:
-    """Say how often every operator that comes more or less often was there before and is there after."""
+    """Say which operators became more or fewer, with their counts before and after."""
     counts = [Counter(node.op_type for node in model.graph.node) for model in (before, after)]
     for model, count in zip((before, after), counts, strict=True):
         count["initializer"] = len(model.graph.initializer)

@@ -1,4 +1,4 @@
-"""Neighbouring pixels as channels, for a first convolution in int8."""
+"""The pass `space-to-depth`: neighbouring pixels become channels of a first convolution in int8."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _find_stem(transpose: gs.Node) -> _Stem | str:
 
 
 def _readers(node: gs.Node, count: int) -> list[gs.Node | None]:
-    """Return the only reader of `node`, the only reader of that, and so on; None from where there is not just one."""
+    """Follow `node` to its only reader, and on to the only reader of that; None stands where there is no single one."""
     found: list[gs.Node | None] = []
     current: gs.Node | None = node
     for _ in range(count):
@@ -155,7 +155,7 @@ def _readers(node: gs.Node, count: int) -> list[gs.Node | None]:
 
 
 def _bytes(tensor: gs.Tensor) -> NDArray[Any] | None:
-    """Return the int8 constant that a DequantizeLinear makes `tensor` of; None if it is something else."""
+    """Return the int8 constant from which a DequantizeLinear makes `tensor`; None for any other tensor."""
     if not tensor.inputs or tensor.inputs[0].op != "DequantizeLinear":
         return None
     value = constant_value(tensor.inputs[0].inputs[0])
@@ -180,12 +180,12 @@ class _Taps:
 
     @property
     def results(self) -> int:
-        """Results of a group."""
+        """How many results one group of pixels gives."""
         return self.pixels // self.stride
 
     @property
     def weights(self) -> NDArray[Any]:
-        """(results x filters, pixels x C, rows, groups), of the type of the old ones."""
+        """The new weights, results x filters, pixels x C, rows, groups, in the type of the old ones."""
         filters, channels, rows, _ = self.weight.shape
         group, place = self._places()
         spread = np.zeros(
@@ -198,7 +198,7 @@ class _Taps:
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Groups of padding at the left and at the right border."""
+        """How many groups of padding stand at the left and at the right border."""
         group, _ = self._places()
         left = int(-group.min())
         kernel = int(group.max() - group.min() + 1)
@@ -212,7 +212,7 @@ class _Taps:
 
 
 def _repeated(emit: Emitter, tensor: gs.Tensor, times: int, values: NDArray[Any] | None = None) -> gs.Tensor:
-    """Return a constant or dequantised `tensor`, an entry per filter, `times` over, or with `values` for its own."""
+    """Repeat `tensor`, a constant or dequantised one with an entry per filter; `values` replace its own if given."""
     own = constant_value(tensor)
     if own is not None:
         return emit.constant(np.tile(own, times) if values is None else values, own.dtype)
@@ -225,7 +225,7 @@ def _repeated(emit: Emitter, tensor: gs.Tensor, times: int, values: NDArray[Any]
 
 
 def _part(emit: Emitter, stem: _Stem, results: int) -> None:
-    """Make neighbours in a row of the `results` that stand as channels behind the QuantizeLinear."""
+    """Put the `results`, which are channels behind the QuantizeLinear, next to each other in a row again."""
     whole, (number, filters, height, width) = stem.quantize.outputs[0], stem.size
     grouped = emit.tensor(whole.dtype)
     stem.quantize.outputs = [grouped]

@@ -1,4 +1,4 @@
-"""Another fixed batch size, without another export."""
+"""The pass `static-batch`: another fixed batch size without another export."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class StaticBatch(Pass):
         _set_batch(graph, axes, self.n)
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
-        """Return what the old graph gives for the images, in parts of its own batch size, the last one filled up."""
+        """Run the old graph on the images, as many at a time as its own batch size; the last batch is filled up."""
         chunk = _batch_of(before)
         joined: dict[str, tuple[NDArray[Any], ...]] = {}
         for start in range(0, self.n, chunk):
@@ -150,5 +150,5 @@ def _arrays(value: Tensor) -> tuple[NDArray[Any], ...]:
 
 
 def _like(value: Tensor, arrays: tuple[NDArray[Any], ...]) -> Tensor:
-    """Return arrays that `_arrays` took apart in the form of `value`."""
+    """Put arrays that `_arrays` took apart together again, in the form of `value`."""
     return Labels(arrays[0], arrays[1], value.axis) if isinstance(value, Labels) else arrays[0]

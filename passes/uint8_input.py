@@ -1,4 +1,4 @@
-"""Raw images as input, their normalisation folded into the first convolution."""
+"""The pass `uint8-input`: raw images as input, with their normalisation in the first convolution."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 _CHANNELS = 3
 _LARGEST = 255
-"""Of a byte."""
+"""The largest value of a pixel."""
 
 
 class Layout(StrEnum):
-    """Where the channels of the image stand."""
+    """In which order the axes of the image stand."""
 
     NHWC = "nhwc"
     NCHW = "nchw"
@@ -77,7 +77,7 @@ class Uint8Input(Pass):
             yield Skip(image, problem) if problem else self._change(graph, image)
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
-        """Return the outputs before the pass for the images of `feeds`, normalised."""
+        """Run the old graph on the images of `feeds`, normalised."""
         float32 = element_type(np.float32)
         floats = {value.name for value in before.model.graph.input if value.type.tensor_type.elem_type == float32}
         return before(
@@ -121,7 +121,7 @@ class Uint8Input(Pass):
         return raw
 
     def _fold(self, graph: gs.Graph, node: gs.Node, *, with_mean: bool) -> None:
-        """Give a convolution of normalised images the weights and the bias for raw ones, computed in float64."""
+        """Give a convolution of normalised images weights and a bias for raw images, computed in float64."""
         weight = np.asarray(constant_value(node.inputs[1]), dtype=np.float64)
         channel = _input_channels(weight, int(node.attrs.get("group", 1)))
         scaled = weight / (_LARGEST * np.array(self.std))[channel][:, :, None, None]
@@ -148,7 +148,7 @@ def _input_channels(weight: NDArray[np.float64], groups: int) -> NDArray[np.int6
 
 
 def _mismatch(graph: gs.Graph, image: gs.Tensor) -> str:
-    """Say why an input is no normalised image that can be replaced; the empty text if it is."""
+    """Say why an input cannot become a raw image; the empty text if it can."""
     if image.dtype == np.uint8:
         return "is uint8 already"
     if image.dtype != np.float32:
@@ -161,7 +161,7 @@ def _mismatch(graph: gs.Graph, image: gs.Tensor) -> str:
 
 
 def _no_convolution(node: gs.Node) -> str:
-    """Say why `node` is no convolution that a normalisation can be folded into; the empty text if it is."""
+    """Say why no normalisation can be folded into `node`; the empty text if one can."""
     if node.op in ("QuantizeLinear", "DynamicQuantizeLinear"):
         return f"is quantised by {node.name}; run uint8-input before int8"
     if node.op != "Conv":

@@ -1,4 +1,4 @@
-"""Where the batch lies in every tensor of a graph, as far as it is known, and the constants that fix its size."""
+"""What is known about the batch while it is followed, and how the constants that fix its size change."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class BatchFlow:
         return self._values[tensor.name]
 
     def entries(self, node: gs.Node, index: int, what: str) -> Values:
-        """Return the entries of input `index` of `node`, which is its `what`."""
+        """Return the entries of input `index` of `node`; an error calls that input `what`."""
         values = self.values(node.inputs[index])
         if values is None:
             self.refuse(node, f"its {what} cannot be followed", cure=SIMPLIFY)
@@ -84,7 +84,7 @@ class BatchFlow:
         raise PassError(why, where=f"{node.name} ({node.op})", cure=cure)
 
     def follow(self, node: gs.Node, index: int, entry: int, what: str) -> None:
-        """Make entry `entry` of input `index` of `node` the new batch size; it is the old one, as a constant."""
+        """Set `entry` of the constant input `index` of `node` from the old batch size to the new one."""
         node.inputs[index] = self._with_batch(node.inputs[index], entry, node)
         self.changes.append(Change(node, f"{what}: batch {self.old} -> {self.new}"))
 
@@ -116,7 +116,7 @@ class BatchFlow:
         return copy
 
     def _through_producer(self, tensor: gs.Tensor, entry: int, node: gs.Node) -> gs.Tensor:
-        """Do the work of `_with_batch` for a tensor that is computed, one node further up."""
+        """Do the work of `_with_batch` for a computed tensor, at the node that makes it."""
         producer = tensor.inputs[0]
         part = 0
         if producer.op == "Concat":

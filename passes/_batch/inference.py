@@ -1,4 +1,4 @@
-"""Shape inference node by node, with the small values that inference over a whole graph loses in shape arithmetic."""
+"""Infer shapes node by node, with the values of shape arithmetic that inference over a whole graph loses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batch: int) -> None:
-    """Fill in the shapes of the node's outputs that are not known, at the batch size `batch`, as far as can be told.
+    """Fill in the unknown shapes of the node's outputs at the batch size `batch`, where they can be inferred.
 
     `values` are the entries of the node's inputs.
     """

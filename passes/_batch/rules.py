@@ -24,7 +24,7 @@ Rule: TypeAlias = "Callable[[BatchFlow, gs.Node], int]"
 
 
 def _per_image(flow: BatchFlow, node: gs.Node) -> int:
-    """Operators on images N, C, ...: every image on its own."""
+    """Operators on images N, C, ... that compute every image on its own."""
     if node.op == "ATen" and pooled_size(node) is None:
         flow.refuse(node, "what this operator does with the batch is not known")
     if only_axis(flow, node) != 0:
@@ -64,7 +64,7 @@ def _reduce(flow: BatchFlow, node: gs.Node) -> int:
 
 
 def _along(default: int) -> Rule:
-    """Make the rule of an operator that works along ``axis`` (`default` if left out), which must not be the batch."""
+    """Return the rule of an operator along ``axis`` (`default` if left out), which must not be the batch."""
 
     def rule(flow: BatchFlow, node: gs.Node) -> int:
         batch = only_axis(flow, node)
@@ -78,7 +78,7 @@ def _along(default: int) -> Rule:
 
 
 def _from_axis(flow: BatchFlow, node: gs.Node) -> int:
-    """Work from ``axis`` on: LayerNormalization and, before opset 13, Softmax; since then Softmax, along it alone."""
+    """LayerNormalization, and Softmax before opset 13, work on all axes from ``axis`` on; newer Softmax on that one."""
     batch = only_axis(flow, node)
     normalises = node.op == "LayerNormalization"
     older_softmax = not normalises and flow.graph.opset < 13
@@ -159,7 +159,7 @@ RULES: Mapping[str, Rule] = {
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
 }
-"""The rule of every operator that is understood."""
+"""The rule of every known operator."""
 
 SHAPED = frozenset({"Expand", "Pad", "Reshape", "Resize", "Slice", "Tile", "Upsample"})
 """Operators that take a shape as an input, which may hold the batch size."""

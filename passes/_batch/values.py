@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST = 256
-"""Elements of the largest constant that is looked into; shapes, pads and their indices are far smaller."""
+"""Largest number of elements of a constant that is read; shapes, pads and their indices have far fewer."""
 
 
 class Symbol(Enum):
-    """An entry that is no number."""
+    """An entry that is not a number."""
 
     BATCH = "the batch size"
     MIXED = "computed from the batch size"

@@ -1,4 +1,4 @@
-"""The cells of a bilinear Resize in which more than one class may be the best, and how many are left in each."""
+"""Find the cells of a bilinear Resize in which more than one class may be the best."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Grid:
 
     @property
     def count(self) -> int:
-        """Cells in all images."""
+        """How many cells there are in all images."""
         return self.images * len(self.rows.cells) * len(self.columns.cells)
 
 
 @dataclass(frozen=True)
 class Corners:
-    """What stands at the four corners of K cells; the first two axes are top and bottom, and left and right.
+    """The values at the four corners of K cells; the first two axes are top and bottom, and left and right.
 
     `vectors` are the logits, float 2 x 2 x K x C. `first` and `second` are the lowest and the highest of the four best
     classes, int64 K; `gaps` are the differences of their logits, float 2 x 2 x K. `hard`, bool K, says whether more
@@ -90,7 +90,7 @@ def coordinates(emit: Emitter, places: gs.Variable) -> list[gs.Variable]:
 
 
 def read_corners(emit: Emitter, vectors: gs.Variable, cells: Sequence[gs.Variable], grid: Grid) -> Corners:
-    """Look at the corners of `cells` (image, row and column, int64 K each) of the logit `vectors` (N, h, w, C)."""
+    """Read the corners of `cells` (image, row and column, int64 K each) of the logit `vectors` (N, h, w, C)."""
     table = emit.node("Reshape", vectors, emit.constant([-1, grid.classes], np.int64))
     index = _corner_indices(emit, cells, grid)
     vectors = emit.node("Gather", table, index, axis=0)
@@ -98,7 +98,7 @@ def read_corners(emit: Emitter, vectors: gs.Variable, cells: Sequence[gs.Variabl
     best = emit.cast(best, np.float32)
     first, second = (emit.cast(emit.reduced(op, best, [0, 1]), np.int64) for op in ("ReduceMin", "ReduceMax"))
     start = emit.node("Mul", index, emit.constant(grid.classes, np.int64))
-    # In one row: shape inference would follow the values of a tensor of one dimension, however long it is.
+    # As one row of two dimensions: shape inference follows the values of a tensor of one dimension, however long.
     row = emit.node("Reshape", table, emit.constant([1, -1], np.int64))
     scores = [emit.node("Gather", row, emit.node("Add", start, label), axis=1) for label in (first, second)]
     gaps = emit.node("Reshape", emit.node("Sub", *scores), emit.constant([2, 2, -1], np.int64))

@@ -100,7 +100,7 @@ class _Sparse:
         return emit.node("Gather", upright, emit.constant(grid.rows.nearest, np.int64), axis=1)
 
     def _places(self, numbers: gs.Variable, size: tuple[int, int]) -> gs.Variable:
-        """Return the places of all slots of the cells `numbers` in the flat label map of height and width `size`."""
+        """Return the indices of all slots of the cells `numbers` in the flat label map of height and width `size`."""
         emit, (height, width) = self._emit, size
         image = emit.node("Mul", self._gathered(numbers, self._image), emit.constant(height * width, np.int64))
         start = emit.node("Reshape", image, emit.constant([-1, 1, 1], np.int64))
@@ -137,7 +137,7 @@ class _Sparse:
         return self._between(self._between(values, 1, across), 0, down)
 
     def _between(self, ends: gs.Variable, axis: int, weight: gs.Variable) -> gs.Variable:
-        """Interpolate between the two `ends` along `axis`, of which one is left."""
+        """Interpolate between the two `ends` along `axis`, which has one element after it."""
         emit = self._emit
         start, end = emit.split(ends, axis, 2)
         return emit.node("Add", start, emit.node("Mul", weight, emit.node("Sub", end, start)))

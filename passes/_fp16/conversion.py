@@ -1,4 +1,4 @@
-"""Gives the chosen nodes float16 inputs and results, with one Cast for each tensor that is needed in both types."""
+"""Convert the chosen nodes to float16, with one Cast for each tensor that is needed in both types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOVERS = {
     "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Reshape",
     "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
 }  # fmt: skip
-"""Operators that move values and compute none: they take the type of what is around them."""
+"""Operators that only move values: they take the type of the nodes around them."""
 
 
 class Conversion:
@@ -60,7 +60,7 @@ class Conversion:
         self._steps: list[Step] = []
 
     def run(self) -> Iterator[Step]:
-        """Convert the graph in place and tell what changed, and which nodes moved values in float32."""
+        """Convert the graph in place; yield what changed, and the nodes that stay because they only move values."""
         for tensor in self._graph.inputs:
             if tensor.name in self._half_interface:
                 self._make_half(tensor)
@@ -78,7 +78,7 @@ class Conversion:
         yield from self._steps
 
     def _find_needed_wide(self) -> set[int]:
-        """Return the ids of the tensors that something needs in float32, seen through nodes that only move values."""
+        """Return the ids of the tensors that are needed in float32, also behind nodes that only move values."""
         needed = {id(tensor) for tensor in self._graph.outputs if tensor.name not in self._half_interface}
         for node in reversed(self._graph.nodes):
             passes_on = node.op in _MOVERS and any(id(tensor) in needed for tensor in node.outputs)
@@ -105,7 +105,7 @@ class Conversion:
             self._finish_float(tensor)
 
     def _becomes_half(self, node: gs.Node, slots: Slots) -> bool:
-        """Tell whether a node that may be float16 is; one that computes no floats takes the type of what is there."""
+        """Tell whether a node that may be float16 becomes so; a node that only moves values follows its neighbours."""
         if not slots.inputs and not slots.outputs:
             return True
         read = [node.inputs[index] for index in slots.inputs if constant_value(node.inputs[index]) is None]
@@ -117,7 +117,7 @@ class Conversion:
         return bool(slots.outputs)
 
     def _visit_cast(self, node: gs.Node) -> None:
-        """Have a Cast take what is there; where nothing is left to do, its readers read what it reads."""
+        """Adapt a Cast of the graph to its new input; if it has nothing left to do, its readers read that input."""
         source, result = node.inputs[0], node.outputs[0]
         source = self._same.get(id(source), self._in_half.get(id(source), source))
         node.inputs[0] = source
@@ -144,7 +144,7 @@ class Conversion:
         self._finish_half(cast.outputs[0])
 
     def _read(self, node: gs.Node, half: tuple[int, ...]) -> None:
-        """Give a node its inputs: those of `half` in float16, the others, and its subgraphs, as they were."""
+        """Give a node the inputs at the indices `half` in float16, and the others as they were, in subgraphs, too."""
         for body in (value for value in node.attrs.values() if isinstance(value, gs.Graph)):
             for inner in body.nodes:
                 self._read(inner, ())
@@ -174,7 +174,7 @@ class Conversion:
         self._in_float[id(inner)] = self._cast(inner, _FLOAT32, output=tensor)
 
     def _finish_float(self, tensor: gs.Variable) -> None:
-        """Leave the result of a node float32, but for a graph output that becomes float16."""
+        """Leave the result of a node float32; a graph output that becomes float16 gets a Cast behind it."""
         if id(tensor) in self._outputs and tensor.name in self._half_interface:
             inner = detach_output(self._graph, tensor, "float32")
             self._make_half(tensor)
@@ -209,7 +209,7 @@ class Conversion:
             node.inputs[index] = copy
 
     def _bypass(self, cast: gs.Node) -> None:
-        """Have the node behind a Cast that does nothing make the graph output itself, where that is possible."""
+        """Remove a Cast to a graph output that does nothing: the node before it makes the output, if it can."""
         source, output = cast.inputs[0], cast.outputs[0]
         if not source.inputs or id(source) in self._outputs:
             return

@@ -1,4 +1,4 @@
-"""Which nodes stay in float32, and why."""
+"""Decide which nodes stay in float32, and why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEADROOM = 2
-"""Real inputs may reach further than sample inputs do; this many times further without harm."""
+"""How many times larger than on sample inputs a tensor may get on real ones."""
 
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 
@@ -111,7 +111,7 @@ def _is_static(tensor: gs.Tensor, static: set[int]) -> bool:
 
 
 def _obstacle(node: gs.Node, static: set[int]) -> str:
-    """Return why a node stays float32 whatever its operator; the empty text if nothing is in the way."""
+    """Say why a node stays in float32, whatever its operator; the empty text if it need not."""
     tensors = [tensor for tensor in (*node.inputs, *node.outputs) if not tensor.is_empty()]
     if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
         return "its subgraphs keep their types"
@@ -137,7 +137,7 @@ def _is_quantised(node: gs.Node) -> bool:
 
 
 def _unfit_constant(node: gs.Node, slots: Slots) -> str:
-    """Return what does not fit of the constants that a node reads.
+    """Say which constant that a node reads does not fit float16; the empty text if all do.
 
     A limit of Clip beyond the largest float16 limits nothing, so that float16 serves as well.
     """
@@ -166,7 +166,7 @@ def _unfit_on_samples(graph: gs.Graph, half: Mapping[int, Slots], samples: int) 
 
 
 def _touches(node: gs.Node, slots: Slots, unfit: Mapping[str, str]) -> str:
-    """Say which of the tensors that do not fit a node makes or reads; the empty text if none."""
+    """Say which tensor that does not fit float16 a node makes or reads; the empty text if none."""
     for index in slots.outputs:
         if (name := node.outputs[index].name) in unfit:
             return f"its result {name!r} on sample inputs {unfit[name]}"

@@ -1,4 +1,4 @@
-"""Which inputs and outputs of a node may be float16, as the ONNX schema of its operator says."""
+"""Find the inputs and outputs of a node that may be float16, by the ONNX schema of its operator."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Post-training quantisation to int8: what is quantised, over which ranges, and what it costs."""
+"""Post-training quantisation for `int8`: the layers, their ranges, and what each costs in accuracy."""

@@ -1,4 +1,4 @@
-"""Which nodes of a graph compute in int8: its layers, and what lies between them."""
+"""Find the nodes of a graph that compute in int8: its layers, and the nodes between them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ACTIVATIONS = ("Relu", "Clip")
 """Operators that the clipping of the layer before them replaces."""
 
 QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul")
-"""Operators that tell a quantised graph."""
+"""Operators of a graph that is quantised already."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """What a graph consists of.
+    """The nodes of a graph, by what quantisation does with them.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Body:
 
     @property
     def ends(self) -> list[str]:
-        """Names of the tensors at which the body ends: what the layers make that no further layer comes from."""
+        """Names of the tensors at which the body ends: results of its nodes that none of its nodes reads."""
         last = {id(tensor): tensor.name for node in (*self.layers, *self.between) for tensor in node.outputs}
         for node in (*self.layers, *self.between):
             for tensor in node.inputs:

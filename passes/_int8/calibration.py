@@ -1,4 +1,4 @@
-"""Over which ranges the activations of a network vary on sample images."""
+"""Measure the ranges of the activations of a network on sample images."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from .images import CalibrationImages
 
 Ranges = dict[str, tuple[float, float]]
-"""Lowest and highest value of a tensor that has a place in uint8, by the name of the tensor."""
+"""Lowest and highest value of a tensor that uint8 represents, by the name of the tensor."""
 
 _PERCENTILE = 99.999
-"""Share of the values, in percent, that keeps its place. Of the usual 99.9, 99.99 and 99.999 the one under which the
-logits of a trained FastSCNN moved least."""
+"""Share of the values, in percent, that stays inside the range. Of the usual 99.9, 99.99 and 99.999, this one moved the
+logits of a trained FastSCNN least."""
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class _Reader:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what the calibrators print away from standard output, which belongs to the result."""
+    """Log what the calibrators print instead: standard output belongs to the result."""
     words = io.StringIO()
     with contextlib.redirect_stdout(words):
         yield

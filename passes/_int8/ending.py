@@ -1,4 +1,4 @@
-"""The last layer of a quantised body: multiplies in int8, and hands its sums to the tail in float."""
+"""The last layer of a quantised network: it multiplies in int8, and its sums stay in float."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def end_in_float(graph: gs.Graph, conv: gs.Node, body: Collection[str]) -> None:
-    """Make a MatMul of a 1x1 convolution in QDQ form whose result goes to the tail alone, and do not quantise that.
+    """Turn a 1x1 convolution in QDQ form whose result only the tail reads into a MatMul with a float result.
 
     Rounding logits to 256 values would decide close calls by chance. onnxruntime computes a convolution in int8 only
     where the result is quantised, too, but a MatMul of bytes with a float result. `body` names the nodes that are not
@@ -48,7 +48,7 @@ def end_in_float(graph: gs.Graph, conv: gs.Node, body: Collection[str]) -> None:
 
 
 def _quantised_again(conv: gs.Node, body: Collection[str]) -> gs.Variable | None:
-    """Return what a QuantizeLinear and a DequantizeLinear make of the result of `conv`, if only the tail reads that.
+    """Return the result of `conv` behind a QuantizeLinear and a DequantizeLinear, if only the tail reads that.
 
     The branches of an If in the tail read the result itself, for the quantizer does not look into them.
     """

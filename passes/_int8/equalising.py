@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LARGEST_RATIO = 64.0
-"""Of the largest factor to the smallest: a channel that is all but dead on the sample images stays harmless on others.
-"""
+"""Largest ratio of two factors, so that a channel that is almost dead on the sample images does no harm on others."""
 
 _HOMOGENEOUS = ("Relu", "LeakyRelu")
 """Activations f with f(s x) = s f(x) for s > 0."""
@@ -30,7 +29,7 @@ _HOMOGENEOUS = ("Relu", "LeakyRelu")
 
 @dataclass(frozen=True)
 class Link:
-    """An activation `tensor` with the convolution that makes it and those that read it."""
+    """An activation `tensor` with the convolution that makes it and the convolutions that read it."""
 
     tensor: str
     producer: gs.Node

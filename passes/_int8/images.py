@@ -1,4 +1,4 @@
-"""The images that a model is calibrated on, and its accuracy on them."""
+"""The images on which a model is calibrated, and its accuracy on them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class CalibrationImages:
         return list(prefetch(self._dataset.load, len(self._dataset)))
 
     def feeds(self) -> Generator[dict[str, NDArray[np.generic]], None, None]:
-        """Yield what the model is fed, a batch at a time; the last is filled up with copies of its last image."""
+        """Yield the inputs of the model, a batch at a time; copies of the last image fill up the last batch."""
         batch = self._input.batch
         for start in range(0, len(self), batch):
             yield self._input.feed([sample.image for sample in self._samples[start : start + batch]])

@@ -1,4 +1,4 @@
-"""From a float model and ranges to a graph in QDQ form, by onnxruntime's quantizer."""
+"""Turn a float model into a graph in QDQ form, by onnxruntime's quantizer."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body:
 
 
 def _stop_behind(graph: gs.Graph, dequantise: gs.Node, body: Collection[str]) -> None:
-    """Put a Clip to the range that uint8 spans, which changes nothing, between a DequantizeLinear and the tail.
+    """Put a Clip that changes nothing, to the range of uint8, between a DequantizeLinear and the tail.
 
     onnxruntime moves a DequantizeLinear across Transpose, Reshape and the like, and aborts the process where the body
     of an If reads what they make (seen with 1.32). A Clip it does not cross.
@@ -96,12 +96,12 @@ def _stop_behind(graph: gs.Graph, dequantise: gs.Node, body: Collection[str]) ->
 
 
 def byte_ranges(graph: gs.Graph) -> Ranges:
-    """Return the range of what is cast from uint8 such that its scale is 1 and its zero point 0."""
+    """Return for every tensor that is cast from uint8 the range whose scale is 1 and whose zero point is 0."""
     return {node.outputs[0].name: (0.0, 255.0) for node in graph.nodes if _casts_bytes(node)}
 
 
 def _read_bytes(dequantise: gs.Node) -> None:
-    """Let a DequantizeLinear whose input was cast from uint8, and quantised to the same numbers, read the bytes."""
+    """Let a DequantizeLinear read the bytes themselves if its input was cast from them and quantised again."""
     for quantise_again in dequantise.inputs[0].inputs:
         if quantise_again.op == "QuantizeLinear":
             for cast in quantise_again.inputs[0].inputs:

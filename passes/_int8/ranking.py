@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .images import CalibrationImages, ClassIoU
 
 MARGIN = 1.5
-"""What the budget is divided by on the images of the ranking, to leave room for others. Chosen on few trials with one
-trained FastSCNN, whose held-out images were looked at while choosing: a rule of thumb, and no bound."""
+"""The budget is divided by this on the images of the ranking, to leave room for other images. It was chosen on few
+trials with one trained FastSCNN, whose held-out images were looked at while choosing: a rule of thumb, and no bound."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def rank_layers(
 
 
 def loss_between(before: ClassIoU, after: ClassIoU) -> Loss:
-    """Return what changed from the IoU of each class in `before` to that in `after`."""
+    """Return how far the IoU of the classes in `after` is from that in `before`."""
     differences = [
         100 * ((before[name] or 0.0) - (after[name] or 0.0))
         for name in before

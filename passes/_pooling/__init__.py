@@ -1,1 +1,1 @@
-"""What the passes that lower average pooling share: their matrix products, and the ladders that exporters write."""
+"""Matrix products and exporters' ladders, for the passes that lower average pooling."""

@@ -63,7 +63,7 @@ class Ladder:
 
 
 def find_ladders(graph: gs.Graph) -> Iterator[Ladder | Skip]:
-    """Yield every adaptive average pooling that is written out, and what looks like one but is not, with the reason."""
+    """Yield every adaptive average pooling that is written out, and a Skip for what only looks like one."""
     outputs = {id(tensor) for tensor in graph.outputs}
     for gather in list(graph.nodes):
         if (transpose := _transpose_before(gather)) is None:
@@ -73,7 +73,7 @@ def find_ladders(graph: gs.Graph) -> Iterator[Ladder | Skip]:
 
 
 def _transpose_before(node: gs.Node) -> gs.Node | None:
-    """Return the Transpose that brings H and W to the front of what the GatherND `node` reads, if it is such a one."""
+    """Return the Transpose of H and W to the front that the GatherND `node` reads; None if there is none."""
     if node.op != "GatherND" or node.domain not in ONNX_DOMAINS or node.attrs.get("batch_dims", 0):
         return None
     before = node.inputs[0].inputs[0] if node.inputs[0].inputs else None
@@ -139,7 +139,7 @@ def _follow(gather: gs.Node, outputs: set[int]) -> list[gs.Node] | str:
 
 
 def _objection(ladder: Ladder, opset: int) -> str:
-    """Run the ladder in float64 on random input; return "" if it gives the adaptive averages, else what is wrong.
+    """Run the ladder in float64 on random input; return what is wrong, "" if it gives the adaptive averages.
 
     Both sides are affine functions of the input, and affine functions that agree at a point drawn from a continuous
     distribution are the same, but for a chance of zero. No magnitude is below 1, so one wrong coefficient shows whole.

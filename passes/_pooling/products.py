@@ -31,7 +31,7 @@ class Products:
         self._made: dict[tuple[str, str, bytes], gs.Constant] = {}
 
     def replace(self, node: gs.Node, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> str:
-        """Let products make the output of `node` from its first input, and return in words what was done.
+        """Replace `node` by products, and return in words what was done.
 
         `rows` has the shape h, H and `columns` the shape w, W for a pooling of N, C, H, W to N, C, h, w. A product
         with the identity is left out.
