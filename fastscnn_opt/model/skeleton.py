@@ -182,7 +182,8 @@ def _keep_unknown_shapes(model: onnx.ModelProto, skeleton: onnx.GraphProto) -> N
 
     All others are dropped: after a rewrite they may no longer be true.
     """
-    if unknown := outputs_of_unknown(model, skeleton.node):
+    if model.graph.value_info:
+        unknown = outputs_of_unknown(model, skeleton.node)
         skeleton.value_info.extend(info for info in model.graph.value_info if info.name in unknown)
 
 

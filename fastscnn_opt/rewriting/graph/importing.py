@@ -75,8 +75,8 @@ def _text(value: bytes) -> str | bytes:
         return value  # ONNX wants UTF-8; custom operators keep other bytes in strings, too
 
 
-def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.Graph, Origins]:
-    """Return the graph of `model` with the types of `inferred`, and what every part of it was made from.
+def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto]) -> tuple[gs.Graph, Origins]:
+    """Return the graph of `model`, and what every part of it was made from; `types` are those of its tensors by name.
 
     A node without a name gets the unique name ``OpType_index``.
     """
@@ -86,7 +86,6 @@ def import_model(model: onnx.ModelProto, inferred: onnx.GraphProto) -> tuple[gs.
         function = import_function(proto, importer.opset, model.opset_import)
         importer.functions.append(function)
         importer.origins.functions[id(function)] = (function, proto, function_content(function))
-    types = {info.name: info for info in (*inferred.value_info, *inferred.output)}
     graph = importer.graph(model.graph, types, ())
     importer.origins.bodies[id(graph)] = BodyOrigin(graph, model.graph, [], [], [])
     graph.ir_version = model.ir_version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import onnx
@@ -19,15 +20,22 @@ _GENERATED = "unk__"
 """How the names begin that inference gives to dimensions that it cannot tell."""
 
 
-def types_in(inferred: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
-    """Return the types of inner tensors and graph outputs by name."""
-    return {info.name: info for info in (*inferred.value_info, *inferred.output)}
+class Inferred:
+    """A graph with the inferred types of its tensors."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.graph = graph
+
+    @cached_property
+    def types(self) -> dict[str, onnx.ValueInfoProto]:
+        """The types of inner tensors and graph outputs by name."""
+        return {info.name: info for info in (*self.graph.value_info, *self.graph.output)}
 
 
 def check_and_infer(
     model: onnx.ModelProto, graph: gs.Graph, origins: Origins, before: Mapping[str, onnx.ValueInfoProto], where: str
-) -> onnx.GraphProto:
-    """Check `model`, which was made of `graph`, and return a graph with the types of its tensors.
+) -> Inferred:
+    """Check `model`, which was made of `graph`, and infer the types of its tensors.
 
     What an operator makes that ONNX does not define keeps its type of `before`, as long as the node is unchanged and
     what it reads has the same types.
@@ -41,13 +49,11 @@ def check_and_infer(
     _state_types(model, custom, before)
     skeleton = Skeleton(model, where)
     skeleton.check()
-    inferred = skeleton.infer()
-    if custom:
-        now = types_in(inferred)
-        count = next((i for i, node in enumerate(custom) if _reads_another_type(node, origins, before, now)), None)
-        if count is not None:
+    inferred = Inferred(skeleton.infer())
+    for count, node in enumerate(custom):
+        if _reads_another_type(node, origins, before, inferred.types):
             _state_types(model, custom[:count], before)
-            inferred = Skeleton(model, where).infer()
+            return Inferred(Skeleton(model, where).infer())
     return inferred
 
 

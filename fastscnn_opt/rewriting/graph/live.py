@@ -8,7 +8,7 @@ from fastscnn_opt.model.shapes import enter_types
 from fastscnn_opt.model.skeleton import Skeleton
 from fastscnn_opt.rewriting.graph.exporting import export_graph
 from fastscnn_opt.rewriting.graph.importing import TypeReader, import_model
-from fastscnn_opt.rewriting.graph.inference import check_and_infer, types_in
+from fastscnn_opt.rewriting.graph.inference import Inferred, check_and_infer
 from fastscnn_opt.rewriting.graph.origins import is_same_list
 from fastscnn_opt.rewriting.graph.tidying import tidy
 
@@ -35,14 +35,14 @@ class LiveGraph:
         self._original = self.model = model
         self._reader = TypeReader()
         self._changed: list[tuple[gs.Node, onnx.NodeProto]] = []
-        self._inferred: onnx.GraphProto | None = None
+        self._inferred: Inferred | None = None
         self._import()
 
     @property
     def graph(self) -> gs.Graph:
         """The graph for a pass to edit, with fresh types."""
         if self._inferred is not None:  # after the last pass nobody needs this
-            self._record(self._inferred)
+            self._record(self._inferred.types)
             self._inferred = None
         return self._graph
 
@@ -58,7 +58,7 @@ class LiveGraph:
         tidy(self._graph)
         model, self._changed = export_graph(self._graph, self._origins, self._original)
         inferred = check_and_infer(model, self._graph, self._origins, self._types, where)
-        enter_types(model, inferred)
+        enter_types(model, inferred.graph)
         self.model, self._inferred = model, inferred
 
     def discard(self) -> None:
@@ -69,14 +69,14 @@ class LiveGraph:
             self._import()
 
     def _import(self) -> None:
-        inferred = Skeleton(self.model, "the model").infer()
-        self._graph, self._origins = import_model(self.model, inferred)
-        self._types = types_in(inferred)
+        inferred = Inferred(Skeleton(self.model, "the model").infer())
+        self._types = inferred.types
+        self._graph, self._origins = import_model(self.model, self._types)
         self._note_state()
 
-    def _record(self, inferred: onnx.GraphProto) -> None:
-        """Record what the last pass changed, and give all tensors their types of `inferred`."""
-        self._types = types_in(inferred)
+    def _record(self, types: dict[str, onnx.ValueInfoProto]) -> None:
+        """Record what the last pass changed, and give all tensors their types."""
+        self._types = types
         for node, proto in self._changed:
             self._origins.record_node(node, proto)
         for node in self._graph.nodes:

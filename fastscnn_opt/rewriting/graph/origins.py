@@ -132,6 +132,8 @@ class Origins:
         origin = self.nodes.get(id(node))
         if origin is None or _signature(node) != origin.signature or [*map(type, node.attrs.values())] != origin.kinds:
             return False
+        if not origin.kinds:
+            return True
         if gs.Constant not in origin.kinds and not origin.bodies:
             return bool(node.attrs == origin.attributes)
         return all(self.is_same_value(value, origin.attributes.get(name)) for name, value in node.attrs.items())
