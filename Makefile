@@ -10,7 +10,7 @@ demo: $(VENV)/.core
 	$(BIN)/fastscnn-opt demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 # Looks for faults that `make test` cannot see: other examples of every property in each run, and damaged files.
 fuzz: $(VENV)/.test

@@ -55,7 +55,7 @@ VARIANTS = """
 def test_a_segfault_lack_of_memory_and_a_hang_cost_their_own_rows_only(tmp_path, network, plug_in, capsys):
     plug_in("faulty", PASSES, passes=["Faulty"])
     save_model(network, tmp_path / "net.onnx")
-    file, limit_s = tmp_path / "variants.toml", 8
+    file, limit_s = tmp_path / "variants.toml", 4
     command = ["score", str(file), "--run", str(tmp_path / "run"), "--rounds", "5", "--threads", "1", "--no-verify"]
     rows = [{"status": "timed out"}]
     while rows[-1]["status"] == "timed out":  # a slow machine needs longer even for what does not hang

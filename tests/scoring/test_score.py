@@ -7,12 +7,14 @@ import sys
 import textwrap
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from graphs import segmenter
 
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model.saving import save_model
@@ -22,6 +24,7 @@ from fastscnn_opt.scoring.pruning import prune
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.stages.settings import Settings
+from fastscnn_opt.scoring.tables.row import TableRow
 from fastscnn_opt.scoring.variants import read_variants
 
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, limit_s=300)
@@ -84,52 +87,123 @@ def lines_of(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
 
 
-def test_a_run_is_scored_once_and_then_continued(write, tmp_path):
-    """One test for the whole course of a run, because every start of it costs seconds."""
-    run = tmp_path / "run"
-    first = score(read_variants(write(HEAD + NEAREST)), run, SETTINGS).table
-    assert [row.status for row in first] == ["ok", "ok"]
-    assert first[0].mIoU_drop == 0
-    assert first[1].mIoU != first[0].mIoU
-    assert [row.ratio_low <= row.ratio <= row.ratio_high for row in first] == [True, True]
-    assert [[step.verified for step in row.steps] for row in first] == [[True], [True, None]]
-    assert all(row.peak_rss_bytes > 10_000_000 for row in first)
-    assert all((run / row.model).stat().st_size == row.model_bytes for row in first)
+@dataclass(frozen=True)
+class Start:
+    """What one start of a run gave: its table, what it said, and the files it left."""
 
-    recorded = read_run(run).records
-    assert [np.trace(record.details.confusion) for record in recorded] == pytest.approx(
-        [record.accuracy.pixAcc * record.accuracy.pixels for record in recorded]
-    )
-    assert all(set(record.details.stages_ms) == {"decode", "preprocess", "infer", "post"} for record in recorded)
-    kept = [SavedPredictions(run / record.details.predictions) for record in recorded]
-    assert [predictions.images.names for predictions in kept] == [("scene_000000", "scene_000001")] * 2
-    assert (kept[0].load(1) != kept[1].load(1)).any()
+    table: list[TableRow]
+    said: list[str]
+    files: dict[str, bytes]
 
-    before = {name: (run / name).read_bytes() for name in ("records.jsonl", "timings.jsonl")}
-    said = []
-    assert score(read_variants(write(HEAD + NEAREST)), run, SETTINGS, said.append).table == first
-    assert said == [
+
+@dataclass(frozen=True)
+class Course:
+    """A run that was started four times: at first, again, with a variant of the same content, and with other images."""
+
+    folder: Path
+    first: Start
+    again: Start
+    same_content: Start
+    other_images: Start
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """Score once for all tests, because every start costs seconds."""
+    folder = tmp_path_factory.mktemp("course")
+    save_model(segmenter(), folder / "net.onnx")
+
+    def start(text: str) -> Start:
+        (folder / "variants.toml").write_text(textwrap.dedent(text))
+        said = []
+        run = score(read_variants(folder / "variants.toml"), folder / "run", SETTINGS, said.append)
+        files = {name: (folder / "run" / name).read_bytes() for name in ("records.jsonl", "timings.jsonl")}
+        return Start(run.table, said, files)
+
+    same = NEAREST.replace('"nearest"', '"same under another name"')
+    texts = [HEAD + NEAREST, HEAD + NEAREST, HEAD + NEAREST + same, HEAD.replace("synthetic = 2", "synthetic = 3")]
+    return Course(folder / "run", *map(start, texts))
+
+
+def test_the_accuracy_of_every_variant_is_compared_with_the_baseline(course):
+    exact, nearest = course.first.table
+    assert (exact.status, nearest.status) == ("ok", "ok")
+    assert exact.mIoU_drop == 0
+    assert nearest.mIoU_drop == pytest.approx(100 * (exact.mIoU - nearest.mIoU))
+    assert nearest.mIoU != exact.mIoU
+
+
+def test_the_speed_of_every_variant_has_an_interval(course):
+    assert [row.ratio_low <= row.ratio <= row.ratio_high for row in course.first.table] == [True, True]
+
+
+def test_every_pass_is_verified_as_far_as_it_can_be(course):
+    assert [[step.verified for step in row.steps] for row in course.first.table] == [[True], [True, None]]
+
+
+def test_the_sizes_are_those_of_the_process_and_of_the_file(course):
+    for row in course.first.table:
+        assert row.peak_rss_bytes > 10_000_000
+        assert (course.folder / row.model).stat().st_size == row.model_bytes
+
+
+def test_the_confusion_matrix_is_recorded(course):
+    for record in read_run(course.folder).records[:2]:
+        right = record.accuracy.pixAcc * record.accuracy.pixels
+        assert np.trace(record.details.confusion) == pytest.approx(right)
+
+
+def test_the_time_of_every_stage_is_recorded(course):
+    for record in read_run(course.folder).records:
+        assert set(record.details.stages_ms) == {"decode", "preprocess", "infer", "post"}
+
+
+def test_the_label_maps_are_saved(course):
+    records = read_run(course.folder).records[:2]
+    exact, nearest = (SavedPredictions(course.folder / record.details.predictions) for record in records)
+    assert exact.images.names == nearest.images.names == ("scene_000000", "scene_000001")
+    assert (exact.load(1) != nearest.load(1)).any()
+
+
+def test_a_second_start_finds_everything_and_records_nothing(course):
+    assert (course.again.table, course.again.files) == (course.first.table, course.first.files)
+    assert course.again.said == [
         "found exact (onnxruntime, batch 1), built by an earlier start",
         "found nearest (onnxruntime, batch 1), built by an earlier start",
         "the accuracy of 2 rows is known",
     ]
-    assert {name: (run / name).read_bytes() for name in before} == before
 
-    same = NEAREST.replace('"nearest"', '"same under another name"')
-    said.clear()
-    third = score(read_variants(write(HEAD + NEAREST + same)), run, SETTINGS, said.append).table
-    assert said[0] == "changed since the last start: new: same under another name (onnxruntime, batch 1)"
-    assert third[:2] != first, "the baseline is timed again, together with the new row"
-    assert third[1] == first[1], "a row that was timed keeps its figures"
-    assert third[2].mIoU == first[1].mIoU
-    assert (run / "records.jsonl").read_bytes().startswith(before["records.jsonl"])
-    assert [line["variant"] for line in lines_of(run)] == ["exact", "nearest", "same under another name"]
-    assert [len(session.rows) for session in read_run(run).sessions] == [2, 2]
 
-    more = HEAD.replace("synthetic = 2", "synthetic = 3")
-    fourth = score(read_variants(write(more)), run, SETTINGS).table
-    assert lines_of(run)[-1]["accuracy"]["images"] == 3
-    assert fourth[0].median_ms == third[0].median_ms, "other images do not change the speed"
+def test_a_new_row_is_announced(course):
+    new = "changed since the last start: new: same under another name (onnxruntime, batch 1)"
+    assert course.same_content.said[0] == new
+
+
+def test_a_row_of_the_same_content_takes_over_the_accuracy(course):
+    names = [json.loads(line)["variant"] for line in course.same_content.files["records.jsonl"].splitlines()]
+    assert names == ["exact", "nearest", "same under another name"]
+    assert course.same_content.table[2].mIoU == course.first.table[1].mIoU
+
+
+def test_records_are_only_appended(course):
+    starts = [course.first, course.again, course.same_content, course.other_images]
+    assert all(
+        later.files[name].startswith(earlier.files[name])
+        for earlier, later in pairwise(starts)
+        for name in earlier.files
+    )
+
+
+def test_a_new_row_is_timed_with_the_baseline_and_the_others_keep_their_figures(course):
+    assert course.same_content.table[0].median_ms != course.first.table[0].median_ms
+    assert course.same_content.table[1] == course.first.table[1]
+    assert [len(session.rows) for session in read_run(course.folder).sessions] == [2, 2]
+
+
+def test_other_images_are_scored_and_do_not_change_the_speed(course):
+    (row,) = course.other_images.table
+    assert read_run(course.folder).records[-1].accuracy.images == 3
+    assert row.median_ms == course.same_content.table[0].median_ms
 
 
 @pytest.mark.usefixtures("faulty_targets")

@@ -1,17 +1,13 @@
-"""A run folder survives processes that are killed at random moments, two at a time; the script does it fifty times."""
+"""A run folder survives processes that are killed at random moments, two at a time; see `kill_runs` for many more."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_score.py"
+from scoring.kill_runs import run_and_kill
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills with signals")
-def test_two_killed_pairs_lose_and_repeat_no_row():
-    command = [sys.executable, str(SCRIPT), "--kills", "2", "--longest", "4", "--seed", "1"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "each recorded once, all readable" in result.stdout
+def test_two_killed_pairs_lose_and_repeat_no_row(tmp_path):
+    variants, ends = run_and_kill(tmp_path, kills=2, longest_s=4, seed=1)
+    assert variants >= 2
+    assert sum(ends.values()) == 4

@@ -110,6 +110,7 @@ def test_a_start_after_the_end_changes_nothing(course):
     assert (course.starts[2], course.files[2]) == (course.starts[1], course.files[1])
 
 
+@pytest.mark.usefixtures("here")
 def test_the_best_are_written_as_a_variants_file(course):
     variants = read_variants(course.folder / "front.toml")
     assert [row.variant for row in variants.rows] == [row["variant"] for row in course.starts[1]["rows"]]

@@ -1,12 +1,12 @@
-"""Whether a run folder survives two processes that write to it and are killed at random moments, again and again.
+"""Kills processes that write to one run folder at random moments, again and again, and checks the folder.
 
-    python benchmarks/kill_score.py [--kills 50] [--seed 0] [--longest 10]
+    python tests/scoring/kill_runs.py [--kills 50] [--seed 0] [--longest 10]
 
 Two `fastscnn-opt score` processes are started on one run folder and both get SIGKILL after a random time of at most
 `--longest` seconds; then they are started again. Whenever everything is scored, the variants file gets one more
-variant, so that there is always something to do. At the end a last process finishes the run, and the folder is held
-against what must be true: every row is recorded exactly once and timed, every line can be read, every model that a row
-refers to is whole, and no temporary file and no process is left.
+variant, so that there is always something to do. At the end a last process finishes the run. By then every row is
+recorded exactly once and timed, every line can be read, every model that a row refers to is whole, and no temporary
+file and no process is left.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def processes_in(folder: Path) -> list[int]:
     return [process.pid for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == here]
 
 
-def torment(folder: Path, kills: int, longest_s: float, rng: random.Random) -> tuple[int, dict[str, int]]:
+def kill_pairs(folder: Path, kills: int, longest_s: float, rng: random.Random) -> tuple[int, dict[str, int]]:
     """Start and kill pairs of processes; return the number of variants asked for, and how the processes ended."""
     variants, ends = 2, {"killed": 0, "finished": 0, "refused": 0}
     for _ in range(kills):
@@ -83,49 +83,54 @@ def torment(folder: Path, kills: int, longest_s: float, rng: random.Random) -> t
             elif process.returncode == -9:
                 ends["killed"] += 1
             else:
-                raise SystemExit(f"a process ended with {process.returncode}: {words}")
+                raise AssertionError(f"a process ended with {process.returncode}: {words}")
         variants += any(process.returncode == 0 for process in pair)
     return variants, ends
 
 
 def check(folder: Path, variants: int) -> None:
-    """Hold the finished run folder against what must be true, or leave with the first thing that is not."""
+    """Check the finished run folder. Raises AssertionError with the first thing that is wrong."""
     run = folder / "run"
     lines = [json.loads(line) for line in (run / "records.jsonl").read_text(encoding="utf-8").splitlines()]
     names = sorted(line["variant"] for line in lines)
     if names != sorted(f"v{i}" for i in range(variants)) or any(line["status"] != "ok" for line in lines):
-        raise SystemExit(
+        raise AssertionError(
             f"rows are missing, there twice or failed: {[(line['variant'], line['status']) for line in lines]}"
         )
     finished = read_run(run)
     if any(row.status != "ok" or not row.fps for row in finished.table):
-        raise SystemExit("a row has no figures")
+        raise AssertionError("a row has no figures")
     for record in finished.records:
         load_model(run / str(record.model))
         load_model(run / str(record.artefact))
     if left := [str(file) for file in run.rglob(".*") if file.name != ".lock"]:
-        raise SystemExit(f"temporary files are left: {left}")
+        raise AssertionError(f"temporary files are left: {left}")
+
+
+def run_and_kill(folder: Path, kills: int, longest_s: float, seed: int) -> tuple[int, dict[str, int]]:
+    """Kill pairs, finish the run and check it; return the number of rows, and how the killed processes ended."""
+    write_model(folder / "net.onnx")
+    variants, ends = kill_pairs(folder, kills, longest_s, random.Random(seed))
+    write_variants(folder / "variants.toml", variants)
+    last = start(folder)
+    if words := last.communicate()[1].decode() if last.wait() else "":
+        raise AssertionError(f"the last process failed: {words}")
+    check(folder, variants)
+    if left := processes_in(folder):
+        raise AssertionError(f"processes are left: {left}")
+    return variants, ends
 
 
 def main() -> None:
-    """Run the whole of it in a temporary folder."""
+    """Do all of it in a temporary folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--longest", type=float, default=10.0, help="seconds before a kill, at most")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        write_model(folder / "net.onnx")
-        variants, ends = torment(folder, arguments.kills, arguments.longest, random.Random(arguments.seed))  # noqa: S311 - moments, not secrets
-        write_variants(folder / "variants.toml", variants)
-        last = start(folder)
-        if words := last.communicate()[1].decode() if last.wait() else "":
-            raise SystemExit(f"the last process failed: {words}")
-        check(folder, variants)
-        if left := processes_in(folder):
-            raise SystemExit(f"processes are left: {left}")
-    print(f"{2 * arguments.kills} processes: {ends}; {variants} rows, each recorded once, all readable")
+        variants, ends = run_and_kill(Path(place), arguments.kills, arguments.longest, arguments.seed)
+    sys.stdout.write(f"{2 * arguments.kills} processes: {ends}; {variants} rows, each recorded once, all readable\n")
 
 
 if __name__ == "__main__":
