@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.model.shapes import enter_types
 from fastscnn_opt.model.skeleton import Skeleton
@@ -15,6 +15,9 @@ from fastscnn_opt.rewriting.graph.tidying import tidy
 if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
+
+
+_Message = TypeVar("_Message", "onnx.NodeProto", "onnx.ValueInfoProto")
 
 
 class LiveGraph:
@@ -78,7 +81,7 @@ class LiveGraph:
         """Record what the last pass changed, and give all tensors their types."""
         self._types = types
         for node, proto in self._changed:
-            self._origins.record_node(node, proto)
+            self._origins.record_node(node, _copy(proto))
         for node in self._graph.nodes:
             for tensor in node.outputs:
                 known = self._reader.read(self._types.get(tensor.name))
@@ -87,7 +90,7 @@ class LiveGraph:
         inputs = {info.name: info for info in self.model.graph.input}
         for tensor in self._graph.inputs:
             if tensor.name in inputs:
-                self._origins.record_type(tensor, inputs[tensor.name])
+                self._origins.record_type(tensor, _copy(inputs[tensor.name]))
         for tensor in self._graph.outputs:
             self._origins.record_type(tensor, self._types[tensor.name])
         self._note_state()
@@ -110,3 +113,10 @@ class LiveGraph:
         """Remove what a pass left on the graph object for itself."""
         for name in self._graph.__dict__.keys() - self._attributes:
             del self._graph.__dict__[name]
+
+
+def _copy(message: _Message) -> _Message:
+    """Return a copy, which outlives the model of `message`: a part of a model keeps all of it in memory."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+import psutil
 import pytest
 from edits import Do
 from graphs import parse
@@ -201,3 +202,20 @@ def test_sorting_is_not_bounded_by_the_depth_of_the_graph():
     graph = chain(*((index + 1, index) for index in range(5000)))
     tidy(graph)
     assert [node.name for node in graph.nodes] == [f"n{index}" for index in range(5000, -1, -1)]
+
+
+def test_the_weights_of_models_between_passes_are_not_kept():
+    count, size = 12, 2**22  # a weight of 16 MiB
+    nodes = [onnx.helper.make_node("Add", ["x", "w"], ["t0"], "n0")]
+    nodes += [onnx.helper.make_node("Relu", [f"t{i}"], [f"t{i + 1}"], f"n{i + 1}") for i in range(count)]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [size]) for name in ("x", f"t{count}")]
+    weight = onnx.numpy_helper.from_array(np.ones(size, np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+
+    def rename(index):
+        return lambda graph: setattr(graph.nodes[index], "name", f"renamed{index}")
+
+    before = psutil.Process().memory_info().rss
+    PassManager([Do(rename(index)) for index in range(count)], verify=False).run(model)
+    assert psutil.Process().memory_info().rss - before < count / 2 * 4 * size
