@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastscnn_opt.ascend.dumps.content import ElementType, content_of, read_dump
-from fastscnn_opt.ascend.dumps.files import DumpChoice, find_dumps
+from fastscnn_opt.ascend.dumps.content import content_of, read_dump
+from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, find_dumps
 from fastscnn_opt.ascend.prepare.folder import is_prepared, open_prepared
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 from tokenize import TokenError
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, Dump, some
+from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, Dump, ElementType, some
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.label_map import label_map
@@ -25,17 +24,6 @@ if TYPE_CHECKING:
 _CLASSES = len(CLASSES)
 _LARGEST_TEXT = 1 << 32
 """Bytes of a text dump, at most: more than a batch of four images of 1024 x 2048 needs with 25 characters a value."""
-
-
-class ElementType(StrEnum):
-    """Type of the values in a binary dump. The original evaluation script reads float16 dumps as ``int16``."""
-
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
-    INT16 = "int16"
-    UINT8 = "uint8"
-    INT32 = "int32"
-    INT64 = "int64"
 
 
 @dataclass(frozen=True)

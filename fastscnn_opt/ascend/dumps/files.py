@@ -43,6 +43,17 @@ class Tool(StrEnum):
     MSAME = "msame"
 
 
+class ElementType(StrEnum):
+    """Type of the values in a binary dump. The original evaluation script reads float16 dumps as ``int16``."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    INT16 = "int16"
+    UINT8 = "uint8"
+    INT32 = "int32"
+    INT64 = "int64"
+
+
 @dataclass(frozen=True)
 class DumpChoice:
     """Which dumps to read, and what is known about them.

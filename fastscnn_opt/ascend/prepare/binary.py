@@ -17,11 +17,11 @@ from fastscnn_opt.ascend.prepare.folder import (
     MANIFEST,
     FinishedFile,
     FinishedImage,
-    ImageType,
     image_file,
     label_file,
 )
 from fastscnn_opt.ascend.prepare.plan import Plan, compare
+from fastscnn_opt.ascend.prepare.request import ImageType
 from fastscnn_opt.data.classes import IGNORE
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.preprocess import normalise

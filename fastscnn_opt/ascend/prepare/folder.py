@@ -8,12 +8,12 @@ ignored pixels. All are little endian and without a header.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field, ValidationError
 
+from fastscnn_opt.ascend.prepare.request import ImageType
 from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.errors import DataError
@@ -34,13 +34,6 @@ SCHEMA_VERSION = 1
 
 LABEL_TYPE = np.dtype("<f4")
 """Element type of a label file; the original evaluation script reads labels as float32."""
-
-
-class ImageType(StrEnum):
-    """What an image file holds: ``float32`` is normalised and N, C, H, W; ``uint8`` is raw RGB and N, H, W, C."""
-
-    FLOAT32 = "float32"
-    UINT8 = "uint8"
 
 
 class FinishedFile(Strict):

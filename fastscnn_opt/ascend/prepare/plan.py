@@ -17,12 +17,12 @@ from fastscnn_opt.ascend.prepare.folder import (
     LABELS,
     MANIFEST,
     FinishedImage,
-    ImageType,
     Manifest,
     image_file,
     label_file,
     read_manifest,
 )
+from fastscnn_opt.ascend.prepare.request import INFO, Request
 from fastscnn_opt.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,45 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.data.dataset import Dataset
-    from fastscnn_opt.data.source import DataSource
-
-INFO = "fast_scnn_prep_bin.info"
-"""Name of the info file in the original recipe."""
 
 _CHANNELS = 3
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for.
-
-    Attributes
-    ----------
-    source
-        The dataset.
-    root
-        The folder to prepare. The info file names the images below it as it is written here, so a relative one is
-        relative to where the benchmark tool will run.
-    dtype
-        What the image files hold.
-    info
-        Where the info file goes; by default `INFO` in `root`.
-    scene_size
-        Height and width of synthetic scenes.
-    force
-        Replace what was prepared from another dataset or as another type.
-    verify
-        Read the finished files again and do those over whose SHA-256 is not the one in the manifest.
-    """
-
-    source: DataSource
-    root: Path
-    dtype: ImageType = ImageType.FLOAT32
-    info: Path | None = None
-    scene_size: tuple[int, int] | None = None
-    force: bool = False
-    verify: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pytest
 from fastscnn_opt.ascend.dumps.accuracy import evaluate_dumps, open_labels
 from fastscnn_opt.ascend.dumps.files import DumpChoice
 from fastscnn_opt.ascend.prepare.binary import prepare
-from fastscnn_opt.ascend.prepare.plan import Request, plan
+from fastscnn_opt.ascend.prepare.plan import plan
+from fastscnn_opt.ascend.prepare.request import Request
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.accuracy import evaluate

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastscnn_opt.ascend.dumps.content import DEDUCED, Content, ElementType, content_of, read_dump
-from fastscnn_opt.ascend.dumps.files import Dump
+from fastscnn_opt.ascend.dumps.content import DEDUCED, Content, content_of, read_dump
+from fastscnn_opt.ascend.dumps.files import Dump, ElementType
 from fastscnn_opt.errors import DataError
 
 HEIGHT, WIDTH = 3, 4

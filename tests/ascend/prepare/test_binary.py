@@ -12,8 +12,9 @@ from PIL import Image
 from fastscnn_opt.ascend.prepare import binary
 from fastscnn_opt.ascend.prepare import plan as planning
 from fastscnn_opt.ascend.prepare.binary import encode_image, encode_label
-from fastscnn_opt.ascend.prepare.folder import ImageType, read_manifest
-from fastscnn_opt.ascend.prepare.plan import Request, plan
+from fastscnn_opt.ascend.prepare.folder import read_manifest
+from fastscnn_opt.ascend.prepare.plan import plan
+from fastscnn_opt.ascend.prepare.request import ImageType, Request
 from fastscnn_opt.data import cityscapes
 from fastscnn_opt.data.classes import LABEL_IDS
 from fastscnn_opt.data.source import DataSource

@@ -5,7 +5,8 @@ import pytest
 
 from fastscnn_opt.ascend.prepare.binary import prepare
 from fastscnn_opt.ascend.prepare.folder import is_prepared, open_prepared
-from fastscnn_opt.ascend.prepare.plan import Request, plan
+from fastscnn_opt.ascend.prepare.plan import plan
+from fastscnn_opt.ascend.prepare.request import Request
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastscnn_opt.ascend.prepare.folder import ImageType
+from fastscnn_opt.ascend.prepare.request import ImageType, Request
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
 from fastscnn_opt.text import counted
@@ -49,7 +49,7 @@ def command(
     benchmark tool from the same folder, or give an absolute path.
     """
     from fastscnn_opt.ascend.prepare.binary import prepare
-    from fastscnn_opt.ascend.prepare.plan import Request, plan
+    from fastscnn_opt.ascend.prepare.plan import plan
 
     source = options.data_source(data, split, synthetic, seed, limit)
     work = plan(Request(source, output, dtype, info, (height, width), force=force, verify=verify))

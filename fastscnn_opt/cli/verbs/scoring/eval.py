@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastscnn_opt.ascend.dumps.content import ElementType
-from fastscnn_opt.ascend.dumps.files import DumpChoice, Tool
+from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, Tool
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, print_json, print_table, progress, say
 from fastscnn_opt.cli.table import Column
