@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fastscnn_opt.cli.table import Column
-    from fastscnn_opt.scoring.progress import Advance
+    from fastscnn_opt.progress import Advance
 
 NOTES = "fastscnn_opt.notes"
 """Name of the logger whose level tells whether notes and progress are wanted: INFO, or ERROR with ``--quiet``."""
@@ -96,7 +96,7 @@ def progress(total: int | None, what: str) -> Iterator[Advance]:
 
     Without a `total`, show the time so far.
     """
-    from fastscnn_opt.scoring.progress import ignore_progress
+    from fastscnn_opt.progress import ignore_progress
 
     if not sys.stderr.isatty() or is_quiet():
         yield ignore_progress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.demo.network import demo_model
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.saving import save_model
-from fastscnn_opt.scoring.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.run_folder import refuse_other_content
 from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.variants import read_variants

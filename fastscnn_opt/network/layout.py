@@ -53,6 +53,15 @@ class Outputs(StrEnum):
     ALL = "all"
 
 
+class Pooling(StrEnum):
+    """What becomes of adaptive average pooling, which ONNX does not define: the ways of `adaptive-avgpool`, or none."""
+
+    MATMUL = "matmul"
+    AVGPOOL = "avgpool"
+    NATIVE = "native"
+    KEEP = "keep"
+
+
 class Activation(StrEnum):
     """The activation behind a convolution and its batch normalisation."""
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.caveats import timing_caveats
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.timing import Latencies, time_side_by_side

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.machine import machine, versions
-from fastscnn_opt.scoring.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.records import key_of, now
 from fastscnn_opt.scoring.run_folder import open_run, read_run
 from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_source

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
-from fastscnn_opt.scoring.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.records import CompiledRecord, Status, outcome_of
 from fastscnn_opt.scoring.stages.changes import changes
 from fastscnn_opt.scoring.stages.compiling import RowCompiler, SourceModel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.machine import available_memory_bytes
 from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
-from fastscnn_opt.scoring.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now, outcome_of
 from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.reproducing import reproduction
@@ -18,8 +18,8 @@ from fastscnn_opt.targets.base import MultiDeviceTarget
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastscnn_opt.progress import Advance
     from fastscnn_opt.scoring.effort import Effort
-    from fastscnn_opt.scoring.progress import Advance
     from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.stages.job import Job

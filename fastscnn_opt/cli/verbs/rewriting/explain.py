@@ -58,11 +58,10 @@ def command(
 
 
 def _explain_on(model: Path, text: str, *, everything: bool, form: Format) -> None:
-    from fastscnn_opt.model.loading import load_model
-    from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.rewriting.applying import plan_for_file
     from fastscnn_opt.rewriting.report import describe_plan
 
-    result = PassManager(text, verify=False).run(load_model(model))
+    result = plan_for_file(model, text)
     if form is Format.JSON:
         print_json(result.steps[0].to_json())
         return

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
-from fastscnn_opt.network.layout import Outputs
+from fastscnn_opt.network.layout import Outputs, Pooling
 from fastscnn_opt.text import counted
-
-
-class Pooling(StrEnum):
-    """What becomes of adaptive average pooling, which ONNX does not define: the ways of `adaptive-avgpool`, or none."""
-
-    MATMUL = "matmul"
-    AVGPOOL = "avgpool"
-    NATIVE = "native"
-    KEEP = "keep"
 
 
 def command(
@@ -41,34 +32,24 @@ def command(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Turn a FastSCNN checkpoint into an ONNX model."""
-    from fastscnn_opt.demo.network import demo_model
-    from fastscnn_opt.files import check_place
-    from fastscnn_opt.model.saving import fingerprint, save_model
-    from fastscnn_opt.network.export import export_checkpoint
-    from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.network.model_file import OPSET, SIZE, export_demo_to_file, export_to_file
 
     if (checkpoint is None) != demo:
         raise typer.BadParameter("give a checkpoint, or --demo", param_hint="CHECKPOINT")
-    check_place(output)
     if demo and (height, width, opset) != (None, None, None):
         raise typer.BadParameter(
             "the bundled network has a fixed size and opset", param_hint="--height, --width, --opset"
         )
-    passes = [] if pooling is Pooling.KEEP else [f"adaptive-avgpool{{lower={pooling}}}"]
     with progress(None, "exporting and verifying"):
         if checkpoint:
-            given = {"height": height, "width": width, "opset": opset}
-            chosen = {name: value for name, value in given.items() if value is not None}
-            model = export_checkpoint(checkpoint, batch=batch, outputs=outputs, **chosen)
+            size = (SIZE[0] if height is None else height, SIZE[1] if width is None else width)
+            version = OPSET if opset is None else opset
+            made = export_to_file(
+                checkpoint, output, batch=batch, size=size, outputs=outputs, opset=version, pooling=pooling
+            )
         else:
-            model = demo_model()
-            passes += ["drop-outputs"] if outputs is Outputs.MAIN else []
-            passes += [f"static-batch{{n={batch}}}"] if batch != 1 else []
-        model = PassManager(",".join(passes)).run(model).model
-    save_model(model, output)
-    layout = next((prop.value for prop in model.metadata_props if prop.key == "layout"), "")
-    result = {"layout": layout, "nodes": len(model.graph.node), "sha256": fingerprint(model)}
+            made = export_demo_to_file(output, batch=batch, outputs=outputs, pooling=pooling)
     if form is Format.JSON:
-        print_json(result)
+        print_json(asdict(made))
         return
-    typer.echo(f"wrote {output}: {layout} layout, {counted(len(model.graph.node), 'node')}, sha256 {result['sha256']}")
+    typer.echo(f"wrote {output}: {made.layout} layout, {counted(made.nodes, 'node')}, sha256 {made.sha256}")

@@ -1,0 +1,92 @@
+"""Exports a checkpoint, or the bundled demo network, to an ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.files import check_place
+from fastscnn_opt.model.saving import fingerprint, save_model
+from fastscnn_opt.network.export import export_checkpoint
+from fastscnn_opt.network.layout import Outputs, Pooling
+from fastscnn_opt.rewriting.manager import PassManager
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+
+
+SIZE = (1024, 2048)
+"""Height and width of the input of an exported model, where nothing else is asked for."""
+
+OPSET = 13
+"""Version of the operator set of an exported model, where nothing else is asked for."""
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """An ONNX file that was written: the layout of its checkpoint, its number of nodes, and its `fingerprint`."""
+
+    layout: str
+    nodes: int
+    sha256: str
+
+
+def export_to_file(
+    checkpoint: Path,
+    output: Path,
+    *,
+    batch: int = 1,
+    size: tuple[int, int] = SIZE,
+    outputs: Outputs = Outputs.MAIN,
+    opset: int = OPSET,
+    pooling: Pooling = Pooling.MATMUL,
+) -> ExportedModel:
+    """Write a checkpoint as the ONNX file `output`, with its adaptive pooling lowered as `pooling` says.
+
+    `size` is the height and width of the input; the other parameters are those of `export_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError, ModelError
+        As `export_checkpoint`.
+    OSError
+        The file cannot be written.
+    """
+    check_place(output)
+    height, width = size
+    model = export_checkpoint(checkpoint, batch=batch, height=height, width=width, outputs=outputs, opset=opset)
+    return _write(model, _lowering(pooling), output)
+
+
+def export_demo_to_file(
+    output: Path, *, batch: int = 1, outputs: Outputs = Outputs.MAIN, pooling: Pooling = Pooling.MATMUL
+) -> ExportedModel:
+    """Write the bundled demo network as the ONNX file `output`; its height, width and opset are fixed.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    from fastscnn_opt.demo.network import demo_model
+
+    check_place(output)
+    passes = _lowering(pooling)
+    if outputs is Outputs.MAIN:
+        passes.append("drop-outputs")
+    if batch != 1:
+        passes.append(f"static-batch{{n={batch}}}")
+    return _write(demo_model(), passes, output)
+
+
+def _lowering(pooling: Pooling) -> list[str]:
+    return [] if pooling is Pooling.KEEP else [f"adaptive-avgpool{{lower={pooling}}}"]
+
+
+def _write(model: onnx.ModelProto, passes: list[str], output: Path) -> ExportedModel:
+    model = PassManager(",".join(passes)).run(model).model
+    save_model(model, output)
+    layout = next((prop.value for prop in model.metadata_props if prop.key == "layout"), "")
+    return ExportedModel(layout, len(model.graph.node), fingerprint(model))

@@ -1,0 +1,118 @@
+"""Applies a pipeline to a model file, or finds out what it would do to it."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.files import check_place
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.rewriting.instruments import Dump, Instrument, Progress
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.pipeline import read_pipeline
+from fastscnn_opt.rewriting.registry import build_pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from fastscnn_opt.rewriting.contract import Pass
+    from fastscnn_opt.rewriting.report import Result
+
+_OBJECTS_PER_COLLECTION = 50_000
+"""Objects that are made before Python looks for garbage. The graph of a model is many objects, none of them garbage:
+with Python's own 700, a model of 50,000 nodes takes 1.4 times as long."""
+
+
+def apply_to_file(
+    model: Path,
+    passes: str,
+    output: Path,
+    *,
+    verify: bool = True,
+    dump: Path | None = None,
+    note: Callable[[str], None] = lambda _: None,
+    progress: ProgressBar = no_progress_bar,
+) -> Result:
+    """Run a pipeline on the model file `model` and write the result to `output`.
+
+    Parameters
+    ----------
+    model, output
+        ONNX files. `output` is written when all passes are done, or not at all.
+    passes
+        A pipeline text, or ``@FILE``.
+    verify
+        Hold every pass against its contract.
+    dump
+        Folder for the graph after every pass.
+    note
+        Is called with a line when a pass starts.
+    progress
+        Shows how many of the passes are done.
+
+    Raises
+    ------
+    PipelineError
+        The pipeline does not parse, or names an unknown pass or option.
+    ModelError
+        `output` is `model` itself, or the model cannot be read.
+    PassError, CheckFailedError
+        As `PassManager.run`.
+    OSError
+        `output` cannot be written.
+    """
+    built = build_pipeline(read_pipeline(passes))
+    if output.exists() and model.exists() and output.samefile(model):
+        raise ModelError("is the model itself, which stays as it is", where=output, cure="give -o another file")
+    check_place(output)
+    dumps = [] if dump is None else [Dump(dump)]
+    with _rare_collections():
+        result = _run(model, built, dumps, note, progress, verify=verify)
+        save_model(result.model, output)
+    return result
+
+
+def plan_for_file(
+    model: Path,
+    passes: str,
+    *,
+    note: Callable[[str], None] = lambda _: None,
+    progress: ProgressBar = no_progress_bar,
+) -> Result:
+    """Return what a pipeline would do to the model file `model`; nothing is written and no contract is checked.
+
+    The parameters are those of `apply_to_file`.
+    """
+    built = build_pipeline(read_pipeline(passes))
+    with _rare_collections():
+        return _run(model, built, [], note, progress, verify=False)
+
+
+def _run(
+    model: Path,
+    passes: Sequence[Pass],
+    dumps: Sequence[Dump],
+    note: Callable[[str], None],
+    progress: ProgressBar,
+    *,
+    verify: bool,
+) -> Result:
+    with progress(len(passes), "passes") as advance:
+        instruments: list[Instrument] = [Progress(note, advance), *dumps]
+        return PassManager(passes, verify=verify, instruments=instruments).run(load_model(model))
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for garbage rarely while the block runs."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

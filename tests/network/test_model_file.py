@@ -1,0 +1,30 @@
+"""Exported files: what they hold, and what is said of them."""
+
+import hashlib
+
+import onnx
+import pytest
+
+from fastscnn_opt.network.layout import Outputs, Pooling
+from fastscnn_opt.network.model_file import export_demo_to_file, export_to_file
+
+
+@pytest.mark.parametrize(("pooling", "is_lowered"), [(Pooling.MATMUL, True), (Pooling.KEEP, False)])
+def test_a_checkpoint_is_written_with_the_pooling_that_is_asked_for(write_checkpoint, tmp_path, pooling, is_lowered):
+    export_to_file(write_checkpoint(), tmp_path / "n.onnx", size=(64, 128), opset=14, pooling=pooling)
+    model = onnx.load(tmp_path / "n.onnx")
+    assert ("AdaptiveAvgPool2d" in {node.op_type for node in model.graph.node}) != is_lowered
+    assert [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 64, 128]
+    assert {opset.domain: opset.version for opset in model.opset_import}[""] == 14
+
+
+def test_what_is_said_of_a_file_is_true(network, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastscnn_opt.demo.network.demo_model", lambda: network)
+    made = export_demo_to_file(tmp_path / "d.onnx", outputs=Outputs.ALL)
+    assert made.sha256 == hashlib.sha256((tmp_path / "d.onnx").read_bytes()).hexdigest()
+    assert made.nodes == len(onnx.load(tmp_path / "d.onnx").graph.node)
+
+
+def test_a_missing_folder_is_found_before_the_checkpoint_is_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing-folder"):
+        export_to_file(tmp_path / "missing.pth", tmp_path / "missing-folder" / "n.onnx")

@@ -1,0 +1,51 @@
+"""Pipelines on model files: what is written, and what Python's garbage collector is left with."""
+
+import gc
+
+import pytest
+
+from fastscnn_opt.errors import ModelError, PassError, PipelineError
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file
+
+
+@pytest.fixture
+def model_file(tiny_model, tmp_path):
+    save_model(tiny_model, tmp_path / "m.onnx")
+    return tmp_path / "m.onnx"
+
+
+def test_the_written_model_is_the_one_that_is_returned(model_file, tmp_path):
+    result = apply_to_file(model_file, "fp16-output", tmp_path / "out.onnx")
+    assert load_model(tmp_path / "out.onnx") == result.model
+
+
+def test_a_plan_has_the_changes_and_writes_nothing(model_file, tmp_path):
+    (step,) = plan_for_file(model_file, "fp16-output").steps
+    assert [change.node for change in step.changes] == ["output1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_the_model_is_not_written_over_itself_under_another_name(model_file, tmp_path):
+    (tmp_path / "link.onnx").symlink_to(model_file)
+    with pytest.raises(ModelError, match="is the model itself"):
+        apply_to_file(model_file, "fp16-output", tmp_path / "link.onnx")
+
+
+def test_a_mistake_in_the_pipeline_is_found_before_the_model_is_read(tmp_path):
+    with pytest.raises(PipelineError, match="unknown pass"):
+        apply_to_file(tmp_path / "missing.onnx", "no-such-pass", tmp_path / "out.onnx")
+
+
+def test_the_garbage_collector_is_left_as_it_was(model_file):
+    before = gc.get_threshold()
+    plan_for_file(model_file, "fp16-output")
+    assert gc.get_threshold() == before
+
+
+def test_the_garbage_collector_is_left_as_it_was_after_an_error(model_file):
+    before = gc.get_threshold()
+    with pytest.raises(PassError):
+        plan_for_file(model_file, "drop-outputs{keep=missing}")
+    assert gc.get_threshold() == before
