@@ -6,7 +6,7 @@ one of these classes is a bug of this project and keeps its traceback.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,11 @@ class UserError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.what}{f'; {self.cure}' if self.cure else ''}"
+
+    def within(self, place: object) -> Self:
+        """Put a larger place in front of `where`, and return the error, to be raised again."""
+        self.where = f"{place}: {self.where}" if self.where else str(place)
+        return self
 
 
 class ModelError(UserError):

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.run import Run
 
 _BUSY_CORES, _BUSY_SHARE = 0.25, 0.05
-"""Cores, and share of all usable ones, from which other programs count: the larger of the two.
+"""Busy cores, and share of all usable cores, from which other programs are a caveat: the larger of the two.
 
 A program that is at work takes a whole core, and what the system does by itself takes a few hundredths.
 """
 
 
 def timing_caveats(rounds: int, busy_cores: float | None, cores: int | None = None, how: str = "") -> list[str]:
-    """Say what makes figures of `rounds` rough that were measured while others kept `busy_cores` of `cores` busy.
+    """Return what makes figures of `rounds` rough, measured while other programs kept `busy_cores` of `cores` busy.
 
-    `cores` are those of this machine by default; it is not known of old records how many were busy. `how` ends the
-    advice to time again where it takes more than the same command.
+    `cores` are those of this machine by default; `busy_cores` is None for old records. `how` ends the advice to time
+    again if the same command would not do so.
     """
     cores = cores or usable_cores()
     found = []
@@ -37,7 +37,7 @@ def timing_caveats(rounds: int, busy_cores: float | None, cores: int | None = No
 
 
 def run_caveats(run: Run) -> list[str]:
-    """Say what makes the speeds in the table of a run rough, each thing once."""
+    """Return what makes the speeds in the table of a run rough, each caveat once."""
     timings = [run.timing_of(run.record_of(plan)) for plan in run.plan]
     used = [session for session in run.sessions if any(timing in session.rows for timing in timings if timing)]
     cores = run.about.get("machine", {}).get("cores")

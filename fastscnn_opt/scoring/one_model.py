@@ -36,10 +36,9 @@ def opened_model(model: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LI
             worker.run(Open(target, artefact))
             yield worker
         except (ModelError, TargetError) as error:
-            # The user knows the model, not the artefact in its temporary folder.
-            known = error.where in ("", str(artefact), str(model))
-            error.where = str(model) if known else f"{model}: {error.where}"
-            raise
+            if error.where in (str(artefact), str(model)):
+                error.where = ""  # the user knows the model, not the artefact in its temporary folder
+            raise error.within(model) from None
 
 
 def evaluate_model(

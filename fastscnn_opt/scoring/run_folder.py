@@ -1,9 +1,9 @@
-"""The run folder: what was scored, kept so that nothing finished is lost or done twice.
+"""The run folder: reads and writes the records of a run, so that nothing finished is lost or done twice.
 
 ``run.json``
     The schema version, the machine, the versions, the variants file and the rows it asks for.
 ``records.jsonl``
-    One line per row, appended and flushed to the disk as soon as its accuracy is known, or that it cannot be scored.
+    One line per row, appended and flushed to the disk as soon as its accuracy is known or it has failed.
 ``compiled.jsonl``
     One line per row whose artefact is built, so that another machine can run it.
 ``timings.jsonl``

@@ -1,4 +1,4 @@
-"""The variants file: which variants of which model are scored, on which data and targets.
+"""The variants file: the variants of a model that are to be scored, on which data and targets.
 
 A TOML file; `VariantsFile` is its schema and `read_variants` its reader. Every mistake is found before anything runs.
 """
@@ -15,7 +15,7 @@ from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, 
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import RowPlan
 from fastscnn_opt.targets.processes.limits import parse_memory
-from fastscnn_opt.text import closest, unknown
+from fastscnn_opt.text import closest, nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,42 +187,46 @@ def _check_names(tables: VariantsFile, where: str) -> None:
     if baseline is not None and baseline not in names:
         near = closest(baseline, names, likeness=0.4)
         cure = f"did you mean {near!r}?" if near is not None else f"the variants are {', '.join(map(repr, names))}"
-        raise RunError(f"[score]: the baseline {baseline!r} is no variant", where=where, cure=cure)
+        raise RunError(f"the baseline {baseline!r} is no variant", where=f"{where}: [score]", cure=cure)
     if tables.score.rounds is not None and tables.score.seconds is not None:
-        raise RunError("[score]: give rounds or seconds, not both", where=where)
+        raise RunError("rounds and seconds are both given", where=f"{where}: [score]", cure="leave one out")
 
 
 def _check_baseline_target(variants: Variants) -> None:
     wanted = variants.tables.score.baseline_target
     known = [row.target for row in variants.rows if row.variant == variants.baseline]
     if wanted is not None and wanted not in known:
-        wrong = unknown(f"target of the baseline {variants.baseline!r}", wanted, dict.fromkeys(known))
-        raise RunError(f"[score]: baseline_target: {wrong}", where=variants.file)
+        raise RunError(
+            f"unknown target of the baseline {variants.baseline!r} {wanted!r}",
+            where=f"{variants.file}: [score]: baseline_target",
+            cure=nearest(wanted, dict.fromkeys(known)),
+        )
 
 
 def _check_model(table: ModelTable, file: Path, *, needs_model: bool) -> None:
     if (table.path is None) == (table.checkpoint is None):
-        raise RunError("[model]: give either path, of an ONNX file, or checkpoint", where=file)
+        raise RunError("give either path, of an ONNX file, or checkpoint", where=f"{file}: [model]")
     chosen = file.parent / str(table.path or table.checkpoint)
     if needs_model and not chosen.is_file():
         key = "path" if table.path else "checkpoint"
-        raise RunError(
-            f"[model]: {key}: there is no file {chosen}", where=file, cure="paths are relative to the variants file"
-        )
+        where = f"{file}: [model]: {key}"
+        raise RunError(f"there is no file {chosen}", where=where, cure="paths are relative to the variants file")
 
 
 def _data_source(table: DataTable, file: Path, synthetic: int | None) -> DataSource:
     if synthetic is not None:
         return DataSource(synthetic=synthetic, seed=table.seed)
     if (table.root is None) == (table.synthetic is None):
-        raise RunError("[data]: give either root, of a Cityscapes tree, or synthetic, a number of scenes", where=file)
+        what = "give either root, of a Cityscapes tree, or synthetic, a number of scenes"
+        raise RunError(what, where=f"{file}: [data]")
     if table.synthetic is not None and "split" in table.model_fields_set:
-        raise RunError("[data]: split goes with root, and synthetic scenes have none", where=file, cure="leave it out")
+        what = "split goes with root, and synthetic scenes have none"
+        raise RunError(what, where=f"{file}: [data]", cure="leave it out")
     root = None if table.root is None else str(file.parent / table.root)
     try:
         return DataSource(root, table.split, table.synthetic, table.seed, table.limit)
     except DataError as error:
-        raise DataError(f"[data]: {error}", where=file) from error
+        raise error.within(f"{file}: [data]") from None
 
 
 def _pipeline(variant: VariantTable, file: Path) -> str:
@@ -236,7 +240,7 @@ def _pipeline(variant: VariantTable, file: Path) -> str:
         )
         build_pipeline(text)
     except PipelineError as error:
-        raise PipelineError(f"variant {variant.name!r}: {error}", where=file) from error
+        raise error.within(f"{file}: variant {variant.name!r}") from None
     return text
 
 
@@ -249,7 +253,7 @@ def _patches(variant: VariantTable, file: Path) -> tuple[str, ...]:
         try:
             find(name)
         except PatchError as error:
-            raise PatchError(f"variant {variant.name!r}: {error}", where=file) from error
+            raise error.within(f"{file}: variant {variant.name!r}") from None
     return names
 
 
@@ -267,10 +271,9 @@ def _check_targets(names: set[str], tables: VariantsFile, where: str) -> None:
 
     for name in sorted(names):
         if "patches" in tables.target.get(name, {}):
-            raise RunError(
-                f"[target.{name}]: patches belong to a variant", where=where, cure="name them in its [[variant]] table"
-            )
+            place = f"{where}: [target.{name}]"
+            raise RunError("patches belong to a variant", where=place, cure="name them in its [[variant]] table")
         try:
             get_target(name, tables.target.get(name))
         except TargetError as error:
-            raise TargetError(f"{error}", where=where) from error
+            raise error.within(where) from None

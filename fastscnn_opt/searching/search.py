@@ -128,7 +128,7 @@ def search(
             raise RunError(
                 f"none of {counted(len(journal.tried), 'pipeline')} makes another model that runs and loses "
                 f"at most {screening.max_drop:g} points of mIoU",
-                cure=f"why: fastscnn-opt compare {folder}",
+                cure=f"`fastscnn-opt compare {folder}` shows why",
             )
         names = [one.name for one in finalists(journal.trade_offs, _MOST_FINALISTS)]
         jobs = [job for name, job in trials.jobs.items() if name in names and job is not trials.baseline]
@@ -154,7 +154,7 @@ def _tried_before(folder: Path, space: Space) -> list[_Trial]:
     about = read_run(folder).about
     if "search" not in about:
         raise RunError(
-            "a run of `score`, which a search would change", where=folder, cure="name a new folder for --run"
+            "is a run of `score`, which a search would change", where=folder, cure="name a new folder for --run"
         )
     if about.get("versions") != versions():
         return []

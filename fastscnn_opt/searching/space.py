@@ -204,4 +204,4 @@ def _check_pipeline(text: str, where: str) -> None:
     try:
         build_pipeline(text)
     except PipelineError as error:
-        raise PipelineError(f"{error}", where=where) from error
+        raise error.within(where) from None

@@ -66,8 +66,8 @@ def strategy_for(space: Space, evaluations: int | None) -> Strategy:
         return ExhaustiveStrategy(space)
     if find_spec("optuna") is None:
         raise RunError(
-            f"the space has {space.size} pipelines, and to search in it takes optuna, which is not installed: "
-            f"pip install 'fastscnn-opt[search]', or try all of them with --evaluations {space.size}"
+            f"the space has {space.size} pipelines, and a search in so many needs optuna, which is not installed",
+            cure=f"pip install 'fastscnn-opt[search]', or try all of them with --evaluations {space.size}",
         )
     return GuidedStrategy(space)
 

@@ -84,7 +84,7 @@ def test_a_missing_file_is_noted(typical):
     (folder / "predictions" / "3.zip").unlink()
     gallery = make_gallery(typical.content())
     assert set(gallery.files) == {1, 2}
-    assert any("3.zip: the kept label maps cannot be read" in note for note in gallery.notes)
+    assert any("3.zip: the saved label maps cannot be read" in note for note in gallery.notes)
 
 
 def test_damaged_pictures_are_noted_and_the_page_is_made(typical):
@@ -93,7 +93,7 @@ def test_damaged_pictures_are_noted_and_the_page_is_made(typical):
     (folder / "predictions" / "3.zip").write_bytes(whole.replace(b"IDAT", b"IDOT"))
     gallery = make_gallery(typical.content())
     assert gallery.pictures == ()
-    assert "3.zip: the kept label maps cannot be read" in gallery.notes[0]
+    assert "3.zip: the saved label maps cannot be read" in gallery.notes[0]
 
 
 def test_label_maps_of_another_size_are_left_out(build, kept_maps):

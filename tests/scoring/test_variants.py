@@ -128,42 +128,45 @@ def changed(old: str, new: str) -> str:
         (changed('path = "net.onnx"', 'path = "net.onnx"\ncheckpoint = "x.pth"'), r"\[model\]: give either path"),
         (changed('path = "net.onnx"', 'path = "other.onnx"'), r"\[model\]: path: there is no file .*other\.onnx"),
         (changed("synthetic = 4", ""), r"\[data\]: give either root"),
-        (changed("max_drop = 0.5", "rounds = 5\nseconds = 3"), r"\[score\]: give rounds or seconds, not both"),
+        (
+            changed("max_drop = 0.5", "rounds = 5\nseconds = 3"),
+            r"\[score\]: rounds and seconds are both given",
+        ),
     ],
 )
-def test_a_mistake_is_told_with_its_place(write, text, words):
+def test_a_mistake_is_reported_with_its_place(write, text, words):
     with pytest.raises(RunError, match=r"variants\.toml: " + words):
         read_variants(write(text))
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(RunError, match=r"gone\.toml: the variants file cannot be read"):
         read_variants(tmp_path / "gone.toml")
 
 
-def test_a_file_that_is_no_text_is_told(write):
+def test_a_file_that_is_no_text_is_reported(write):
     file = write("")
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RunError, match="not UTF-8"):
         read_variants(file)
 
 
-def test_an_unknown_pass_is_told_with_file_variant_and_place(write):
+def test_an_unknown_pass_is_reported_with_file_variant_and_place(write):
     with pytest.raises(PipelineError, match=r"variants\.toml: variant 'nearest': (?s:.*)resize-nearest"):
         read_variants(write(changed("resize-nearest", "resize-nearst")))
 
 
-def test_an_unknown_patch_is_told_with_file_and_variant(write):
+def test_an_unknown_patch_is_reported_with_file_and_variant(write):
     with pytest.raises(PatchError, match=r"variants\.toml: variant 'nearest': there is no patch 'cann-5\.0\.3'"):
         read_variants(write(GOOD + 'patches = ["cann-5.0.3"]\n'))
 
 
-def test_an_unknown_target_is_told_with_the_file(write):
+def test_an_unknown_target_is_reported_with_the_file(write):
     with pytest.raises(TargetError, match=r"variants\.toml: unknown target 'onnxrt'"):
         read_variants(write(changed('"onnxruntime", "ascend310"', '"onnxrt"')))
 
 
-def test_impossible_data_are_told_with_the_file(write):
+def test_impossible_data_are_reported_with_the_file(write):
     with pytest.raises((RunError, DataError), match=r"variants\.toml: \[data\]"):
         read_variants(write(changed("synthetic = 4", "synthetic = 4\nlimit = 0")))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _COLOURS = np.zeros((256, 3), dtype=np.uint8)
 _COLOURS[: len(CLASSES)] = PALETTE
 _COLOURS.setflags(write=False)
-"""RGB of each value of a label map, (256, 3); black for what counts nowhere, as in the Cityscapes downloads."""
+"""RGB of each value of a label map, (256, 3); ignored values are black, as in the Cityscapes downloads."""
 
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 

@@ -1,4 +1,4 @@
-"""Draws what one model, or two side by side, see in photographs."""
+"""Draws the label maps of one model, or of two side by side, over photographs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Style:
 
 
 def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Return where the picture of each image goes: its name, as PNG, in `folder`.
+    """Return the file for the picture of each image: its name, as PNG, in `folder`.
 
     Raises
     ------
@@ -74,8 +74,8 @@ def draw_overlays(
 ) -> None:
     """Run each model on each image and write its picture to its place; two models stand side by side, with captions.
 
-    Each model runs in a child process. Nothing is written before all models have seen all images. `on_image` is told
-    the images that a model has seen since the last call.
+    Each model runs in a child process. Nothing is written before all models have seen all images. `on_image` gets
+    the number of images that a model has seen since the last call.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def draw_overlays(
         An image cannot be read, or a model cannot run on it; see `photographs.write_label_maps`.
     """
     for image in images:
-        read_photograph(image)  # what is wrong with one is told before the first model is compiled
+        read_photograph(image)  # so that an error comes before the first model is compiled
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         maps = []
         for index, model in enumerate(models):
@@ -99,7 +99,7 @@ def draw_overlays(
 
 
 def _captions(models: Sequence[Path]) -> list[str]:
-    """Return what tells two models apart: their file names, or their paths if these are the same."""
+    """Return captions for two models: their file names, or their paths if the names are the same."""
     if len(models) == 1:
         return [""]
     names = [model.name for model in models]

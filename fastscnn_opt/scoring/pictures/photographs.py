@@ -1,4 +1,4 @@
-"""Photographs that a user hands in: read them, and write the label maps that a model gives for them."""
+"""Reads the photographs of a user, and writes the label maps that a model gives for them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_label_maps(
             feeds = image_input(session.inputs, size).feed([photo])
             labels = predict(session, feeds, size, StageTimes())[0]
         except ModelError as error:
-            raise ModelError(f"{error}", where=path) from error
+            raise error.within(path) from None
         write_png(folder / f"{index}.png", labels.astype(np.uint8))
         if on_image is not None:
             on_image(1)

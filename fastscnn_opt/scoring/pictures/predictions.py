@@ -1,7 +1,7 @@
-"""Label maps that a model gave for the images of a dataset, kept small in one file, to be looked at later.
+"""Saves the label maps that a model gives for the images of a dataset in one small file, and loads them.
 
-The file is a ZIP archive: ``about.json`` with the names and the size of the images and the step between the pixels that
-were kept, and one palette PNG of classes per image, by its number, because a name may hold anything.
+The file is a ZIP archive: ``about.json`` with the names and the size of the images and the step between the saved
+pixels, and one palette PNG of classes per image. Its name is the number of the image, whose own may hold anything.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_IMAGES = 500
-"""Images whose label maps are kept: as many as the Cityscapes validation set has."""
+"""Images whose label maps are saved at most: as many as the Cityscapes validation set has."""
 
 _LONGEST_SIDE = 1024
-"""Pixels of the longer side of what is kept, at most; enough for a page, and a tenth of the disk space."""
+"""Pixels of the longer side of a saved map at most; enough for a page, and a tenth of the disk space."""
 
 _ABOUT = "about.json"
 _GREY = [level for level in range(256) for _ in "RGB"]
 
 _LARGEST_PART = 2 * _LONGEST_SIDE**2
-"""Bytes of an entry, at most; a grey PNG of that many pixels is smaller."""
+"""Bytes of a file in the archive at most; a grey PNG of that many pixels is smaller."""
 
 
 @dataclass(frozen=True)
 class SavedImages:
-    """Which images label maps were kept of: the first `names` of a dataset, of height and width `size`.
+    """The images of saved label maps: the first `names` of a dataset, of height and width `size`.
 
-    Of the rows and columns of pixels, every `step`-th is kept.
+    Every `step`-th row and column of pixels is saved.
     """
 
     names: tuple[str, ...]
@@ -60,7 +60,7 @@ class SavedPredictions:
 
     @cached_property
     def images(self) -> SavedImages:
-        """What is in the file."""
+        """The images whose label maps are in the file."""
         try:
             about = json.loads(self._read(_ABOUT))
             height, width = map(int, about["size"])
@@ -69,7 +69,7 @@ class SavedPredictions:
             raise self._damaged(error) from error
 
     def load(self, index: int) -> NDArray[np.uint8]:
-        """Return the label map of one image, H, W, of values 0 to 18, at the size it was kept."""
+        """Return the label map of one image, H, W, of values 0 to 18, at the size it was saved."""
         try:
             with Image.open(io.BytesIO(self._read(_entry(index))), formats=["PNG"]) as image:
                 labels = np.asarray(image)
@@ -102,17 +102,17 @@ class SavedPredictions:
         return content
 
     def _damaged(self, what: object) -> RunError:
-        return RunError(f"the kept label maps cannot be read ({what})", where=self._file, cure="remove the file")
+        return RunError(f"the saved label maps cannot be read ({what})", where=self._file, cure="remove the file")
 
 
 @contextmanager
 def save_predictions(
     file: Path, names: Sequence[str], size: tuple[int, int]
 ) -> Iterator[Callable[[NDArray[np.integer]], None]]:
-    """Write label maps to `file`, which appears when the block ends well; yields what takes one map after the other.
+    """Yield a function that saves one label map after the other to `file`, which appears when the block ends well.
 
-    The maps are those of the images `names`, in order, of height and width `size`; after `MOST_IMAGES` no more are
-    kept.
+    The maps are those of the images `names`, in order, of height and width `size`; those after `MOST_IMAGES` are not
+    saved.
     """
     images = SavedImages(tuple(names[:MOST_IMAGES]), size, -(-max(size) // _LONGEST_SIDE))
     partial = file.with_name(f".unfinished-{file.name}")
@@ -120,13 +120,13 @@ def save_predictions(
     try:
         with zipfile.ZipFile(partial, "w") as archive:
 
-            def keep(labels: NDArray[np.integer]) -> None:
+            def save(labels: NDArray[np.integer]) -> None:
                 nonlocal count
                 if count < len(images.names):
                     archive.writestr(_entry(count), _png(labels[:: images.step, :: images.step]))
                     count += 1
 
-            yield keep
+            yield save
             archive.writestr(_ABOUT, json.dumps(asdict(images)))
         partial.replace(file)
     finally:

@@ -1,4 +1,4 @@
-"""Builds the model of a variant at the batch size of a row, and says what each pass promised and kept."""
+"""Builds the model of a variant at the batch size of a row, and summarises what each pass did."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERIFIERS = ("fastscnn-opt", "onnx", "onnxruntime", "numpy")
 """Packages that a finding of the verification depends on, beside the graphs."""
 
 _MOST_NODES = 100
-"""Changes, and skips, of a step that a record names; a pass may report thousands."""
+"""Changed nodes, and skipped nodes, that the record of a step names at most; a pass may report thousands."""
 
 
 def build_model(
@@ -37,9 +37,9 @@ def build_model(
 ) -> BuiltModel:
     """Run the pipeline `passes` on the file `model` and save the result as `output`.
 
-    Where `batch` is given and is not the model's own, the pass ``static-batch`` runs first. What the verification of a
-    pass found is kept in the folder `findings` and found again there, by the graphs before and after the pass, so that
-    variants that begin alike verify their common passes once.
+    Where `batch` is given and is not the model's own, the pass ``static-batch`` runs first. The folder `findings` holds
+    the results of verifications, by the graphs before and after the pass, so that variants that begin alike verify
+    their common passes once.
 
     If `output` is a folder, the first 16 digits of the model's hash name the file in it. A model whose weights are in a
     file of their own knows its name, so that neither could be renamed later.

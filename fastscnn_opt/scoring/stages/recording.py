@@ -1,4 +1,4 @@
-"""Records what becomes of the rows of a run, and knows which of them are finished."""
+"""Records how the rows of a run ended, and which of them are finished."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Appends to `run` what became of its rows, and says with `note` which of them failed.
+    """Appends the records of rows to `run`, and says with `note` which rows failed.
 
     `source` and `data` are the keys of the model and the images, `verify` says whether passes are held against their
     contracts, and `limits` are those of the child processes.
@@ -74,7 +74,7 @@ class Recorder:
         self._append(plan, self.failure_keys(plan), status, reason=reason, reproduce=reproduce)
 
     def failure_keys(self, plan: RowPlan) -> Keys:
-        """Return the keys of a row that cannot be scored, which may be otherwise with other packages or limits."""
+        """Return the keys of a row that cannot be scored; other packages or limits, which may help, give other keys."""
         within = versions(), asdict(self.limits)
         return Keys(row=key_of(asdict(plan), self.source, self.data, self.verify, *within))
 

@@ -1,4 +1,4 @@
-"""Builds, evaluates and times the rows of an open run, and records what becomes of each."""
+"""Builds, evaluates and times the rows of an open run, and records how each ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run is scored: what the caller says, else the variants file, else the default."""
+"""The settings of a run: those of the caller, else of the variants file, else the defaults."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_nothing_is_left_of_an_evaluation_that_failed(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"noise"])
 def test_another_file_is_refused(tmp_path, content):
     (tmp_path / "kept.zip").write_bytes(content)
-    with pytest.raises(RunError, match=r"kept\.zip: the kept label maps cannot be read"):
+    with pytest.raises(RunError, match=r"kept\.zip: the saved label maps cannot be read"):
         _ = SavedPredictions(tmp_path / "kept.zip").images
 
 

@@ -1,4 +1,4 @@
-"""What is told about a run folder that is asked for other rows than before."""
+"""What has changed in a run folder since the last start."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,47 +11,47 @@ from fastscnn_opt.scoring.stages.changes import changes
 from fastscnn_opt.targets.spec import TargetSpec
 
 ROW = RowPlan("fast", "simplify", (), "onnxruntime", 1)
-CHOICE = TargetSpec("onnxruntime", {"threads": 2})
+TARGET = TargetSpec("onnxruntime", {"threads": 2})
 
 
 def about(*rows, model="m", data="d"):
     return {"rows": [asdict(row) for row in rows], "model": {"key": model}, "data": {"key": data}}
 
 
-def told(now, choices=None, *, before=None):
+def found(now, targets=None, *, before=None):
     built = CompiledRecord(
         "fast", "simplify", [], "onnxruntime", 1, "m", {"threads": 2}, {}, "models/a", "0", "models/b", [], "s"
     )
     rows = [RowPlan(**{**row, "patches": tuple(row["patches"])}) for row in now["rows"]]
-    return changes(Run(Path("run"), now, [], [], [built]), before or about(ROW), choices or dict.fromkeys(rows, CHOICE))
+    return changes(Run(Path("run"), now, [], [], [built]), before or about(ROW), targets or dict.fromkeys(rows, TARGET))
 
 
-def test_nothing_is_told_where_nothing_changed():
-    assert told(about(ROW)) == ""
+def test_nothing_is_said_if_nothing_changed():
+    assert found(about(ROW)) == ""
 
 
 @pytest.mark.parametrize("change", [{"passes": "simplify,fp16"}, {"patches": ("cann-5.0.2",)}])
 def test_a_row_of_another_pipeline_is_named(change):
     expected = "changed since the last start: another pipeline: fast (onnxruntime, batch 1)"
-    assert told(about(replace(ROW, **change))) == expected
+    assert found(about(replace(ROW, **change))) == expected
 
 
 def test_new_rows_and_those_that_are_gone_are_named():
     expected = "new: small (onnxruntime, batch 1); no longer asked for: fast (onnxruntime, batch 1)"
-    assert told(about(replace(ROW, variant="small"))) == f"changed since the last start: {expected}"
+    assert found(about(replace(ROW, variant="small"))) == f"changed since the last start: {expected}"
 
 
 def test_a_row_whose_target_gets_other_options_is_named():
-    choices = {ROW: TargetSpec("onnxruntime", {"threads": 1})}
-    assert told(about(ROW), choices) == "changed since the last start: other options: fast (onnxruntime, batch 1)"
+    targets = {ROW: TargetSpec("onnxruntime", {"threads": 1})}
+    assert found(about(ROW), targets) == "changed since the last start: other options: fast (onnxruntime, batch 1)"
 
 
 @pytest.mark.parametrize(
     ("change", "words"), [({"model": "n"}, "another model for all rows"), ({"data": "e"}, "other images for all rows")]
 )
-def test_another_model_and_other_images_are_told(change, words):
-    assert told(about(ROW, **change)) == f"changed since the last start: {words}"
+def test_another_model_and_other_images_are_named(change, words):
+    assert found(about(ROW, **change)) == f"changed since the last start: {words}"
 
 
 def test_images_are_not_other_ones_where_there_were_none():
-    assert told(about(ROW), before=about(ROW, data="")) == ""
+    assert found(about(ROW), before=about(ROW, data="")) == ""

@@ -37,7 +37,7 @@ def test_json_has_a_row_for_each_model(capsys, models):
     assert table["rows"][0]["ratio"] == 1
 
 
-def test_few_rounds_are_told_and_have_no_percentiles(capsys, models, monkeypatch):
+def test_few_rounds_are_reported_and_have_no_percentiles(capsys, models, monkeypatch):
     monkeypatch.setattr("fastscnn_opt.scoring.stages.timing.iterations_per_turn", lambda _: 1)
     assert run(["bench", models[0], "--rounds", "5", "--threads", "1", "--format", "csv"]) == 0
     captured = capsys.readouterr()

@@ -168,7 +168,7 @@ def fruitless(here, tmp_path, capsys):
     return start
 
 
-def told_about(run_folder, variant) -> list[dict]:
+def records_of(run_folder, variant) -> list[dict]:
     lines = (run_folder / "records.jsonl").read_text().splitlines()
     return [record for record in map(json.loads, lines) if record["variant"] == variant]
 
@@ -191,19 +191,19 @@ def test_a_start_that_is_interrupted_at_the_baseline_loses_nothing(fruitless, tm
 
 def test_a_failure_that_would_come_again_is_not_tried_again(fruitless, tmp_path):
     fruitless()
-    assert len(told_about(tmp_path / "run", "break")) == 1
+    assert len(records_of(tmp_path / "run", "break")) == 1
 
 
 def test_a_failure_is_tried_again_with_other_limits(fruitless, tmp_path):
     fruitless("--time-limit", 500)
-    assert len(told_about(tmp_path / "run", "break")) == 2
+    assert len(records_of(tmp_path / "run", "break")) == 2
 
 
 def test_what_took_too_long_is_tried_again(fruitless, tmp_path):
     records = tmp_path / "run" / "records.jsonl"
     records.write_text(records.read_text().replace('"status": "failed"', '"status": "timed out"'))
     fruitless()
-    assert [record["status"] for record in told_about(tmp_path / "run", "break")] == ["timed out", "failed"]
+    assert [record["status"] for record in records_of(tmp_path / "run", "break")] == ["timed out", "failed"]
 
 
 @pytest.mark.usefixtures("fruitless")
