@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.chip import FROM_NCHW, TO_NCHW
 from fastscnn_opt.ascend.lint.graph import Graph, attribute, open_graph
+from fastscnn_opt.ascend.profile.tables import read_op_summary
 from fastscnn_opt.ascend.whitelists.patchfile import NAME, Edit, Entry, Patch, shipped
 from fastscnn_opt.ascend.whitelists.plan import locate
 from fastscnn_opt.errors import PatchError
+from fastscnn_opt.model.loading import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +45,10 @@ class Derived:
 
     patch: Patch
     skipped: tuple[Skipped, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the patch, with what was left out of it under ``skipped``."""
+        return self.patch.model_dump(mode="json") | {"skipped": [asdict(skip) for skip in self.skipped]}
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,16 @@ def from_model(model: onnx.ModelProto, batch: int, source: str, name: str) -> De
         for listed, group in _by_shape(found).items()
     ]
     return _derived(name, f"TransData shapes of {source}, batch {batch}", conversions, found, source)
+
+
+def from_profile_file(table: Path, name: str) -> Derived:
+    """Read an op_summary table and return what `from_profile` makes of it. Raises UserError."""
+    return from_profile(read_op_summary(table), table.name, name)
+
+
+def from_model_file(model: Path, batch: int, name: str) -> Derived:
+    """Read an ONNX file and return what `from_model` makes of it. Raises UserError."""
+    return from_model(load_model(model), batch, model.name, name)
 
 
 def without_listed(derived: Derived, impl: Path) -> Derived:

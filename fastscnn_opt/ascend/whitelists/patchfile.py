@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -144,6 +144,21 @@ class Patch(Strict):
     def listed(self) -> frozenset[ListedShape]:
         """What the patch puts on white lists: functions and shapes."""
         return frozenset((edit.function, shape) for edit in self.edits for shape in edit.shapes)
+
+    @property
+    def entry_count(self) -> int:
+        """How many shapes the patch lists."""
+        return sum(len(edit.entries) for edit in self.edits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `patch list` prints of the patch: its name, summary, versions, files and number of entries."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "versions": list(self.versions),
+            "files": list(self.files),
+            "entries": self.entry_count,
+        }
 
     def edits_of(self, file: str) -> tuple[Edit, ...]:
         """Return the edits of one file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.ascend.toolkit import version_in
 from fastscnn_opt.ascend.whitelists.journal import digest
@@ -41,6 +41,17 @@ class FileChange:
     def diff(self) -> str:
         """The change as a unified diff; empty where nothing changes."""
         return unified_diff(self.file, self.before, self.after)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the change as `patch apply` and `patch revert` print it."""
+        return {
+            "file": self.file,
+            "changed": self.before != self.after,
+            "line": self.line,
+            "added": [list(shape) for shape in self.added],
+            "already": [list(shape) for shape in self.already],
+            "removed": [list(shape) for shape in self.removed],
+        }
 
 
 def unified_diff(file: str, before: bytes, after: bytes) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.ascend.whitelists.journal import digest
 from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
+from fastscnn_opt.ascend.whitelists.patchfile import find, shipped
 from fastscnn_opt.ascend.whitelists.plan import read, without_effect
 from fastscnn_opt.ascend.whitelists.records import Store
 from fastscnn_opt.errors import PatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch
@@ -51,6 +52,16 @@ class FileStatus:
     reason: str
     entries: tuple[EntryStatus, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the status as `patch status` prints it."""
+        return {
+            "file": self.file,
+            "state": self.state.value,
+            "reason": self.reason,
+            "entries": [{"shape": list(entry.shape), "present": entry.present} for entry in self.entries],
+            "patch": self.patch,
+        }
+
 
 def status(impl: Path, patches: Iterable[Patch]) -> list[FileStatus]:
     """Return the status of every file of every given patch.
@@ -76,6 +87,33 @@ def applied(impl: Path) -> list[Patch]:
         The record of applied patches cannot be read.
     """
     return [record.patch for record in Store(impl).state.records]
+
+
+def known_patches(impl: Path | None) -> dict[str, Patch]:
+    """Return the shipped patches and, where there is a tree, those that are applied to it, by name.
+
+    Raises
+    ------
+    PatchError
+        A shipped patch or the record of applied patches cannot be read.
+    """
+    return shipped() | ({patch.name: patch for patch in applied(impl)} if impl else {})
+
+
+def find_patch(name_or_path: str, impl: Path | None) -> Patch:
+    """Return the patch a user means, as `find` does; one that is applied to the tree is known by its name, too."""
+    return find(name_or_path, applied(impl) if impl else ())
+
+
+def status_of(impl: Path, names: Sequence[str]) -> list[FileStatus]:
+    """Return the status of the patches that are named; without names those that are applied, else all shipped.
+
+    Raises
+    ------
+    PatchError
+        There is no such patch, or as `status`.
+    """
+    return status(impl, [find_patch(name, impl) for name in names] or applied(impl) or shipped().values())
 
 
 def _as_pending(row: FileStatus) -> FileStatus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastscnn_opt.ascend.whitelists.derive import Derived
-    from fastscnn_opt.ascend.whitelists.patchfile import Patch
     from fastscnn_opt.ascend.whitelists.plan import FileChange
 
 app = typer.Typer(no_args_is_help=True)
@@ -46,17 +45,16 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be
 def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.TABLE) -> None:
     """List the shipped patches; with --root also those applied there, and the state of each file."""
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
-    from fastscnn_opt.ascend.whitelists.patchfile import shipped
-    from fastscnn_opt.ascend.whitelists.status import applied, status
+    from fastscnn_opt.ascend.whitelists.status import known_patches, status
 
     impl = find_impl(root) if root is not None else None
-    patches = shipped() | ({patch.name: patch for patch in applied(impl)} if impl else {})
+    patches = known_patches(impl)
     states = {
         name: {row.file: row.state.value for row in status(impl, [patch])} if impl else None
         for name, patch in patches.items()
     }
     if form is TableFormat.JSON:
-        print_json([_summary_of(patch) | {"states": states[patch.name]} for patch in patches.values()])
+        print_json([patch.to_json() | {"states": states[patch.name]} for patch in patches.values()])
         return
     columns = [
         Column("patch"),
@@ -71,7 +69,7 @@ def list_patches(root: RootOption = None, form: TableFormatOption = TableFormat.
             [
                 patch.name,
                 ", ".join(patch.versions),
-                str(_summary_of(patch)["entries"]),
+                str(patch.entry_count),
                 patch.summary,
                 ", ".join(f"{file} {state}" for file, state in (states[patch.name] or {}).items()) or "-",
             ]
@@ -87,9 +85,10 @@ def show(patch: PatchArgument, root: RootOption = None, form: FormatOption = For
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import to_toml
     from fastscnn_opt.ascend.whitelists.plan import locate
+    from fastscnn_opt.ascend.whitelists.status import find_patch
 
     impl = find_impl(root) if root is not None else None
-    found = _find(patch, impl)
+    found = find_patch(patch, impl)
     places = [{"file": edit.file, "line": locate(impl, edit).line} for edit in found.edits] if impl else None
     if form is Format.JSON:
         print_json(found.model_dump(mode="json") | {"statements": places})
@@ -113,25 +112,11 @@ def show_status(
     A change that was interrupted is undone first. Where this user cannot write to the toolkit, its files are pending.
     """
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
-    from fastscnn_opt.ascend.whitelists.patchfile import shipped
-    from fastscnn_opt.ascend.whitelists.status import applied, status
+    from fastscnn_opt.ascend.whitelists.status import status_of
 
-    impl = find_impl(root)
-    chosen = [_find(name, impl) for name in patches or ()] or applied(impl) or list(shipped().values())
-    rows = status(impl, chosen)
+    rows = status_of(find_impl(root), patches or ())
     if form is TableFormat.JSON:
-        print_json(
-            [
-                {
-                    "file": row.file,
-                    "state": row.state.value,
-                    "reason": row.reason,
-                    "entries": [{"shape": list(entry.shape), "present": entry.present} for entry in row.entries],
-                    "patch": row.patch,
-                }
-                for row in rows
-            ]
-        )
+        print_json([row.to_json() for row in rows])
         return
     columns = [Column("patch"), Column("file"), Column("state"), Column("reason")]
     print_table(columns, [[row.patch, row.file, row.state.value, row.reason] for row in rows], form)
@@ -142,9 +127,10 @@ def diff(patch: PatchArgument, root: RootOption = None, form: FormatOption = For
     """Show the change that applying a patch would make, or, where it is applied, the change that it made."""
     from fastscnn_opt.ascend.whitelists.applying import made_or_planned
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
+    from fastscnn_opt.ascend.whitelists.status import find_patch
 
     impl = find_impl(root)
-    changes = made_or_planned(impl, _find(patch, impl))
+    changes = made_or_planned(impl, find_patch(patch, impl))
     if form is Format.JSON:
         print_json([{"file": change.file, "diff": change.diff} for change in changes])
     else:
@@ -159,9 +145,10 @@ def apply(
     from fastscnn_opt.ascend.whitelists import applying
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.plan import remarks
+    from fastscnn_opt.ascend.whitelists.status import find_patch
 
     impl = find_impl(root)
-    found = _find(patch, impl)
+    found = find_patch(patch, impl)
     changes = applying.apply(impl, found, dry_run=dry_run)
     for remark in remarks(impl, found):
         note(f"note: {remark}")
@@ -182,9 +169,10 @@ def revert(
     """Put back the original bytes of every file that a patch changed."""
     from fastscnn_opt.ascend.whitelists import applying
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
+    from fastscnn_opt.ascend.whitelists.status import find_patch
 
     impl = find_impl(root)
-    name = _find(patch, impl).name
+    name = find_patch(patch, impl).name
     try:
         changes = applying.revert(impl, name, own_entries=own_entries, dry_run=dry_run)
     except applying.EditedSinceError as error:
@@ -225,73 +213,30 @@ def derive(
     if output is not None and not dry_run:
         write_atomically(output, to_toml(derived.patch).encode())
     if form is Format.JSON:
-        print_json(_derived_json(derived, output))
+        print_json(derived.to_json() | {"output": str(output) if output else None})
     elif output is None or dry_run:
         typer.echo(to_toml(derived.patch), nl=False)
     else:
-        typer.echo(f"{output}: {counted(sum(len(edit.entries) for edit in derived.patch.edits), 'entry', 'entries')}")
+        typer.echo(f"{output}: {counted(derived.patch.entry_count, 'entry', 'entries')}")
     if form is not Format.JSON:
         for skip in derived.skipped:
             note(f"left out {skip.what}: {skip.why}")
 
 
 def _derive(profile: Path | None, model: Path | None, batch: int | None, name: str) -> Derived:
-    from fastscnn_opt.ascend.whitelists.derive import from_model, from_profile
+    from fastscnn_opt.ascend.whitelists.derive import from_model_file, from_profile_file
 
     if profile is not None and model is None and batch is None:
-        from fastscnn_opt.ascend.profile.tables import read_op_summary
-
-        return from_profile(read_op_summary(profile), profile.name, name)
+        return from_profile_file(profile, name)
     if profile is None and model is not None and batch is not None:
-        from fastscnn_opt.model.loading import load_model
-
-        return from_model(load_model(model), batch, model.name, name)
+        return from_model_file(model, batch, name)
     raise typer.BadParameter("give either --profile, or --model with --batch")
-
-
-def _derived_json(derived: Derived, output: Path | None) -> dict[str, Any]:
-    skipped = [{"what": skip.what, "why": skip.why} for skip in derived.skipped]
-    return derived.patch.model_dump(mode="json") | {"output": str(output) if output else None, "skipped": skipped}
-
-
-def _find(name: str, impl: Path | None) -> Patch:
-    """Find a patch by name or path; one that is applied to the tree is known by its name, too."""
-    from fastscnn_opt.ascend.whitelists.patchfile import find
-    from fastscnn_opt.ascend.whitelists.status import applied
-
-    return find(name, applied(impl) if impl else ())
-
-
-def _summary_of(patch: Patch) -> dict[str, Any]:
-    return {
-        "name": patch.name,
-        "summary": patch.summary,
-        "versions": list(patch.versions),
-        "files": list(patch.files),
-        "entries": sum(len(edit.entries) for edit in patch.edits),
-    }
 
 
 def _print_changes(impl: Path, name: str, changes: Sequence[FileChange], form: Format, *, dry_run: bool) -> None:
     if form is Format.JSON:
-        print_json(
-            {
-                "patch": name,
-                "impl": str(impl),
-                "dry_run": dry_run,
-                "files": [
-                    {
-                        "file": change.file,
-                        "changed": change.before != change.after,
-                        "line": change.line,
-                        "added": [list(shape) for shape in change.added],
-                        "already": [list(shape) for shape in change.already],
-                        "removed": [list(shape) for shape in change.removed],
-                    }
-                    for change in changes
-                ],
-            }
-        )
+        files = [change.to_json() for change in changes]
+        print_json({"patch": name, "impl": str(impl), "dry_run": dry_run, "files": files})
         return
     if not changes:
         typer.echo(f"{name} is not applied to {impl}; nothing to do")
