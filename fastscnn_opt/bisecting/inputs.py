@@ -13,6 +13,7 @@ from fastscnn_opt.scoring.variants import read_variants
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Export
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.targets.spec import TargetSpec
 from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
@@ -33,18 +34,28 @@ class BisectInput:
     max_drop: float | None = None
     target_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def complete(self, target: TargetSpec) -> TargetSpec:
+        """Return `target` with the options that the variants file gives it; its own options win."""
+        return TargetSpec(target.name, {**self.target_options.get(target.name, {}), **target.options})
 
-def from_pipeline(model: Path, passes: str) -> BisectInput:
-    """Return a model and the passes of a pipeline text or ``@FILE``. Raises PipelineError."""
-    return BisectInput(model, build_pipeline(read_pipeline(passes)))
+
+def from_pipeline(model: Path, passes: str, source: DataSource | None = None) -> BisectInput:
+    """Return a model, the passes of a pipeline text or ``@FILE``, and images. Raises PipelineError."""
+    return BisectInput(model, build_pipeline(read_pipeline(passes)), source)
 
 
 def from_variant(
-    file: Path, name: str, folder: Path, *, limit: int | None = None, limits: Limits = DEFAULT_LIMITS
+    file: Path,
+    name: str,
+    folder: Path,
+    *,
+    source: DataSource | None = None,
+    limit: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> BisectInput:
     """Return the input for a variant of a variants file; a checkpoint is exported into `folder`.
 
-    With `limit`, only that many of the images are used.
+    A `source` replaces the images of the variants file. Without it, `limit` says how many of those are used.
 
     Raises
     ------
@@ -63,7 +74,8 @@ def from_variant(
             where=file,
             cure="bisect searches passes, so give it the model and --passes",
         )
-    source = variants.source if limit is None else replace(variants.source, limit=limit)
+    if source is None:
+        source = variants.source if limit is None else replace(variants.source, limit=limit)
     pipeline = next(row.passes for row in variants.rows if row.variant == name)
     table = variants.tables
     model = variants.model or _exported(variants, folder, limits)

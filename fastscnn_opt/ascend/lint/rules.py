@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.ascend.chip import STOCK_SHAPES
 from fastscnn_opt.ascend.lint import boundary, header, operators, resize
 from fastscnn_opt.ascend.lint.graph import open_graph
+from fastscnn_opt.ascend.whitelists.patchfile import find, shipped_shapes
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import onnx
 
@@ -61,6 +64,27 @@ def lint(
     """
     graph = open_graph(model, STOCK_SHAPES.union(patched), patches)
     return [finding for item in RULES for finding in item.findings(graph)]
+
+
+def lint_file(model: Path, patches: Sequence[str] = ()) -> list[Finding]:
+    """Return what `lint` finds in the ONNX file `model`, for a compiler with the given white-list patches.
+
+    Parameters
+    ----------
+    model
+        An ONNX file.
+    patches
+        Names of patches, or paths of patch files. A cure may name any other patch that is shipped.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be read.
+    PatchError
+        There is no such patch.
+    """
+    patched = [listed for name in patches for listed in find(name).listed]
+    return lint(load_model(model), patched, shipped_shapes())
 
 
 def rule_of(code: str) -> Rule:

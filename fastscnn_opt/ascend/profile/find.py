@@ -8,12 +8,29 @@ from fastscnn_opt.ascend.profile.conversions import find_conversions
 from fastscnn_opt.ascend.profile.hotspot import Hotspot, UnassignedOperators
 from fastscnn_opt.ascend.profile.off_core import find_off_core, is_resize
 from fastscnn_opt.ascend.profile.profile import Operator
+from fastscnn_opt.ascend.profile.reading import find_tables, read_profile
+from fastscnn_opt.ascend.whitelists.patchfile import shipped_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from fastscnn_opt.ascend.chip import ListedShape
     from fastscnn_opt.ascend.profile.profile import Profile
+
+
+def profile_tables(places: Iterable[Path]) -> tuple[Profile, list[Hotspot]]:
+    """Return the profile that tables of the profiler hold, and its hotspots, with the shipped patches that help.
+
+    `places` are files and folders, as `find_tables` takes them.
+
+    Raises
+    ------
+    DataError
+        As `find_tables` and `read_profile`.
+    """
+    profile = read_profile(find_tables(places))
+    return profile, find_hotspots(profile, shipped_shapes())
 
 
 def find_hotspots(profile: Profile, patches: Mapping[ListedShape, str]) -> list[Hotspot]:

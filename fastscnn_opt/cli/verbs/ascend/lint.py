@@ -45,21 +45,17 @@ def command(
         raise typer.BadParameter("give a model, --explain CODE or --rules", param_hint="MODEL")
     if explain is not None:
         _explain(explain, form)
-    elif model is None:
+        return
+    if model is None:
         _list_rules(form)
-    elif fix_pipeline:
-        _print_pipeline(_findings(model, patch or []), form)
+        return
+    from fastscnn_opt.ascend.lint.rules import lint_file
+
+    findings = lint_file(model, patch or [])
+    if fix_pipeline:
+        _print_pipeline(findings, form)
     else:
-        _report(model, _findings(model, patch or []), form)
-
-
-def _findings(model: Path, patches: Sequence[str]) -> list[Finding]:
-    from fastscnn_opt.ascend.lint.rules import lint
-    from fastscnn_opt.ascend.whitelists.patchfile import find, shipped_shapes
-    from fastscnn_opt.model.loading import load_model
-
-    patched = [listed for name in patches for listed in find(name).listed]
-    return lint(load_model(model), patched, shipped_shapes())
+        _report(model, findings, form)
 
 
 def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:

@@ -179,12 +179,9 @@ def _profile_model(
 
 
 def _profile_tables(places: Sequence[Path], printer: _Printer, min_percent: float) -> None:
-    from fastscnn_opt.ascend.profile.find import find_hotspots
-    from fastscnn_opt.ascend.profile.reading import find_tables, read_profile
-    from fastscnn_opt.ascend.whitelists.patchfile import shipped_shapes
+    from fastscnn_opt.ascend.profile.find import profile_tables
 
-    profile = read_profile(find_tables(places))
-    found = find_hotspots(profile, shipped_shapes())
+    profile, found = profile_tables(places)
     result = profile.to_json() | {"findings": [finding.to_json(profile) for finding in found]}
     if printer.form is TableFormat.JSON:
         print_json(result)

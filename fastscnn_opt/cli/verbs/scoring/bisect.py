@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,9 +120,8 @@ def _read_input(
     from fastscnn_opt.bisecting.inputs import from_pipeline, from_variant
 
     if passes is not None:
-        return replace(from_pipeline(model, passes), source=source)
-    searched = from_variant(model, str(variant), folder, limit=limit, limits=limits)
-    return searched if source is None else replace(searched, source=source)
+        return from_pipeline(model, passes, source)
+    return from_variant(model, str(variant), folder, source=source, limit=limit, limits=limits)
 
 
 def _metric(
@@ -142,8 +140,7 @@ def _metric(
         raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")
     if searched.source is None:
         raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
-    target = TargetSpec(choice.name, {**searched.target_options.get(choice.name, {}), **choice.options})
-    return allowed, AccuracyLoss(searched.source, target, limits=limits)
+    return allowed, AccuracyLoss(searched.source, searched.complete(choice), limits=limits)
 
 
 def _print(found: Bisection) -> None:

@@ -35,27 +35,11 @@ def command(
     The page is one file without any reference to the network. With two runs it shows the second, and what got better
     or worse since the first.
     """
-    from fastscnn_opt.files import check_place, write_atomically
-    from fastscnn_opt.report.content import gather
-    from fastscnn_opt.scoring.run_folder import read_run
+    from fastscnn_opt.report.writing import write_report
 
     if output is None and plot is None:
         raise typer.BadParameter("give -o report.html, or --plot plot.svg, or both", param_hint="-o")
     if plot is not None and plot.suffix.lower() not in {".svg", ".png"}:
         raise typer.BadParameter("give a file that ends in .svg or .png", param_hint="--plot")
-    for place in (output, plot):
-        if place is not None:
-            check_place(place)
-    runs = [gather(read_run(folder), max_drop) for folder in (first, second) if folder is not None]
-    if plot is not None:
-        from fastscnn_opt.report.tradeoff import plot_file
-
-        write_atomically(plot, plot_file(runs[-1], plot.suffix.lower()))
-        note(f"wrote {plot}")
-    if output is not None:
-        from fastscnn_opt.report.page import render
-
-        before = runs[0] if len(runs) > 1 else None
-        page = render(runs[-1], before, pictures=not no_pictures).encode()
-        write_atomically(output, page)
-        note(f"wrote {output} ({len(page) / 1e6:.1f} MB); open it in a browser")
+    runs = [first] if second is None else [first, second]
+    write_report(runs, output, plot, max_drop=max_drop, pictures=not no_pictures, note=note)

@@ -1,0 +1,62 @@
+"""Writes the page about a run, or its plot alone, to a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.files import check_place, write_atomically
+from fastscnn_opt.report.content import gather
+from fastscnn_opt.report.page import render
+from fastscnn_opt.report.tradeoff import plot_file
+from fastscnn_opt.scoring.run_folder import read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+
+def write_report(
+    runs: Sequence[Path],
+    page: Path | None,
+    plot: Path | None,
+    *,
+    max_drop: float | None = None,
+    pictures: bool = True,
+    note: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Write what is asked for of a report.
+
+    Parameters
+    ----------
+    runs
+        One run folder; or an earlier one and the one that the report is about.
+    page
+        Where the HTML page goes.
+    plot
+        Where the plot of accuracy against speed goes, an .svg or .png file.
+    max_drop
+        Points of mIoU that a row may lose, instead of those of the variants file.
+    pictures
+        Show photographs and label maps on the page.
+    note
+        Is called with a line for each file that was written.
+
+    Raises
+    ------
+    RunError
+        A folder is no run, or there is nothing to plot.
+    OSError
+        A file cannot be written; this is found before the work as far as possible.
+    """
+    for place in (page, plot):
+        if place is not None:
+            check_place(place)
+    contents = [gather(read_run(folder), max_drop) for folder in runs]
+    if plot is not None:
+        write_atomically(plot, plot_file(contents[-1], plot.suffix.lower()))
+        note(f"wrote {plot}")
+    if page is not None:
+        before = contents[0] if len(contents) > 1 else None
+        html = render(contents[-1], before, pictures=pictures).encode()
+        write_atomically(page, html)
+        note(f"wrote {page} ({len(html) / 1e6:.1f} MB); open it in a browser")
