@@ -78,7 +78,7 @@ class AdaptiveAvgPool(Pass):
             if isinstance(found, Skip):
                 yield found
             else:
-                written_out[id(_gather_into_one(found))] = len(found.nodes)
+                written_out[id(_merge_into_one(found))] = len(found.nodes)
         for node in list(graph.nodes):
             bins = _bins(node)
             if bins is None:
@@ -102,8 +102,11 @@ class AdaptiveAvgPool(Pass):
         return products.replace(node, adaptive_averages(size[0], bins[0]), adaptive_averages(size[1], bins[1]))
 
 
-def _gather_into_one(ladder: Ladder) -> gs.Node:
-    """Turn the last node of a pooling that is written out into one AdaptiveAvgPool2d for all of them, and return it."""
+def _merge_into_one(ladder: Ladder) -> gs.Node:
+    """Replace all nodes of a pooling that is written out by one AdaptiveAvgPool2d, and return that node.
+
+    The last of the nodes becomes the AdaptiveAvgPool2d; nothing reads the others any more.
+    """
     node = ladder.nodes[-1]
     node.op, node.domain = ADAPTIVE_POOL, _WRITTEN_OUT
     node.inputs = [ladder.source]

@@ -12,7 +12,7 @@ from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.select import matches
 
 from ._graph import constant_value, graft, parameters_of
-from ._int8.body import QUANTISED, Body, find_body
+from ._int8.body import QUANTISED, NetworkBody, find_body
 from ._int8.calibration import Method, calibrate, channel_maxima
 from ._int8.equalising import find_links
 from ._int8.quantising import byte_ranges, quantise
@@ -111,7 +111,7 @@ class Int8(Pass):
             return
         yield from self._quantise(graph, body, allowed)
 
-    def _quantise(self, graph: gs.Graph, body: Body, allowed: list[str]) -> Iterator[Step]:
+    def _quantise(self, graph: gs.Graph, body: NetworkBody, allowed: list[str]) -> Iterator[Step]:
         images = self._open_images(graph)
         _own_weights(body)
         original = _export(graph)
@@ -143,7 +143,7 @@ class Int8(Pass):
         return CalibrationImages(DataSource(self.data, self.split, limit=self.images), graph.inputs)
 
 
-def _own_weights(body: Body) -> None:
+def _own_weights(body: NetworkBody) -> None:
     """Make the weights and the bias of every layer initializers, as the quantizer wants it; an empty bias goes."""
     import onnx_graphsurgeon as gs
 
@@ -161,7 +161,7 @@ def _export(graph: gs.Graph) -> onnx.ModelProto:
     return infer_shapes(gs.export_onnx(graph))
 
 
-def _report(body: Body, allowed: list[str], ranking: Ranking | None) -> Iterator[Step]:
+def _report(body: NetworkBody, allowed: list[str], ranking: Ranking | None) -> Iterator[Step]:
     if ranking is None:
         for layer in body.layers:
             chosen = layer.name in allowed

@@ -81,8 +81,8 @@ class SpaceToDepth(Pass):
         weight, *bias = parameters_of(conv)
         conv.inputs = [
             conv.inputs[0],
-            _repeated(emit, weight, taps.results, taps.weights),
-            *(_repeated(emit, tensor, taps.results) for tensor in bias),
+            _repeat(emit, weight, taps.results, taps.weights),
+            *(_repeat(emit, tensor, taps.results) for tensor in bias),
         ]
         top, _, bottom, _ = conv.attrs.get("pads", [0, 0, 0, 0])
         conv.attrs |= {
@@ -91,7 +91,7 @@ class SpaceToDepth(Pass):
             "dilations": [conv.attrs.get("dilations", [1, 1])[0], 1],
             "pads": [top, taps.pads[0], bottom, taps.pads[1]],
         }
-        _part(emit, stem, taps.results)
+        _ungroup(emit, stem, taps.results)
         what = f"reads {self.pixels} pixels as {self.pixels * channels} channels, {taps.results} results at once"
         return Change(conv, what)
 
@@ -100,8 +100,8 @@ class SpaceToDepth(Pass):
 class _Stem:
     """A uint8 image N, H, W, C, and the nodes behind it up to the QuantizeLinear.
 
-    `weight` is int8 (filters, C, rows, columns); `stride`, `dilation` and `left`, the padding, are those along W;
-    `size` is N, filters, height and width of the result.
+    `weight` is int8 (filters, C, rows, columns). `stride`, `dilation` and the padding `left` are those along W. `size`
+    is the shape of the result: N, filters, height, width.
     """
 
     image: gs.Variable
@@ -144,7 +144,7 @@ def _find_stem(transpose: gs.Node) -> _Stem | str:
 
 
 def _readers(node: gs.Node, count: int) -> list[gs.Node | None]:
-    """Follow `node` to its only reader, and on to the only reader of that; None stands where there is no single one."""
+    """Return the only reader of `node`, the only reader of that, and so on; None once there is not exactly one."""
     found: list[gs.Node | None] = []
     current: gs.Node | None = node
     for _ in range(count):
@@ -166,8 +166,8 @@ def _bytes(tensor: gs.Tensor) -> NDArray[Any] | None:
 class _Taps:
     """The weights of a convolution along W, laid out for groups of pixels.
 
-    Column k of the kernel reads for result j of a group the pixel j * stride + k * dilation - left, counted from the
-    first of the group; divided by the number of pixels, that is a group and a place in it.
+    For result j of a group, column k of the kernel reads the pixel j * stride + k * dilation - left, counted from the
+    first pixel of the group. Division by `pixels` gives the group of that pixel, and the remainder its place there.
     """
 
     weight: NDArray[Any]
@@ -198,7 +198,7 @@ class _Taps:
 
     @property
     def pads(self) -> tuple[int, int]:
-        """How many groups of padding stand at the left and at the right border."""
+        """How many groups of padding there are at the left and at the right border."""
         group, _ = self._places()
         left = int(-group.min())
         kernel = int(group.max() - group.min() + 1)
@@ -211,8 +211,12 @@ class _Taps:
         return pixel // self.pixels, pixel % self.pixels
 
 
-def _repeated(emit: Emitter, tensor: gs.Tensor, times: int, values: NDArray[Any] | None = None) -> gs.Tensor:
-    """Repeat `tensor`, a constant or dequantised one with an entry per filter; `values` replace its own if given."""
+def _repeat(emit: Emitter, tensor: gs.Tensor, times: int, values: NDArray[Any] | None = None) -> gs.Tensor:
+    """Return `tensor`, which has an entry for each filter, repeated `times` times along the filters.
+
+    `tensor` is a constant, or the result of a DequantizeLinear of constants. If `values` are given, they become its
+    values instead of the repeated ones.
+    """
     own = constant_value(tensor)
     if own is not None:
         return emit.constant(np.tile(own, times) if values is None else values, own.dtype)
@@ -224,8 +228,8 @@ def _repeated(emit: Emitter, tensor: gs.Tensor, times: int, values: NDArray[Any]
     return emit.node("DequantizeLinear", *inputs, dtype=np.float32, **dequantize.attrs)
 
 
-def _part(emit: Emitter, stem: _Stem, results: int) -> None:
-    """Put the `results`, which are channels behind the QuantizeLinear, next to each other in a row again."""
+def _ungroup(emit: Emitter, stem: _Stem, results: int) -> None:
+    """Move the `results` of each group, which leave the QuantizeLinear as channels, next to each other along W."""
     whole, (number, filters, height, width) = stem.quantize.outputs[0], stem.size
     grouped = emit.tensor(whole.dtype)
     stem.quantize.outputs = [grouped]

@@ -33,7 +33,7 @@ _LARGEST = 255
 """The largest value of a pixel."""
 
 
-class Layout(StrEnum):
+class ImageLayout(StrEnum):
     """In which order the axes of the image stand."""
 
     NHWC = "nhwc"
@@ -59,7 +59,7 @@ class Uint8Input(Pass):
     name: ClassVar[str] = "uint8-input"
     contract: ClassVar[Contract] = Contract.EXACT
 
-    layout: Layout = Layout.NHWC
+    layout: ImageLayout = ImageLayout.NHWC
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
 
@@ -88,7 +88,7 @@ class Uint8Input(Pass):
         )
 
     def _normalised(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        last = images if self.layout is Layout.NHWC else images.transpose(0, 2, 3, 1)
+        last = images if self.layout is ImageLayout.NHWC else images.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(((last / _LARGEST - self.mean) / self.std).transpose(0, 3, 1, 2), dtype=np.float32)
 
     def _change(self, graph: gs.Graph, image: gs.Variable) -> Change:
@@ -98,7 +98,7 @@ class Uint8Input(Pass):
         for node in readers:
             self._fold(graph, node, with_mean=not padded)
         pixels = raw
-        if self.layout is Layout.NHWC:
+        if self.layout is ImageLayout.NHWC:
             pixels = append_node(graph, "Transpose", [raw], f"{raw.name}_to_nchw", perm=[0, 3, 1, 2])
         floats = None if padded else image
         floats = append_cast(graph, pixels, np.float32, f"{raw.name}_to_float", floats)
@@ -114,7 +114,7 @@ class Uint8Input(Pass):
         import onnx_graphsurgeon as gs
 
         number, channels, height, width = image.shape
-        shape = [number, height, width, channels] if self.layout is Layout.NHWC else list(image.shape)
+        shape = [number, height, width, channels] if self.layout is ImageLayout.NHWC else list(image.shape)
         raw = gs.Variable(image.name, dtype=np.dtype(np.uint8), shape=shape)
         graph.inputs = [raw if value is image else value for value in graph.inputs]
         image.name = unique_name(graph, f"{raw.name}_float")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.bisecting.binary_search import disjoint_failing_sets, first_failing
-from fastscnn_opt.bisecting.losses import Loss
+from fastscnn_opt.bisecting.losses import MeasuredLoss
 from fastscnn_opt.bisecting.result import (
     Bisection,
     FirstFailingPass,
@@ -65,14 +65,16 @@ class _Bisector:
         self._passes = list(passes)
         self._metric = metric
         self._report = report
-        self._measured: dict[str, Loss] = {}
+        self._measured: dict[str, MeasuredLoss] = {}
         self._result = Bisection([text_of(item) for item in passes], metric, limit)
 
     def run(self, model: onnx.ModelProto, *, nodes: bool) -> Bisection:
         result = self._result
         source = self._workspace.save(model)
         if start := self._metric.start(source):
-            result.measurements.append(Measurement(Purpose.PASSES, "before the first pass", Loss(0.0), fails=False))
+            result.measurements.append(
+                Measurement(Purpose.PASSES, "before the first pass", MeasuredLoss(0.0), fails=False)
+            )
             self._report(f"before the first pass: {start}")
         graphs = [source, *self._workspace.run_passes(source, self._passes)]
         changing = [number for number in range(1, len(graphs)) if graphs[number].sha256 != graphs[number - 1].sha256]
@@ -93,19 +95,19 @@ class _Bisector:
         self._check_repair(before, number, self._harmless_part(before, failing) if nodes else None)
         return result
 
-    def _loss(self, graph: SavedGraph) -> Loss:
+    def _loss(self, graph: SavedGraph) -> MeasuredLoss:
         if graph.sha256 not in self._measured:
             self._measured[graph.sha256] = self._metric.loss(graph)
         return self._measured[graph.sha256]
 
-    def _record(self, purpose: Purpose, what: str, loss: Loss) -> bool:
+    def _record(self, purpose: Purpose, what: str, loss: MeasuredLoss) -> bool:
         """Record and report a measurement; return whether it is over the limit."""
         fails = self._over_limit(loss)
         self._result.measurements.append(Measurement(purpose, what, loss, fails))
         self._report(f"{what}: {loss_in_words(loss, self._metric)}, {'too much' if fails else 'within the limit'}")
         return fails
 
-    def _over_limit(self, loss: Loss) -> bool:
+    def _over_limit(self, loss: MeasuredLoss) -> bool:
         return loss.figure is None or not loss.figure <= self._result.limit
 
     def _harmless_part(self, before: SavedGraph, item: Pass) -> Pass | None:
@@ -121,9 +123,9 @@ class _Bisector:
 
     def _divide(
         self, before: SavedGraph, changes: SeparableChanges
-    ) -> tuple[list[list[str]], dict[tuple[str, ...], Loss], list[str]]:
+    ) -> tuple[list[list[str]], dict[tuple[str, ...], MeasuredLoss], list[str]]:
         """Return the sets of changes that fail, the measured losses, and the nodes whose changes are harmless."""
-        losses: dict[tuple[str, ...], Loss] = {}
+        losses: dict[tuple[str, ...], MeasuredLoss] = {}
 
         def fails(chosen: Sequence[str]) -> bool:
             key = tuple(chosen)
@@ -144,7 +146,7 @@ class _Bisector:
         try:
             end = [before, *self._workspace.run_passes(before, later)][-1]
         except PassError as error:
-            self._result.repaired = RepairedPipeline(text, Loss(None), fails=True, reason=str(error))
+            self._result.repaired = RepairedPipeline(text, MeasuredLoss(None), fails=True, reason=str(error))
             return
         loss = self._loss(end)
         fails = self._record(Purpose.REPAIR, f"the pipeline {text or 'without a pass'}", loss)

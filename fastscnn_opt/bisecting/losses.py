@@ -37,7 +37,7 @@ _CACHE_KIND = "accuracy"
 
 
 @dataclass(frozen=True)
-class Loss:
+class MeasuredLoss:
     """What a graph has lost; the figure is None, with the reason, for a graph that cannot run."""
 
     figure: float | None
@@ -59,7 +59,7 @@ class LossMetric(Protocol):
     def start(self, source: SavedGraph) -> str:
         """Measure the source, with which all graphs are compared; return its figure in words, or the empty text."""
 
-    def loss(self, graph: SavedGraph) -> Loss:
+    def loss(self, graph: SavedGraph) -> MeasuredLoss:
         """Return the loss of `graph` against its source."""
 
 
@@ -95,12 +95,12 @@ class AccuracyLoss:
         self._source_miou = self._miou(source)
         return f"mIoU {100 * self._source_miou:.2f} %"
 
-    def loss(self, graph: SavedGraph) -> Loss:
+    def loss(self, graph: SavedGraph) -> MeasuredLoss:
         """Measure `graph`. Raises DataError if the images cannot be used."""
         try:
-            return Loss(100 * (self._source_miou - self._miou(graph)))
+            return MeasuredLoss(100 * (self._source_miou - self._miou(graph)))
         except (ModelError, TargetError) as error:
-            return Loss(None, str(error))
+            return MeasuredLoss(None, str(error))
 
     def _miou(self, graph: SavedGraph) -> float:
         """Return the mIoU of a graph as a fraction."""
@@ -148,23 +148,23 @@ class Deviation:
         del source
         return ""
 
-    def loss(self, graph: SavedGraph) -> Loss:
+    def loss(self, graph: SavedGraph) -> MeasuredLoss:
         """Compare `graph` with its source. Raises UserError if the source cannot be run or the images do not fit."""
         after = graph.load()
         expected = self._expected(graph)
         try:
             actual = GraphRunner(after)
         except ModelError as error:
-            return Loss(None, str(error))
+            return MeasuredLoss(None, str(error))
         worst = 0.0
         for feeds in self._feeds(after):
             wanted = expected(feeds)
             try:
                 values = actual(feeds)
             except ModelError as error:
-                return Loss(None, str(error))
+                return MeasuredLoss(None, str(error))
             worst = max(worst, compare(wanted, values, after)[0])
-        return Loss(worst)
+        return MeasuredLoss(worst)
 
     def _expected(self, graph: SavedGraph) -> Runner:
         """Return a runner that computes the outputs `graph` must have from those of its source."""

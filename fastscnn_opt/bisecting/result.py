@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastscnn_opt.bisecting.losses import Loss, LossMetric
+    from fastscnn_opt.bisecting.losses import LossMetric, MeasuredLoss
 
 
 class Purpose(StrEnum):
@@ -24,7 +24,7 @@ class Measurement:
 
     purpose: Purpose
     what: str
-    loss: Loss
+    loss: MeasuredLoss
     fails: bool
 
 
@@ -34,7 +34,7 @@ class FirstFailingPass:
 
     number: int
     text: str
-    loss: Loss
+    loss: MeasuredLoss
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class HarmfulChanges:
 
     changes: dict[str, str] = field(default_factory=dict)
     sets: list[list[str]] = field(default_factory=list)
-    losses: dict[tuple[str, ...], Loss] = field(default_factory=dict)
+    losses: dict[tuple[str, ...], MeasuredLoss] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -73,7 +73,7 @@ class RepairedPipeline:
     """
 
     passes: str
-    loss: Loss
+    loss: MeasuredLoss
     fails: bool
     keeps_pass: bool = False
     reason: str = ""
@@ -96,7 +96,7 @@ class Bisection:
     pipeline: list[str]
     metric: LossMetric
     limit: float
-    losses: dict[int, Loss] = field(default_factory=dict)
+    losses: dict[int, MeasuredLoss] = field(default_factory=dict)
     unchanged: set[int] = field(default_factory=set)
     measurements: list[Measurement] = field(default_factory=list)
     first_failing: FirstFailingPass | None = None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.bisecting.losses import Loss, LossMetric
+    from fastscnn_opt.bisecting.losses import LossMetric, MeasuredLoss
     from fastscnn_opt.bisecting.result import Bisection, HarmfulChanges
 
 
-def loss_in_words(loss: Loss, metric: LossMetric) -> str:
+def loss_in_words(loss: MeasuredLoss, metric: LossMetric) -> str:
     """Return a loss as part of a sentence."""
     return f"does not run ({loss.reason})" if loss.figure is None else metric.words(loss.figure)
 
@@ -86,7 +86,7 @@ def to_json(found: Bisection) -> dict[str, Any]:
     }
 
 
-def _loss(loss: Loss | None) -> dict[str, Any]:
+def _loss(loss: MeasuredLoss | None) -> dict[str, Any]:
     if loss is None:
         return {"loss": None, "reason": "not measured"}
     return {"loss": loss.figure if loss.figure is None or math.isfinite(loss.figure) else None, "reason": loss.reason}

@@ -133,10 +133,12 @@ def _root(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print results and errors only, no notes and no progress.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what is going on inside.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Write a log of the internal steps to stderr.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Declare the options of every verb for the help; `run` and a callback have acted on them already."""
+    """Declare the options of every verb for the help. `run` and a callback have handled them before."""
 
 
 def _not_loaded() -> None:
@@ -191,7 +193,7 @@ def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:
 
 
 def _set_verbosity(*, quiet: bool, verbose: bool) -> None:
-    """Silence notes and progress, or let the loggers of all modules write to stderr."""
+    """Turn off notes and progress if `quiet`; let the loggers of all modules write to stderr if `verbose`."""
     logging.getLogger(NOTES).setLevel(logging.ERROR if quiet else logging.INFO)
     package = logging.getLogger("fastscnn_opt")
     package.setLevel(logging.DEBUG if verbose else logging.NOTSET)

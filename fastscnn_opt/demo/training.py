@@ -33,7 +33,7 @@ from fastscnn_opt.demo.training_loss import total_loss
 from fastscnn_opt.demo.training_scenes import Scenes, class_frequencies, normalised, random_crops, rendered
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 from fastscnn_opt.network.export import build_model
-from fastscnn_opt.network.layout import Layout
+from fastscnn_opt.network.layout import CheckpointLayout
 from fastscnn_opt.network.module import FastSCNN
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Training:
     def __init__(self, minutes: float) -> None:
         torch.manual_seed(0)
         self.minutes = minutes
-        self.network = FastSCNN(Layout.SEGMENTRON, Layout.SEGMENTRON.auxiliary_heads)
+        self.network = FastSCNN(CheckpointLayout.SEGMENTRON, CheckpointLayout.SEGMENTRON.auxiliary_heads)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's stubs
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network), lr=LEARNING_RATE)

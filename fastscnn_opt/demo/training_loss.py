@@ -13,17 +13,16 @@ AUXILIARY_WEIGHT = 0.4
 
 
 def grid(size: tuple[int, int], step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return every `step`-th row and column of an image of height and width `size`, from a random start."""
+    """Return the indices of every `step`-th row and column of an image of size `size` (H, W), from a random start."""
     first = [int(torch.randint(step, (1,), generator=generator)) for _ in size]
     return torch.arange(first[0], size[0], step), torch.arange(first[1], size[1], step)
 
 
 def interpolated_at(logits: Tensor, size: tuple[int, int], rows: Tensor, columns: Tensor) -> Tensor:
-    """Return some pixels of the bilinear, corner-aligned enlargement of `logits` without computing the others.
+    """Enlarge `logits` to height and width `size` (bilinear, aligned corners), but compute only some rows and columns.
 
-    `logits` are N, C, h, w; the result is N, C, len(rows), len(columns): the values at these rows and columns after
-    `interpolate` to height and width `size`. The interpolation is linear and separable, hence a product with one
-    matrix from each side.
+    `logits` are N, C, h, w; the result is N, C, len(rows), len(columns). Bilinear interpolation is separable, so it is
+    one matrix product for the rows and one for the columns.
     """
     height, width = logits.shape[-2:]
     down = _weights(rows, height, size[0])
@@ -43,7 +42,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor, class_weights: Tensor) -> 
 
     `logits` are N, 19, H, W, `labels` int64 N, H, W with 255 for ignored pixels. The Dice loss of a class is 1 - 2
     sum(p y) / (sum(p) + sum(y)) over the labelled pixels of the batch (Milletari et al. 2016, without the squares).
-    It stands for the mIoU by which the network is judged, to which a rare class contributes as much as the road.
+    It approximates mIoU, the metric of the network, in which a rare class counts as much as the road.
     """
     logarithms = logits.log_softmax(dim=1)
     entropy = functional.nll_loss(logarithms, labels, class_weights, ignore_index=IGNORE)

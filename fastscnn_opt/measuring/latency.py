@@ -72,7 +72,7 @@ def iterations_per_turn(latency_ms: float) -> int:
 
 
 @dataclass(frozen=True)
-class Summary:
+class LatencySummary:
     """Median and percentiles of a latency in ms per run, None where runs are too few, and images per second."""
 
     median_ms: float
@@ -81,10 +81,10 @@ class Summary:
     fps: float
 
 
-def summarise(samples_ms: NDArray[np.float64], batch: int) -> Summary:
+def summarise(samples_ms: NDArray[np.float64], batch: int) -> LatencySummary:
     """Summarise latencies of any shape, each of one run on `batch` images; fps = 1000 batch / median."""
     middle = float(np.median(samples_ms))
-    return Summary(middle, percentile(samples_ms, 90), percentile(samples_ms, 99), 1000 * batch / middle)
+    return LatencySummary(middle, percentile(samples_ms, 90), percentile(samples_ms, 99), 1000 * batch / middle)
 
 
 def percentile(samples: NDArray[np.float64], percent: int) -> float | None:

@@ -1,4 +1,4 @@
-"""Runs models that are in memory in ONNX Runtime, and knows its exceptions, which share no base class."""
+"""Open models in ONNX Runtime, and list its exceptions, which have no common base class."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 _FATAL_ONLY = 4
-"""Log level of ONNX Runtime: what goes wrong is in its exceptions."""
+"""Log level of ONNX Runtime. Its exceptions describe the errors, so it need not log them."""
 
 
 def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
-    """Open `model` in ONNX Runtime on the CPU; weights that are in files are read from there.
+    """Open `model`, which may have its weights in files, in ONNX Runtime on the CPU.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
 
 
 def engine_errors() -> tuple[type[Exception], ...]:
-    """Return every exception of ONNX Runtime, and ValueError, which its Python interface raises for unknown feeds."""
+    """Return the exceptions of ONNX Runtime, and ValueError, which its Python interface raises for unknown feeds."""
     from onnxruntime.capi import onnxruntime_pybind11_state as engine
 
     kinds = (kind for kind in vars(engine).values() if isinstance(kind, type) and issubclass(kind, Exception))
@@ -47,6 +47,6 @@ def engine_errors() -> tuple[type[Exception], ...]:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the first line of what the engine says."""
+    """Return the first line of the message of an engine error."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

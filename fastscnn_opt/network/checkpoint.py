@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import CheckpointError
-from fastscnn_opt.network.layout import Layout, expected_entries, heads_in, recognise
+from fastscnn_opt.network.layout import CheckpointLayout, expected_entries, heads_in, recognise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ NO_CHECKPOINT = "not a checkpoint written by torch.save, or a truncated one"
 SAVE_AGAIN = "download it or save it again"
 
 
-def load_checkpoint(path: Path) -> tuple[Layout, dict[str, Tensor]]:
+def load_checkpoint(path: Path) -> tuple[CheckpointLayout, dict[str, Tensor]]:
     """Read a checkpoint and return its layout and its `state_dict`, ready for ``load_state_dict(strict=True)``.
 
     The file holds a bare `state_dict` or a dict with one under ``state_dict``; keys may carry the ``module.`` prefix.
@@ -120,7 +120,7 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _check_keys(
-    state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: Layout, path: Path
+    state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: CheckpointLayout, path: Path
 ) -> None:
     found = (
         ("missing", [key for key in expected if key not in state]),
@@ -134,7 +134,7 @@ def _check_keys(
 
 
 def _check_tensors(
-    state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: Layout, path: Path
+    state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: CheckpointLayout, path: Path
 ) -> None:
     wrong = [key for key, shape in expected.items() if tuple(state[key].shape) != shape]
     if wrong:

@@ -16,8 +16,8 @@ from fastscnn_opt.errors import ModelError
 from fastscnn_opt.network.layout import (
     BATCH_NORM_EPSILON,
     Activation,
+    CheckpointLayout,
     Convolution,
-    Layout,
     Outputs,
     convolutions,
     heads_in,
@@ -85,7 +85,7 @@ def export_checkpoint(
 
 
 def build_model(
-    layout: Layout,
+    layout: CheckpointLayout,
     weights: Mapping[str, NDArray[np.float32]],
     *,
     heads: Sequence[str] = (),
@@ -158,7 +158,7 @@ class _GraphBuilder:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: CheckpointLayout,
         weights: Mapping[str, NDArray[np.float32]],
         heads: Sequence[str],
         *,
@@ -243,7 +243,7 @@ class _GraphBuilder:
         """Return height and width."""
         return image.height, image.width
 
-    def model(self, results: Sequence[str], shape: tuple[int, int, int], layout: Layout) -> onnx.ModelProto:
+    def model(self, results: Sequence[str], shape: tuple[int, int, int], layout: CheckpointLayout) -> onnx.ModelProto:
         """Return the checked model whose outputs are `results`, in order."""
         from onnx import checker, helper
 

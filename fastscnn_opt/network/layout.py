@@ -1,7 +1,7 @@
 """The two checkpoint layouts of FastSCNN: the convolutions of the network, and their names in a checkpoint.
 
 FastSCNN (arXiv 1902.04502) has two public PyTorch implementations whose checkpoints people deploy. They agree on the
-network up to three details (see `Layout`) and on none of the names. Every convolution is described once, by a
+network up to three details (see `CheckpointLayout`) and on none of the names. Every convolution is described once, by a
 `Convolution` that carries the name this project gives it and the names the checkpoint gives it; the torch module, the
 checkpoint check and the ONNX export all follow it.
 """
@@ -28,7 +28,7 @@ BINS = (1, 2, 3, 6)
 BATCH_NORM_EPSILON = 1e-5
 
 
-class Layout(StrEnum):
+class CheckpointLayout(StrEnum):
     """A published implementation of FastSCNN whose checkpoints can be read.
 
     - ``segmentron`` (LikeLy-Journey/SegmenTron): ReLU6 in the inverted residuals, a dense 1x1 convolution where the
@@ -43,7 +43,7 @@ class Layout(StrEnum):
     @property
     def auxiliary_heads(self) -> tuple[str, ...]:
         """Names of the auxiliary heads a full checkpoint of this layout has."""
-        return ("auxlayer1", "auxlayer2") if self is Layout.SEGMENTRON else ("auxlayer",)
+        return ("auxlayer1", "auxlayer2") if self is CheckpointLayout.SEGMENTRON else ("auxlayer",)
 
 
 class Outputs(StrEnum):
@@ -106,28 +106,28 @@ class Convolution:
             yield f"{self.norm}.num_batches_tracked", ()
 
 
-def recognise(keys: Iterable[str]) -> Layout | None:
+def recognise(keys: Iterable[str]) -> CheckpointLayout | None:
     """Return the layout of which `keys`, those of a checkpoint, hold more than half; None if there is none."""
     present = set(keys)
-    scores = {layout: len(present & expected_entries(layout).keys()) for layout in Layout}
+    scores = {layout: len(present & expected_entries(layout).keys()) for layout in CheckpointLayout}
     best = max(scores, key=lambda layout: scores[layout])
     return best if scores[best] * 2 > len(expected_entries(best)) else None
 
 
-def heads_in(layout: Layout, keys: Iterable[str]) -> tuple[str, ...]:
+def heads_in(layout: CheckpointLayout, keys: Iterable[str]) -> tuple[str, ...]:
     """Return the auxiliary heads of `layout` that have at least one key, in output order."""
     prefixes = {key.split(".", 1)[0] for key in keys}
     return tuple(head for head in layout.auxiliary_heads if head in prefixes)
 
 
-def expected_entries(layout: Layout, heads: Iterable[str] = ()) -> dict[str, tuple[int, ...]]:
+def expected_entries(layout: CheckpointLayout, heads: Iterable[str] = ()) -> dict[str, tuple[int, ...]]:
     """Return every key of a checkpoint with the auxiliary `heads`, mapped to its shape."""
     return dict(entry for convolution in convolutions(layout, heads).values() for entry in convolution.entries())
 
 
-def convolutions(layout: Layout, heads: Iterable[str] = ()) -> dict[str, Convolution]:
+def convolutions(layout: CheckpointLayout, heads: Iterable[str] = ()) -> dict[str, Convolution]:
     """Return the network's convolutions by name, in the order of computation, auxiliary `heads` last."""
-    names = _SegmenTronNames() if layout is Layout.SEGMENTRON else _TramacNames()
+    names = _SegmenTronNames() if layout is CheckpointLayout.SEGMENTRON else _TramacNames()
     parts = (_downsample(names), _bottlenecks(names), _pyramid(names), _fusion(names), _classifier(names))
     found = [convolution for part in parts for convolution in part]
     found += [convolution for head in heads for convolution in _head(head)]

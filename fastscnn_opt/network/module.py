@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fastscnn_opt.network.layout import BATCH_NORM_EPSILON, Activation, Convolution, Layout, convolutions
+from fastscnn_opt.network.layout import BATCH_NORM_EPSILON, Activation, CheckpointLayout, Convolution, convolutions
 from fastscnn_opt.network.wiring import wire
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class FastSCNN(nn.Module):
         Auxiliary heads to build, in output order; a subset of ``layout.auxiliary_heads``.
     """
 
-    def __init__(self, layout: Layout, heads: Sequence[str] = ()) -> None:
+    def __init__(self, layout: CheckpointLayout, heads: Sequence[str] = ()) -> None:
         super().__init__()
         self.layout = layout
         self.heads = tuple(heads)

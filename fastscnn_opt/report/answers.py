@@ -13,7 +13,7 @@ from fastscnn_opt.scoring.caveats import run_caveats
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.report.content import ReportContent, ReportRow
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Answer:
     commands: tuple[str, ...] = ()
 
 
-def answers(content: Content) -> list[Answer]:
+def answers(content: ReportContent) -> list[Answer]:
     """Return the answers: which variant to ship, its cost, the class and the pass that lose most, how to reproduce it.
 
     If no row can be recommended, the first answer says why, and the questions about the recommended row are left out.
@@ -47,7 +47,7 @@ def answers(content: Content) -> list[Answer]:
 _SHIP = "Which variant to ship?"
 
 
-def _nothing_to_ship(content: Content) -> Answer:
+def _nothing_to_ship(content: ReportContent) -> Answer:
     if not content.complete:
         return Answer(_SHIP, "None yet: no row has both its accuracy and its speed.", _reasons(content))
     return Answer(
@@ -57,11 +57,11 @@ def _nothing_to_ship(content: Content) -> Answer:
     )
 
 
-def _reasons(content: Content) -> str:
+def _reasons(content: ReportContent) -> str:
     return " ".join(f"“{entry.short}”: {entry.row.reason}." for entry in content.entries if entry.row.reason)
 
 
-def _ship(content: Content, chosen: list[Recommendation]) -> Answer:
+def _ship(content: ReportContent, chosen: list[Recommendation]) -> Answer:
     first, *others = chosen
     within = f"at most {content.affordable_drop:g} points of mIoU"
     if content.limit is None:
@@ -94,7 +94,7 @@ def _speed(entry: ReportRow) -> str:
     return f"{row.ratio:.2f} times as fast as the baseline ({interval}), {row.fps:.1f} images per second"
 
 
-def _cost(content: Content, entry: ReportRow) -> Answer:
+def _cost(content: ReportContent, entry: ReportRow) -> Answer:
     question = "What does it cost?"
     base = content.baseline_of(entry)
     if base is None or entry.is_baseline:
@@ -116,7 +116,7 @@ def _cost(content: Content, entry: ReportRow) -> Answer:
     return Answer(question, short, "; ".join(figures) + ".")
 
 
-def _class(content: Content, first: ReportRow) -> Answer:
+def _class(content: ReportContent, first: ReportRow) -> Answer:
     question = "Which class suffers most?"
     losses = content.losses(first)
     if not losses:
@@ -138,7 +138,7 @@ def _class(content: Content, first: ReportRow) -> Answer:
     return Answer(question, short, more)
 
 
-def _blame(content: Content, first: ReportRow | None) -> Answer:
+def _blame(content: ReportContent, first: ReportRow | None) -> Answer:
     question = "Which pass costs the most?"
     costs = pass_costs(content)
     if not costs:
@@ -165,7 +165,7 @@ def _is_part(cost: PassCost, entry: ReportRow) -> bool:
     return entry.pipeline[: len(made)] == made and entry.row.target == cost.entry.row.target
 
 
-def _repeat(content: Content, first: ReportRow | None) -> Answer:
+def _repeat(content: ReportContent, first: ReportRow | None) -> Answer:
     again = command_for_run(content.run)
     if first is None:
         return Answer("How to reproduce it?", "Score the run again with the command below.", commands=(again,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import altair as alt
     from numpy.typing import NDArray
 
-    from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.report.content import ReportContent, ReportRow
 
 COLOURS = ("#3b8ed0", "#e0892b", "#2e9e6b", "#c564a8", "#8f7ae5", "#a58b2f", "#d2544e", "#5aa7a7")
 """Colours that can be told apart on white and on black."""
@@ -31,7 +31,7 @@ _QUANTILES = {"p10": 10, "p25": 25, "p50": 50, "p75": 75, "p90": 90, "p99": 99}
 Spec = dict[str, Any]
 
 
-def latencies(content: Content, width: int) -> Spec | None:
+def latencies(content: ReportContent, width: int) -> Spec | None:
     """Plot the distribution of the latencies of each row, in ms per image; None if there are none."""
     import altair as alt
 
@@ -80,7 +80,7 @@ def _some_of(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return some
 
 
-def stages(content: Content, width: int) -> Spec | None:
+def stages(content: ReportContent, width: int) -> Spec | None:
     """Plot the time of each stage of an image as stacked bars; None if no row has its stages recorded."""
     import altair as alt
 

@@ -11,7 +11,7 @@ from fastscnn_opt.scoring.tables.comparison import side_by_side
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.report.content import ReportContent, ReportRow
     from fastscnn_opt.scoring.tables.comparison import ComparedRow
     from fastscnn_opt.scoring.tables.row import TableRow
 
@@ -22,7 +22,7 @@ _TIMES = 1.05
 """Change of speed that counts; times of two sessions are not paired and vary by about this much."""
 
 
-def compare(first: Content, second: Content) -> dict[str, Any]:
+def compare(first: ReportContent, second: ReportContent) -> dict[str, Any]:
     """Return the rows of two runs side by side with a verdict on each, for the template.
 
     A row is better if its mIoU or its speed improved by more than the thresholds above and neither got worse. It is
@@ -34,7 +34,7 @@ def compare(first: Content, second: Content) -> dict[str, Any]:
     return {"first": str(first.run.folder), "note": _note(first, second, rows), "rows": rows}
 
 
-def _row(compared: ComparedRow, label: str, first: Content, second: Content) -> dict[str, Any]:
+def _row(compared: ComparedRow, label: str, first: ReportContent, second: ReportContent) -> dict[str, Any]:
     row, other = compared.first, compared.second
     points, times = compared.miou_change, compared.fps_ratio
     verdict, tone = _verdict(row, other, points, times)
@@ -83,11 +83,11 @@ def _worst(before: ReportRow | None, after: ReportRow | None) -> str:
     return "" if worst is None or losses[worst] < NOTICEABLE else f"{worst} {-losses[worst]:+.2f}"
 
 
-def _find(content: Content, row: TableRow) -> ReportRow | None:
+def _find(content: ReportContent, row: TableRow) -> ReportRow | None:
     return next((entry for entry in content.entries if entry.row.identity == row.identity), None)
 
 
-def _note(first: Content, second: Content, rows: list[dict[str, Any]]) -> str:
+def _note(first: ReportContent, second: ReportContent, rows: list[dict[str, Any]]) -> str:
     better, worse = (sum(row["tone"] == tone for row in rows) for tone in ("good", "bad"))
     words = [f"Of {counted(len(rows), 'row')}, {better or 'none'} got better and {worse or 'none'} got worse."]
     if first.run.about["data"]["key"] != second.run.about["data"]["key"]:

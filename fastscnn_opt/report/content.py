@@ -102,7 +102,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Content:
+class ReportContent:
     """The run that a report shows; `limit` is the accuracy gate in points of mIoU, if there is one."""
 
     run: Run
@@ -163,7 +163,7 @@ def class_losses(before: ReportRow, after: ReportRow) -> dict[str, float]:
     return {name: 100 * (old - new) for name, (old, new) in pairs.items() if old is not None and new is not None}
 
 
-def gather(run: Run, max_drop: float | None = None) -> Content:
+def gather(run: Run, max_drop: float | None = None) -> ReportContent:
     """Return the content of the report on `run`; `max_drop` replaces the gate of its variants file."""
     if max_drop is not None:
         run = replace(run, about=run.about | {"max_drop": max_drop})
@@ -178,7 +178,7 @@ def gather(run: Run, max_drop: float | None = None) -> Content:
                 record, run.timing_of(record), compiled,
             )
         )  # fmt: skip
-    return Content(run, tuple(entries), run.about["max_drop"])
+    return ReportContent(run, tuple(entries), run.about["max_drop"])
 
 
 def label_in(row: TableRow, rows: Sequence[TableRow]) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastscnn_opt.report.content import Content
+    from fastscnn_opt.report.content import ReportContent
 
 MOST_PICTURES = 6
 BUDGET_BYTES = 5_000_000
@@ -87,7 +87,7 @@ class Gallery:
     notes: tuple[str, ...] = ()
 
 
-def make_gallery(content: Content, most: int = MOST_PICTURES) -> Gallery:
+def make_gallery(content: ReportContent, most: int = MOST_PICTURES) -> Gallery:
     """Return the pictures of a run, at most `most` of them; the notes say what cannot be shown."""
     try:
         return _gallery(content, most)
@@ -95,7 +95,7 @@ def make_gallery(content: Content, most: int = MOST_PICTURES) -> Gallery:
         return Gallery(notes=(str(error),))
 
 
-def _gallery(content: Content, most: int) -> Gallery:
+def _gallery(content: ReportContent, most: int) -> Gallery:
     predictions, files, notes = _read_predictions(content)
     base = next((files[entry.number] for entry in content.baselines if entry.number in files), None)
     if base is None:
@@ -126,7 +126,7 @@ def _gallery(content: Content, most: int) -> Gallery:
     return Gallery(pictures, files, base, shown, (*notes, *missing))
 
 
-def _read_predictions(content: Content) -> tuple[dict[str, SavedPredictions], dict[int, str], list[str]]:
+def _read_predictions(content: ReportContent) -> tuple[dict[str, SavedPredictions], dict[int, str], list[str]]:
     """Return the readable files of label maps by name, the file of each row by number, and notes on what is missing."""
     predictions: dict[str, SavedPredictions] = {}
     files: dict[int, str] = {}
@@ -159,7 +159,7 @@ def _most_changed(predictions: Mapping[str, SavedPredictions], base: str) -> lis
 
 
 def _samples(
-    content: Content, images: SavedImages, chosen: Sequence[int]
+    content: ReportContent, images: SavedImages, chosen: Sequence[int]
 ) -> tuple[Sequence[Sample | None], tuple[str, ...]]:
     """Return the photographs and labels of the chosen images, at the kept size, and a note if they are missing."""
     absent = [None] * len(chosen)

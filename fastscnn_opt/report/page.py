@@ -19,13 +19,13 @@ from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.text import counted, printable_lines
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Content
+    from fastscnn_opt.report.content import ReportContent
 
 _WIDE, _NARROW = 1000, 290
 """Widths in pixels of plots on a laptop and on a phone, without axes."""
 
 
-def render(content: Content, before: Content | None = None, *, pictures: bool = True) -> str:
+def render(content: ReportContent, before: ReportContent | None = None, *, pictures: bool = True) -> str:
     """Return the page about a run; with an earlier run `before` it also shows what got better or worse.
 
     Names from models and files cannot act as markup: the template escapes them, and the JSON for the script cannot
@@ -86,7 +86,7 @@ def _shown(value: Any) -> Any:
     return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _subtitle(content: Content) -> str:
+def _subtitle(content: ReportContent) -> str:
     about = content.run.about
     scored = sum(entry.row.mIoU is not None for entry in content.entries)
     machine = about.get("machine", {})
@@ -95,7 +95,7 @@ def _subtitle(content: Content) -> str:
     return "; ".join(part for part in (rows, where, about.get("started", "")) if part)
 
 
-def _charts(content: Content) -> dict[str, dict[str, charts.Spec]]:
+def _charts(content: ReportContent) -> dict[str, dict[str, charts.Spec]]:
     """Return each plot for a wide and for a narrow page; plots without data are left out."""
     wide = {
         "tradeoff": tradeoff(content, _WIDE, 420, numbers=not has_room_for_names(content)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.report.content import ReportContent, ReportRow
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PassCost:
         return ",".join(self.passes)
 
 
-def pass_costs(content: Content) -> list[PassCost]:
+def pass_costs(content: ReportContent) -> list[PassCost]:
     """Return the cost of the last passes of each row whose pipeline begins with the pipeline of another row.
 
     If there are several such rows, the one with the longest pipeline counts. Only rows with the same target, batch size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.report.content import ReportContent, ReportRow
 
 _SHARE = 0.05
 """Host work that differs by less than this share of the engine's time is not mentioned."""
@@ -27,7 +27,7 @@ class Recommendation:
     affordable: tuple[ReportRow, ...]
 
 
-def recommend(content: Content) -> list[Recommendation]:
+def recommend(content: ReportContent) -> list[Recommendation]:
     """Return, for each target, the fastest row whose loss of mIoU is affordable.
 
     Rows whose 95 % intervals overlap that of the fastest row count as equally fast. Among these, the row that needs the

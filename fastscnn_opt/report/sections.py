@@ -13,7 +13,7 @@ from fastscnn_opt.text import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.report.content import ReportContent, ReportRow
     from fastscnn_opt.report.gallery import Gallery
     from fastscnn_opt.scoring.records import StepSummary
 
@@ -33,7 +33,7 @@ _STRONGEST = 10.0
 """Points of IoU at which a cell of the heat map reaches its full colour."""
 
 
-def table(content: Content, chosen: Sequence[ReportRow]) -> list[Section]:
+def table(content: ReportContent, chosen: Sequence[ReportRow]) -> list[Section]:
     """Return the rows of the table, each cell with its text and its sort value; `chosen` are recommended."""
     return [
         {
@@ -68,7 +68,7 @@ def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, 
     return ("", "") if value is None else (f"{round(value * scale, digits) + 0.0:.{digits}f}", repr(float(value)))
 
 
-def _marks(content: Content, entry: ReportRow, chosen: Sequence[ReportRow]) -> list[Section]:
+def _marks(content: ReportContent, entry: ReportRow, chosen: Sequence[ReportRow]) -> list[Section]:
     status = entry.row.status
     marks = {
         "recommended": (entry in chosen, "good"),
@@ -80,7 +80,7 @@ def _marks(content: Content, entry: ReportRow, chosen: Sequence[ReportRow]) -> l
     return [{"text": text, "tone": tone} for text, (holds, tone) in marks.items() if holds]
 
 
-def gate_text(content: Content) -> str:
+def gate_text(content: ReportContent) -> str:
     """Return a sentence about the accuracy gate of the table."""
     against = f"against the baseline “{content.run.about['baseline']}”"
     if content.limit is None:
@@ -89,13 +89,13 @@ def gate_text(content: Content) -> str:
     return f"Accuracy gate: at most {content.limit:g} points of mIoU {against}; beyond it: {beyond or 'no row'}."
 
 
-def decode_text(content: Content) -> str:
+def decode_text(content: ReportContent) -> str:
     """Return what the stage before the preprocessing does for these data."""
     synthetic = (content.run.about["data"].get("source") or {}).get("synthetic")
     return "the image and its label" if synthetic is None else "here: drawing the synthetic scene"
 
 
-def heat(content: Content) -> Section:
+def heat(content: ReportContent) -> Section:
     """Return the IoU of each class in the first scored baseline, and the change in points in every other row."""
     scored = [entry for entry in content.entries if entry.iou]
     base = next((entry for entry in content.baselines if entry.iou), None)
@@ -125,7 +125,7 @@ def _heat_cell(loss: float | None) -> Section:
     return {"text": f"{-loss:+.1f}" if abs(loss) >= 0.05 else "0", "tone": tone, "share": share}
 
 
-def picture_rows(content: Content, gallery: Gallery) -> list[Section]:
+def picture_rows(content: ReportContent, gallery: Gallery) -> list[Section]:
     """Return the rows whose pictures can be chosen; the one that changes an image most is selected at first."""
     rows = [entry for entry in content.entries if gallery.files.get(entry.number, gallery.baseline) != gallery.baseline]
     changed = {
@@ -184,7 +184,7 @@ def node_lists(step: StepSummary) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def facts(content: Content, entry: ReportRow) -> list[tuple[str, str]]:
+def facts(content: ReportContent, entry: ReportRow) -> list[tuple[str, str]]:
     """Return hashes, versions and conditions of the measurements, as far as they are known."""
     record, timing, session = entry.record, entry.timing, content.session_of(entry)
     compiled = entry.compiled
@@ -215,7 +215,7 @@ def _pairs(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-def run_facts(content: Content) -> list[tuple[str, str]]:
+def run_facts(content: ReportContent) -> list[tuple[str, str]]:
     """Return the machine, the versions, the model and the data of a run."""
     about = content.run.about
     facts = {

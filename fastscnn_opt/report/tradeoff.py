@@ -13,7 +13,7 @@ from fastscnn_opt.report.point_labels import Frame, PointLabel, place
 if TYPE_CHECKING:
     import altair as alt
 
-    from fastscnn_opt.report.content import Content, ReportRow
+    from fastscnn_opt.report.content import ReportContent, ReportRow
 
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
 _FONT_SIZE = 12
@@ -35,7 +35,7 @@ _TOOLTIP = (
 """The lines of the tooltip of a point: field, type, title and format."""
 
 
-def plot_file(content: Content, suffix: str) -> bytes:
+def plot_file(content: ReportContent, suffix: str) -> bytes:
     """Return the plot on white as the content of a file, .svg or .png. Raises RunError if no row is complete."""
     import vl_convert
 
@@ -53,12 +53,12 @@ def plot_file(content: Content, suffix: str) -> bytes:
     return png
 
 
-def has_room_for_names(content: Content) -> bool:
+def has_room_for_names(content: ReportContent) -> bool:
     """Return whether the points of a wide plot are few enough to be labelled with their names."""
     return len(content.complete) <= _MOST_NAMED
 
 
-def tradeoff(content: Content, width: int, height: int, *, numbers: bool = False) -> Spec | None:
+def tradeoff(content: ReportContent, width: int, height: int, *, numbers: bool = False) -> Spec | None:
     """Plot accuracy against speed, with the Pareto front of each target; None if no row has both.
 
     Points are labelled with the names of the rows, or with their numbers if `numbers` is set.
@@ -137,7 +137,7 @@ def _label_layers(labels: list[PointLabel]) -> list[alt.Chart]:
     return layers
 
 
-def _point(content: Content, entry: ReportRow) -> dict[str, Any]:
+def _point(content: ReportContent, entry: ReportRow) -> dict[str, Any]:
     row = entry.row
     ratio = row.ratio
     low, high = (entry.fps * end / ratio if ratio and end else entry.fps for end in (row.ratio_low, row.ratio_high))
@@ -177,17 +177,17 @@ def _lines(points: list[dict[str, Any]]) -> list[tuple[float, float, float, floa
     return lines
 
 
-def _gate(content: Content) -> float | None:
+def _gate(content: ReportContent) -> float | None:
     """Return the mIoU in percent at the accuracy gate; None without a limit, or if baselines differ in mIoU."""
     levels = {base.row.mIoU for base in content.baselines if base.row.mIoU is not None}
     return None if content.limit is None or len(levels) != 1 else 100 * levels.pop() - content.limit
 
 
-def _gate_text(content: Content) -> str:
+def _gate_text(content: ReportContent) -> str:
     return f"accuracy gate: {content.limit:g} points below the baseline"
 
 
-def _gate_box(content: Content, frame: Frame) -> list[tuple[float, float, float, float]]:
+def _gate_box(content: ReportContent, frame: Frame) -> list[tuple[float, float, float, float]]:
     """Return the lines that labels should not cross: the gate and the diagonal of its text."""
     level = _gate(content)
     if level is None:
@@ -197,7 +197,7 @@ def _gate_box(content: Content, frame: Frame) -> list[tuple[float, float, float,
     return [(frame.x[0], level, *end), (frame.x[0], level, frame.x[1], level)]
 
 
-def _gate_layers(content: Content, frame: Frame) -> list[alt.Chart]:
+def _gate_layers(content: ReportContent, frame: Frame) -> list[alt.Chart]:
     import altair as alt
 
     level = _gate(content)

@@ -11,7 +11,7 @@ from fastscnn_opt.files import check_place
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
-from fastscnn_opt.rewriting.instruments import Dump, Instrument, Progress
+from fastscnn_opt.rewriting.instruments import GraphDump, Instrument, PassProgress
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.pipeline import read_pipeline
 from fastscnn_opt.rewriting.registry import build_pipeline
@@ -70,7 +70,7 @@ def apply_to_file(
     if output.exists() and model.exists() and output.samefile(model):
         raise ModelError("is the model itself, which stays as it is", where=output, cure="give -o another file")
     check_place(output)
-    dumps = [] if dump is None else [Dump(dump)]
+    dumps = [] if dump is None else [GraphDump(dump)]
     with _rare_collections():
         result = _run(model, built, dumps, note, progress, verify=verify)
         save_model(result.model, output)
@@ -96,14 +96,14 @@ def plan_for_file(
 def _run(
     model: Path,
     passes: Sequence[Pass],
-    dumps: Sequence[Dump],
+    dumps: Sequence[GraphDump],
     note: Callable[[str], None],
     progress: ProgressBar,
     *,
     verify: bool,
 ) -> Result:
     with progress(len(passes), "passes") as advance:
-        instruments: list[Instrument] = [Progress(note, advance), *dumps]
+        instruments: list[Instrument] = [PassProgress(note, advance), *dumps]
         return PassManager(passes, verify=verify, instruments=instruments).run(load_model(model))
 
 

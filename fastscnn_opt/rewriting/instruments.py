@@ -48,7 +48,7 @@ class Timing(Instrument):
         report.seconds = time.perf_counter() - self._start
 
 
-class Dump(Instrument):
+class GraphDump(Instrument):
     """Writes ``00-input.onnx`` and the graph after pass N as ``NN-name.onnx`` into `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +69,7 @@ class Dump(Instrument):
         save_model(after, self.folder / f"{index + 1:02}-{item.name}.onnx")
 
 
-class Progress(Instrument):
+class PassProgress(Instrument):
     """Calls `show` with a line when a pass starts, and `advance` with 1 when it is done and verified."""
 
     def __init__(self, show: Callable[[str], None], advance: Callable[[int], None] = lambda _: None) -> None:

@@ -5,11 +5,11 @@
 ``records.jsonl``
     One line per row, appended and flushed to the disk as soon as its accuracy is known or it has failed.
 ``compiled.jsonl``
-    One line per row whose artefact is built, so that another machine can run it.
+    One line per compiled row, so that another machine can run the artefact.
 ``timings.jsonl``
     One line per timing session, in which several rows were timed side by side.
 ``models/``, ``logs/``, ``predictions/``
-    Models and artefacts by content, the output of every child process, and label maps by accuracy key.
+    Models and artefacts, the output of every child process, and predicted label maps.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Data(BaseModel):
 
 
 class _About(BaseModel):
-    """What ``run.json`` must say for the tables; it says more."""
+    """The fields of ``run.json`` that the tables need; the file has others as well."""
 
     baseline: str
     max_drop: float | None
@@ -68,36 +68,36 @@ Record = TypeVar("Record", RowRecord, CompiledRecord, SessionRecord)
 
 @dataclass(frozen=True)
 class OpenRun(Run):
-    """A run folder that this process alone may write to; `before` is what ``run.json`` said until it was opened."""
+    """A run folder that only this process may write to; `before` is the content of ``run.json`` when it was opened."""
 
     before: dict[str, Any] | None = None
 
     def append_row(self, record: RowRecord) -> None:
-        """Record a row, on the disk when this returns, unless the same was recorded last."""
+        """Append a record to the disk, unless the last record of the row is the same."""
         if self.last(record.identity) != record:
             append_line(self.folder / "records.jsonl", as_json(record))
             self.records.append(record)
 
     def append_compiled(self, record: CompiledRecord) -> None:
-        """Record that a row is compiled, on the disk when this returns, unless the same was recorded already."""
+        """Append a record of a compiled row to the disk, unless the last one of the row is the same."""
         last = next((known for known in reversed(self.compiled) if known.identity == record.identity), None)
         if last != record:
             append_line(self.folder / "compiled.jsonl", as_json(record))
             self.compiled.append(record)
 
     def append_session(self, session: SessionRecord) -> None:
-        """Record a timing session, on the disk when this returns."""
+        """Append a record of a timing session to the disk."""
         append_line(self.folder / "timings.jsonl", as_json(session))
         self.sessions.append(session)
 
     def update_about(self, **changes: Any) -> None:
-        """Write ``run.json``, after `changes` of what it says."""
+        """Change these fields of ``run.json`` and write it."""
         self.about.update(changes)
         content = json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n"
         write_atomically(self.folder / "run.json", content)
 
     def relative(self, file: Path) -> str:
-        """Return the path of a file of the run as records name it."""
+        """Return the path of a file relative to the run folder, as the records hold it."""
         return file.relative_to(self.folder).as_posix()
 
     @property
@@ -118,7 +118,7 @@ class OpenRun(Run):
 
 @contextmanager
 def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
-    """Open or create a run folder for writing, with ``run.json`` saying `about`; no other process can meanwhile.
+    """Open or create a run folder, write `about` to ``run.json``, and lock the folder while the block runs.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left half done; whoever holds the lock is the only one at work."""
+    """Remove the unfinished files of killed processes; the caller holds the lock, so no process is writing them."""
     for part in (folder, *(folder / name for name in _FOLDERS)):
         for leftover in (*part.glob(f"{UNFINISHED}*"), *part.glob(".*.part")):
             if leftover.is_dir():
@@ -156,7 +156,7 @@ def _clear_leftovers(folder: Path) -> None:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder, which another process may be writing to. Raises RunError if it is none, or damaged."""
+    """Read a run folder; another process may be writing to it. Raises RunError if it is damaged or not a run folder."""
     if not (folder / "run.json").is_file():
         raise RunError("no run folder (it has no run.json)", where=folder, cure="`fastscnn-opt score` makes one")
     about = _read_about(folder)
@@ -166,7 +166,7 @@ def read_run(folder: Path) -> Run:
 
 
 def append_line(file: Path, content: dict[str, Any]) -> None:
-    """Append `content` as one line of JSON, on the disk when this returns; after an error the file is as before."""
+    """Append `content` as one line of JSON and flush it to the disk; after an error the file is as before."""
     line = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     with file.open("ab") as lines:
         before = lines.tell()
@@ -182,7 +182,7 @@ def append_line(file: Path, content: dict[str, Any]) -> None:
 
 
 def refuse_other_content(folder: Path) -> None:
-    """Raise RunError for a folder that holds other things than a run, or is a file."""
+    """Raise RunError if `folder` is a file, or a folder that holds something other than a run."""
     if folder.exists() and not folder.is_dir():
         raise RunError("is a file", where=folder, cure="give the path of a folder for --run")
     if not folder.exists() or (folder / "run.json").exists():
@@ -212,7 +212,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 
 def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]:
-    """Read all whole lines; with `repair`, complete or cut off a last line that an interrupted write has torn."""
+    """Read all complete lines; with `repair`, complete or cut off a last line that an interrupted write left."""
     if not file.exists():
         return []
     *lines, tail = file.read_bytes().split(b"\n")

@@ -30,7 +30,7 @@ def _checked_memory(text: str) -> str:
 
 
 class _Table(BaseModel):
-    """A table of the file; the texts below its keys become their descriptions in the schema and the documentation."""
+    """A table of the file. The text below a key describes it in the schema and on the documentation page."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -43,11 +43,11 @@ class ModelTable(_Table):
     checkpoint: Name | None = None
     """A FastSCNN checkpoint, which is exported first."""
     outputs: Literal["main", "all"] = "main"
-    """Of a checkpoint: the main output only, or those of the auxiliary heads, too."""
+    """Outputs of an exported checkpoint: the main one only, or also those of the auxiliary heads."""
     height: Count = 1024
-    """Of a checkpoint: height of the input, a multiple of 32."""
+    """Input height of an exported checkpoint, a multiple of 32."""
     width: Count = 2048
-    """Of a checkpoint: width of the input, a multiple of 32."""
+    """Input width of an exported checkpoint, a multiple of 32."""
 
 
 class DataTable(_Table):
@@ -56,56 +56,56 @@ class DataTable(_Table):
     root: Name | None = None
     """Root of a Cityscapes tree, relative to the variants file. Give this or `synthetic`."""
     split: Name = "val"
-    """Split of the tree."""
+    """Split of the Cityscapes tree."""
     synthetic: Count | None = None
     """Number of synthetic street scenes."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the first scene."""
     limit: Count | None = None
-    """Images to use, the first in the order of their names; all without it."""
+    """Use only this many images, the first by name. The default is all images."""
 
 
 class ScoreTable(_Table):
-    """``[score]``: what every variant is compared with, and the targets and batch sizes of those that name none."""
+    """``[score]``: the baseline, the default targets and batch sizes, limits, and how long to time."""
 
     baseline: Name | None = None
-    """The variant that the others are compared with; the first without it."""
+    """The variant that the others are compared with. The default is the first variant."""
     baseline_target: Name | None = None
-    """The target whose baseline row serves the rows of all targets, which are then timed together, so that one table
-    compares engines; without it every target has a baseline row of its own.
+    """Compare the rows of all targets with the baseline on this target, to compare engines in one table. All rows are
+    then timed together. By default, each target has its own baseline row.
     """
     targets: Annotated[list[Name], Field(min_length=1)] = ["onnxruntime"]
-    """Targets of the variants that name none."""
+    """Targets of each variant that has no `targets` of its own."""
     batch: Annotated[list[Count], Field(min_length=1)] = [1]
-    """Batch sizes of the variants that name none."""
+    """Batch sizes of each variant that has no `batch` of its own."""
     max_drop: Annotated[float, Field(ge=0)] | None = None
-    """Points of mIoU that a row may lose against the baseline; a row beyond it is marked and fails the command."""
+    """Points of mIoU that a row may lose against the baseline. The command fails if a row loses more."""
     threads: Count | None = None
-    """Threads of one operator, for targets that have them; a number in the table of a target wins over it, and without
-    either it is every usable core."""
+    """Threads of one operator, for targets with the option `threads`, which takes precedence in `[target.NAME]`. The
+    default is every usable core."""
     rounds: Annotated[int, Field(ge=5)] | None = None
-    """Rounds of timing. Give this, or `seconds`, or neither."""
+    """Rounds of timing. Give `rounds` or `seconds`, not both."""
     seconds: Annotated[float, Field(gt=0)] | None = None
-    """Seconds of timing per variant; 15 where neither is given, at most 200 rounds."""
+    """Seconds of timing per variant. The default is 15, or 200 rounds if these take less time."""
     time_limit: Annotated[float, Field(ge=1)] | None = None
-    """Seconds without a sign of life after which a child process is ended, and its row with it; 600 without it."""
+    """End a child process that shows no progress for this many seconds; its row fails. The default is 600."""
     memory_limit: Annotated[str, AfterValidator(_checked_memory)] | None = None
-    """Physical memory that a child process may hold, such as `4 GiB`; beyond it, it is ended; no limit without it."""
+    """End a child process that holds more physical memory than this, such as `4 GiB`. By default there is no limit."""
 
 
 class VariantTable(_Table):
     """``[[variant]]``: a name and the pipeline that makes it."""
 
     name: Name
-    """Name of the variant, used once."""
+    """Name of the variant; no other variant may have it."""
     passes: str = ""
-    """The pipeline as text, or `@FILE`; the empty pipeline leaves the model as it is."""
+    """The pipeline as text, or `@FILE`. An empty pipeline leaves the model as it is."""
     patches: list[Name] = []
     """White-list patches to apply while this variant is compiled: names, or paths of `.toml` files."""
     targets: Annotated[list[Name], Field(min_length=1)] | None = None
-    """Targets of this variant; those of `[score]` without it."""
+    """Targets of this variant. The default is `targets` of `[score]`."""
     batch: Annotated[list[Count], Field(min_length=1)] | None = None
-    """Batch sizes of this variant; those of `[score]` without it."""
+    """Batch sizes of this variant. The default is `batch` of `[score]`."""
 
 
 class VariantsFile(_Table):
@@ -115,13 +115,13 @@ class VariantsFile(_Table):
     data: DataTable
     score: ScoreTable = ScoreTable()
     target: dict[Name, dict[str, Any]] = {}
-    """``[target.NAME]``: the options of a target; which there are is the target's business."""
+    """``[target.NAME]``: options of the target NAME. Each target has its own options."""
     variant: Annotated[list[VariantTable], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
 class Variants:
-    """A variants file that was found to be in order; `text` is the file as it was read."""
+    """A variants file that has been checked; `text` is its content."""
 
     file: Path
     text: str
@@ -141,14 +141,14 @@ class Variants:
 
     @property
     def baseline(self) -> str:
-        """Name of the variant that the others are compared with: the first, unless the file says otherwise."""
+        """Name of the variant that the others are compared with; by default the first one."""
         return self.tables.score.baseline or self.tables.variant[0].name
 
 
 def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool = True) -> Variants:
-    """Read and check a variants file; `synthetic` replaces its data by that many synthetic scenes.
+    """Read and check a variants file; if `synthetic` is given, use that many synthetic scenes instead of its data.
 
-    Without `needs_model` the model may be missing, as on a machine that only runs what another has compiled.
+    If `needs_model` is false, the model may be missing, as on a machine that only runs models compiled elsewhere.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool
 
 
 def parse_variants(text: str, where: str) -> VariantsFile:
-    """Hold `text` against the schema; `where` names the file in errors. Raises RunError."""
+    """Parse `text` and check it against the schema; `where` names the file in errors. Raises RunError."""
     return parse_toml(text, where, VariantsFile)
 
 
@@ -245,7 +245,7 @@ def _pipeline(variant: VariantTable, file: Path) -> str:
 
 
 def _patches(variant: VariantTable, file: Path) -> tuple[str, ...]:
-    """Return the patches of a variant, paths made relative to `file`, once all are known. Raises PatchError."""
+    """Return the patches of a variant, paths relative to the folder of `file`. Raises PatchError for an unknown one."""
     from fastscnn_opt.ascend.whitelists.patchfile import find
 
     names = tuple(str(file.parent / name) if name.endswith(".toml") else name for name in variant.patches)

@@ -1,4 +1,4 @@
-"""Tries one pipeline of a search after the other: builds it, scores it, and times it for a moment."""
+"""Tries the pipelines of a search one by one: builds, scores and briefly times each of them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 
 _FINAL = {Status.FAILED, Status.BROKEN}
-"""How a trial fails that would fail again; what crashed, hung or was unavailable may run the next time."""
+"""Outcomes that a second try would repeat; a row that crashed, hung or was unavailable may work the next time."""
 
 
 @dataclass(frozen=True)
 class Screening:
-    """Every pipeline is scored on so many `images` first, and given up if it loses more points of mIoU than allowed."""
+    """Score each pipeline on the first `images` images; drop it if it loses more than `max_drop` points of mIoU."""
 
     images: int
     max_drop: float
 
 
 class Trials:
-    """The trials of a search, compared with its `baseline`, which is built and scored at once.
+    """The trials of a search. The `baseline` that they are compared with is built and scored first.
 
-    `jobs` holds what was built, by variant.
+    `jobs` holds the built rows by the name of the variant.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class Trials:
         self._enter(self.baseline, TrialResult(TrialStatus.SCORED, TradeOff.of_baseline(self._plan.variant)))
 
     def recall(self, plan: RowPlan) -> TrialResult | None:
-        """Return the result of a pipeline in an earlier start, as far as it still holds."""
+        """Return the result that an earlier start recorded for a pipeline; None if there is none that still holds."""
         last, job = self._run.last(plan.identity), self._scorer.find(plan)
         if last is not None and last.keys == self._scorer.recorder.failure_keys(plan):
             return TrialResult(TrialStatus.FAILED) if last.status in _FINAL else None
@@ -83,7 +83,7 @@ class Trials:
         return self._enter(job, self._scored(job)) if known and self._lost(job) <= self._screening.max_drop else None
 
     def run(self, plan: RowPlan) -> TrialResult:
-        """Try a pipeline and record the result; one that gives the model of another is no row of its own."""
+        """Try a pipeline and record the result, unless an earlier pipeline has made the same model."""
         job = self._scorer.build(plan)
         if job is None:
             return TrialResult(TrialStatus.FAILED)
@@ -94,7 +94,7 @@ class Trials:
         return self._enter(job, self._measured(job))
 
     def trade_off(self, job: Job) -> TradeOff | None:
-        """Return the figures of a finished row, from its last timing beside the baseline; None if that failed."""
+        """Return the figures of a finished row from its last timing with the baseline; None if the timing failed."""
         timing = self._timing(job)
         if timing is None or timing.ratio is None or timing.ratio_low is None or timing.ratio_high is None:
             return None
@@ -124,9 +124,9 @@ class Trials:
         return self._scored(job)
 
     def _screen(self, job: Job) -> TrialResult | None:
-        """Score a pipeline on the first images; return how its trial ends if it fails or loses too much there.
+        """Score a pipeline on the first images; return the result if it fails or loses too much there, else None.
 
-        This is left out where all passes were verified and promise to change nothing but rounding.
+        Pipelines whose passes all promise to change nothing but rounding, and were verified, are not screened.
         """
         if self._few is None or all(step.verified for step in job.compiled.steps):
             return None

@@ -1,4 +1,4 @@
-"""What is known about the batch while it is followed, and how the constants that fix its size change."""
+"""Record what is known about the batch axis on the way through a graph, and change the constants that fix its size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIMPLIFY = "run simplify first, or export the model with fixed shapes"
 
 
 class BatchFlow:
-    """What is known about the batch in a graph while it is followed; what the rules of the operators work with.
+    """What is known about the batch axis of the tensors visited so far; the rules of the operators read and extend it.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ class BatchFlow:
         self._copies: dict[tuple[str, int], tuple[gs.Tensor, gs.Constant]] = {}
 
     def set_axis(self, node: gs.Node, axis: int) -> None:
-        """Note that the batch lies along `axis` in all outputs of `node`."""
+        """Record that the batch lies along `axis` in all outputs of `node`."""
         self.axes.update((tensor.name, axis) for tensor in node.outputs if tensor.name)
 
     def set_values(self, node: gs.Node, values: Values) -> None:
-        """Note the entries of the output of `node`."""
+        """Record the entries of the output of `node`."""
         self._values[node.outputs[0].name] = values
 
     def axis(self, tensor: gs.Tensor) -> int | None:
@@ -59,13 +59,13 @@ class BatchFlow:
         return self.axes.get(tensor.name)
 
     def values(self, tensor: gs.Tensor) -> Values | None:
-        """Return the entries of a small tensor, symbols where not constant; None if they cannot be followed."""
+        """Return the entries of a small tensor, symbols where not constant; None if they cannot be evaluated."""
         if tensor.name not in self._values:
             self._values[tensor.name] = constant_entries(tensor)
         return self._values[tensor.name]
 
     def entries(self, node: gs.Node, index: int, what: str) -> Values:
-        """Return the entries of input `index` of `node`; an error calls that input `what`."""
+        """Return the entries of input `index` of `node`; error messages call that input `what`."""
         values = self.values(node.inputs[index])
         if values is None:
             self.refuse(node, f"its {what} cannot be followed", cure=SIMPLIFY)
@@ -80,7 +80,7 @@ class BatchFlow:
     def refuse(
         self, node: gs.Node, why: str, cure: str = "export the model with the batch size that you need"
     ) -> NoReturn:
-        """Raise the error that names the node, why the batch cannot be followed through it, and what to do."""
+        """Raise the error that the batch cannot be followed through `node`, with the reason and the cure."""
         raise PassError(why, where=f"{node.name} ({node.op})", cure=cure)
 
     def follow(self, node: gs.Node, index: int, entry: int, what: str) -> None:
@@ -89,13 +89,13 @@ class BatchFlow:
         self.changes.append(Change(node, f"{what}: batch {self.old} -> {self.new}"))
 
     def name_copies(self) -> None:
-        """Give a changed copy the name of its original where every reader took the copy."""
+        """Give a changed copy the name of its original if nothing reads the original any more."""
         for original, copy in self._copies.values():
             if not original.inputs and not original.outputs:
                 copy.name = original.name
 
     def _with_batch(self, tensor: gs.Tensor, entry: int, node: gs.Node) -> gs.Tensor:
-        """Return `tensor`, or a copy if something else reads it, with one entry changed to the new batch size."""
+        """Return `tensor` with one entry changed to the new batch size; a copy of it if another node reads it too."""
         whole = numbers(self.values(tensor))
         if whole is None or any(producer.op == "Concat" for producer in tensor.inputs):
             return self._through_producer(tensor, entry, node)

@@ -1,8 +1,7 @@
-"""Shape arithmetic with the batch size as a symbol: what the small integer tensors of a graph are, entry by entry.
+"""Evaluate the shape arithmetic of a graph entry by entry, with a symbol for the batch size.
 
-A graph computes the shapes that Reshape, Resize and others take from Shape, Gather, Slice, Concat and a few more.
-Evaluating them with a symbol in the place of the batch tells which entries follow the batch by themselves and which
-are constants.
+Shape, Gather, Slice, Concat and a few other operators compute the target shapes of Reshape, Resize and the like. The
+symbol shows which entries of such a shape already change with the batch size, and which are constants.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ class Symbol(Enum):
     UNKNOWN = "not known before the graph runs"
 
 
-Entry: TypeAlias = "int | float | Symbol"
+ShapeEntry: TypeAlias = "int | float | Symbol"
 Values: TypeAlias = "NDArray[np.object_]"
 """Entries of a tensor of rank 0 or 1 (or of an index matrix), dtype object."""
 
 
 def depends_on_batch(values: Values | None) -> bool:
-    """Tell whether any entry changes with the batch size."""
+    """Return whether any entry changes with the batch size."""
     return values is not None and any(entry in (Symbol.BATCH, Symbol.MIXED) for entry in values.flat)
 
 
@@ -51,7 +50,7 @@ def numbers(values: Values | None) -> list[int] | None:
 
 
 def constant_entries(tensor: gs.Tensor) -> Values | None:
-    """Return the entries of a small numeric constant, no entries for an input that is left out, None for the rest."""
+    """Return the entries of a small numeric constant; empty for an omitted input, None for other tensors."""
     import onnx_graphsurgeon as gs
 
     if not tensor.name:
@@ -65,8 +64,8 @@ def constant_entries(tensor: gs.Tensor) -> Values | None:
 
 
 def shape_entries(shape: list[int | str | None], batch_axis: int | None) -> Values:
-    """Return what the operator Shape gives for a tensor of this shape whose batch lies along `batch_axis`."""
-    entries: list[Entry] = [size if isinstance(size, int) else Symbol.UNKNOWN for size in shape]
+    """Return the result of the operator Shape for a tensor of this shape whose batch lies along `batch_axis`."""
+    entries: list[ShapeEntry] = [size if isinstance(size, int) else Symbol.UNKNOWN for size in shape]
     if batch_axis is not None:
         entries[batch_axis] = Symbol.BATCH
     return _array(entries)
@@ -89,10 +88,10 @@ def _array(entries: Any) -> Values:
     return made
 
 
-def _elementwise(compute: Callable[..., Entry]) -> _Rule:
-    """Apply `compute` entry by entry; an operand that is a symbol makes the result one."""
+def _elementwise(compute: Callable[..., ShapeEntry]) -> _Rule:
+    """Apply `compute` entry by entry; the result is a symbol if an operand is one."""
 
-    def entry(*operands: Entry) -> Entry:
+    def entry(*operands: ShapeEntry) -> ShapeEntry:
         if not any(isinstance(operand, Symbol) for operand in operands):
             return compute(*operands)
         mixed = any(operand in (Symbol.BATCH, Symbol.MIXED) for operand in operands)
@@ -101,7 +100,7 @@ def _elementwise(compute: Callable[..., Entry]) -> _Rule:
     return _by_entry(entry)
 
 
-def _by_entry(compute: Callable[..., Entry]) -> _Rule:
+def _by_entry(compute: Callable[..., ShapeEntry]) -> _Rule:
     """Apply `compute` entry by entry, to symbols too, with broadcasting."""
 
     def rule(_: gs.Node, inputs: list[Values]) -> Values:
@@ -112,7 +111,7 @@ def _by_entry(compute: Callable[..., Entry]) -> _Rule:
     return rule
 
 
-def _divide(dividend: float, divisor: float) -> Entry:
+def _divide(dividend: float, divisor: float) -> ShapeEntry:
     """Divide as ONNX does: whole numbers are truncated towards zero."""
     if not divisor:
         return Symbol.UNKNOWN
@@ -120,8 +119,8 @@ def _divide(dividend: float, divisor: float) -> Entry:
     return int(quotient) if isinstance(dividend, int) and isinstance(divisor, int) else quotient
 
 
-def _equal(first: Entry, second: Entry) -> Entry:
-    """Compare two entries; a batch size is never zero or negative, such as the -1 that exporters look for."""
+def _equal(first: ShapeEntry, second: ShapeEntry) -> ShapeEntry:
+    """Compare two entries. A batch size is at least 1, so it differs from the -1 that exporters look for."""
     symbols = [operand for operand in (first, second) if isinstance(operand, Symbol)]
     others = [operand for operand in (first, second) if not isinstance(operand, Symbol)]
     if not symbols:
@@ -131,7 +130,7 @@ def _equal(first: Entry, second: Entry) -> Entry:
     return Symbol.UNKNOWN if set(symbols) == {Symbol.UNKNOWN} else Symbol.MIXED
 
 
-def _where(condition: Entry, first: Entry, second: Entry) -> Entry:
+def _where(condition: ShapeEntry, first: ShapeEntry, second: ShapeEntry) -> ShapeEntry:
     if isinstance(condition, Symbol):
         return condition
     return first if condition else second
@@ -143,7 +142,7 @@ def _cast(node: gs.Node, inputs: list[Values]) -> Values | None:
     kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attrs["to"])).kind
     if kind not in "iuf":
         return None
-    number: Callable[[Any], Entry] = float if kind == "f" else int
+    number: Callable[[Any], ShapeEntry] = float if kind == "f" else int
     entries = [entry if isinstance(entry, Symbol) else number(entry) for entry in inputs[0].flat]
     return _array(entries).reshape(inputs[0].shape)
 

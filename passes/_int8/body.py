@@ -1,4 +1,4 @@
-"""Find the nodes of a graph that compute in int8: its layers, and the nodes between them."""
+"""Find the nodes of a graph that can compute in int8: the layers, and the nodes between them."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLi
 
 
 @dataclass(frozen=True)
-class Body:
-    """The nodes of a graph, by what quantisation does with them.
+class NetworkBody:
+    """The nodes of a graph that can compute in int8, and the reasons why others cannot.
 
     Attributes
     ----------
     layers
         The nodes with weights that can compute in int8, in the order of the graph.
     others
-        Why other nodes of the same operators cannot, by name.
+        The other nodes of the same operators: by name, the reason why each cannot compute in int8.
     between
         Nodes without weights that compute in int8 when their neighbours do.
     inside
-        Names of all nodes up to the last layers; what is not there is the tail, such as the Resize of logits and an
-        ArgMax.
+        Names of all nodes up to the last layers. All other nodes form the tail, such as the Resize of the logits and
+        an ArgMax.
     """
 
     layers: list[gs.Node]
@@ -55,10 +55,10 @@ class Body:
     inside: frozenset[str]
 
     def nodes(self, layers: Collection[str]) -> list[str]:
-        """Return the names of the nodes that compute in int8 when the layers of these names do.
+        """Return the names of the nodes that compute in int8 if the layers called `layers` do.
 
-        A node without weights does so if all that it reads comes from nodes that do; so what surrounds a layer in
-        float stays in float.
+        A node without weights computes in int8 if all its inputs come from nodes in int8. So the nodes around a layer
+        in float stay in float, too.
         """
         chosen = [layer for layer in self.layers if layer.name in layers]
         made = {id(tensor) for layer in chosen for tensor in layer.outputs}
@@ -71,7 +71,7 @@ class Body:
 
     @property
     def ends(self) -> list[str]:
-        """Names of the tensors at which the body ends: results of its nodes that none of its nodes reads."""
+        """Names of the tensors at which the body ends: its nodes make them, and none of its nodes reads them."""
         last = {id(tensor): tensor.name for node in (*self.layers, *self.between) for tensor in node.outputs}
         for node in (*self.layers, *self.between):
             for tensor in node.inputs:
@@ -79,8 +79,8 @@ class Body:
         return list(last.values())
 
 
-def find_body(graph: gs.Graph) -> Body:
-    """Sort the nodes of `graph`, which is in topological order, into layers, others with weights, and between."""
+def find_body(graph: gs.Graph) -> NetworkBody:
+    """Find the layers of `graph`, which must be in topological order, and the nodes between them."""
     candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in ONNX_DOMAINS]
     others = {node.name: reason for node in candidates if (reason := _reason(node))}
     layers = [node for node in candidates if node.name not in others]
@@ -94,11 +94,11 @@ def find_body(graph: gs.Graph) -> Body:
         and (id(node) in leading or (node.op in ACTIVATIONS and any(id(tensor) in behind for tensor in node.inputs)))
     ]
     inside = leading | {id(node) for node in (*layers, *between)}
-    return Body(layers, others, between, frozenset(node.name for node in graph.nodes if id(node) in inside))
+    return NetworkBody(layers, others, between, frozenset(node.name for node in graph.nodes if id(node) in inside))
 
 
 def _reason(node: gs.Node) -> str:
-    """Say why a node is no layer; the empty text if it is one."""
+    """Return why a node is not a layer; the empty text if it is one."""
     for tensor, what in zip(parameters_of(node), ("weights are", "bias is"), strict=False):
         value = constant_value(tensor)
         if value is None:

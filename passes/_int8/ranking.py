@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Loss:
+class IouLoss:
     """How far a model is from another on some images, in points (percent of IoU).
 
     Attributes
@@ -51,9 +51,9 @@ class Ranking:
         The loss with all other layers in int8.
     """
 
-    alone: dict[str, Loss]
+    alone: dict[str, IouLoss]
     in_float: tuple[str, ...]
-    loss: Loss
+    loss: IouLoss
 
 
 def rank_layers(
@@ -79,7 +79,7 @@ def rank_layers(
         Points of mIoU that may be lost on other images.
     """
     reference = images.class_iou(original)
-    alone: dict[str, Loss] = {}
+    alone: dict[str, IouLoss] = {}
     for number, layer in enumerate(layers, start=1):
         alone[layer] = loss_between(reference, images.class_iou(build([layer])))
         _log.info("layer %d of %d alone in int8: %s, %s", number, len(layers), layer, alone[layer])
@@ -90,11 +90,11 @@ def rank_layers(
         if max(whole.change, whole.drop) <= max_drop / MARGIN:
             break
     else:
-        count, whole = len(order), Loss(0.0, 0.0)
+        count, whole = len(order), IouLoss(0.0, 0.0)
     return Ranking({layer: alone[layer] for layer in order}, tuple(order[:count]), whole)
 
 
-def loss_between(before: ClassIoU, after: ClassIoU) -> Loss:
+def loss_between(before: ClassIoU, after: ClassIoU) -> IouLoss:
     """Return how far the IoU of the classes in `after` is from that in `before`."""
     differences = [
         100 * ((before[name] or 0.0) - (after[name] or 0.0))
@@ -102,4 +102,4 @@ def loss_between(before: ClassIoU, after: ClassIoU) -> Loss:
         if before[name] is not None or after[name] is not None
     ]
     count = max(1, len(differences))
-    return Loss(sum(differences) / count, sum(map(abs, differences)) / count)
+    return IouLoss(sum(differences) / count, sum(map(abs, differences)) / count)

@@ -276,9 +276,9 @@ _sources = _texts(
 
 def _read_source(path: Path) -> None:
     from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
-    from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry
+    from fastscnn_opt.ascend.whitelists.patchfile import Edit, WhiteListEntry
 
-    entries = (Entry(shape=(9, 9, 9, 9), why="w"),)
+    entries = (WhiteListEntry(shape=(9, 9, 9, 9), why="w"),)
     OperatorSource(path.read_bytes(), str(path)).find(
         Edit(file="a.py", function="five_2_four", conjuncts=("shape in [...]", 'dtype == "float16"'), entries=entries)
     ).with_shapes([(9, 9, 9, 9)])
@@ -386,10 +386,10 @@ class _Hostile:
 def _checkpoints() -> list[bytes]:
     import torch
 
-    from fastscnn_opt.network.layout import Layout, expected_entries
+    from fastscnn_opt.network.layout import CheckpointLayout, expected_entries
 
     tensors = {"conv.weight": torch.ones(2, 3), "half": torch.ones(4, dtype=torch.float16), "count": torch.tensor(7)}
-    entries = {name: torch.zeros(1) for name in expected_entries(next(iter(Layout)), frozenset())}
+    entries = {name: torch.zeros(1) for name in expected_entries(next(iter(CheckpointLayout)), frozenset())}
     seeds = [pickle.dumps({"state_dict": _Hostile()}), pickle.dumps({"a": [1, 2.5, "x"]})]
     for state, zipped in (
         (tensors, True),

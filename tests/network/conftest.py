@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fastscnn_opt.network.layout import Layout, expected_entries
+from fastscnn_opt.network.layout import CheckpointLayout, expected_entries
 
 Checkpoint = Callable[..., Path]
 
 
-def _random_state(layout: Layout, heads: tuple[str, ...] = ()) -> dict[str, NDArray]:
+def _random_state(layout: CheckpointLayout, heads: tuple[str, ...] = ()) -> dict[str, NDArray]:
     """Weights whose size keeps activations near one, and batch normalisation that is far from the identity."""
     random = np.random.default_rng(7)
     state: dict[str, NDArray] = {}
@@ -42,7 +42,9 @@ def write_checkpoint(tmp_path: Path) -> Checkpoint:
     torch = pytest.importorskip("torch", reason="checkpoints need torch")
 
     def write(
-        layout: Layout = Layout.SEGMENTRON, heads: tuple[str, ...] | None = None, wrap=lambda state: state
+        layout: CheckpointLayout = CheckpointLayout.SEGMENTRON,
+        heads: tuple[str, ...] | None = None,
+        wrap=lambda state: state,
     ) -> Path:
         heads = layout.auxiliary_heads if heads is None else heads
         state = {key: torch.from_numpy(np.array(value)) for key, value in _random_state(layout, heads).items()}

@@ -7,7 +7,7 @@ import pytest
 
 from fastscnn_opt.errors import CheckpointError
 from fastscnn_opt.network.checkpoint import load_checkpoint
-from fastscnn_opt.network.layout import Layout, expected_entries
+from fastscnn_opt.network.layout import CheckpointLayout, expected_entries
 
 torch = pytest.importorskip("torch", reason="checkpoints need torch")
 
@@ -19,7 +19,7 @@ class Hostile:
         return exec, ("raise SystemExit('the checkpoint ran code')",)
 
 
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", CheckpointLayout)
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -37,14 +37,14 @@ def test_every_published_form_is_read(write_checkpoint, layout, wrap):
 
 
 def test_auxiliary_heads_may_be_absent(write_checkpoint):
-    layout, state = load_checkpoint(write_checkpoint(Layout.SEGMENTRON, heads=()))
-    assert (layout, len(state)) == (Layout.SEGMENTRON, 268)
+    layout, state = load_checkpoint(write_checkpoint(CheckpointLayout.SEGMENTRON, heads=()))
+    assert (layout, len(state)) == (CheckpointLayout.SEGMENTRON, 268)
 
 
 def test_the_old_file_format_is_read(write_checkpoint):
-    path = write_checkpoint(Layout.TRAMAC, heads=())
+    path = write_checkpoint(CheckpointLayout.TRAMAC, heads=())
     torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
-    assert load_checkpoint(path)[0] is Layout.TRAMAC
+    assert load_checkpoint(path)[0] is CheckpointLayout.TRAMAC
 
 
 def refused(path):
@@ -127,7 +127,7 @@ def test_missing_and_unexpected_keys_are_listed_in_short(write_checkpoint):
         kept = {key: value for key, value in state.items() if "bottleneck2.1" not in key}
         return kept | {"extra.weight": torch.zeros(1)}
 
-    message = refused(write_checkpoint(Layout.SEGMENTRON, wrap=damage))
+    message = refused(write_checkpoint(CheckpointLayout.SEGMENTRON, wrap=damage))
     shortened = (
         r"18 missing \(global_feature_extractor\.bottleneck2\.1\.\S+, \S+, \S+ and 15 more\) and 1 unexpected \(extra"
     )
@@ -177,4 +177,4 @@ def test_without_torch_the_cure_is_named(tmp_path, monkeypatch):
 
 def test_the_real_checkpoint_is_read(real_data):
     layout, state = load_checkpoint(real_data / "weights" / "fast_scnn_tramac_layout.pth")
-    assert (layout, len(state)) == (Layout.TRAMAC, 268)
+    assert (layout, len(state)) == (CheckpointLayout.TRAMAC, 268)

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from fastscnn_opt.errors import CheckpointError, ModelError
 from fastscnn_opt.network.export import build_model, export_checkpoint, fold_batch_norm
-from fastscnn_opt.network.layout import Layout, Outputs, convolutions
+from fastscnn_opt.network.layout import CheckpointLayout, Outputs, convolutions
 
 SMALL = (1, 64, 128)
 
@@ -24,11 +24,11 @@ def attribute(node, name):
 @pytest.fixture
 def segmentron(random_state):
     """All three outputs of a SegmenTron network for 1x3x64x128."""
-    layout = Layout.SEGMENTRON
+    layout = CheckpointLayout.SEGMENTRON
     return build_model(layout, random_state(layout, layout.auxiliary_heads), heads=layout.auxiliary_heads, shape=SMALL)
 
 
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", CheckpointLayout)
 @pytest.mark.parametrize("opset", [11, 13, 17])
 def test_the_export_computes_what_the_module_computes(write_checkpoint, image, layout, opset):
     torch = pytest.importorskip("torch", reason="the module needs torch")
@@ -73,7 +73,7 @@ def test_outputs_are_the_main_one_or_all(write_checkpoint, outputs, names):
 
 
 def test_input_and_outputs_are_static(random_state):
-    model = build_model(Layout.TRAMAC, random_state(Layout.TRAMAC), shape=(3, 64, 96))
+    model = build_model(CheckpointLayout.TRAMAC, random_state(CheckpointLayout.TRAMAC), shape=(3, 64, 96))
     assert shapes(model.graph.input) == {"image": (3, 3, 64, 96)}
     assert shapes(model.graph.output) == {"output1": (3, 19, 64, 96)}
 
@@ -124,14 +124,14 @@ def test_the_layout_is_written_into_the_model(segmentron):
 
 
 def test_the_same_weights_give_the_same_bytes(random_state):
-    state = random_state(Layout.TRAMAC)
-    first, second = (build_model(Layout.TRAMAC, state, shape=SMALL).SerializeToString() for _ in range(2))
+    state = random_state(CheckpointLayout.TRAMAC)
+    first, second = (build_model(CheckpointLayout.TRAMAC, state, shape=SMALL).SerializeToString() for _ in range(2))
     assert first == second
 
 
 def test_batch_norm_is_folded_by_its_definition():
     name = "feature_fusion.conv_lower_res"
-    convolution = convolutions(Layout.SEGMENTRON)[name]
+    convolution = convolutions(CheckpointLayout.SEGMENTRON)[name]
     random = np.random.default_rng(1)
     state = {key: random.uniform(0.5, 2, shape).astype(np.float32) for key, shape in convolution.entries() if shape}
     weight, bias = fold_batch_norm(convolution, state)
@@ -147,13 +147,13 @@ def test_batch_norm_is_folded_by_its_definition():
 @pytest.mark.parametrize("shape", [(1, 100, 128), (1, 64, 130), (1, 0, 64), (1, 64, -32), (0, 64, 64)])
 def test_a_size_that_the_network_cannot_have_is_refused(random_state, shape):
     with pytest.raises(ModelError, match=r"cannot build FastSCNN for (batch|height|width) -?\d+: it must be"):
-        build_model(Layout.TRAMAC, random_state(Layout.TRAMAC), shape=shape)
+        build_model(CheckpointLayout.TRAMAC, random_state(CheckpointLayout.TRAMAC), shape=shape)
 
 
 @pytest.mark.parametrize("opset", [10, 1000])
 def test_an_opset_that_cannot_hold_the_network_is_refused(random_state, opset):
     with pytest.raises(ModelError, match=f"opset {opset}: it must be between 11 and"):
-        build_model(Layout.TRAMAC, random_state(Layout.TRAMAC), shape=SMALL, opset=opset)
+        build_model(CheckpointLayout.TRAMAC, random_state(CheckpointLayout.TRAMAC), shape=SMALL, opset=opset)
 
 
 def test_a_bad_checkpoint_is_refused(tmp_path):

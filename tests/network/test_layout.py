@@ -1,6 +1,6 @@
 import pytest
 
-from fastscnn_opt.network.layout import Layout, convolutions, expected_entries, heads_in, recognise
+from fastscnn_opt.network.layout import CheckpointLayout, convolutions, expected_entries, heads_in, recognise
 
 SEGMENTRON_KEYS = {
     "learning_to_downsample.conv.conv.weight": (32, 3, 3, 3),
@@ -41,23 +41,25 @@ TRAMAC_KEYS = {
 @pytest.mark.parametrize(
     ("layout", "heads", "count"),
     [
-        (Layout.SEGMENTRON, ("auxlayer1", "auxlayer2"), 284),
-        (Layout.SEGMENTRON, (), 268),
-        (Layout.TRAMAC, (), 268),
-        (Layout.TRAMAC, ("auxlayer",), 276),
+        (CheckpointLayout.SEGMENTRON, ("auxlayer1", "auxlayer2"), 284),
+        (CheckpointLayout.SEGMENTRON, (), 268),
+        (CheckpointLayout.TRAMAC, (), 268),
+        (CheckpointLayout.TRAMAC, ("auxlayer",), 276),
     ],
 )
 def test_a_checkpoint_has_as_many_keys_as_published(layout, heads, count):
     assert len(expected_entries(layout, heads)) == count
 
 
-@pytest.mark.parametrize(("layout", "published"), [(Layout.SEGMENTRON, SEGMENTRON_KEYS), (Layout.TRAMAC, TRAMAC_KEYS)])
+@pytest.mark.parametrize(
+    ("layout", "published"), [(CheckpointLayout.SEGMENTRON, SEGMENTRON_KEYS), (CheckpointLayout.TRAMAC, TRAMAC_KEYS)]
+)
 def test_published_keys_have_their_published_shapes(layout, published):
     entries = expected_entries(layout, layout.auxiliary_heads)
     assert {key: entries.get(key) for key in published} == published
 
 
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", CheckpointLayout)
 def test_a_layout_is_recognised_with_and_without_auxiliary_heads(layout):
     assert recognise(expected_entries(layout)) is layout
     assert recognise(expected_entries(layout, layout.auxiliary_heads)) is layout
@@ -69,15 +71,15 @@ def test_other_keys_are_not_recognised(keys):
 
 
 def test_a_damaged_checkpoint_is_still_recognised():
-    keys = [key for key in expected_entries(Layout.TRAMAC) if "bottleneck3" not in key]
-    assert recognise(keys) is Layout.TRAMAC
+    keys = [key for key in expected_entries(CheckpointLayout.TRAMAC) if "bottleneck3" not in key]
+    assert recognise(keys) is CheckpointLayout.TRAMAC
 
 
 def test_heads_are_found_by_any_of_their_keys():
-    assert heads_in(Layout.SEGMENTRON, ["auxlayer2.0.weight", "classifier.conv.1.bias"]) == ("auxlayer2",)
+    assert heads_in(CheckpointLayout.SEGMENTRON, ["auxlayer2.0.weight", "classifier.conv.1.bias"]) == ("auxlayer2",)
 
 
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", CheckpointLayout)
 def test_no_two_convolutions_share_a_key(layout):
     prefixes = [convolution.conv for convolution in convolutions(layout, layout.auxiliary_heads).values()]
     assert len(set(prefixes)) == len(prefixes)

@@ -10,7 +10,7 @@ from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.synthetic import scene_name
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.measuring.latency import WarmUp
-from fastscnn_opt.report.content import Content, gather
+from fastscnn_opt.report.content import ReportContent, gather
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.pictures.predictions import save_predictions
 from fastscnn_opt.scoring.records import (
@@ -119,7 +119,7 @@ class RunBuilder:
                 run.append_session(SessionRecord("2030-01-02", Effort(rounds=5), "alone", 12, "k", rows))
         return self.folder
 
-    def content(self, **options) -> Content:
+    def content(self, **options) -> ReportContent:
         """Write everything and return what the report shows of it."""
         return gather(read_run(self.write()), **options)
 

@@ -11,7 +11,7 @@ import pytest
 
 from fastscnn_opt.errors import ContractBreachError, PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip
-from fastscnn_opt.rewriting.instruments import Dump, Instrument
+from fastscnn_opt.rewriting.instruments import GraphDump, Instrument
 from fastscnn_opt.rewriting.manager import PassManager
 
 
@@ -153,7 +153,7 @@ def test_instruments_are_told_in_order_and_of_the_failure(tiny_model):
 
 
 def test_dumps_hold_the_graph_after_every_pass(tiny_model, tmp_path):
-    PassManager([ScaleLossy(2.0), ScaleLossy(3.0)], instruments=[Dump(tmp_path / "d")]).run(tiny_model)
+    PassManager([ScaleLossy(2.0), ScaleLossy(3.0)], instruments=[GraphDump(tmp_path / "d")]).run(tiny_model)
     names = sorted(path.name for path in (tmp_path / "d").iterdir())
     assert names == ["00-input.onnx", "01-scale.onnx", "02-scale.onnx"]
     first, last = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
 
 
-class Labels(Protocol):
+class LabelMaps(Protocol):
     """Label maps of one size in a fixed order; `PreparedLabels` is one."""
 
     @property
@@ -90,7 +90,7 @@ class DumpAccuracy(Accuracy):
 
 
 def evaluate_dumps(
-    labels: Labels,
+    labels: LabelMaps,
     choice: DumpChoice,
     *,
     dtype: ElementType | None = None,
@@ -151,7 +151,7 @@ def _mean(running: list[tuple[float, float]]) -> RunningMean:
     return RunningMean(pix_acc, miou)
 
 
-def open_labels(source: DataSource) -> Labels:
+def open_labels(source: DataSource) -> LabelMaps:
     """Open the labels of a dataset, or of a folder made by `prepare` where that is what `source.root` names.
 
     Raises

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, Dump, ElementType, some
+from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, DumpFile, ElementType, some
 from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.label_map import label_map
@@ -27,7 +27,7 @@ _LARGEST_TEXT = 1 << 32
 
 
 @dataclass(frozen=True)
-class Content:
+class DumpContent:
     """What one image's part of a dump is: logits (19, H, W), or a label map (H, W)."""
 
     dtype: ElementType
@@ -46,13 +46,13 @@ class Content:
 
 
 DEDUCED = tuple(
-    [Content(dtype, logits=True) for dtype in (ElementType.FLOAT32, ElementType.FLOAT16)]
-    + [Content(dtype, logits=False) for dtype in (ElementType.UINT8, ElementType.INT32, ElementType.INT64)]
+    [DumpContent(dtype, logits=True) for dtype in (ElementType.FLOAT32, ElementType.FLOAT16)]
+    + [DumpContent(dtype, logits=False) for dtype in (ElementType.UINT8, ElementType.INT32, ElementType.INT64)]
 )
 """What the size of a file is held against; no two of these have the same size."""
 
 
-def content_of(dumps: Sequence[Dump], pixels: int, dtype: ElementType | None) -> Content:
+def content_of(dumps: Sequence[DumpFile], pixels: int, dtype: ElementType | None) -> DumpContent:
     """Tell from the files' sizes what they hold, for images of `pixels` pixels.
 
     Raises
@@ -60,7 +60,7 @@ def content_of(dumps: Sequence[Dump], pixels: int, dtype: ElementType | None) ->
     DataError
         A file is truncated or too long, no known content has such a size, or more than one has.
     """
-    candidates = DEDUCED if dtype is None else (Content(dtype, logits=True), Content(dtype, logits=False))
+    candidates = DEDUCED if dtype is None else (DumpContent(dtype, logits=True), DumpContent(dtype, logits=False))
     binary = [dump for dump in dumps if dump.path.suffix != TEXT]
     if not binary:
         return _content_of_text(dumps[0], pixels, candidates)
@@ -88,7 +88,7 @@ def content_of(dumps: Sequence[Dump], pixels: int, dtype: ElementType | None) ->
     return best
 
 
-def read_dump(dump: Dump, content: Content, size: tuple[int, int]) -> NDArray[np.integer]:
+def read_dump(dump: DumpFile, content: DumpContent, size: tuple[int, int]) -> NDArray[np.integer]:
     """Return the label maps of the images of a file, `count`, H, W with H and W from `size`; logits give their argmax.
 
     Raises
@@ -115,7 +115,7 @@ def read_dump(dump: Dump, content: Content, size: tuple[int, int]) -> NDArray[np
     return cast("NDArray[np.int64]", logits.argmax(axis=1))
 
 
-def _fits(dump: Dump, content: Content, pixels: int) -> bool:
+def _fits(dump: DumpFile, content: DumpContent, pixels: int) -> bool:
     """Tell whether the file's size is that of `content`; a text always fits, since only reading it tells."""
     if dump.path.suffix == TEXT:
         return True
@@ -127,7 +127,7 @@ def _fits(dump: Dump, content: Content, pixels: int) -> bool:
     return dtype == np.dtype(content.dtype) and size in lengths
 
 
-def _unknown_content(dump: Dump, pixels: int, candidates: Sequence[Content]) -> DataError:
+def _unknown_content(dump: DumpFile, pixels: int, candidates: Sequence[DumpContent]) -> DataError:
     sizes = ", ".join(f"{content} {content.size(pixels) * dump.capacity}" for content in candidates)
     what = f"{dump.path.stat().st_size} bytes"
     if dump.path.suffix == ARRAY:
@@ -141,9 +141,9 @@ def _unknown_content(dump: Dump, pixels: int, candidates: Sequence[Content]) -> 
     )
 
 
-def _content_of_text(dump: Dump, pixels: int, candidates: Sequence[Content]) -> Content:
+def _content_of_text(dump: DumpFile, pixels: int, candidates: Sequence[DumpContent]) -> DumpContent:
     values = _read_text(dump.path).size
-    for content in (candidates[0], Content(candidates[0].dtype, logits=False)):
+    for content in (candidates[0], DumpContent(candidates[0].dtype, logits=False)):
         if values in (content.values(pixels) * dump.count, content.values(pixels) * dump.capacity):
             return content
     raise DataError(
@@ -153,7 +153,7 @@ def _content_of_text(dump: Dump, pixels: int, candidates: Sequence[Content]) -> 
     )
 
 
-def _read_values(path: Path, content: Content) -> NDArray[np.generic]:
+def _read_values(path: Path, content: DumpContent) -> NDArray[np.generic]:
     try:
         if path.suffix == TEXT:
             return _read_text(path)

@@ -77,7 +77,7 @@ class DumpChoice:
 
 
 @dataclass(frozen=True)
-class Dump:
+class DumpFile:
     """One file: the images from `first` on, `count` of them, followed by nothing or by padding up to `capacity`."""
 
     path: Path
@@ -86,7 +86,7 @@ class Dump:
     capacity: int
 
 
-def find_dumps(choice: DumpChoice, names: Sequence[str]) -> tuple[Dump, ...]:
+def find_dumps(choice: DumpChoice, names: Sequence[str]) -> tuple[DumpFile, ...]:
     """Return the files that hold the chosen output of the images `names`, in their order.
 
     Raises
@@ -102,13 +102,13 @@ def find_dumps(choice: DumpChoice, names: Sequence[str]) -> tuple[Dump, ...]:
     if not files:
         raise _none_found(choice, tool, names, found)
     if len(files) == len(names) > 1:
-        return tuple(Dump(files[name], index, 1, 1) for index, name in enumerate(names))
+        return tuple(DumpFile(files[name], index, 1, 1) for index, name in enumerate(names))
     firsts = range(0, len(names), choice.batch)
     missing = [names[index] for index in firsts if names[index] not in files]
     if missing:
         raise _missing(choice, missing, names, files)
     return tuple(
-        Dump(files[names[first]], first, min(choice.batch, len(names) - first), choice.batch) for first in firsts
+        DumpFile(files[names[first]], first, min(choice.batch, len(names) - first), choice.batch) for first in firsts
     )
 
 

@@ -54,10 +54,11 @@ def find_tables(places: Iterable[Path]) -> list[Path]:
 def read_profile(tables: Sequence[Path]) -> Profile:
     """Read and add up tables of the profiler.
 
-    With an op_summary among them, its lines are all that counts, for an op_statistic is a digest of the same run. How
-    many runs the lines hold follows from how often most operators occur in them: it does not matter whether the runs
-    are iterations or devices, lie in one file or in several, and whether a file is there twice. An op_statistic tells
-    nothing of the kind; each device in each file is taken for one run.
+    If any of the tables is an op_summary, only the op_summary tables are read: an op_statistic sums up the same runs.
+
+    The number of runs is how often most operators occur in the op_summary tables. So a run may be an iteration or a
+    device, the runs may be in one file or in several, and a file that is given twice does no harm. An op_statistic
+    does not show the number of runs; each device in each file counts as one run.
 
     Raises
     ------

@@ -47,34 +47,34 @@ class _SummaryFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Summary:
+class AisBenchSummary:
     """The mean time on the device in ms for one batch, and samples per second of one device: 1000 x batch / mean."""
 
     mean_ms: float
     throughput: float
 
 
-def parse_summary(output: str) -> Summary:
+def parse_summary(output: str) -> AisBenchSummary:
     """Read the last performance summary in what ais_bench printed. Raises TargetError if there is none."""
     text = output.rpartition("Performance Summary")[2]
     mean, throughput = _MEAN.search(text), _THROUGHPUT.search(text)
     if mean is None or throughput is None:
         raise TargetError("printed no performance summary", where=_TOOL, cure="look into its log")
-    return Summary(
+    return AisBenchSummary(
         positive(mean[1], "the mean NPU_compute_time", _TOOL), positive(throughput[1], "the throughput", _TOOL)
     )
 
 
-def parse_summary_file(text: str) -> Summary:
+def parse_summary_file(text: str) -> AisBenchSummary:
     """Read the text of ``<dirname>_summary.json``. Raises DataError if it is something else."""
     try:
         summary = _SummaryFile.model_validate_json(text)
     except ValidationError as error:
         raise DataError(f"is not a summary of ais_bench ({first_fault(error)})") from error
-    return Summary(summary.compute.mean, summary.throughput)
+    return AisBenchSummary(summary.compute.mean, summary.throughput)
 
 
-def _speed(summary: Summary, batch: int | None) -> Speed:
+def _speed(summary: AisBenchSummary, batch: int | None) -> Speed:
     return Speed(summary.mean_ms, summary.throughput, batch or 1)
 
 

@@ -6,17 +6,17 @@ import ast
 
 
 def normal_form(code: str) -> str:
-    """Write one test of a condition the way every spelling of it is written here.
+    """Return the normal form of one test of a condition: the same text for every spelling of the test.
 
-    Spaces, line breaks, quotes, parentheses and the order of the two sides of ``==`` do not matter. A string compared
-    without regard to case reads ``X.lower() == 'nchw'`` whether the source says ``lower`` or ``upper``; a comparison
-    that can never be true (``X.lower() == "NCHW"``) keeps its own text. Membership in a list of shapes reads ``NAME in
-    [...]`` whatever the list holds.
+    Spaces, line breaks, quotes, parentheses and the order of the two sides of ``==`` do not matter. A comparison that
+    ignores case becomes ``X.lower() == 'nchw'``, whether the source calls ``lower`` or ``upper``; a comparison that
+    can never be true (``X.lower() == "NCHW"``) keeps its own text. Membership in a list of shapes becomes ``NAME in
+    [...]``, whichever shapes the list holds.
 
     Parameters
     ----------
     code
-        A Python expression; line breaks and comments inside it are welcome.
+        A Python expression, which may contain line breaks and comments.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def normal_form(code: str) -> str:
 
 
 def normal_form_of(test: ast.expr) -> str:
-    """Return the normal form of a test that is parsed already."""
+    """Return the normal form of a parsed test."""
     match test:
         case ast.Compare(left=ast.Name(id=name), ops=[ast.In()], comparators=[shapes]) if holds_shapes(shapes):
             return f"{name} in [...]"
@@ -39,7 +39,7 @@ def normal_form_of(test: ast.expr) -> str:
 
 
 def holds_shapes(value: ast.expr) -> bool:
-    """Tell a list of lists, or the ``[...]`` that stands for one in a patch, from any other value."""
+    """Return whether a value is a list of lists, or the ``[...]`` that stands for one in a patch."""
     match value:
         case ast.List(elts=[ast.Constant(value=inner)]) if inner is ...:
             return True

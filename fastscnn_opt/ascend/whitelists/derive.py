@@ -10,7 +10,7 @@ from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.chip import FROM_NCHW, TO_NCHW
 from fastscnn_opt.ascend.lint.graph import Graph, attribute, open_graph
 from fastscnn_opt.ascend.profile.tables import read_op_summary
-from fastscnn_opt.ascend.whitelists.patchfile import NAME, Edit, Entry, Patch, shipped
+from fastscnn_opt.ascend.whitelists.patchfile import NAME, Edit, Patch, WhiteListEntry, shipped
 from fastscnn_opt.ascend.whitelists.plan import locate
 from fastscnn_opt.errors import PatchError
 from fastscnn_opt.model.loading import load_model
@@ -32,7 +32,7 @@ BYTE_TYPES = ("int8", "uint8", "bool")
 
 
 @dataclass(frozen=True)
-class Skipped:
+class NotListed:
     """Something that was not listed, and why."""
 
     what: str
@@ -44,7 +44,7 @@ class Derived:
     """A derived patch, and what was left out of it."""
 
     patch: Patch
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[NotListed, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the patch, with what was left out of it under ``skipped``."""
@@ -124,7 +124,7 @@ def without_listed(derived: Derived, impl: Path) -> Derived:
     for edit in derived.patch.edits:
         listed = locate(impl, edit).shapes
         skipped += [
-            Skipped(f"{edit.function}: {list(shape)}", f"{impl / edit.file} lists it")
+            NotListed(f"{edit.function}: {list(shape)}", f"{impl / edit.file} lists it")
             for shape in edit.shapes
             if shape in listed
         ]
@@ -135,22 +135,22 @@ def without_listed(derived: Derived, impl: Path) -> Derived:
     return Derived(derived.patch.model_copy(update={"edits": unlisted}), tuple(skipped))
 
 
-def _conversion(run: OperatorRun) -> _Conversion | Skipped:
+def _conversion(run: OperatorRun) -> _Conversion | NotListed:
     source = next(iter(run.inputs), None)
     result = next(iter(run.outputs), None)
     if source is None or result is None or "NCHW" not in (source.format, result.format):
-        return Skipped(run.name, "neither its input nor its output is NCHW")
+        return NotListed(run.name, "neither its input nor its output is NCHW")
     to_nchw = result.format == "NCHW"
     listed, other = (result, source) if to_nchw else (source, result)
     function = TO_NCHW if to_nchw else FROM_NCHW
     if other.format.startswith("FRACTAL"):
-        return Skipped(run.name, f"{other.format} is converted by another function")
+        return NotListed(run.name, f"{other.format} is converted by another function")
     if listed.shape is None or len(listed.shape) != 4:
-        return Skipped(run.name, f"{function} converts 4-D tensors only, this one is {_extents(listed.shape)}")
+        return NotListed(run.name, f"{function} converts 4-D tensors only, this one is {_extents(listed.shape)}")
     if listed.dtype in BYTE_TYPES or (not to_nchw and listed.dtype != "float16"):
-        return Skipped(run.name, f"the list of {function} is not consulted for {listed.dtype or 'an unknown type'}")
+        return NotListed(run.name, f"the list of {function} is not consulted for {listed.dtype or 'an unknown type'}")
     if min(listed.shape) < 1:
-        return Skipped(run.name, f"{_extents(listed.shape)} is empty or not known before the run")
+        return NotListed(run.name, f"{_extents(listed.shape)} is empty or not known before the run")
     return _Conversion((function, listed.shape), run.name, run.aicore_time_us or run.duration_us or 0.0)
 
 
@@ -158,13 +158,13 @@ def _extents(shape: tuple[int, ...] | None) -> str:
     return "of unknown shape" if shape is None else f"{len(shape)}-D {list(shape)}"
 
 
-def _boundary_conversions(graph: Graph, batch: int) -> Iterator[_Conversion | Skipped]:
+def _boundary_conversions(graph: Graph, batch: int) -> Iterator[_Conversion | NotListed]:
     """Yield the conversions where NCHW and the device's own layout meet."""
 
-    def convert(function: str, tensor: str, why: str) -> _Conversion | Skipped:
+    def convert(function: str, tensor: str, why: str) -> _Conversion | NotListed:
         shape = _nchw(graph, tensor, batch)
         if isinstance(shape, str):
-            return Skipped(f"{function}: {tensor}", shape)
+            return NotListed(f"{function}: {tensor}", shape)
         return _Conversion((function, shape), why)
 
     for value in graph.outputs:
@@ -207,7 +207,7 @@ def _why_off_core(graph: Graph, node: onnx.NodeProto) -> str:
     return ""
 
 
-def _by_shape(found: Iterable[_Conversion | Skipped]) -> dict[ListedShape, list[_Conversion]]:
+def _by_shape(found: Iterable[_Conversion | NotListed]) -> dict[ListedShape, list[_Conversion]]:
     groups: dict[ListedShape, list[_Conversion]] = {}
     for conversion in found:
         if isinstance(conversion, _Conversion):
@@ -219,17 +219,17 @@ def _derived(
     name: str,
     summary: str,
     conversions: Sequence[_Conversion],
-    found: Iterable[_Conversion | Skipped],
+    found: Iterable[_Conversion | NotListed],
     source: str,
 ) -> Derived:
     if not re.search(NAME, name):
         raise PatchError(f"{name!r} cannot name a patch", cure="take one word of letters, digits and . _ + -")
-    skipped = tuple(item for item in found if isinstance(item, Skipped))
+    skipped = tuple(item for item in found if isinstance(item, NotListed))
     template = shipped()[TEMPLATE]
     edits = []
     for edit in template.edits:
         entries = tuple(
-            Entry(shape=shape, why=conversion.why)
+            WhiteListEntry(shape=shape, why=conversion.why)
             for conversion in conversions
             for function, shape in [conversion.listed]
             if function == edit.function

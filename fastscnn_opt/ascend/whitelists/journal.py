@@ -1,15 +1,17 @@
-"""Replace several files as one step: where the step is interrupted, the next command undoes it.
+"""Replace several files as one step; if the step is interrupted, the next command undoes it.
 
 A rename replaces one file atomically, but not two. So a step keeps a journal in a folder of its own:
 
-1. Stage what each file holds (`staged/0.before`), what it will hold (`staged/0.after`), and the new record of patches.
-2. Mark the step as pending: `pending.json` names the files and the SHA-256 of what each will hold.
+1. Stage the old content of each file (`staged/0.before`), its new content (`staged/0.after`), and the new record of
+   applied patches.
+2. Mark the step as pending: `pending.json` names the files and the SHA-256 of the new content of each.
 3. Rename each `after` to its place.
-4. Rename the new record to its place. From here on the step is done.
+4. Rename the new record to its place. The step is now done.
 5. Remove `pending.json`, then `staged/`.
 
-Before 4, `recover` puts back what was replaced; after it, `recover` does 5. From 3 on until then, whoever opens the
-files may find one that is replaced beside one that is not. The files themselves are ordinary files all the time.
+If the step was interrupted before the end of 4, `recover` puts the old files back. If it was interrupted later,
+`recover` does 5. During 3, and after an interruption in it until `recover` runs, another program may see one file
+replaced and another not. Every file is an ordinary file at all times.
 """
 
 from __future__ import annotations
@@ -40,11 +42,11 @@ def digest(raw: bytes) -> str:
 
 
 def replace_files(impl: Path, folder: Path, contents: Mapping[Path, bytes], record: bytes) -> None:
-    """Give each file other content, and the record in `folder` the content `record`, as one step.
+    """Write new content to each file, and `record` to the record in `folder`, as one step.
 
-    Mode, owner and extended attributes of each file stay; the time of modification becomes now, so that Python's
-    compiled copies are made anew. The caller holds the lock, and `recover` has run. Paths are real ones, on the file
-    system of `folder`.
+    Each file keeps its mode, owner and extended attributes. Its time of modification becomes now, so that Python
+    compiles the file again. The caller must hold the lock and have called `recover`. The paths must contain no links
+    and lie on the file system of `folder`.
 
     Raises
     ------
@@ -72,12 +74,12 @@ def replace_files(impl: Path, folder: Path, contents: Mapping[Path, bytes], reco
 
 
 def is_pending(folder: Path) -> bool:
-    """Tell whether an interrupted step waits for `recover`."""
+    """Return whether there is an interrupted step that `recover` must finish or undo."""
     return (folder / _PENDING).exists()
 
 
 def pending_files(impl: Path, folder: Path) -> dict[Path, str]:
-    """Return the files of an interrupted step, each with the SHA-256 of what it was to hold.
+    """Return the files of an interrupted step, each with the SHA-256 of its new content.
 
     Raises
     ------
@@ -98,12 +100,12 @@ def pending_files(impl: Path, folder: Path) -> dict[Path, str]:
 
 
 def recover(impl: Path, folder: Path) -> None:
-    """Undo an interrupted step, or tidy up after it if it was done; a file that was edited since stays as it is.
+    """Undo an interrupted step, or clean up if it was already done. A file that was edited since is left alone.
 
     Raises
     ------
     PatchError
-        The journal is damaged, or was left by a version of this project that kept another one.
+        The journal is damaged, or an older version of this project left a journal of another form.
     OSError
         A file cannot be put back.
     """
@@ -132,7 +134,7 @@ def recover(impl: Path, folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk knows which files a folder holds."""
+    """Flush the list of files in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -33,7 +33,7 @@ MAX_RANK = 8
 """Most axes a tensor of the vendor's operators can have."""
 
 
-class Entry(Strict):
+class WhiteListEntry(Strict):
     """One shape to list, and why it is worth listing."""
 
     shape: Shape
@@ -55,7 +55,7 @@ class Edit(Strict):
     assigned: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     called_from: str | None = None
     note: str = ""
-    entries: tuple[Entry, ...]
+    entries: tuple[WhiteListEntry, ...]
 
     @field_validator("file", "called_from")
     @classmethod

@@ -18,7 +18,7 @@ Outline = Sequence[tuple[float, float]]
 TYRE: Colour = (24, 24, 26)
 
 
-class Body:
+class VehicleBody:
     """A vehicle at (x, z) that points ``yaw`` radians to the right of straight ahead.
 
     Its own axes: along (metres ahead of the middle), across (metres right of it) and up.
@@ -145,7 +145,7 @@ def _box(back: float, front: float, low: float, high: float, rounding: float = 0
 def draw_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw: float) -> None:
     """Draw a saloon or an estate of any colour."""
     length, height, boot = rng.uniform(4.1, 4.6), rng.uniform(1.42, 1.58), rng.choice((0.25, 0.85))
-    body = Body(canvas, Label.CAR, (x, z, yaw), (length, rng.uniform(1.75, 1.85)))
+    body = VehicleBody(canvas, Label.CAR, (x, z, yaw), (length, rng.uniform(1.75, 1.85)))
     colour, glass, end = pick(rng, PAINT), pick(rng, GLASS, 8), length / 2
     rear_low, rear_high = (-end + boot * 0.6, 0.95), (-end + boot + 0.35, height)
     front_low, front_high = (end - 1.15, 0.95), (end - 1.9, height)
@@ -185,7 +185,7 @@ def draw_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw: 
 def draw_truck(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw: float) -> None:
     """Draw a cab with a windscreen and, behind a gap, a high box without windows."""
     length, height = rng.uniform(6.8, 8.5), rng.uniform(3.2, 3.7)
-    body = Body(canvas, Label.TRUCK, (x, z, yaw), (length, 2.4))
+    body = VehicleBody(canvas, Label.TRUCK, (x, z, yaw), (length, 2.4))
     cab, cargo, end, half = pick(rng, PAINT), pick(rng, (*PAINT, (220, 220, 216), (200, 190, 160))), length / 2, 1.2
     dark, nose = (38, 38, 42), end - 1.9
     body.shadow()
@@ -221,7 +221,7 @@ def draw_truck(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw
 def draw_bus(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw: float) -> None:
     """Draw a long body with one row of big windows, doors, and a display above the windscreen."""
     length, height, half = rng.uniform(9.5, 11.5), rng.uniform(3.0, 3.2), 1.25
-    body = Body(canvas, Label.BUS, (x, z, yaw), (length, 2 * half))
+    body = VehicleBody(canvas, Label.BUS, (x, z, yaw), (length, 2 * half))
     colour, glass, end = pick(rng, PAINT), pick(rng, GLASS, 8), length / 2
     body.shadow()
     body.tyres()
@@ -243,7 +243,7 @@ def draw_bus(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw: 
 def draw_tram(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw: float) -> None:
     """Draw a long car on rails: striped, without visible wheels, with joints and a pantograph."""
     length, height, half = rng.uniform(15.0, 22.0), rng.uniform(3.4, 3.6), 1.2
-    body = Body(canvas, Label.TRAIN, (x, z, yaw), (length, 2 * half))
+    body = VehicleBody(canvas, Label.TRAIN, (x, z, yaw), (length, 2 * half))
     colour, stripe, glass, end = pick(rng, PAINT), pick(rng, PAINT), pick(rng, GLASS, 8), length / 2
     body.shadow()
     _pantograph(body, height)
@@ -276,7 +276,7 @@ def draw_tram(canvas: Canvas, rng: np.random.Generator, x: float, z: float, yaw:
 
 
 def _window_band(
-    body: Body, span: tuple[float, float], heights: tuple[float, float], pitch: float, glass: Colour
+    body: VehicleBody, span: tuple[float, float], heights: tuple[float, float], pitch: float, glass: Colour
 ) -> None:
     count = max(2, int((span[1] - span[0]) / pitch))
     pitch = (span[1] - span[0]) / count
@@ -286,7 +286,7 @@ def _window_band(
         body.on_side([(left, low), (right, low), (right, high), (left, high)], shade(glass, 0.85 + 0.3 * (index % 2)))
 
 
-def _pantograph(body: Body, roof: float) -> None:
+def _pantograph(body: VehicleBody, roof: float) -> None:
     """Draw the current collector as bars of the tram's own label."""
     dark, middle = (50, 50, 54), body.length * 0.12
     for a0, y0, a1, y1 in ((0.0, 0.0, 0.9, 0.55), (0.9, 0.55, 0.2, 1.15)):

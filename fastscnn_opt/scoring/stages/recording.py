@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Recorder:
     """Appends the records of rows to `run`, and says with `note` which rows failed.
 
-    `source` and `data` are the keys of the model and the images, `verify` says whether passes are held against their
-    contracts, and `limits` are those of the child processes.
+    `source` and `data` are the keys of the model and the images. `verify` says whether the contracts of passes are
+    checked. `limits` are the limits of the child processes.
     """
 
     run: OpenRun
@@ -35,12 +35,12 @@ class Recorder:
     note: Callable[[str], None]
 
     def finished(self, job: Job) -> RowRecord | None:
-        """Return what was recorded last about a row, if that is the accuracy of its present content."""
+        """Return the last record of a row if it holds the accuracy of the model that the row has now; else None."""
         last = self.run.last(job.plan.identity)
         return last if last is not None and last.status is Status.OK and last.keys == job.keys else None
 
     def is_finished(self, job: Job) -> bool:
-        """Tell whether a row's accuracy is recorded, if need be after taking it over from a row of the same content."""
+        """Return whether the accuracy of a row is recorded; copy the record of a row with the same model if need be."""
         if self.finished(job):
             return True
         for record in reversed(self.run.records):
@@ -53,7 +53,7 @@ class Recorder:
         return False
 
     def record(self, job: Job, status: Status, *, keys: Keys | None = None, **figures: Any) -> None:
-        """Record a row that is built and compiled, under the keys of the job unless others are given."""
+        """Record a compiled row; `keys` are those of the job by default."""
         compiled = job.compiled
         self._append(
             job.plan, keys or job.keys, status,
@@ -62,14 +62,14 @@ class Recorder:
         )  # fmt: skip
 
     def record_compiled(self, job: Job) -> None:
-        """Record a row that waits for another stage, unless its accuracy is known."""
+        """Record that a row is compiled but not run yet, unless its accuracy is known."""
         last = self.run.last(job.plan.identity)
         if last is None or last.status is not Status.OK or last.keys.speed != job.keys.speed:
             reason = "not run yet; start `fastscnn-opt score` with --stage run where the device is"
             self.record(job, Status.COMPILED, reason=reason)
 
     def record_failure(self, plan: RowPlan, status: Status, reason: str, reproduce: str = "") -> None:
-        """Record a row that cannot be scored; `reproduce` is the command that shows it again."""
+        """Record a row that cannot be scored; `reproduce` is the command that reproduces the failure."""
         self.note(f"{plan.label}: {status}: {reason}")
         self._append(plan, self.failure_keys(plan), status, reason=reason, reproduce=reproduce)
 
@@ -85,6 +85,6 @@ class Recorder:
 
 
 def _size(model: Path) -> int:
-    """Return the bytes of a built model, with those of the file that holds its weights where there is one."""
+    """Return the size of a built model in bytes, including the file with its weights if there is one."""
     data = data_beside(model)
     return model.stat().st_size + (data.stat().st_size if data.exists() else 0)

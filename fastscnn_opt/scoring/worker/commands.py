@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.targets.processes.server import Progress
+    from fastscnn_opt.targets.processes.server import ProgressReporter
 
 Result = TypeVar("Result")
 
@@ -48,7 +48,7 @@ class Evaluation:
 class WorkerState:
     """What a worker keeps from one command to the next: the opened artefact, and what times it once it is warm."""
 
-    progress: "Progress"
+    progress: "ProgressReporter"
     session: Session | None = None
     timer: Callable[[int], list[float]] | None = None
 

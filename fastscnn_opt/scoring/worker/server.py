@@ -15,7 +15,7 @@ from fastscnn_opt.targets.processes.server import serve
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastscnn_opt.targets.processes.server import Command, Progress
+    from fastscnn_opt.targets.processes.server import Command, ProgressReporter
 
 
 def _carry_out(state: WorkerState, name: str, **arguments: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def _carry_out(state: WorkerState, name: str, **arguments: Any) -> dict[str, Any
     return {"value": adapter(command.result_type()).dump_python(result, mode="json", by_alias=True)}
 
 
-def commands(progress: Progress) -> Mapping[str, Command]:
+def commands(progress: ProgressReporter) -> Mapping[str, Command]:
     """Return what carries out each command, by its name."""
     state = WorkerState(progress)
     return {name: partial(_carry_out, state, name) for name in COMMANDS}

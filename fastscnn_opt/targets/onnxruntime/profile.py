@@ -32,7 +32,7 @@ _Microseconds = Annotated[int, Field(ge=0, lt=1 << 62)]
 
 
 class Arguments(BaseModel):
-    """What an event says of its node; outputs are written as ``{"float": [1, 19, 1024, 2048]}``."""
+    """The fields of an event about its node; an output is written as ``{"float": [1, 19, 1024, 2048]}``."""
 
     node_index: int | str = ""
     op_name: str = ""
@@ -69,8 +69,8 @@ _EVENTS = TypeAdapter(list[Event])
 class NodeTime:
     """The mean time of a node in one run, and what it computes: ``float32 1x19x1024x2048`` for each output.
 
-    Nodes are those of the optimised graph: some are fused from several of the model, others reorder memory and have no
-    counterpart there. The time of If, Loop and Scan is that of their bodies as well.
+    The nodes are those of the optimised graph: some combine several nodes of the model, others reorder memory and have
+    no counterpart in the model. The time of an If, Loop or Scan includes its bodies.
     """
 
     name: str
@@ -81,7 +81,11 @@ class NodeTime:
 
 @dataclass(frozen=True)
 class OrtProfile:
-    """The mean of `runs` runs: `nodes` in the order they ran, `total_us` of the whole with what lies between."""
+    """The time of one run, the mean over `runs` runs.
+
+    `nodes` are in the order in which they ran. `total_us` is the time of the whole run, which includes the time
+    between the nodes.
+    """
 
     runs: int
     total_us: float
@@ -116,7 +120,7 @@ def profile_model(
     threads: int | None = None,
     on_run: Callable[[int], object] = lambda _: None,
 ) -> OrtProfile:
-    """Run an ONNX file with the trace of ONNX Runtime switched on, and sum it up.
+    """Run an ONNX file with the trace of ONNX Runtime switched on, and return the mean times.
 
     Parameters
     ----------
@@ -184,7 +188,7 @@ def sum_up(events: Sequence[Event], warm_up: int, runs: int, model: Path) -> Ort
 
 
 def _outermost(kernels: Iterable[Event]) -> Iterator[Event]:
-    """Yield the events that lie in no other one: the nodes in the body of a Loop are part of its own time."""
+    """Yield the events that are not inside another one; the time of a Loop already includes the nodes in its body."""
     end = -1
     for event in kernels:
         if event.end > end or event.ts >= end:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     Command = Callable[..., dict[str, Any]]
 
 
-class Progress(Protocol):
+class ProgressReporter(Protocol):
     """Reports to the parent that steps are done, which is a sign of life, too."""
 
     def __call__(self, steps: int) -> None:
         """Report `steps` more."""
 
 
-def serve(make_commands: Callable[[Progress], Mapping[str, Command]]) -> None:
+def serve(make_commands: Callable[[ProgressReporter], Mapping[str, Command]]) -> None:
     """Answer commands from stdin until ``close`` or the end of the parent.
 
     `make_commands` takes a function that reports progress, and returns a function for each command, which takes the

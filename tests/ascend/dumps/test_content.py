@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastscnn_opt.ascend.dumps.content import DEDUCED, Content, content_of, read_dump
-from fastscnn_opt.ascend.dumps.files import Dump, ElementType
+from fastscnn_opt.ascend.dumps.content import DEDUCED, DumpContent, content_of, read_dump
+from fastscnn_opt.ascend.dumps.files import DumpFile, ElementType
 from fastscnn_opt.errors import DataError
 
 HEIGHT, WIDTH = 3, 4
@@ -27,7 +27,7 @@ def labels():
 def dump(path, *arrays, count=None, capacity=None):
     path.write_bytes(b"".join(array.tobytes() for array in arrays))
     count = len(arrays) if count is None else count
-    return Dump(path, 0, count, capacity or count)
+    return DumpFile(path, 0, count, capacity or count)
 
 
 def read(item, dtype=None):
@@ -37,14 +37,14 @@ def read(item, dtype=None):
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_logits_are_known_by_their_size(tmp_path, labels, dtype):
     item = dump(tmp_path / "a_1.bin", logits_of(labels, dtype))
-    assert content_of([item], PIXELS, None) == Content(ElementType(dtype), logits=True)
+    assert content_of([item], PIXELS, None) == DumpContent(ElementType(dtype), logits=True)
     np.testing.assert_array_equal(read(item), labels[None])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
 def test_label_maps_are_known_by_their_size(tmp_path, labels, dtype):
     item = dump(tmp_path / "a_1.bin", labels.astype(dtype))
-    assert content_of([item], PIXELS, None) == Content(ElementType(dtype), logits=False)
+    assert content_of([item], PIXELS, None) == DumpContent(ElementType(dtype), logits=False)
     np.testing.assert_array_equal(read(item), labels[None])
 
 
@@ -74,20 +74,20 @@ def test_what_follows_the_last_image_of_a_batch_is_padding(tmp_path, labels, kep
     maps = [labels, labels[::-1], labels[:, ::-1]]
     logits = [logits_of(item, np.float32) for item in maps]
     item = dump(tmp_path / "a_1.bin", *logits, count=kept, capacity=3)
-    content = Content(ElementType.FLOAT32, logits=True)
+    content = DumpContent(ElementType.FLOAT32, logits=True)
     np.testing.assert_array_equal(read_dump(item, content, SIZE), maps[:kept])
 
 
 def test_a_last_batch_may_be_saved_without_its_padding(tmp_path, labels):
     item = dump(tmp_path / "a_1.bin", logits_of(labels, np.float32), count=1, capacity=4)
-    np.testing.assert_array_equal(read_dump(item, Content(ElementType.FLOAT32, logits=True), SIZE), labels[None])
+    np.testing.assert_array_equal(read_dump(item, DumpContent(ElementType.FLOAT32, logits=True), SIZE), labels[None])
 
 
 def test_one_float32_image_may_be_two_of_float16_so_the_type_is_asked_for(tmp_path, labels):
     item = dump(tmp_path / "a_1.bin", logits_of(labels, np.float32), count=1, capacity=2)
     with pytest.raises(DataError, match="--dtype"):
         content_of([item], PIXELS, None)
-    assert content_of([item], PIXELS, ElementType.FLOAT32) == Content(ElementType.FLOAT32, logits=True)
+    assert content_of([item], PIXELS, ElementType.FLOAT32) == DumpContent(ElementType.FLOAT32, logits=True)
 
 
 def test_truncated_dumps_are_named_with_their_sizes(tmp_path, labels):
@@ -111,30 +111,30 @@ def test_an_empty_dump_is_refused(tmp_path):
 @pytest.mark.parametrize("separator", [" ", "\n", "  \n"])
 def test_a_text_holds_numbers_between_blanks(tmp_path, labels, separator):
     (tmp_path / "a_1.txt").write_text(separator.join(f"{value:.6f}" for value in logits_of(labels, np.float64).ravel()))
-    np.testing.assert_array_equal(read(Dump(tmp_path / "a_1.txt", 0, 1, 1)), labels[None])
+    np.testing.assert_array_equal(read(DumpFile(tmp_path / "a_1.txt", 0, 1, 1)), labels[None])
 
 
 def test_a_text_may_hold_a_label_map(tmp_path, labels):
     (tmp_path / "a_1.txt").write_text("\n".join(" ".join(map(str, row)) for row in labels.tolist()))
-    np.testing.assert_array_equal(read(Dump(tmp_path / "a_1.txt", 0, 1, 1)), labels[None])
+    np.testing.assert_array_equal(read(DumpFile(tmp_path / "a_1.txt", 0, 1, 1)), labels[None])
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "1 2 three", "1, 2, 3"])
 def test_a_text_that_is_cut_off_or_no_list_of_numbers_is_refused(tmp_path, text):
     (tmp_path / "a_1.txt").write_text(text)
     with pytest.raises(DataError, match=r"a_1\.txt"):
-        read(Dump(tmp_path / "a_1.txt", 0, 1, 1))
+        read(DumpFile(tmp_path / "a_1.txt", 0, 1, 1))
 
 
 def test_an_array_file_brings_its_own_type(tmp_path, labels):
     np.save(tmp_path / "a_0.npy", logits_of(labels, np.float16)[None])
-    np.testing.assert_array_equal(read(Dump(tmp_path / "a_0.npy", 0, 1, 1)), labels[None])
+    np.testing.assert_array_equal(read(DumpFile(tmp_path / "a_0.npy", 0, 1, 1)), labels[None])
 
 
 def test_a_pickle_in_an_array_file_is_not_loaded(tmp_path):
     np.save(tmp_path / "a_0.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="not an array file"):
-        read(Dump(tmp_path / "a_0.npy", 0, 1, 1))
+        read(DumpFile(tmp_path / "a_0.npy", 0, 1, 1))
 
 
 def test_a_truncated_array_file_is_refused(tmp_path, labels):
@@ -142,7 +142,7 @@ def test_a_truncated_array_file_is_refused(tmp_path, labels):
     path = tmp_path / "a_0.npy"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match="truncated"):
-        read(Dump(path, 0, 1, 1))
+        read(DumpFile(path, 0, 1, 1))
 
 
 @pytest.mark.parametrize("value", [19, 255])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.ascend.dumps.files import Dump, DumpChoice, Tool, find_dumps
+from fastscnn_opt.ascend.dumps.files import DumpChoice, DumpFile, Tool, find_dumps
 from fastscnn_opt.errors import DataError
 
 NAMES = ("aachen_000000_000019", "ulm_000001_000019", "ulm_000002_000019", "ulm_000003_000019", "ulm_000004_000019")
@@ -103,7 +103,7 @@ def test_other_files_in_the_folder_do_not_matter(folder):
 
 def test_binary_files_come_before_texts_of_the_same_output(folder):
     touch(folder, *every("{name}_leftImg8bit_1.bin"), *every("{name}_leftImg8bit_1.txt"))
-    assert isinstance(find_dumps(DumpChoice(folder), NAMES)[0], Dump)
+    assert isinstance(find_dumps(DumpChoice(folder), NAMES)[0], DumpFile)
     assert {dump.path.suffix for dump in find_dumps(DumpChoice(folder), NAMES)} == {".bin"}
 
 

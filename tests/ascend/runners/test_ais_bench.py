@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fastscnn_opt.ascend.runners.ais_bench import (
     AisBench,
-    Summary,
+    AisBenchSummary,
     hyphened,
     parse_summary,
     parse_summary_file,
@@ -58,7 +58,7 @@ def test_options_with_hyphens():
 
 @pytest.mark.parametrize("wording", [OLD, NEW])
 def test_the_time_on_the_device_is_read(wording):
-    assert parse_summary(wording) == Summary(3.55, 281.69)
+    assert parse_summary(wording) == AisBenchSummary(3.55, 281.69)
 
 
 def test_the_last_summary_counts():
@@ -94,7 +94,7 @@ TIMES = {"min": 2.47, "max": 3.93, "mean": 3.55, "median": 3.72, "percentile(99%
 
 def test_the_summary_file_is_read():
     content = {"filesinfo": {}, "args": {"model": "M.om"}, "NPU_compute_time": TIMES, "throughput": 281.69, "pid": 4711}
-    assert parse_summary_file(json.dumps(content)) == Summary(3.55, 281.69)
+    assert parse_summary_file(json.dumps(content)) == AisBenchSummary(3.55, 281.69)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"NPU_compute_time": 3}', json.dumps({"NPU_compute_time": TIMES})])

@@ -10,7 +10,7 @@ import pytest
 from fastscnn_opt.ascend.whitelists import journal
 from fastscnn_opt.ascend.whitelists.applying import EditedSinceError, apply, made_or_planned, revert, undo_interrupted
 from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource, StatementError
-from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry, Patch
+from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch, WhiteListEntry
 from fastscnn_opt.ascend.whitelists.status import status
 from fastscnn_opt.errors import PatchError
 
@@ -33,7 +33,7 @@ def sources(impl: Path) -> dict[str, bytes]:
 
 
 def one_shape(name: str, shape: tuple[int, ...], recipe: Patch, file: str = "five_2_four.py") -> Patch:
-    edit = recipe.edits_of(file)[0].model_copy(update={"entries": (Entry(shape=shape, why="test"),)})
+    edit = recipe.edits_of(file)[0].model_copy(update={"entries": (WhiteListEntry(shape=shape, why="test"),)})
     return recipe.model_copy(update={"name": name, "edits": (edit,)})
 
 
@@ -284,7 +284,10 @@ def test_the_transpose_list_takes_shapes_of_any_rank(make_tree: MakeTree, recipe
         file="dynamic/transpose.py",
         function="_by_dynamic_static_union_version",
         assigned="white_list_shape",
-        entries=(Entry(shape=(1, 64, 2, 2, 114, 114), why="pixel shuffle"), Entry(shape=(1100,), why="listed")),
+        entries=(
+            WhiteListEntry(shape=(1, 64, 2, 2, 114, 114), why="pixel shuffle"),
+            WhiteListEntry(shape=(1100,), why="listed"),
+        ),
     )
     impl = make_tree()
     before = contents(impl)
@@ -299,7 +302,7 @@ def test_two_lists_of_one_file_change_together(make_tree: MakeTree, recipe: Patc
         file="five_2_four.py",
         function="five_2_four",
         conjuncts=('dst_format.lower() == "nhwc"', "dst_shape in [...]"),
-        entries=(Entry(shape=(1, 64, 128, 19), why="test"),),
+        entries=(WhiteListEntry(shape=(1, 64, 128, 19), why="test"),),
     )
     impl = make_tree()
     before = contents(impl)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource, StatementError
-from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry, Patch
+from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch, WhiteListEntry
 from fastscnn_opt.errors import PatchError
 
 NEW = (1, 19, 64, 128)
@@ -160,7 +160,7 @@ def transpose_edit() -> Edit:
         file="dynamic/transpose.py",
         function="_by_dynamic_static_union_version",
         assigned="white_list_shape",
-        entries=(Entry(shape=(1, 64, 2, 2, 114, 114), why="pixel shuffle"),),
+        entries=(WhiteListEntry(shape=(1, 64, 2, 2, 114, 114), why="pixel shuffle"),),
     )
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from fastscnn_opt.ascend.whitelists.patchfile import (
     Edit,
-    Entry,
     Patch,
+    WhiteListEntry,
     find,
     load,
     name_from,
@@ -131,9 +131,9 @@ def test_a_name_is_made_from_a_path(path: str, name: str) -> None:
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 shapes = st.lists(st.integers(1, 4096), min_size=4, max_size=4).map(tuple)
-entries = st.lists(st.builds(Entry, shape=shapes, why=texts), max_size=4, unique_by=lambda entry: entry.shape).map(
-    tuple
-)
+entries = st.lists(
+    st.builds(WhiteListEntry, shape=shapes, why=texts), max_size=4, unique_by=lambda entry: entry.shape
+).map(tuple)
 edits = st.builds(
     Edit,
     file=st.sampled_from(["five_2_four.py", "dynamic/transpose.py"]),

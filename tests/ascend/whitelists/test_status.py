@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fastscnn_opt.ascend.whitelists.applying import apply, revert
-from fastscnn_opt.ascend.whitelists.patchfile import Entry, Patch
+from fastscnn_opt.ascend.whitelists.patchfile import Patch, WhiteListEntry
 from fastscnn_opt.ascend.whitelists.status import FileState, FileStatus, applied, status
 
 MakeTree = Callable[..., Path]
@@ -113,7 +113,7 @@ def test_a_function_that_is_no_longer_called_is_no_effect(
 
 def test_a_patch_under_another_is_still_patched(make_tree: MakeTree, recipe: Patch) -> None:
     impl = make_tree()
-    edit = recipe.edits[0].model_copy(update={"entries": (Entry(shape=(1, 1, 8, 8), why="test"),)})
+    edit = recipe.edits[0].model_copy(update={"entries": (WhiteListEntry(shape=(1, 1, 8, 8), why="test"),)})
     top = recipe.model_copy(update={"name": "top", "edits": (edit,)})
     apply(impl, recipe)
     apply(impl, top)

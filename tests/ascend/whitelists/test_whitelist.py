@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource, Statement
-from fastscnn_opt.ascend.whitelists.patchfile import Edit, Entry
+from fastscnn_opt.ascend.whitelists.patchfile import Edit, WhiteListEntry
 
-EDIT = Edit(file="a.py", function="f", assigned="white", entries=(Entry(shape=(1,), why="test"),))
+EDIT = Edit(file="a.py", function="f", assigned="white", entries=(WhiteListEntry(shape=(1,), why="test"),))
 
 
 def statement(text: str) -> Statement:

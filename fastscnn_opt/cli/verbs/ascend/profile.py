@@ -23,8 +23,8 @@ _REPORT_SUFFIXES = (".txt", ".log", ".json")
 Row = dict[str, Any]
 
 
-class Show(StrEnum):
-    """The tables of a profile."""
+class ProfileTable(StrEnum):
+    """The tables of a profile that `--show` chooses from."""
 
     ALL = "all"
     TYPES = "types"
@@ -42,7 +42,7 @@ def command(
             help="op_summary and op_statistic files or folders of them, reports of a vendor's tool, or one ONNX model.",
         ),
     ],
-    show: Annotated[Show, typer.Option(help="Print one table only.")] = Show.ALL,
+    show: Annotated[ProfileTable, typer.Option(help="Print one table only.")] = ProfileTable.ALL,
     top: Annotated[int, typer.Option(min=0, help="Operators to print; 0 prints all of them.")] = 20,
     min_percent: Annotated[
         float, typer.Option(min=0, max=100, help="Share of the time below which a finding is not printed.")
@@ -79,7 +79,7 @@ def command(
     if models and len(what) > 1:
         raise typer.BadParameter("give either one model or tables of the profiler", param_hint="TABLE...|MODEL")
     if models:
-        if show not in (Show.ALL, Show.TYPES, Show.OPERATORS):
+        if show not in (ProfileTable.ALL, ProfileTable.TYPES, ProfileTable.OPERATORS):
             raise typer.BadParameter("a model has types and operators only", param_hint="--show")
         limits = Limits(limit_s, memory)
         _profile_model(models[0], _Printer(show, top, form), runs=runs, batch=batch, threads=threads, limits=limits)
@@ -126,22 +126,22 @@ def _print_reports(files: Sequence[Path], batch: int | None, soc_version: str, f
 class _Printer:
     """Prints the tables of a profile that were asked for."""
 
-    def __init__(self, show: Show, top: int, form: TableFormat) -> None:
-        if show is Show.ALL and form is TableFormat.CSV:
+    def __init__(self, show: ProfileTable, top: int, form: TableFormat) -> None:
+        if show is ProfileTable.ALL and form is TableFormat.CSV:
             note("CSV holds one table, that of the operator types; --show chooses another")
-            show = Show.TYPES
+            show = ProfileTable.TYPES
         self.form = form
         self._show = show
         self._top = top
 
-    def wants(self, table: Show) -> bool:
-        return self._show in (Show.ALL, table)
+    def wants(self, table: ProfileTable) -> bool:
+        return self._show in (ProfileTable.ALL, table)
 
-    def print(self, table: Show, title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    def print(self, table: ProfileTable, title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Print one of the tables, cut to the number of operators that are wanted."""
-        if not self.wants(table) or (self._show is Show.ALL and not rows):
+        if not self.wants(table) or (self._show is ProfileTable.ALL and not rows):
             return
-        cut = rows[: self._top] if self._top and table not in (Show.TYPES, Show.FINDINGS) else rows
+        cut = rows[: self._top] if self._top and table not in (ProfileTable.TYPES, ProfileTable.FINDINGS) else rows
         heading = title if len(cut) == len(rows) else f"{title}, {len(cut)} of {len(rows)}"
         if self.form is TableFormat.MD:
             typer.echo(f"### {heading}\n")
@@ -161,13 +161,13 @@ def _profile_model(
         print_json({"model": str(model), **result})
         return
     printer.print(
-        Show.TYPES,
+        ProfileTable.TYPES,
         "operator types",
         [Column("type"), Column("nodes", figures=True), *_TIME],
         [[row["type"], str(row["nodes"]), *_times(row)] for row in result["types"]],
     )
     printer.print(
-        Show.OPERATORS,
+        ProfileTable.OPERATORS,
         "nodes",
         [Column("node"), Column("type"), *_TIME, Column("outputs")],
         [[row["name"], row["type"], *_times(row), ", ".join(row["outputs"])] for row in result["nodes"]],
@@ -187,7 +187,7 @@ def _profile_tables(places: Sequence[Path], printer: _Printer, min_percent: floa
         print_json(result)
         return
     _print_figures(result, printer)
-    if printer.wants(Show.FINDINGS):
+    if printer.wants(ProfileTable.FINDINGS):
         worth = [row for row in result["findings"] if 100 * row["share"] >= min_percent]
         _print_findings(worth, printer)
         if len(worth) < len(found):
@@ -199,7 +199,7 @@ def _profile_tables(places: Sequence[Path], printer: _Printer, min_percent: floa
 
 def _print_figures(result: dict[str, Any], printer: _Printer) -> None:
     printer.print(
-        Show.TYPES,
+        ProfileTable.TYPES,
         "operator types",
         [
             Column("type"),
@@ -216,19 +216,19 @@ def _print_figures(result: dict[str, Any], printer: _Printer) -> None:
     operator = [Column("operator"), Column("type"), Column("core")]
     tensors = [Column("inputs"), Column("outputs")]
     for table, title, rows in (
-        (Show.OPERATORS, "operators", result["operators"]),
-        (Show.OFF_CORE, "operators that leave the AI Core", result["off_core"]),
+        (ProfileTable.OPERATORS, "operators", result["operators"]),
+        (ProfileTable.OFF_CORE, "operators that leave the AI Core", result["off_core"]),
     ):
         cells = [[row["name"], row["type"], row["core"], *_times(row), *_tensors(row)] for row in rows]
         printer.print(table, title, [*operator, *_TIME, *tensors], cells)
     cells = [[row["name"], *_times(row), *_tensors(row)] for row in result["conversions"]]
-    printer.print(Show.CONVERSIONS, "TransData", [operator[0], *_TIME, *tensors], cells)
+    printer.print(ProfileTable.CONVERSIONS, "TransData", [operator[0], *_TIME, *tensors], cells)
 
 
 def _print_findings(findings: Sequence[Row], printer: _Printer) -> None:
     if printer.form is not TableFormat.TABLE:
         cells = [[row["what"], *_times(row), row["cure"]] for row in findings]
-        printer.print(Show.FINDINGS, "findings", [Column("finding"), *_TIME, Column("cure")], cells)
+        printer.print(ProfileTable.FINDINGS, "findings", [Column("finding"), *_TIME, Column("cure")], cells)
         return
     for row in findings:
         typer.echo(f"{row['time_us']:.1f} us, {100 * row['share']:.1f} %: {row['what']}\n     cure: {row['cure']}")

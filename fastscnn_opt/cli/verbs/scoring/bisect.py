@@ -15,7 +15,7 @@ from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from fastscnn_opt.bisecting.inputs import BisectInput
-    from fastscnn_opt.bisecting.losses import Loss, LossMetric
+    from fastscnn_opt.bisecting.losses import LossMetric, MeasuredLoss
     from fastscnn_opt.bisecting.result import Bisection, HarmfulChanges
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.targets.spec import TargetSpec
@@ -176,7 +176,7 @@ def _print_changes(changes: HarmfulChanges) -> None:
     print_table(columns, rows, TableFormat.TABLE)
 
 
-def _figure(loss: Loss | None) -> str:
+def _figure(loss: MeasuredLoss | None) -> str:
     return "-" if loss is None else "does not run" if loss.figure is None else f"{loss.figure:.4g}"
 
 
