@@ -1,4 +1,4 @@
-"""The machine and the installed versions, on which the figures of a run depend beside the model."""
+"""Describe the machine and the installed versions, which the figures of a run depend on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _version(name: str) -> str | None:
 
 
 def available_memory_bytes() -> int:
-    """Return how much memory may be taken without swapping."""
+    """Return how many bytes of memory can be used without swapping."""
     import psutil
 
     limits = (psutil.virtual_memory().available, _group_available())

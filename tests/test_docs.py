@@ -97,7 +97,7 @@ def test_the_reference_of_the_variants_file_has_every_key(generate):
     text = generate.variants_page()
     tables = (ModelTable, DataTable, ScoreTable, VariantTable)
     assert [key for table in tables for key in table.model_fields if f"\n| `{key}` | " not in text] == []
-    assert "| `name` | a text | required | Name of the variant, used once. |" in text
+    assert "| `name` | a text | required | Name of the variant; no other variant may have it. |" in text
 
 
 def test_measured_figures_are_those_of_the_file(generate, monkeypatch, tmp_path):

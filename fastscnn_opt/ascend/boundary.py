@@ -29,7 +29,7 @@ def settle(options: AtcOptions, model: onnx.ModelProto, where: Path) -> tuple[At
     Raises
     ------
     TargetError
-        A dimension is open that no option fixes, or an option does not fit the model, which is from the file `where`.
+        No option fixes an open dimension, or an option does not fit the model, which is from the file `where`.
     """
     if options.input_shape:
         model = with_shapes(model, _shapes(options.input_shape))
@@ -85,7 +85,7 @@ def _outputs(
 
 
 def _output_type(model: onnx.ModelProto, outputs: Sequence[TensorSpec]) -> str | None:
-    """Return the types of the model's outputs in the form that atc takes, or None where it has none for them."""
+    """Return the types of the model's outputs in the form that atc takes, or None if atc has no name for one."""
     types = [_TYPES.get(spec.dtype) for spec in outputs]
     if len(set(types)) == 1:
         return types[0]

@@ -71,12 +71,12 @@ def is_ai_core(core_type: str) -> bool:
 
 
 def resize_transformation(transformation: str) -> str:
-    """Return the ``coordinate_transformation_mode`` that a Resize runs with, whose file says `transformation`."""
+    """Return the ``coordinate_transformation_mode`` that the device uses where the file says `transformation`."""
     return transformation if transformation in ("align_corners", "pytorch_half_pixel") else "asymmetric"
 
 
 def resize_rounding(transformation: str) -> str:
-    """Return the ``nearest_mode`` that a nearest Resize runs with; what its file says is ignored."""
+    """Return the ``nearest_mode`` that the device uses for a nearest Resize, whatever the file says."""
     return "round_prefer_ceil" if transformation == "align_corners" else "floor"
 
 

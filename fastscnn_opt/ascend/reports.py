@@ -33,7 +33,7 @@ class SpeedReport:
     mean_ms
         Mean time of a run; None where the tool gives its throughput only.
     fps_per_device, fps_per_card
-        Images per second of one device, and of a card all of whose devices work; a graphics card is one device.
+        Images per second of one device, and of a card with all its devices at work; a graphics card is one device.
     notes
         Figures in the file that cannot all be true.
     """
@@ -48,12 +48,12 @@ class SpeedReport:
 
 
 def read_report(path: Path, *, batch: int | None = None, soc_version: str = SOC_VERSION) -> SpeedReport:
-    """Read a report of any of `FORMATS`; `batch` is for those that do not tell it (default 1).
+    """Read a report of any of `FORMATS`; `batch` is used for reports without it (default 1).
 
     Raises
     ------
     DataError
-        The file cannot be read, is of none of these tools, or is damaged.
+        The file cannot be read, is not from any of these tools, or is damaged.
     """
     text = _text_of(path)
     form = next((form for form in FORMATS if form.mark in text), None)

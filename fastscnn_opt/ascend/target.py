@@ -52,8 +52,8 @@ class Ascend310(AtcOptions):
     aipp
         Let the device normalise: the compiled file takes uint8 RGB images, N, H, W, 3.
     patches
-        White-list patches that the toolkit has while it compiles. The caller of `compile` applies them; here they only
-        make artefacts different.
+        White-list patches that the toolkit has while it compiles. The caller of `compile` applies them; the target
+        only distinguishes artefacts by them.
     device
         Number of the device to run on; figures are those of this one device.
     runner
@@ -90,7 +90,7 @@ class Ascend310(AtcOptions):
         return _availability([toolkit.missing_atc()])
 
     def can_run(self) -> Availability:
-        """Tell whether a device is here, and something to run compiled files."""
+        """Return whether this machine has a device and a tool that runs compiled files."""
         return _availability([self._missing_runner(), toolkit.missing_device()])
 
     def availability(self) -> Availability:

@@ -72,7 +72,7 @@ TERMINATED = 143
 
 
 class _Root(TyperGroup):
-    """A group of verbs that words mistakes in the value of an option as all other errors are worded."""
+    """A group of verbs that reports a wrong value of an option in the form of all other errors."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""

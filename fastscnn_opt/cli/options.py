@@ -30,7 +30,7 @@ def complete_target(typed: str) -> list[str]:
     return [name for name in target_names() if name.startswith(typed)]
 
 
-NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not hold the passes against their contracts.")]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not check the contracts of the passes.")]
 AllNodes = Annotated[
     bool,
     typer.Option("--all", help="Name every node; without it, nodes with the same message share a line."),
@@ -97,7 +97,7 @@ def _value(text: str) -> str | int | bool:
 
 
 def memory_size(text: str) -> int:
-    """Return the bytes that an argument says; anything else is wrong usage."""
+    """Return an amount of memory in bytes; a text that is not such an amount is wrong usage."""
     try:
         return parse_memory(text)
     except ValueError as error:

@@ -92,7 +92,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
 
 @contextmanager
 def progress(total: int | None, what: str) -> Iterator[Advance]:
-    """Show progress on stderr, where that is a terminal, while the block runs; it advances the bar by calling it.
+    """Show a progress bar on stderr, if that is a terminal, while the block runs; calling the bar advances it.
 
     Without a `total`, show the time so far.
     """

@@ -83,7 +83,7 @@ def read_label(path: Path, *, train_ids: bool) -> NDArray[np.uint8]:
     Parameters
     ----------
     path
-        An 8-bit grey PNG whose values are the ids, or a palette PNG whose indices are.
+        An 8-bit grey PNG whose values are the ids, or a palette PNG whose indices are the ids.
     train_ids
         Whether the file holds trainIds; labelIds otherwise.
 

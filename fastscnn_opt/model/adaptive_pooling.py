@@ -123,7 +123,7 @@ def _emit(
 
 
 def explain_adaptive_pooling(file: Path, engine: str) -> str | None:
-    """Name the node of an ONNX file that `engine` cannot know, and the cure; None if there is none such.
+    """Name the node of an ONNX file that `engine` does not support, and the cure; None if there is no such node.
 
     Raises ModelError if `file` is no model.
     """

@@ -1,4 +1,4 @@
-"""The element types of tensors: which there are, what they are called, and how many bits they take."""
+"""The element types of tensors: their ONNX numbers, their names, and their sizes in bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BITS_OF_NARROW = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2
 
 
 def element_type(dtype: DTypeLike | int) -> int:
-    """Return the number that ONNX gives to a type; one that numpy does not have is that number already."""
+    """Return the number that ONNX gives to a type; a type that numpy does not have is given as that number."""
     import onnx
 
     return dtype if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))

@@ -36,7 +36,7 @@ _CHUNK_BYTES = 2**24
 
 @dataclass(frozen=True)
 class Place:
-    """Where the values of a tensor lie: `length` bytes from `offset` on in the file `path`, which was `version`."""
+    """Where the values of a tensor lie: `length` bytes from `offset` on in `version` of the file `path`."""
 
     path: Path
     offset: int
@@ -49,7 +49,7 @@ class Place:
         Raises
         ------
         ModelError
-            The file is gone, or is another one by now.
+            The file was removed or replaced.
         """
         if _version(self.path) != self.version:
             raise ModelError(
@@ -220,7 +220,7 @@ def _inner_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def _checked_place(tensor: onnx.TensorProto, file: Path) -> Place:
-    """Return where the external data of `tensor` lies, once it is known to be whole and in the folder of `file`."""
+    """Return where the external data of `tensor` lies, checked to be complete and in the folder of `file`."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     path = _inside(entries.get("location", ""), file, tensor.name)
     if not bits_of(tensor.data_type) or any(size < 0 for size in tensor.dims):

@@ -1,4 +1,4 @@
-"""Reads what a model says of itself: operator set and inputs."""
+"""Reads the operator set and the inputs of a model."""
 
 from __future__ import annotations
 

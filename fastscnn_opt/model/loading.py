@@ -51,7 +51,7 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 
 def check_model(model: onnx.ModelProto, where: str) -> None:
-    """Hold `model` against the ONNX checker and the opset range; `where` names it in the error.
+    """Check `model` with the ONNX checker, and its opset; `where` names it in the error.
 
     Raises
     ------

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of `model` with fresh shapes of all inner tensors, through ``AdaptiveAvgPool2d`` too.
 
-    Shapes that the file carried are dropped first, but for those behind operators that ONNX does not define: after a
-    rewrite they may no longer be true.
+    Shapes in the file are dropped first, because they may be wrong after a rewrite. Only those behind operators that
+    ONNX does not define are kept.
     """
     import onnx
 

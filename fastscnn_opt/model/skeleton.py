@@ -1,7 +1,8 @@
 """The skeleton of a model: all of it but the values of large weights, which checking and shape inference do not need.
 
-The ONNX checker and shape inference work on serialised models. A skeleton is small whatever the weights weigh, so their
-cost follows the number of nodes, also for models beyond the 2 GB that one protobuf message can hold.
+The ONNX checker and shape inference work on serialised models. A skeleton is small, however large the
+weights are, so the cost depends on the number of nodes only. This also works for models beyond the 2 GB that one
+protobuf message can hold.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Skeleton:
             ) from error
 
     def check(self) -> None:
-        """Hold the model against the ONNX checker. Raises ModelError with its first finding."""
+        """Check the model with the ONNX checker. Raises ModelError with its first finding."""
         import onnx
 
         try:

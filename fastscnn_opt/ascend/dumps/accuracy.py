@@ -77,7 +77,7 @@ class RunningMean:
 
 @dataclass(frozen=True)
 class DumpAccuracy(Accuracy):
-    """The confusion matrix over a number of dumps, and the running mean where it was asked for."""
+    """The confusion matrix over a number of dumps, and the running mean if it was asked for."""
 
     running: RunningMean | None = field(default=None, kw_only=True)
 
@@ -99,7 +99,7 @@ def evaluate_dumps(
 ) -> DumpAccuracy:
     """Count dumped outputs against the labels.
 
-    Every dump is looked for and measured before the first is read. Files are read ahead by a few threads.
+    All dumps are found, and their sizes checked, before the first is read. Files are read ahead by a few threads.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def evaluate_dumps(
     running_mean
         Report the figure of the original script, too.
     on_image
-        Told the number of images finished since its last call.
+        Called with the number of images finished since its last call.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def _mean(running: list[tuple[float, float]]) -> RunningMean:
 
 
 def open_labels(source: DataSource) -> LabelMaps:
-    """Open the labels of a dataset, or of a folder made by `prepare` where that is what `source.root` names.
+    """Open the labels of a dataset, or those of a folder made by `prepare` if `source.root` names one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a dump holds, told from its size, and its label maps."""
+"""Deduce what a dump holds from its size, and read its label maps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LARGEST_TEXT = 1 << 32
 
 @dataclass(frozen=True)
 class DumpContent:
-    """What one image's part of a dump is: logits (19, H, W), or a label map (H, W)."""
+    """What a dump holds for each image: logits (19, H, W), or a label map (H, W)."""
 
     dtype: ElementType
     logits: bool
@@ -49,11 +49,11 @@ DEDUCED = tuple(
     [DumpContent(dtype, logits=True) for dtype in (ElementType.FLOAT32, ElementType.FLOAT16)]
     + [DumpContent(dtype, logits=False) for dtype in (ElementType.UINT8, ElementType.INT32, ElementType.INT64)]
 )
-"""What the size of a file is held against; no two of these have the same size."""
+"""The contents that the size of a file is compared with; no two have the same size."""
 
 
 def content_of(dumps: Sequence[DumpFile], pixels: int, dtype: ElementType | None) -> DumpContent:
-    """Tell from the files' sizes what they hold, for images of `pixels` pixels.
+    """Deduce what dump files hold from their sizes, for images of `pixels` pixels.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def read_dump(dump: DumpFile, content: DumpContent, size: tuple[int, int]) -> ND
 
 
 def _fits(dump: DumpFile, content: DumpContent, pixels: int) -> bool:
-    """Tell whether the file's size is that of `content`; a text always fits, since only reading it tells."""
+    """Return whether the file has the size of `content`; a text always fits, because its size says nothing."""
     if dump.path.suffix == TEXT:
         return True
     dtype, size = np.dtype(content.dtype), dump.path.stat().st_size
@@ -177,7 +177,7 @@ def _open_npy(path: Path) -> NDArray[np.generic]:
 
 
 def _read_text(path: Path) -> NDArray[np.float32]:
-    """Read numbers separated by white space, up to the first thing that is none where numpy is older than 2.3."""
+    """Read numbers separated by white space; numpy before 2.3 stops at the first word that is not a number."""
     if path.stat().st_size > _LARGEST_TEXT:
         raise DataError(
             f"{path.stat().st_size} bytes of text, which is no dump of images", where=path, cure="check the file"

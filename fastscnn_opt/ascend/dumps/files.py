@@ -1,4 +1,4 @@
-"""The dumped outputs of the vendor's benchmark tools: find them, tell what they hold, read them.
+"""The dumped outputs of the vendor's benchmark tools: find the files of the images.
 
 An output of an image is a file of its own, named after the image's input file. Outputs are counted from 0 here; on the
 disk it is
@@ -78,7 +78,7 @@ class DumpChoice:
 
 @dataclass(frozen=True)
 class DumpFile:
-    """One file: the images from `first` on, `count` of them, followed by nothing or by padding up to `capacity`."""
+    """One file: `count` images from number `first` on; if `capacity` is larger, padding follows them."""
 
     path: Path
     first: int
@@ -92,8 +92,8 @@ def find_dumps(choice: DumpChoice, names: Sequence[str]) -> tuple[DumpFile, ...]
     Raises
     ------
     DataError
-        The folder is none or holds no dumps of these images, the tool is not clear, or dumps are missing; the message
-        names them.
+        The folder does not exist or holds no dumps of these images, the tool cannot be deduced, or dumps are missing;
+        the message names them.
     """
     found = _numbered_files(choice.folder, names)
     tool = choice.tool or _tool_of(choice.folder, found)
@@ -113,7 +113,7 @@ def find_dumps(choice: DumpChoice, names: Sequence[str]) -> tuple[DumpFile, ...]
 
 
 def _numbered_files(folder: Path, names: Sequence[str]) -> dict[tuple[str, bool, int], Path]:
-    """Return the files of the images by image, whether it is named as msame does, and number in the file's name."""
+    """Return the files by image, whether msame gave the name, and the number in the name."""
     if not folder.is_dir():
         raise DataError("no such folder", where=folder, cure="give the one that the benchmark tool wrote its dumps to")
     image_of = {stem: name for name in names for stem in (name, f"{name}_leftImg8bit")}

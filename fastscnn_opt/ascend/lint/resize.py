@@ -96,7 +96,7 @@ def rounding(graph: Graph) -> Iterator[Problem]:
 
     `nearest_mode` is ignored: with `align_corners` the device rounds half up, otherwise it rounds down. A file that
     says `floor` with `align_corners` loses about half its mIoU in any other engine, and none of it on the device, so
-    that no figure from elsewhere holds there.
+    the figures of other engines are wrong for the device.
 
     Cure: make the node from the bilinear one with the pass `resize-nearest`, whose default `rounding=half-up` is what
     the device does with `align_corners`.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def prepare(work: Plan, on_image: Callable[[int], None] | None = None) -> Plan:
-    """Write the files that are missing and the info file, and return the plan as it was once the folder was locked.
+    """Lock the folder, write the missing files and the info file, and return the plan that was carried out.
 
     `on_image` gets the number of images finished since its last call, those that were there before included.
 
@@ -95,7 +95,7 @@ def _check_disk(work: Plan) -> None:
 
 
 def _clear(work: Plan) -> None:
-    """Remove what an earlier preparation left and nobody needs, parts of files that a killed run left included."""
+    """Remove files of an earlier preparation that are not needed, and partial files of a killed run."""
     for file in work.stale:
         (work.root / file).unlink(missing_ok=True)
     _write_manifest(work, work.finished)  # from here on the folder is known as ours, however early the run ends

@@ -147,7 +147,7 @@ def _train_ids(values: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
 
 
 def is_prepared(root: Path) -> bool:
-    """Tell a prepared folder, with a manifest or made by the original recipe's script, from a Cityscapes tree."""
+    """Return whether a folder was prepared, here or by the original recipe's script, and is no Cityscapes tree."""
     return (root / MANIFEST).is_file() or next((root / LABELS).glob(f"*{LABEL_SUFFIX}"), None) is not None
 
 

@@ -1,4 +1,4 @@
-"""What has to be written to prepare a folder for the vendor's benchmark tools, and what is there already."""
+"""Plan which files are still to be written to prepare a folder for the vendor's benchmark tools."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is finished, what is left to write, and what it needs.
+    """The images that are finished, those that are left to write, and the space that they need.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class Plan:
     dataset
         The opened dataset.
     fingerprint
-        Returns the fingerprint of the first images, so many; every answer is remembered, since it reads the images.
+        Returns the fingerprint of the first n images. Each result is remembered, because it takes reading the images.
     manifest
         Without images: what the folder is made from.
     finished
         The images that are there already, by name.
     stale
-        Files of an earlier preparation that have to go.
+        Files of an earlier preparation that must be removed.
     free_bytes
         Free space on the disk of the folder.
     """
@@ -122,7 +122,7 @@ class Plan:
 
 
 def plan(request: Request) -> Plan:
-    """Compare what is asked for with what is there; nothing is written.
+    """Compare a request with the content of its folder; nothing is written.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def plan(request: Request) -> Plan:
 
 
 def compare(work: Plan) -> Plan:
-    """Return the plan with what is there now; no image of the dataset is read again, and no file verified twice.
+    """Return the plan for the present content of the folder, without reading an image or verifying a file again.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _difference(work: Plan, old: Manifest) -> str:
-    """Say why what is there cannot be part of what is asked for; the empty text if it can."""
+    """Return why the content of the folder does not fit the request; the empty text if it does."""
     new = work.manifest
     if old.dtype != new.dtype:
         return f"was prepared as {old.dtype}, not {new.dtype}"

@@ -42,7 +42,7 @@ class Request:
     force
         Replace what was prepared from another dataset or as another type.
     verify
-        Read the finished files again and do those over whose SHA-256 is not the one in the manifest.
+        Read the finished files again, and write those again whose SHA-256 differs from the manifest.
     """
 
     source: DataSource

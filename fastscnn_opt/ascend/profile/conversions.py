@@ -111,7 +111,7 @@ def _others(unassigned: UnassignedOperators) -> Iterator[Hotspot]:
 
 
 def _types(operators: Iterable[Operator]) -> str:
-    """Return the types of operators that are more than conversions themselves."""
+    """Return the types of the operators in words, without those that only convert."""
     return " and ".join(sorted({operator.op_type for operator in operators} - {"TransData", "Cast"}))
 
 
@@ -120,7 +120,7 @@ def _listing(
 ) -> tuple[str, str]:
     """Return how to get a tensor on the white list of a function, and the shipped patch that does so, if any.
 
-    Both are empty where that would save nothing, as for all types but `dtype`.
+    Both are empty if that would save nothing, as for every type other than `dtype`.
     """
     if tensor.dtype != dtype or tensor.shape is None or len(tensor.shape) != 4:
         return "", ""

@@ -34,10 +34,10 @@ def profile_tables(places: Iterable[Path]) -> tuple[Profile, list[Hotspot]]:
 
 
 def find_hotspots(profile: Profile, patches: Mapping[ListedShape, str]) -> list[Hotspot]:
-    """Return what costs time in a profile and need not, the costliest first; no operator is in two hotspots.
+    """Return the avoidable costs in a profile, the costliest first; no operator is in two hotspots.
 
-    Layout conversions around an operator that leaves the AI Core are counted with it; the shapes that they share show
-    it. The others are counted with the input or output of the network.
+    Layout conversions around an operator that leaves the AI Core are counted with it; they have the same shapes.
+    All others are counted with the input or output of the network.
 
     Parameters
     ----------

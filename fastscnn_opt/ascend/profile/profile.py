@@ -43,7 +43,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class TypeTime:
-    """All operators of one type on one kind of core; `time_us` as in `Operator`, the others of a single execution."""
+    """All operators of a type on one kind of core; `time_us` is as in `Operator`, other times are of one execution."""
 
     op_type: str
     core: str

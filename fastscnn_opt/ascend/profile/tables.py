@@ -34,9 +34,9 @@ class TableKind(StrEnum):
 
 @dataclass(frozen=True)
 class ProfiledTensor:
-    """One input or output of an operator as the profile names it.
+    """One input or output of an operator, as described in the profile.
 
-    `shape` is None where the profile does not tell it, and empty for a scalar. `dtype` is the numpy name
+    `shape` is None if the profile does not contain it, and empty for a scalar. `dtype` is the numpy name
     (``float16``), `format` upper case (``NCHW``).
     """
 
@@ -73,7 +73,7 @@ class OperatorType:
 
 
 def table_kind(path: Path) -> TableKind:
-    """Return which table of the profiler a file holds, by its first line, whatever its name.
+    """Return which table of the profiler a file holds, according to its first line; its name does not matter.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def table_kind(path: Path) -> TableKind:
     header = next((cells for _, cells in _lines(path)), [])
     columns = {_column(cell) for cell in header}
     if not columns:
-        raise DataError("is empty, and a table of the profiler is wanted", where=path)
+        raise DataError("is empty, and so no table of the profiler", where=path)
     if "op name" in columns:
         return TableKind.OP_SUMMARY
     if "total time" in columns or {"op type", "count"} <= columns:
@@ -186,7 +186,7 @@ class _Row:
         return int(text)
 
     def tensors(self, side: str) -> tuple[ProfiledTensor, ...]:
-        """Return the inputs or outputs: three columns for shape, type and format, tensors parted by semicolons."""
+        """Return the inputs or outputs: three columns for shape, type and format, tensors separated by semicolons."""
         shapes, dtypes, formats = (
             self.text(f"{side} {what}").replace('"', "").split(";") for what in ("shapes", "data types", "formats")
         )

@@ -87,7 +87,7 @@ REPORTS = (
 
 
 def hyphened(python: str) -> bool | None:
-    """Tell whether the ais_bench of the interpreter `python` writes its options with hyphens; None if it has none."""
+    """Return whether the ais_bench of `python` writes its options with hyphens; None if there is no ais_bench."""
     manual = probe(python, "-m", "ais_bench", "--help")
     return None if manual is None else "--output-dirname" in manual
 
@@ -108,7 +108,7 @@ class AisBench:
         return [read_dump(folder / _RUN, name, finished) for name in names]
 
     def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
-        """Return the mean time on the device, once for every iteration: the tool does not tell single ones."""
+        """Return the mean time on the device once for each iteration, because the tool reports only the mean."""
         files = write_feeds(feeds, folder / "in")
         finished = self.compiled.run(self.command(files, batch=len(feeds[0]), loop=iterations), folder)
         return [parse_summary(finished.output).mean_ms] * iterations

@@ -52,7 +52,7 @@ class AisBenchSession(Closable[Any]):
         }
 
     def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
-        """Return what runs n times and reads the time on the device of each run from ais_bench."""
+        """Return a function that runs n times and returns the device time of each run from ais_bench."""
         arrays = in_order(feeds, self.inputs, self._file)
 
         def time(iterations: int) -> list[float]:
@@ -92,7 +92,7 @@ class AisBenchSession(Closable[Any]):
 
 @contextmanager
 def _vendor_errors(artefact: Path) -> Iterator[None]:
-    """Turn what ais_bench and its native module raise into a TargetError."""
+    """Turn the exceptions of ais_bench and its native module into a TargetError."""
     try:
         yield
     except (RuntimeError, ValueError, OSError) as error:

@@ -90,7 +90,7 @@ class BenchmarkTool:
         ]
 
     def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
-        """Return the average time of a batch on made-up data, once for every iteration: the tool does not tell more."""
+        """Return the average time of a batch on made-up data once for each iteration: the tool reports no other."""
         batch = len(feeds[0])
         finished = self.compiled.run(self.pure_inference_command(min(iterations, _MOST_ROUNDS), batch), folder)
         return [1000 * batch / parse_pure_inference(finished.output).throughput] * iterations

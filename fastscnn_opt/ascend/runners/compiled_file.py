@@ -47,7 +47,7 @@ def write_feeds(feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[Path
 
 
 def read_dump(folder: Path, name: str, finished: Finished) -> NDArray[np.uint8]:
-    """Return the bytes of the one file `name` below `folder`; some releases put a folder of the date in between."""
+    """Return the bytes of the one file `name` below `folder`; some releases put it in a folder called by the date."""
     found = sorted(folder.rglob(name))
     if len(found) != 1:
         raise finished.failure(f"wrote {len(found) or 'no'} files {name} where one was expected")

@@ -51,7 +51,7 @@ class Msame:
         return [read_dump(folder / "out", f"*_output_{index}.bin", finished) for index in range(self.compiled.outputs)]
 
     def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
-        """Return the average time of a run, once for every iteration: the tool does not tell more."""
+        """Return the average time of a run once for each iteration, because the tool reports only the average."""
         return [parse_average_ms(self._run(feeds, folder, iterations).output)] * iterations
 
     def command(self, inputs: Sequence[Path], output: Path, loop: int) -> list[str]:

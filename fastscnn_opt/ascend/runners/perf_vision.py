@@ -38,7 +38,7 @@ _PRINTED = 2e-5
 
 @dataclass(frozen=True)
 class PipelineStage:
-    """Samples per second that left a stage of the tool's pipeline, and the ms that the stage took for one of them."""
+    """A stage of the tool's pipeline: samples per second, and milliseconds for one sample."""
 
     throughput: float
     latency_ms: float
@@ -57,7 +57,7 @@ class PerfVision:
     interface_throughput
         Samples per second of the device alone, which is quoted as the speed of a model.
     batch
-        From the name of the file; None where it does not tell.
+        From the name of the file; None if the name does not contain it.
     """
 
     throughput: float
@@ -67,10 +67,10 @@ class PerfVision:
     batch: int | None = None
 
     def contradictions(self) -> tuple[str, ...]:
-        """Return in words which figures cannot be of one run; empty for a file that was not edited.
+        """Describe the figures that cannot come from one run; empty for a file that was not edited.
 
-        The number of images is whole, and a stage takes 1000 / throughput ms. Inference is left out: the tool measures
-        its time elsewhere than its throughput, so the two differ by the waiting for the neighbours.
+        The number of images must be whole, and a stage must take 1000 / throughput ms. The inference stage is not
+        checked: its throughput, but not its time, includes the waiting for the other stages.
         """
         return tuple(self._contradictions())
 

@@ -104,7 +104,7 @@ def made_or_planned(impl: Path, patch: Patch) -> list[FileChange]:
 
 
 def check_writable(impl: Path, files: Sequence[str]) -> None:
-    """Refuse, before anything is touched, a tree whose files this user cannot replace with mode and owner kept.
+    """Check, before any change, that this user can replace the files of a tree and keep their mode and owner.
 
     Raises
     ------

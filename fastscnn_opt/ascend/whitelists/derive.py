@@ -33,7 +33,7 @@ BYTE_TYPES = ("int8", "uint8", "bool")
 
 @dataclass(frozen=True)
 class NotListed:
-    """Something that was not listed, and why."""
+    """A tensor or conversion that was not listed, and why."""
 
     what: str
     why: str
@@ -179,7 +179,7 @@ def _boundary_conversions(graph: Graph, batch: int) -> Iterator[_Conversion | No
 
 
 def _nchw(graph: Graph, tensor: str, batch: int) -> tuple[int, ...] | str:
-    """Return the extents of a 4-D float tensor at the batch size at hand, or why it has none."""
+    """Return the extents of a 4-D float tensor at the given batch size, or why it has none."""
     shape, dtype = graph.shape(tensor), graph.dtype(tensor)
     if shape is None:
         return "its shape cannot be inferred; run the pass 'simplify' first"

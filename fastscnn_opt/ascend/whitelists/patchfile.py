@@ -191,7 +191,7 @@ def shipped_shapes() -> dict[ListedShape, str]:
 
 
 def find(name_or_path: str, others: Iterable[Patch] = ()) -> Patch:
-    """Return the patch a user means: a path that ends in ``.toml``, or the name of one shipped or among `others`.
+    """Return the patch that a user names: a path that ends in ``.toml``, or the name of a shipped one or of `others`.
 
     Raises
     ------

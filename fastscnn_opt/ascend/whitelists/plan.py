@@ -97,7 +97,7 @@ def without_effect(impl: Path, edit: Edit) -> str | None:
 
 
 def remarks(impl: Path, patch: Patch) -> list[str]:
-    """Return what a user should know about a patch in this tree though it does not keep it from being applied."""
+    """Return remarks for the user on a patch in this tree that can be applied all the same."""
     found = []
     version = version_in(impl)
     if version is not None and not patch.made_for(version):

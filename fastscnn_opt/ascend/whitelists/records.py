@@ -1,4 +1,4 @@
-"""What a patched tree remembers: which patches were applied, the hashes of their files, and the original bytes.
+"""The record inside a patched tree: which patches were applied, the hashes of their files, and the original bytes.
 
 Everything lies in one hidden folder inside `tbe/impl`, which exists only while a patch is applied or a command runs:
 
@@ -122,7 +122,7 @@ class Store:
         return set(journal.pending_files(self.impl, self.folder))
 
     def content(self, sha256: str) -> bytes:
-        """Return the bytes that were kept of a file.
+        """Return stored bytes of a file.
 
         Raises
         ------
@@ -133,9 +133,9 @@ class Store:
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise PatchError(f"the kept file cannot be read: {error.strerror}", where=path) from error
+            raise PatchError(f"the stored file cannot be read: {error.strerror}", where=path) from error
         if digest(raw) != sha256:
-            raise PatchError("the kept file is damaged, its SHA-256 is no longer its name", where=path)
+            raise PatchError("the stored file is damaged, its SHA-256 is no longer its name", where=path)
         return raw
 
     @contextmanager
@@ -157,7 +157,7 @@ class Store:
 
     @contextmanager
     def readable(self, *, half_changed: bool = False) -> Iterator[None]:
-        """Hold the lock while reading; a tree that was never patched, or is not ours to write, is read without.
+        """Hold the lock while reading; a tree that was never patched, or cannot be written, is read without it.
 
         Raises
         ------

@@ -18,7 +18,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A statement that fits a description or comes near it; only one that fits has its list of shapes here."""
+    """A statement that fits a description or comes near it; the list of shapes is set only if it fits."""
 
     line: int
     parts: tuple[str, ...]

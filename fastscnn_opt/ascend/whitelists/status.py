@@ -1,4 +1,4 @@
-"""Say of each file of a patch whether it is patched, and what stands in the way where it is not."""
+"""Report for each file of a patch whether it is patched, and if not, what prevents it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class FileState(StrEnum):
-    """How a file stands to a patch."""
+    """The state of a file with respect to a patch."""
 
     UNTOUCHED = "untouched"
     PATCHED = "patched"
@@ -44,7 +44,7 @@ class EntryStatus:
 
 @dataclass(frozen=True)
 class FileStatus:
-    """How one file stands to one patch, in one word and in one sentence, and which of the shapes are listed."""
+    """The state of one file with respect to one patch, in a word and a sentence, and which shapes are listed."""
 
     patch: str
     file: str

@@ -34,7 +34,7 @@ class WhiteList:
     kind
         How it is written: ``[`` is a list, ``(`` a tuple, and the empty text a tuple without parentheses.
     of_tuples
-        Whether the last element is a tuple. A new one is written alike, since tuples and lists never compare equal.
+        Whether the last element is a tuple. A new element is then a tuple, too: tuples and lists never compare equal.
     """
 
     text: str
@@ -155,7 +155,7 @@ def _joined(elements: Sequence[str], gaps: Sequence[str]) -> str:
 
 
 def _split_at_comma(gap: str) -> tuple[str, str]:
-    """Part what stands behind an element into all up to its comma, and the rest."""
+    """Split the text behind an element into the part up to its comma, and the remaining part."""
     comma = next((token for token in _TOKEN.finditer(gap) if token[0] == ","), None)
     return (gap[: comma.end()], gap[comma.end() :]) if comma else ("", gap)
 

@@ -73,7 +73,7 @@ def _report(model: Path, findings: Sequence[Finding], form: Format) -> None:
     if form is Format.JSON:
         print_json(result)
     else:
-        say(f"{model}: held against the rules of {TARGET}")
+        say(f"{model}: checked against the rules of {TARGET}")
         for finding in findings:
             problem = finding.problem
             say(f"{finding.code} {finding.severity} {problem.node}: {problem.message}\n     cure: {problem.cure}")

@@ -64,16 +64,16 @@ def command(
 ) -> None:
     """Show where the time of a run went, operator by operator, and what would save it.
 
-    Given tables of the Ascend profiler, old or new, which are told apart by their first line: the operators by time,
-    the TransData with shapes and formats, what leaves the AI Core, and for each finding the pass or patch that
-    addresses it. Times are of one run: the sum over all runs, iterations and devices alike, divided by their number,
-    which is how often most operators occur.
+    For tables of the Ascend profiler, of old or new releases: the operators by time, the TransData with shapes and
+    formats, the operators that leave the AI Core, and for each finding the pass or patch that addresses it. Times are
+    of one run: the sum over all runs (iterations and devices) divided by their number, which is how often most
+    operators occur.
 
-    Given reports (perf_vision files, what ais_bench, msame, the benchmark tool or trtexec printed, or the summary of
+    For reports (perf_vision files, what ais_bench, msame, the benchmark tool or trtexec printed, or the summary of
     ais_bench): images per second of one device and of a card.
 
-    Given a model: it runs in onnxruntime, in a process of its own, and the times are means over the runs. The nodes
-    are those of the graph as onnxruntime optimised it.
+    For a model: it runs in onnxruntime, in a process of its own. The times are means over the runs, and the nodes are
+    those of the graph that onnxruntime optimised.
     """
     models = [path for path in what if path.suffix == _MODEL_SUFFIX]
     if models and len(what) > 1:

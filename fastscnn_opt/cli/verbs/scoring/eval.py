@@ -44,9 +44,9 @@ def command(
     ] = None,
     output_index: Annotated[int, typer.Option(help="Output of the model that was dumped, from 0.", min=0)] = 0,
     dtype: Annotated[
-        ElementType | None, typer.Option(help="Type of binary dumps (default: told by their size).")
+        ElementType | None, typer.Option(help="Type of binary dumps (default: deduced from their size).")
     ] = None,
-    tool: Annotated[Tool | None, typer.Option(help="Who wrote the dumps (default: told by their names).")] = None,
+    tool: Annotated[Tool | None, typer.Option(help="Who wrote the dumps (default: deduced from their names).")] = None,
     running_mean: Annotated[
         bool,
         typer.Option("--running-mean", help="Report the original script's order-dependent figures of the dumps, too."),

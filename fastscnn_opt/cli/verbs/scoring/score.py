@@ -38,9 +38,9 @@ def command(
 ) -> None:
     """Build, compile and score every variant of a variants file.
 
-    Accuracy is measured row by row, speed side by side: all variants take turns, while the others stand still. Started
-    again on the same run folder, the verb skips what is finished. Conversion and inference may be on two machines:
-    --stage compile on the first, then the run folder and the variants file are copied, and --stage run on the second.
+    Accuracy is measured row by row. Speed is measured side by side: the variants take turns, and the others are paused.
+    The same command on the same run folder skips finished work. To compile and run on two machines, use --stage compile
+    on the first, copy the run folder and the variants file, and use --stage run on the second.
     The exit code is 3 if a row loses more mIoU than max_drop allows, a pass broke its contract, or a row failed,
     crashed or timed out; a target that is not available here is no failure.
     """

@@ -59,12 +59,12 @@ def command(
 
     A pipeline is one alternative of each slot of the space. Small spaces are explored whole; in large ones every
     alternative is tried alone first, and optuna combines those that are of use. A pipeline that loses more than
-    --max-drop on a few images is given up before all images are paid for. Speed is measured one pipeline at a time
+    --max-drop on a few images is dropped without scoring it on all images. Speed is measured one pipeline at a time
     beside the baseline, and the best are timed side by side in the end.
 
-    What is shown are the pipelines that no other beats in both accuracy and speed. The run folder holds all that were
+    It shows the pipelines that no other pipeline beats in both accuracy and speed. The run folder holds all that were
     tried, failed ones included, for `compare` and `report`, and the best as a variants file, front.toml, for `score`.
-    The same command on the same folder goes on where it stopped; --minutes are those of each start.
+    The same command on the same folder goes on where it stopped; --minutes limits each start.
     """
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.stages.settings import Settings

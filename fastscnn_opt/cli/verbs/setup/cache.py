@@ -101,7 +101,7 @@ def prune(
 ) -> None:
     """Remove entries of the user's cache, or the models, artefacts and predictions of a run that no row needs.
 
-    Whoever needs a removed result computes it again. Records and logs of a run stay.
+    A removed result is computed again when it is needed. Records and logs of a run stay.
     """
     chosen = [older_than is not None, max_size is not None]
     if run is not None and (any(chosen) or everything):

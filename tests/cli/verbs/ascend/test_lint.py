@@ -42,7 +42,7 @@ def codes(text):
 def test_errors_make_the_exit_code_3(model_file, capsys):
     assert lint(model_file) == 3
     captured = capsys.readouterr()
-    assert captured.out.splitlines()[0] == f"{model_file}: held against the rules of ascend310"
+    assert captured.out.splitlines()[0] == f"{model_file}: checked against the rules of ascend310"
     assert "A111 error aux" in captured.out
     assert "errors: 1, warnings: 5" in captured.out
     assert captured.err.splitlines()[-1].startswith(f"error: {model_file}: lint errors on ascend310: 1 of 6")
