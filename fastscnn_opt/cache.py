@@ -12,7 +12,9 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fastscnn_opt.files import from_os_error, write_atomically
 
@@ -89,6 +91,11 @@ class CacheEntry:
     path: Path
     size_bytes: int
     used_at: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as `cache list` prints it."""
+        used = datetime.fromtimestamp(self.used_at, UTC).isoformat(timespec="seconds")
+        return {"kind": self.kind, "key": self.key, "bytes": self.size_bytes, "used": used}
 
 
 def entries() -> list[CacheEntry]:

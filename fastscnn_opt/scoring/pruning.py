@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.files import locked
@@ -24,6 +24,10 @@ class RunFile:
     file: str
     size_bytes: int
     rows: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the file as `cache list RUN` prints it."""
+        return {"file": self.file, "bytes": self.size_bytes, "rows": list(self.rows)}
 
 
 def run_files(run: Run) -> list[RunFile]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -48,7 +47,7 @@ def _age(text: str) -> float:
 @app.command("list")
 def list_entries(run: RunArgument = None, form: TableFormatOption = TableFormat.TABLE) -> None:
     """List every entry with its size and last use; or every file of a run with the rows that need it."""
-    rows = [_entry_json(entry) for entry in _entries()] if run is None else [_file_json(file) for file in _files(run)]
+    rows = [item.to_json() for item in (_entries() if run is None else _files(run))]
     if form is TableFormat.JSON:
         print_json(rows)
         return
@@ -114,12 +113,12 @@ def prune(
         from fastscnn_opt.scoring.pruning import prune as prune_run
 
         files = prune_run(run, dry_run=dry_run)
-        removed, total = [_file_json(file) for file in files], sum(file.size_bytes for file in files)
+        removed, total = [file.to_json() for file in files], sum(file.size_bytes for file in files)
     else:
         from fastscnn_opt.cache import prune as prune_cache
 
         entries = prune_cache(older_than_s=older_than, max_bytes=max_size, dry_run=dry_run)
-        removed, total = [_entry_json(entry) for entry in entries], sum(entry.size_bytes for entry in entries)
+        removed, total = [entry.to_json() for entry in entries], sum(entry.size_bytes for entry in entries)
     if form is Format.JSON:
         print_json({"removed": removed, "bytes": total, "dry_run": dry_run})
         return
@@ -139,15 +138,6 @@ def _files(run: Path) -> list[RunFile]:
     from fastscnn_opt.scoring.run_folder import read_run
 
     return run_files(read_run(run))
-
-
-def _entry_json(entry: CacheEntry) -> dict[str, Any]:
-    used = datetime.fromtimestamp(entry.used_at, UTC).isoformat(timespec="seconds")
-    return {"kind": entry.kind, "key": entry.key, "bytes": entry.size_bytes, "used": used}
-
-
-def _file_json(file: RunFile) -> dict[str, Any]:
-    return {"file": file.file, "bytes": file.size_bytes, "rows": list(file.rows)}
 
 
 def _text(value: object) -> str:
