@@ -1,4 +1,4 @@
-"""How long work says how far it is; the caller decides how a person sees it."""
+"""The interface through which long work reports its progress; the caller decides how to show it."""
 
 from __future__ import annotations
 

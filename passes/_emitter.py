@@ -1,4 +1,4 @@
-"""Append many nodes to a graph in few words."""
+"""Append nodes to a graph with short calls."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Emitter:
         return self.node("Slice", values, *bounds)
 
     def split(self, values: gs.Tensor, axis: int, count: int) -> list[gs.Variable]:
-        """Append a Split into `count` equal parts, of which each keeps the axis, and return its outputs."""
+        """Append a Split into `count` equal parts, each of which keeps the axis, and return its outputs."""
         first = self.node("Split", values, axis=axis)
         node = first.inputs[0]
         if self.graph.opset >= _PARTS_ARE_COUNTED:

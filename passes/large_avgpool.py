@@ -107,7 +107,7 @@ class _Axis:
         return starts[:, None] + np.arange(self.kernel) * self.dilation
 
     def elements(self) -> NDArray[np.int64]:
-        """Return by how many elements each window is divided. Pads count if `count_pads`, what lies beyond never."""
+        """Return by how many elements each window is divided. Pads count if `count_pads`, but nothing beyond them."""
         places = self.places()
         first, end = (-self.before, self.length + self.after) if self.count_pads else (0, self.length)
         counts: NDArray[np.int64] = ((places >= first) & (places < end)).sum(axis=1)

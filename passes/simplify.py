@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
 
-_CUSTOM_DOMAIN = "fastscnn_opt.kept"
-"""Replaces the default domain of vendor operators meanwhile: onnx-simplifier takes custom operators in others only."""
+_CUSTOM_DOMAIN = "fastscnn_opt.vendor"
+"""Domain given to vendor operators of the default domain while onnx-simplifier runs, which refuses them there."""
 
 _MOST_ROUNDS = 8
 """Rounds of onnx-simplifier before giving up on a fixed point; two are usual."""

@@ -30,7 +30,7 @@ BUDGET_BYTES = 5_000_000
 """Size of all pictures of a page together; they are made smaller until they fit."""
 
 _STEPS = (1, 2, 3, 4, 6, 8)
-"""Show every n-th of the kept pixels; tried in this order until the pictures fit."""
+"""Show every n-th of the saved pixels; tried in this order until the pictures fit."""
 
 SAME, CORRECTED, BROKEN, OTHER = range(4)
 """How a pixel changed: not at all, to the correct class, away from it, or otherwise (also if it has no label)."""
@@ -99,7 +99,7 @@ def _gallery(content: ReportContent, most: int) -> Gallery:
     predictions, files, notes = _read_predictions(content)
     base = next((files[entry.number] for entry in content.baselines if entry.number in files), None)
     if base is None:
-        why = "the label maps of the baseline were not kept; score into a new folder to see pictures"
+        why = "the label maps of the baseline were not saved; score into a new folder to see pictures"
         return Gallery(notes=(*notes, why))
     images = predictions[base].images
     for name in [name for name in predictions if predictions[name].images != images]:
@@ -111,16 +111,16 @@ def _gallery(content: ReportContent, most: int) -> Gallery:
         notes.append("every row has exactly the label maps of the baseline, so there is nothing to compare")
         chosen = list(range(len(images.names)))[:1]
     samples, missing = _samples(content, images, chosen)
-    kept = [
-        _KeptImage(images.names[index], {name: found.load(index) for name, found in predictions.items()}, sample)
+    saved = [
+        _SavedImage(images.names[index], {name: found.load(index) for name, found in predictions.items()}, sample)
         for index, sample in zip(chosen, samples, strict=True)
     ]
     pictures: tuple[Picture, ...] = ()
     for step in _STEPS:
-        pictures = tuple(image.picture(base, step) for image in kept)
+        pictures = tuple(image.picture(base, step) for image in saved)
         if sum(map(_bytes_of, pictures)) <= BUDGET_BYTES:
             break
-    classes = {int(value) for image in kept for labels in image.all_labels() for value in np.unique(labels)}
+    classes = {int(value) for image in saved for labels in image.all_labels() for value in np.unique(labels)}
     shown = tuple(sorted(value for value in classes if value < len(CLASSES)))
     files = {number: name for number, name in files.items() if name in predictions}
     return Gallery(pictures, files, base, shown, (*notes, *missing))
@@ -135,7 +135,7 @@ def _read_predictions(content: ReportContent) -> tuple[dict[str, SavedPrediction
         name = entry.details.predictions
         if name is None:
             if entry.row.mIoU is not None:
-                notes.append(f"{entry.label}: scored by a release that kept no label maps")
+                notes.append(f"{entry.label}: scored by a release that saved no label maps")
             continue
         found = predictions.get(name) or SavedPredictions(content.run.folder / name)
         try:
@@ -161,7 +161,7 @@ def _most_changed(predictions: Mapping[str, SavedPredictions], base: str) -> lis
 def _samples(
     content: ReportContent, images: SavedImages, chosen: Sequence[int]
 ) -> tuple[Sequence[Sample | None], tuple[str, ...]]:
-    """Return the photographs and labels of the chosen images, at the kept size, and a note if they are missing."""
+    """Return the photographs and labels of the chosen images, at the saved size, and a note if they are missing."""
     absent = [None] * len(chosen)
     source: dict[str, Any] | None = content.run.about["data"].get("source")
     if source is None:
@@ -184,8 +184,8 @@ def _reduced(sample: Sample, step: int) -> Sample:
 
 
 @dataclass(frozen=True)
-class _KeptImage:
-    """An image at the kept size: its label map from each file, and its photograph and label if they were found."""
+class _SavedImage:
+    """An image at the saved size: its label map from each file, and its photograph and label if they were found."""
 
     name: str
     maps: dict[str, NDArray[np.uint8]]

@@ -26,7 +26,7 @@ class Contract(StrEnum):
     ROUNDING = "rounding"
     """The same function in a narrower type; the tolerance follows from the type."""
     LOSSY = "lossy"
-    """Another function, which only a task metric can judge; the deviation is reported, not failed."""
+    """Another function, which only a task metric can judge; a deviation is reported, but is no failure."""
 
 
 PROMISES = {

@@ -1,4 +1,4 @@
-"""Observers of a pass manager: timing, dumps and progress; verification is one, too, in a room of its own."""
+"""Observers of a pass manager: timing, dumps and progress. Verification is another one, in `verification`."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class PassManager:
     pipeline
         A pipeline text, or passes.
     verify
-        Hold every pass against its contract by running the graph before and after it.
+        Check the contract of every pass by running the graph before and after it.
     instruments
         Observers that are called before and after every pass and when one fails, in this order.
     reproducers

@@ -21,7 +21,7 @@ class Effort:
     seconds: float = DEFAULT_SECONDS
 
     def is_enough(self, rounds: int, seconds: float, models: int) -> bool:
-        """Tell whether `rounds` done in `seconds` by `models` models will do."""
+        """Return whether `rounds` done in `seconds` by `models` models are enough."""
         if self.rounds is not None:
             return rounds >= self.rounds
         return rounds >= MOST_ROUNDS or (rounds >= FEWEST_ROUNDS and seconds >= self.seconds * models)

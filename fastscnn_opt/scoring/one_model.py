@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_model(model: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Worker]:
-    """Compile an ONNX file for `target` and open it in a child process, of which nothing is left behind afterwards.
+    """Compile an ONNX file for `target` and open it in a child process; no file of this is left afterwards.
 
     Raises what `Worker` does, and TargetError if there is no such target here; errors of the block name the model.
     """
@@ -60,8 +60,8 @@ def compile_model(
 ) -> dict[str, str]:
     """Compile an ONNX file for `target` in a child process; return the versions of the tools that did it.
 
-    The words of a vendor tool go to ``<artefact>.log``. Raises what `Worker` does, and TargetError if there is no such
-    target here.
+    The output of a vendor tool goes to ``<artefact>.log``. Raises what `Worker` does, and TargetError if there is no
+    such target here.
     """
     if not artefact.absolute().parent.is_dir():
         raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="make it first")

@@ -195,7 +195,7 @@ class RowRecord(RowPlan):
     """How a row ended, and its accuracy.
 
     `source` and `data` are the keys of the model and the images; paths are relative to the run folder. `reproduce` is
-    a command that does again what ended the process of the row.
+    a command that repeats what ended the process of the row.
     """
 
     source: str
@@ -218,7 +218,7 @@ class RowRecord(RowPlan):
 
 @dataclass(frozen=True)
 class CompiledRecord(RowPlan):
-    """A row that is built and compiled, with all that running it takes.
+    """A row that is built and compiled, with all that is needed to run it.
 
     `source` is the key of the model, `options` and `tools` are those of the target, and `speed_key` is the key of the
     row's speed; paths are relative to the run folder.
@@ -276,7 +276,7 @@ class SessionRecord:
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return what reads and writes values of a type as JSON."""
+    """Return the adapter that reads and writes values of a type as JSON."""
     return _adapter(kind)
 
 
@@ -286,7 +286,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def as_json(record: object) -> dict[str, Any]:
-    """Return a record as its line in a file of the run has it."""
+    """Return a record as it is written to a line of a file."""
     content: dict[str, Any] = adapter(type(record)).dump_python(record, mode="json", by_alias=True, warnings="error")
     return content
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The variant that rows are compared with: on their own target, or on `target` for those of all targets."""
+    """The variant that rows are compared with, on the target of the row, or on `target` for all rows."""
 
     variant: str
     target: str | None = None

@@ -52,7 +52,7 @@ def score(
 
 
 def _recorded_source(folder: Path) -> SourceModel:
-    """Return the model that a run folder was compiled from, which itself need not be here."""
+    """Return the model that a run folder was compiled from; its file need not be on this machine."""
     model = read_run(folder).about["model"]
     return SourceModel(Path(model["file"]), model["key"])
 
@@ -63,7 +63,7 @@ def _recorded_data(folder: Path) -> str:
 
 
 def about_run(variants: Variants, source: SourceModel, data: str) -> dict[str, Any]:
-    """Return what ``run.json`` says."""
+    """Return the content of ``run.json``."""
     return {
         "started": now(),
         "machine": machine(),

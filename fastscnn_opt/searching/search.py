@@ -51,7 +51,7 @@ _LARGEST_RESERVE = 1 / 3
 class Budget:
     """How long to explore: pipelines tried, those of earlier starts included, and minutes of this start.
 
-    None sets no limit. A pipeline that gives the model of another does not count.
+    None sets no limit. A pipeline that makes the same model as another does not count.
     """
 
     evaluations: int | None = None
@@ -60,7 +60,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found: the run, the variants of its front, the fastest first, and how many trials ended how."""
+    """The result of a search: the run, the variants of its front, the fastest first, and the trials by outcome."""
 
     run: Run
     front: list[str]
@@ -141,7 +141,7 @@ def search(
 
 
 class _Trial(BaseModel):
-    """What ``run.json`` says of one trial."""
+    """The entry of one trial in ``run.json``."""
 
     choices: tuple[str, ...]
     ending: TrialStatus
@@ -193,7 +193,7 @@ class _Journal:
 
     @property
     def evaluations(self) -> int:
-        """How many pipelines were tried, without those that gave the model of another."""
+        """How many pipelines were tried, without those that made the same model as another."""
         return sum(result.status is not TrialStatus.SAME for result in self.tried.values())
 
     @property
@@ -204,7 +204,7 @@ class _Journal:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials ended how."""
+        """The number of trials by outcome."""
         counts = Counter(result.status for result in self.tried.values())
         return {str(status): counts[status] for status in TrialStatus}
 

@@ -33,7 +33,7 @@ class TrialStatus(StrEnum):
     PRUNED = "pruned"
     FAILED = "failed"
     SAME = "same"
-    """It gives the very model of another one."""
+    """It makes the same model as another pipeline."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class ExhaustiveStrategy:
 class GuidedStrategy:
     """Tries every alternative alone, then the fastest of each slot together, then what optuna's TPE sampler proposes.
 
-    The fastest are put together once for each loss that an alternative has alone, of those that lose no more. An
-    alternative that alone changes nothing, fails or loses too much is not tried in combination. A proposal depends on
-    the trials before it alone, so a search that was interrupted goes on as it would have.
+    The fastest are combined once for each loss that an alternative has alone, among those that lose no more. An
+    alternative that alone changes nothing, fails or loses too much is not tried in combination. A proposal depends
+    only on the trials before it, so an interrupted search goes on as it would have without the interruption.
     """
 
     def __init__(self, space: Space) -> None:

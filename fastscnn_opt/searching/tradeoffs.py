@@ -27,7 +27,7 @@ class TradeOff:
         return cls(name, 0.0, 1.0, 1.0, 1.0)
 
     def surely_beats(self, other: TradeOff) -> bool:
-        """Tell whether this one is as good in accuracy, and faster beyond both intervals."""
+        """Return whether this one loses no more accuracy, and is faster by more than both intervals."""
         return self.drop <= other.drop + NOTICEABLE and self.low > other.high
 
 

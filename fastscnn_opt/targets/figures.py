@@ -31,7 +31,7 @@ class Speed:
     Attributes
     ----------
     mean_ms
-        Mean time of a run; None where the tool gives its throughput only.
+        Mean time of a run; None if the tool reports its throughput only.
     fps
         Images per second of one device.
     batch
@@ -48,7 +48,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class ReportFormat:
-    """What one tool writes down about the speed of a model.
+    """The form of the report of one tool on the speed of a model.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class ReportFormat:
 
 
 def number(text: str) -> float:
-    """Return the finite decimal number that `text` is as a whole.
+    """Parse a text that is one finite decimal number and nothing else.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def number(text: str) -> float:
 
 
 def positive(text: str, what: str, tool: str) -> float:
-    """Return the number above 0 that `text` is. Raises TargetError, which names `what` the tool said, for all else."""
+    """Parse a text that is one number above 0. Raises TargetError, which calls the number `what`, for any other."""
     try:
         value = number(text)
     except ValueError:
@@ -91,7 +91,7 @@ def positive(text: str, what: str, tool: str) -> float:
 
 
 def numbers(text: str) -> NDArray[np.float64]:
-    """Return the decimal numbers, ``nan`` and ``inf`` that commas part in `text`.
+    """Parse decimal numbers, ``nan`` and ``inf`` that are separated by commas.
 
     A text may hold tens of millions of values, so none of them becomes a Python object.
 

@@ -136,7 +136,7 @@ class OpenVino:
 
 @dataclass(frozen=True)
 class OpenVinoBf16(OpenVino):
-    """OpenVINO on the CPU, with float layers in bfloat16, under a name of its own: one table can hold both."""
+    """OpenVINO on the CPU, with float layers in bfloat16; a target of its own, so that a table can hold both."""
 
     precision: Precision = Precision.BF16
 

@@ -1,4 +1,4 @@
-"""The inputs and outputs of a compiled file, which cannot be asked for them."""
+"""The inputs and outputs of a compiled file, stored beside it, because the file itself cannot be asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators that move or select elements do with the batch axis; `rules` says what a rule is."""
+"""The batch rules of operators that move or select elements; `rules` explains what a rule is."""
 
 from __future__ import annotations
 

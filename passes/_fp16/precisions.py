@@ -34,7 +34,7 @@ class Precisions:
     Attributes
     ----------
     half
-        What may be float16 of the nodes that may compute in it, by the id of the node.
+        The inputs and outputs that may be float16, by the id of the node, for nodes that may compute in float16.
     full
         Why the other nodes stay in float32, by the id of the node.
     unfit

@@ -22,8 +22,8 @@ def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body:
     """Return `model` with the `nodes` between QuantizeLinear and DequantizeLinear: uint8 activations, int8 weights.
 
     Weights are symmetric with a scale per output channel, biases int32; the clipping of a layer's output replaces a
-    Relu or Clip behind it. What is cast from uint8 is read as it is, with scale 1 and zero point 0. Equal scales and
-    zero points are stored once. `body` names the nodes of `model` up to the last layers. `model` itself
+    Relu or Clip behind it. A tensor that is cast from uint8 is read as it is, with scale 1 and zero point 0. Equal
+    scales and zero points are stored once. `body` names the nodes of `model` up to the last layers. `model` itself
     stays as it is.
     """
     import onnx

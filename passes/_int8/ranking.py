@@ -39,7 +39,7 @@ class IouLoss:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The layers of a network by what they lose in int8, and which of them stay in float.
+    """The layers of a network ranked by the loss that each causes in int8, and those that stay in float.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Find adaptive average poolings that an exporter wrote out, and prove that they are.
 
-PyTorch's exporter takes an AdaptiveAvgPool2d whose bins do not divide the size apart: a GatherND collects every window,
+PyTorch's exporter splits an AdaptiveAvgPool2d whose bins do not divide the size: a GatherND collects every window,
 padded to the longest, a Where zeroes the padding, a ladder of Gather and Add sums a window element by element, and a
 Div divides by the number of elements. For bins of 12 x 23 elements that makes some 600 nodes. Where all windows have
 the same length, a ReduceMean stands for all behind the GatherND.
@@ -107,8 +107,8 @@ def _examine(transpose: gs.Node, gather: gs.Node, outputs: set[int], opset: int)
 def _follow(gather: gs.Node, outputs: set[int]) -> list[gs.Node] | str:
     """Return the nodes from `gather` on to the division that everything it gathered runs into, or why there is none.
 
-    The nodes are visited in topological order, and `reads` counts the uses of visited tensors by nodes yet to visit. A
-    node after which all of them are its own is one that everything runs through.
+    The nodes are visited in topological order, and `reads` counts the uses of visited tensors by nodes yet to visit. If
+    after a node all of these uses are of its own result, everything runs through that node.
     """
     visited: list[gs.Node] = []
     inside: set[int] = set()

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from fastscnn_opt.report.page import render
-from fastscnn_opt.scoring.pictures import predictions as kept
+from fastscnn_opt.scoring.pictures import predictions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LAPTOP, PHONE = {"width": 1366, "height": 800}, {"width": 390, "height": 844}
@@ -236,7 +236,7 @@ def test_a_run_of_an_earlier_release_still_gives_a_page(visit, build):
         del builder.about[name]
     page = visit(render(builder.content()))
     assert page.inner_text("#answers dd strong >> nth=0").startswith("“fast”: 2.00 times")
-    assert "kept no label maps" in page.inner_text("#pictures")
+    assert "saved no label maps" in page.inner_text("#pictures")
 
 
 def test_a_run_in_which_nothing_was_scored_gives_a_page(visit, build):
@@ -255,7 +255,7 @@ def test_nothing_in_a_page_points_to_the_network(typical_page):
 def test_a_large_page_stays_below_eight_megabytes(build, monkeypatch):
     import numpy as np
 
-    monkeypatch.setattr(kept, "MOST_IMAGES", 6)
+    monkeypatch.setattr(predictions, "MOST_IMAGES", 6)
     rng = np.random.default_rng(0)
     builder = build(data={"is": "noise", "key": "d"})
     for index in range(10):

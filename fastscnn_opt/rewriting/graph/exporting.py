@@ -1,4 +1,4 @@
-"""Makes a model of the graph that passes edited; what they left alone is copied from the messages it was made from."""
+"""Makes a model from an edited graph; unchanged parts are copied from the messages that they were imported from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def export_graph(
     model
         The model.
     changed
-        The nodes that are new or not what their message says, with their messages in the model.
+        The nodes that are new or were changed, with their messages in the model.
 
     Raises
     ------
@@ -216,7 +216,7 @@ class _Exporter:
         return sparse if is_unchanged else None
 
     def _stored(self, constant: gs.Constant, graph: gs.Graph | None) -> onnx.TensorProto:
-        """Return the message of a constant, which is not to be changed; values that a pass read or made go into one."""
+        """Return the message of a constant, only to be read; a constant that a pass read or made gets a new one."""
         values = constant._values  # as stored: reading them would copy them
         if not isinstance(values, StoredValues):
             is_lazy = isinstance(values, LazyValues)  # what a pass imported itself
@@ -227,7 +227,7 @@ class _Exporter:
         return source
 
     def _message(self, values: NDArray[Any], constant: gs.Constant) -> onnx.TensorProto:
-        """Return a tensor of these values: the old one if they are its, else one in a file where other weights are."""
+        """Return a tensor with these values: the original one if it has them; new large ones are written to a file."""
         origin = self._origins.constants.get(id(constant))
         before = origin.values.source if origin and isinstance(origin.values, StoredValues) else None
         if before is not None and is_outside(before) and is_same(values, before):
@@ -238,7 +238,7 @@ class _Exporter:
         return message
 
     def _defaults(self, target: onnx.GraphProto) -> None:
-        """Make initializers inputs, too: those that were, and before IR version 4 all of them."""
+        """Make initializers inputs as well: those that were inputs before, and all of them before IR version 4."""
         written = {tensor.name: tensor for tensor in target.initializer}
         for constant, info in self._origins.defaults:
             if constant.name in written:

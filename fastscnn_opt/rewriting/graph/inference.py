@@ -1,4 +1,4 @@
-"""Infers the types of a graph after a pass; operators that ONNX does not define keep theirs while their inputs do."""
+"""Infers the types of a graph after a pass; operators unknown to ONNX keep theirs while their input types stay."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def check_and_infer(
 ) -> Inferred:
     """Check `model`, which was made of `graph`, and infer the types of its tensors.
 
-    What an operator makes that ONNX does not define keeps its type of `before`, as long as the node is unchanged and
-    what it reads has the same types.
+    The outputs of an operator that ONNX does not define keep their types of `before`, as long as the node and the types
+    of its inputs are unchanged.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Answers what is inside a graphsurgeon node: nested graphs, names and tensors."""
+"""Finds what is inside a graphsurgeon node: nested graphs, names and tensors."""
 
 from __future__ import annotations
 

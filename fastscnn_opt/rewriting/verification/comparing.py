@@ -1,4 +1,4 @@
-"""Compares what a graph gives with what it should give, and holds the difference against a contract."""
+"""Compares the outputs of a graph with the expected ones, and checks the difference against a contract."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def compare(
     """Return the largest deviation over the outputs, and what is wrong ("" if the promise was kept).
 
     The deviation is infinite where names, shapes or kinds differ. `tolerance` is that of a rounding promise. In a graph
-    with float16 constants, what reorders its sums moves its results as far as float16 does. `terms` says by output how
-    large the terms are that it is a sum of: an output in which they cancel is as inexact as they are.
+    with float16 constants, another order of a sum moves its result as far as float16 rounding does. `terms` gives the
+    magnitude of the terms that each output is a sum of: an output in which they cancel is only as exact as they are.
     """
     if list(expected) != list(actual):
         return float("inf"), f"outputs {list(expected)} were expected, the graph has {list(actual)}"

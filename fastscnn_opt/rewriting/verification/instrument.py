@@ -1,4 +1,4 @@
-"""The instrument that runs the graph before and after each pass and holds the difference against the contract."""
+"""The instrument that runs the graph before and after each pass and checks the difference against the contract."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 
 
 class Verification(Instrument):
-    """Holds every pass against its contract on sample inputs, in onnxruntime on the CPU.
+    """Checks the contract of every pass on sample inputs, in onnxruntime on the CPU.
 
-    What reproduces a breach is left in a folder below `reproducers`, or in a new temporary folder without it.
+    The files that reproduce a breach are left in a folder below `reproducers`, by default in a new temporary folder.
     """
 
     def __init__(self, seed: int = 0, reproducers: Path | None = None) -> None:

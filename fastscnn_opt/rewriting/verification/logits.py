@@ -1,4 +1,4 @@
-"""Finds the logits behind label outputs, so that near ties can be told from mistakes."""
+"""Finds the logits behind label outputs, to tell near ties from mistakes."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def terms_of_outputs(model: onnx.ModelProto) -> dict[str, list[str]]:
     """Return by output the terms of the sums that it is made of; an output that is no sum is left out.
 
     Sums are looked for through other sums and through operators that pass a difference on. Graph inputs and
-    initializers are left out: what cancels one of them is another term, and as large as it is.
+    initializers are left out: a term that cancels one of them is as large, and is found itself.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     found = {}

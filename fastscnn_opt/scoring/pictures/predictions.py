@@ -1,7 +1,8 @@
 """Saves the label maps that a model gives for the images of a dataset in one small file, and loads them.
 
 The file is a ZIP archive: ``about.json`` with the names and the size of the images and the step between the saved
-pixels, and one palette PNG of classes per image. Its name is the number of the image, whose own may hold anything.
+pixels, and one palette PNG of classes per image. An entry is named after the number of its image, because an
+image may have any name.
 """
 
 from __future__ import annotations

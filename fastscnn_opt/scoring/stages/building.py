@@ -81,9 +81,9 @@ def batch_of(model: onnx.ModelProto) -> int | None:
 
 
 class _RememberedVerification(Verification):
-    """Verifies each pass, unless the folder `findings` says what was found for the same pass between the same graphs.
+    """Verifies each pass, unless the folder `findings` has the result for the same pass and graphs.
 
-    The pass itself always runs: while it is being written it changes without any version that could be part of a key.
+    The pass itself always runs: while somebody is writing it, its code changes without a new version for a key.
     """
 
     def __init__(self, findings: Path) -> None:
@@ -93,7 +93,7 @@ class _RememberedVerification(Verification):
     def after(
         self, item: Pass, index: int, report: PassReport, before: onnx.ModelProto, after: onnx.ModelProto
     ) -> None:
-        """Enter what is known into the report, or else verify the pass and keep what was found."""
+        """Enter the stored result into the report, or else verify the pass and store the result."""
         promise = (str(item.promise()), item.tolerance)
         code = _code_of(item)
         key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, code, versions(_VERIFIERS))
@@ -109,7 +109,7 @@ class _RememberedVerification(Verification):
 
 
 def _code_of(item: Pass) -> str:
-    """Return a hash of the file that defines a pass, which says how its outputs compare with those before it."""
+    """Return a hash of the file that defines a pass, and so the outputs that its verification expects."""
     file = inspect.getsourcefile(type(item))
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 

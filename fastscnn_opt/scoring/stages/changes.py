@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def changes(run: Run, before: Mapping[str, Any], targets: Mapping[RowPlan, TargetSpec]) -> str:
-    """Say in one sentence what has changed since ``run.json`` said `before`; return the empty text if nothing has.
+    """Return in one sentence what has changed since ``run.json`` held `before`; the empty text if nothing has.
 
     `targets` holds the target of each row that is asked for now, with the options that it gets.
     """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class SourceModel:
     """The model that all variants start from; `key` changes with its content and with how a checkpoint is exported.
 
-    `table` says how, if it is a checkpoint.
+    `table` has the export options, if the model is a checkpoint.
     """
 
     file: Path
@@ -40,7 +40,7 @@ class SourceModel:
 
 
 def identify_source(variants: Variants) -> SourceModel:
-    """Read the model of a variants file far enough to know what it is. Raises ModelError for an unusable ONNX file."""
+    """Read the model of a variants file and compute its key. Raises ModelError for an unusable ONNX file."""
     if variants.model is not None:
         return SourceModel(variants.model, fingerprint(load_model(variants.model)))
     table = variants.tables.model
@@ -85,7 +85,7 @@ class RowCompiler:
             return self._compile(worker, plan, target, built)
 
     def recompile(self, plan: RowPlan, target: TargetSpec, record: CompiledRecord) -> CompiledRecord:
-        """Return `record`, or, if its artefact belongs to the machine that made it and this is another, one made here.
+        """Return `record`; if its artefact only runs on the machine that made it, and this is another, compile again.
 
         Raises
         ------

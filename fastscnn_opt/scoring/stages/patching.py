@@ -26,8 +26,8 @@ def patched(target: TargetSpec) -> Iterator[None]:
     Raises
     ------
     PatchError
-        A patch cannot be applied or reverted, or the sources carry one that was not asked for: the row would be another
-        than its name says.
+        A patch cannot be applied or reverted, or the sources carry one that was not asked for, so the row would not be
+        what its name says.
     """
     from fastscnn_opt.ascend.whitelists.applying import apply, revert, undo_interrupted
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl

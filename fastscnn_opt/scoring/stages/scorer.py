@@ -54,7 +54,7 @@ class RowScorer:
         self._compiler = RowCompiler(run, source, verify=settings.verify, limits=self.limits)
 
     def score_all(self) -> None:
-        """Build, compile, evaluate and time whatever is not finished, as far as the stage goes."""
+        """Build, compile, evaluate and time all rows that are not finished, as far as the stage includes this."""
         if self._run.before is not None and (changed := self._changes(self._run.before)):
             self._note(changed)
         if self._settings.stage is not Stage.RUN:

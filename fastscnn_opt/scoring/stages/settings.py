@@ -29,12 +29,12 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to score, beside what the variants file says.
+    """How to score; these settings take precedence over the variants file.
 
     Attributes
     ----------
     verify
-        Hold every pass against its contract.
+        Check the contract of every pass.
     effort
         How long to time; None takes what the variants file says.
     threads

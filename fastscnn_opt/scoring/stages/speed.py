@@ -40,7 +40,7 @@ def time_rows(
 ) -> None:
     """Time every row that has no figures yet, target by target, together with the baseline of its target.
 
-    Where the baseline is of one target alone, the rows of all targets are timed together with it.
+    If all targets share one baseline row, the rows of all targets are timed together with it.
     A row keeps its figures while it, its baseline and `effort` are the same. A row's ratio always comes from one
     session with its baseline. Rows that together need more memory than there is are timed in several sessions.
     """

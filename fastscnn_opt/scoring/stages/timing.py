@@ -45,7 +45,7 @@ class Latencies:
 
 
 class Timeable(Protocol):
-    """What takes turns: a warm `Worker`."""
+    """A model that takes turns with others: a `Worker` after its warm-up."""
 
     def run(self, command: Time) -> list[float]:
         """Return latencies in ms."""
@@ -109,8 +109,8 @@ def take_turns(
     """Let each (worker, iterations per turn) run in turns until the effort is enough; return rounds x iterations in ms.
 
     All workers are paused before and after. One that fails drops out with its error, and its times are not returned.
-    A first round does not count: workers that stood still since their warm-up, some of them for a minute, were seen to
-    need twice their time then, because the system had taken away pages and clock.
+    A first round does not count: in it, workers that had been paused for up to a minute since their warm-up took twice
+    their usual time, because the system had taken away memory pages and lowered the clock.
     """
     samples: dict[int, list[list[float]]] = {index: [] for index in turns}
     failures: dict[int, UserError] = {}

@@ -66,7 +66,7 @@ def comparison_json(first: Run, second: Run) -> dict[str, Any]:
 
 
 def _absent(row: TableRow, run: Run) -> TableRow:
-    """Return the place of a row that `run` does not have."""
+    """Return an ``absent`` row in the place of one that `run` does not have."""
     return TableRow(
         variant=row.variant, passes=row.passes, patches=row.patches, target=row.target, batch=row.batch,
         status=Status.ABSENT, reason=f"not in {run.folder}", reproduce=None,

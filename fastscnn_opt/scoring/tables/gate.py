@@ -24,7 +24,7 @@ def check_outcome(run: Run) -> None:
         A row lost more mIoU than the variants file allows, a pass broke its contract, or a row failed, crashed or timed
         out while another was scored. A row whose target is not available here is none of these.
     RunError
-        No row at all could be scored, and none got as far as to crash.
+        No row could be scored, and none crashed or timed out.
     """
     rows, baseline, max_drop = run.table, run.about["baseline"], run.about["max_drop"]
     beyond = [f"{_name(row, rows)} ({row.mIoU_drop:.2f})" for row in rows if row.gate == "failed"]
@@ -34,7 +34,7 @@ def check_outcome(run: Run) -> None:
             f"against {baseline!r}: {', '.join(beyond)}"
         )
     if max_drop is not None and any(row.mIoU is not None and row.gate is None for row in rows):
-        raise CheckFailedError(f"the baseline {baseline!r} could not be scored, so nothing was held against max_drop")
+        raise CheckFailedError(f"the baseline {baseline!r} could not be scored, so no row was compared with max_drop")
     broken = [f"{row.variant}: {row.reason}" for row in rows if row.status is Status.BROKEN]
     if broken:
         raise CheckFailedError(broken[0])

@@ -28,7 +28,7 @@ UNKNOWN = "-"
 
 
 def contract_of(steps: Sequence[StepSummary]) -> str:
-    """Return the promises of a row's passes in short, ``exact ✓, lossy``; a tick: all of that kind were kept."""
+    """Return the promises of a row's passes in short, ``exact ✓, lossy``; a tick means that all of these were kept."""
     parts = []
     for contract in Contract:
         verified = [step.verified for step in steps if step.contract is contract]

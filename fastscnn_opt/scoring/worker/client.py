@@ -58,7 +58,7 @@ class Worker:
         return result
 
     def compile(self, target: TargetSpec, model: Path, artefact: Path, log: Path) -> None:
-        """Compile `model` to `artefact` and the files that belong to it; the vendor tool's words go to `log`.
+        """Compile `model` to `artefact` and the files that belong to it; the output of a vendor tool goes to `log`.
 
         The files appear at their places only when all of them are written, the artefact as the last one.
         """

@@ -46,7 +46,7 @@ class Evaluation:
 
 @dataclass
 class WorkerState:
-    """What a worker keeps from one command to the next: the opened artefact, and what times it once it is warm."""
+    """The state of a worker between commands: the opened artefact, and after the warm-up the function that times it."""
 
     progress: "ProgressReporter"
     session: Session | None = None
@@ -118,7 +118,7 @@ class Export(Command[None]):
 
 @dataclass(frozen=True)
 class Compile(Command[None]):
-    """Compile the file `model` for `target` to `artefact`; the words of a vendor's tool go to `log`."""
+    """Compile the file `model` for `target` to `artefact`; the output of a vendor tool goes to `log`."""
 
     target: TargetSpec
     model: Path
@@ -231,7 +231,7 @@ class WarmUpRuns(Command[WarmUp]):
 
 @dataclass(frozen=True)
 class Time(Command[list[float]]):
-    """Return the latencies in ms of `iterations` runs, after one untimed run, which gets back what a pause has cost."""
+    """Return the latencies in ms of `iterations` runs, after one untimed run, which makes up for a pause."""
 
     iterations: int
     name: ClassVar[str] = "time"

@@ -25,7 +25,7 @@ def _carry_out(state: WorkerState, name: str, **arguments: Any) -> dict[str, Any
 
 
 def commands(progress: ProgressReporter) -> Mapping[str, Command]:
-    """Return what carries out each command, by its name."""
+    """Return the functions that carry out the commands, by the names of these."""
     state = WorkerState(progress)
     return {name: partial(_carry_out, state, name) for name in COMMANDS}
 

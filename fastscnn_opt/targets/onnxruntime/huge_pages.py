@@ -28,7 +28,7 @@ _MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 @dataclass(frozen=True)
 class OnnxRuntimeHugePages(OnnxRuntime):
-    """ONNX Runtime on the CPU with its tensors on huge pages, under a name of its own: one table can hold both.
+    """ONNX Runtime on the CPU with its tensors on huge pages; a target of its own, so that a table can hold both.
 
     The engine computes the same in the same way. A processor finds its way in 2 MB pages faster than in those of 4 kB,
     which counts where tensors of many megabytes are read once. Linux gives huge pages to everybody, where this target

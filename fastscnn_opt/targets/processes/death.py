@@ -51,9 +51,9 @@ def how_it_ended(exit_code: int, words: str, *, starved: bool) -> str:
     exit_code
         As `subprocess` gives it: negative for a signal.
     words
-        The last that the process printed; they may complain about memory.
+        The last lines that the process printed, which may mention memory.
     starved
-        Whether the system has killed a process for want of memory meanwhile.
+        Whether the system has killed a process because memory ran out while the process ran.
     """
     end = f"was ended by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
     if (starved and -exit_code == signal.SIGKILL) or any(word in words for word in _MEMORY_WORDS):

@@ -29,5 +29,5 @@ def test_without_a_scored_baseline_nothing_is_compared():
     failed = record(BASE, None, status=Status.FAILED, reason="no luck")
     run = run_of([BASE, FAST], [failed, record(FAST, 0.6)], max_drop=0.5)
     assert [(row.mIoU_drop, row.gate) for row in run.table] == [(None, None), (None, None)]
-    with pytest.raises(CheckFailedError, match="could not be scored, so nothing was held against max_drop"):
+    with pytest.raises(CheckFailedError, match="could not be scored, so no row was compared with max_drop"):
         check_outcome(run)
