@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
+from fastscnn_opt.rewriting.report import Result
 
 HEIGHT, WIDTH = 32, 64
 
@@ -64,6 +65,29 @@ def initializer(model: onnx.ModelProto, name: str) -> NDArray[Any]:
     """Return a copy of the values of an initializer."""
     (found,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
     return numpy_helper.to_array(found).copy()
+
+
+def element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the element type of every tensor of a graph whose type is known."""
+    graph = model.graph
+    known = (*graph.input, *graph.value_info, *graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in known}
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def inputs_of(model: onnx.ModelProto, name: str) -> list[str]:
+    """Return the names of the tensors that a node reads."""
+    return list(next(node.input for node in model.graph.node if node.name == name))
+
+
+def skips(result: Result) -> dict[str, str]:
+    """Return why the first pass left nodes alone, by node."""
+    return {skip.node: skip.why for skip in result.steps[0].skips}
+
+
+def floats(*numbers: float) -> NDArray[np.float32]:
+    """Return numbers as a float32 array."""
+    return np.array(numbers, dtype=np.float32)
 
 
 def segmenter() -> onnx.ModelProto:
