@@ -1,0 +1,48 @@
+"""The images that calibrate: of a dataset, of the right size."""
+
+from pathlib import Path
+
+import pytest
+from graphs import parse
+from PIL import Image
+from quantised import SIZE
+
+from fastscnn_opt.demo.scenes import render_scene
+from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.rewriting.manager import PassManager
+
+
+def test_what_takes_no_images_is_an_error():
+    model = parse("g (float[1,1,8,8] x) => (float[1,1,8,8] y) <float[1,1,1,1] w = {1}> { y = Conv(x, w) }")
+    with pytest.raises(ModelError, match="images need 3 channels"):
+        PassManager("int8").run(model)
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    """A Cityscapes tree of two labelled scenes in the split `train`."""
+    for number in range(2):
+        image, label = render_scene(number, height=SIZE[0], width=SIZE[1])
+        for kind, suffix, pixels in (
+            ("leftImg8bit", "leftImg8bit", image), ("gtFine", "gtFine_labelTrainIds", label),
+        ):  # fmt: skip
+            folder = tmp_path / "city" / kind / "train" / "town"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"town_{number:06d}_000000_{suffix}.png")
+    return tmp_path / "city"
+
+
+def test_images_of_a_dataset_calibrate_as_the_same_scenes_do(network, rewrite, dataset):
+    of_files = rewrite(network, f"int8{{data={dataset} images=2}}").model
+    assert of_files.SerializeToString() == rewrite(network, "int8{images=2}").model.SerializeToString()
+
+
+def test_a_wrong_split_is_an_error_with_the_nearest(network, dataset):
+    with pytest.raises(DataError, match="did you mean 'train'"):
+        PassManager(f"int8{{data={dataset} split=trian}}").run(network)
+
+
+def test_images_of_another_size_are_an_error(dataset):
+    model = parse("g (float[1,3,8,8] x) => (float[1,1,8,8] y) <float[1,3,1,1] w = {1,1,1}> { y = Conv(x, w) }")
+    with pytest.raises(ModelError, match="but the images are 64 x 128"):
+        PassManager(f"int8{{data={dataset}}}").run(model)
