@@ -108,11 +108,11 @@ def work(way: Way, artefact: Path, threads: int, pipe: Connection) -> None:
     """Run frames in a process of its own: one untimed and one timed per request."""
     session = get_target(way.target, {"threads": threads, **dict(way.options)}).open(artefact)
     while (request := pipe.recv()) is not None:
-        path, kept = request
+        path, result_file = request
         frame(way.kind, session, path)
         stages, output, labels = frame(way.kind, session, path)
-        if kept is not None:
-            np.save(kept, output if way.name == REFERENCE else labels)
+        if result_file is not None:
+            np.save(result_file, output if way.name == REFERENCE else labels)
         pipe.send(stages)
     session.close()
 
@@ -128,9 +128,9 @@ class Runner:
         environment = target.environment() if isinstance(target, NeedsEnvironment) else {}
         self._process = TurnTaker(work, way, artefact, threads, environment=environment)
 
-    def turn(self, path: Path, kept: Path | None = None) -> list[float]:
-        """Run a frame and return the milliseconds of its stages; `kept` is where its result goes."""
-        stages: list[float] = self._process.turn((path, kept))
+    def turn(self, path: Path, result_file: Path | None = None) -> list[float]:
+        """Run a frame and return the milliseconds of its stages; `result_file` is where its result goes."""
+        stages: list[float] = self._process.turn((path, result_file))
         return stages
 
     def close(self) -> None:

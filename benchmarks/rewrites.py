@@ -139,13 +139,13 @@ def work(file: Path, engine: Engine, threads: int, pipe: Connection) -> None:
     session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     feeds = sample_inputs(load_model(file))
     while True:
-        kept, taken = pipe.recv(), []
+        result_file, taken = pipe.recv(), []
         for _ in range(1 + TIMED):
             start = perf_counter()
             (logits,) = session.run(None, feeds)
             taken.append(1000 * (perf_counter() - start))
-        if kept is not None:
-            np.save(kept, logits)
+        if result_file is not None:
+            np.save(result_file, logits)
         pipe.send(taken[1:])
 
 

@@ -167,7 +167,7 @@ def product(kind: str) -> onnx.ModelProto:
 
 
 def measure_peak(threads: int, rounds: int, folder: Path) -> Peak:
-    """Measure the machine; the products are held against numpy's."""
+    """Measure the machine; the products are compared with numpy's."""
     rng = np.random.default_rng(1)
     rates = {}
     for kind, dtype in (("float", np.float32), ("int", np.uint8)):

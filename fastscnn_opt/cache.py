@@ -1,4 +1,4 @@
-"""The user's cache: results that take long to compute, stored between runs under what they were computed from.
+"""The user's cache: stores results that take long to compute, under a key of everything they were computed from.
 
 An entry is the file ``<folder>/<kind>/<key>``: the SHA-256 of the content as one line of hexadecimal text, then the
 content. Its time of change is the time of its last use. Users may delete any file at any time.

@@ -73,7 +73,7 @@ def peak_rss_bytes() -> int:
 
 
 def _group_available() -> int | None:
-    """Return what is left of the limit of a container, from the files of Linux's control groups, version 2."""
+    """Return how much a container may still take of its memory limit, from the files of Linux's control groups v2."""
     group = Path("/sys/fs/cgroup")
     try:
         limit, used = ((group / f"memory.{name}").read_text(encoding="ascii").strip() for name in ("max", "current"))

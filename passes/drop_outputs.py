@@ -1,4 +1,4 @@
-"""The pass `drop-outputs`: removes outputs that nobody reads."""
+"""The pass `drop-outputs`: removes outputs that are not needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DropOutputs(Pass):
             ``keep`` names something that is not an output of the graph.
         """
         names = [output.name for output in graph.outputs]
-        kept = self._kept(names)
+        kept = self._names_to_keep(names)
         outputs = {id(output) for output in graph.outputs}
         gone: set[int] = set()
         for output in graph.outputs:
@@ -57,10 +57,10 @@ class DropOutputs(Pass):
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Return the outputs that stay, as they were."""
         outputs = before(feeds)
-        kept = self._kept(list(outputs))
+        kept = self._names_to_keep(list(outputs))
         return {name: value for name, value in outputs.items() if name in kept}
 
-    def _kept(self, names: list[str]) -> tuple[str, ...]:
+    def _names_to_keep(self, names: list[str]) -> tuple[str, ...]:
         for name in self.keep:
             if name not in names:
                 raise PassError("is not an output of the graph", where=f"keep={name}", cure=nearest(name, names))

@@ -1,4 +1,4 @@
-"""The import rules of the house, and that no engine module reaches a pass except through entry points."""
+"""The import rules of the code, and that no engine module reaches a pass except through entry points."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What is kept between runs, where, and what happens when it is damaged."""
+"""The cache: where it is, what it stores, and what happens if it is damaged."""
 
 import hashlib
 import logging
@@ -13,8 +13,8 @@ from fastscnn_opt import cache
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     """The cache folder of the test, which does not exist yet."""
-    monkeypatch.setenv("FASTSCNN_OPT_CACHE", str(tmp_path / "kept"))
-    return tmp_path / "kept"
+    monkeypatch.setenv("FASTSCNN_OPT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.mark.parametrize(

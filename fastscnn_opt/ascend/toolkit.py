@@ -1,4 +1,4 @@
-"""Find what is installed of the CANN toolkit, and its version."""
+"""Find the installed parts of the CANN toolkit, and their versions."""
 
 from __future__ import annotations
 

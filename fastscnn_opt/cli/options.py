@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def complete_pipeline(typed: str) -> list[str]:
-    """Return the pipeline texts in which a pass completes the last name of what is typed."""
+    """Return the typed pipeline text with its last name completed, once for each pass that fits."""
     from fastscnn_opt.rewriting.registry import entry_points
 
     before, comma, begun = typed.rpartition(",")
@@ -105,7 +105,7 @@ def memory_size(text: str) -> int:
 
 
 TimeLimit = Annotated[
-    float, typer.Option("--time-limit", min=1, help="Seconds without a sign of life after which a process is ended.")
+    float, typer.Option("--time-limit", min=1, help="Seconds without progress after which a process is ended.")
 ]
 MemoryLimit = Annotated[
     int | None,
@@ -113,7 +113,7 @@ MemoryLimit = Annotated[
         "--memory-limit",
         parser=memory_size,
         metavar="SIZE",
-        help="Physical memory that a process and what it starts may hold, such as '1.5 GiB'; beyond it, it is ended.",
+        help="Physical memory that a process and its children may hold, such as '1.5 GiB'; beyond it, it is ended.",
         show_default="none",
     ),
 ]

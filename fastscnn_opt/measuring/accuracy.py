@@ -174,7 +174,8 @@ def image_input(inputs: tuple[TensorSpec, ...], size: tuple[int, int], batch: in
     if len(inputs) != 1:
         names = ", ".join(repr(spec.name) for spec in inputs) or "none"
         raise ModelError(
-            f"the model has {counted(len(inputs), 'input')} ({names}), but images need exactly one", cure="export it so"
+            f"the model has {counted(len(inputs), 'input')} ({names}), but images need exactly one",
+            cure="export it with one",
         )
     spec = inputs[0]
     if spec.dtype not in ("float32", "float16", "uint8") or len(spec.shape) != 4:
@@ -247,14 +248,14 @@ def _label_maps(output: NDArray[Any], name: str, shape: tuple[int, int, int]) ->
             raise ModelError(
                 f"output {name!r} is {_array_signature(output)}, but logits of these images are ({count}, "
                 f"{len(CLASSES)}, {height}, {width}): batch, classes, height, width",
-                cure="export the model so",
+                cure="export the model with logits of this shape",
             )
         return label_map(output)
     if not np.issubdtype(output.dtype, np.integer) or output.shape not in (shape, (count, 1, height, width)):
         raise ModelError(
             f"output {name!r} is {_array_signature(output)}, which is neither logits nor label maps ({count}, "
             f"{height}, {width}) of these images",
-            cure="export the model so",
+            cure="export the model with logits or label maps as its first output",
         )
     if output.min() < 0 or output.max() >= len(CLASSES):
         raise ModelError(

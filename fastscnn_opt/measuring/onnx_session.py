@@ -26,7 +26,7 @@ _DTYPES = {"float": "float32", "double": "float64"} | {
 """Numpy names of the element types, which ONNX Runtime prints as ``tensor(float)``."""
 
 _ERRORS_ONLY = 3
-"""Log level of ONNX Runtime without warnings, of which every optimised file gets one."""
+"""Log level of ONNX Runtime without warnings, because each optimised file causes one."""
 
 
 def session_options(threads: int | None = None) -> ort.SessionOptions:

@@ -74,7 +74,7 @@ class Closable(Generic[Engine]):
 
 
 def latencies_ms(run: Callable[[], object], iterations: int) -> list[float]:
-    """Call `run` so many times and return how long each call took."""
+    """Call `run` `iterations` times and return how long each call took."""
     times_ms = []
     for _ in range(iterations):
         start = perf_counter_ns()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 _BITS_OF_NARROW = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
-"""Types of which several elements share a byte."""
+"""Types with elements smaller than a byte."""
 
 
 def element_type(dtype: DTypeLike | int) -> int:

@@ -54,7 +54,7 @@ class Outputs(StrEnum):
 
 
 class Pooling(StrEnum):
-    """What becomes of adaptive average pooling, which ONNX does not define: the ways of `adaptive-avgpool`, or none."""
+    """How an export writes adaptive average pooling, which ONNX does not define."""
 
     MATMUL = "matmul"
     AVGPOOL = "avgpool"
@@ -107,7 +107,7 @@ class Convolution:
 
 
 def recognise(keys: Iterable[str]) -> CheckpointLayout | None:
-    """Return the layout of which `keys`, those of a checkpoint, hold more than half; None if there is none."""
+    """Return the layout that has more than half of its keys among the checkpoint's `keys`; None if none has."""
     present = set(keys)
     scores = {layout: len(present & expected_entries(layout).keys()) for layout in CheckpointLayout}
     best = max(scores, key=lambda layout: scores[layout])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class PassCost:
     """The cost of `passes`, which the pipeline of `entry` has at its end in addition to the pipeline of `before`.
 
-    `points` of mIoU were lost (negative: gained). The row became `times` as fast; None if one of both is not timed.
+    `points` of mIoU were lost (negative: gained). The row became `times` as fast; None unless both rows are timed.
     """
 
     passes: tuple[str, ...]

@@ -24,7 +24,7 @@ def write_report(
     pictures: bool = True,
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Write what is asked for of a report.
+    """Write the requested files of a report.
 
     Parameters
     ----------

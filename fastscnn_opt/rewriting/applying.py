@@ -1,4 +1,4 @@
-"""Applies a pipeline to a model file, or finds out what it would do to it."""
+"""Applies a pipeline to a model file, or reports what it would do to the file."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class MaskedPass(Pass):
         return self.item.promise()
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
-        """Return what the pass expects."""
+        """Return the expected outputs of the pass."""
         return self.item.expected(before, feeds)
 
 

@@ -64,7 +64,7 @@ def compile_model(
     such target here.
     """
     if not artefact.absolute().parent.is_dir():
-        raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="make it first")
+        raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="create it first")
     versions = target.available(to_compile_only=True).tool_versions()
     log = artefact.with_name(artefact.name + ".log")
     with Worker(str(model), target, limits=limits) as worker:

@@ -1,4 +1,4 @@
-"""A row of a run, from its plan to its records: what is asked for, what was built, its accuracy and its speed."""
+"""The records of a row of a run: its plan, what was built for it, its accuracy and its speed."""
 
 # Without `from __future__ import annotations`, because pydantic reads the types of the fields.
 import hashlib

@@ -228,7 +228,7 @@ class _Journal:
 
 
 def _about(folder: Path, space: Space, text: str, trials: list[dict[str, Any]], front: list[str]) -> dict[str, Any]:
-    """Return what ``run.json`` says of a search: its variants file, whose text is `text`, and the trials."""
+    """Return the part of ``run.json`` about a search: its variants file, which has the text `text`, and the trials."""
     return {
         "variants_file": {"path": str(folder / FRONT_FILE), "sha256": key_of(text), "text": text},
         "search": {"space": space.text, "size": space.size, "trials": trials, "front": front},

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _DEFAULT = "default.toml"
 
 _PLUGINS_BEFORE = "labels"
-"""Slot of the default space in front of which passes that it does not name get theirs."""
+"""Slot of the default space; passes that the space does not name get slots before it."""
 
 _QUANTISING = "int8"
 """The pass that is calibrated on images, which its option ``data`` names."""
@@ -138,7 +138,7 @@ def read_space(file: Path) -> Space:
 
 
 def default_space(scored: DataSource | None = None) -> Space:
-    """Return the space of what is installed: that of ``default.toml``, and a slot for every pass of other packages.
+    """Return the space of ``default.toml`` with a slot for every installed pass of other packages.
 
     Passes that quantise are calibrated on the split ``train`` of the tree that is `scored`, if another split is.
     """

@@ -56,7 +56,7 @@ class Target(Protocol):
 
 @runtime_checkable
 class MultiDeviceTarget(Protocol):
-    """A target whose figures are those of one device, of which a card holds several."""
+    """A target that measures one device of a card with several."""
 
     def fps_per_card(self, fps: float) -> float:
         """Return images per second of a card from those of one device."""

@@ -1,4 +1,4 @@
-"""Reports of every tool, told by their content, give images per second of a device and of a card."""
+"""The report of each tool is recognised by its content and gives images per second of a device and of a card."""
 
 import json
 

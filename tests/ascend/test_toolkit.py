@@ -1,4 +1,4 @@
-"""What of the toolkit is found, and what is said of the rest."""
+"""The installed parts of the toolkit are found, and missing ones are reported."""
 
 from pathlib import Path
 

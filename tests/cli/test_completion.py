@@ -1,4 +1,4 @@
-"""What a shell completes a word to, and what it must not import for that."""
+"""How a shell completes a word, and modules that completion must not import."""
 
 import os
 import subprocess

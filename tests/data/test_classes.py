@@ -1,4 +1,4 @@
-"""The class tables, held against the official scripts."""
+"""The class tables, compared with those of the official scripts."""
 
 import numpy as np
 import pytest

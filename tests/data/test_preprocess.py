@@ -1,4 +1,4 @@
-"""Normalisation, held against the formula."""
+"""Normalisation, compared with the formula."""
 
 import numpy as np
 import pytest

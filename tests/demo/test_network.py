@@ -78,7 +78,7 @@ def test_the_demo_network_has_the_outputs_of_the_recipe():
     assert shapes == {"image": [1, 3, 1024, 2048]} | {f"output{index}": [1, 19, 1024, 2048] for index in (1, 2, 3)}
 
 
-def test_the_demo_network_has_float32_weights_and_unlowered_pooling():
+def test_the_demo_network_has_float32_weights_and_adaptive_pooling():
     model = demo_model()
     assert {tensor.data_type for tensor in model.graph.initializer} == {TensorProto.FLOAT, TensorProto.INT64}
     kinds = [node.op_type for node in model.graph.node]

@@ -1,4 +1,4 @@
-"""The fast argmax, held against numpy's."""
+"""The fast argmax, compared with numpy's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The confusion matrix and its figures, held against two independent implementations and against counting by hand."""
+"""The confusion matrix and its figures, compared with two independent implementations and a count by hand."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The exceptions of ONNX Runtime: whoever runs a model turns all of them into sentences."""
+"""The exceptions of ONNX Runtime: every place that runs a model turns them into sentences."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""remove-noops: what gives what it takes goes, what changes anything stays."""
+"""remove-noops: nodes that change nothing are removed, all others stay."""
 
 import numpy as np
 import onnx

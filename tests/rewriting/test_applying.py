@@ -1,4 +1,4 @@
-"""Pipelines on model files: what is written, and what Python's garbage collector is left with."""
+"""Pipelines on model files: the files that are written, and the settings of Python's garbage collector afterwards."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""The Pareto front: all that no faster item makes up for."""
+"""The Pareto front: items that no faster item matches in accuracy."""
 
 from hypothesis import given
 from hypothesis import strategies as st

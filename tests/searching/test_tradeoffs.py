@@ -1,4 +1,4 @@
-"""What may turn out to be on the front when it is measured better."""
+"""Which pipelines a better measurement may still put on the Pareto front."""
 
 from fastscnn_opt.searching.tradeoffs import TradeOff, finalists
 

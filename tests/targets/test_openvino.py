@@ -113,7 +113,7 @@ def test_a_quantised_model_runs(save, compiled):
 
 
 @pytest.mark.parametrize("domain", ["", "vendor"])
-def test_an_unlowered_adaptive_pooling_is_named_with_the_cure(tmp_path, domain):
+def test_an_adaptive_pooling_is_named_with_the_cure(tmp_path, domain):
     model = parse(
         "vendor (float[1,3,8,8] image) => (float[1,3,2,2] out)"
         "{ [pool_7] out = AdaptiveAvgPool2d<output_size = [2, 2]>(image) }"

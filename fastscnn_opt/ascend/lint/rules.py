@@ -51,7 +51,7 @@ def lint(
     patched: Collection[ListedShape] = (),
     patches: Mapping[ListedShape, str] = MappingProxyType({}),
 ) -> list[Finding]:
-    """Return what the rules find in a model for the Ascend 310, in the order of `RULES` and of the nodes.
+    """Return the findings of the rules in a model for the Ascend 310, in the order of `RULES` and of the nodes.
 
     Parameters
     ----------

@@ -135,6 +135,6 @@ def _write_file(root: Path, file: str, content: bytes) -> FinishedFile:
         raise DataError(
             f"cannot be written ({error.strerror})",
             where=root / file,
-            cure="finished files are kept, mend this and run again",
+            cure="mend this and run the same command again; finished files stay",
         ) from error
     return FinishedFile(file=file, size=len(content), sha256=hashlib.sha256(content).hexdigest())

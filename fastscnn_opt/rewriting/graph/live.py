@@ -101,7 +101,7 @@ class LiveGraph:
         self._attributes = set(graph.__dict__)
 
     def _is_unchanged(self) -> bool:
-        """Tell whether the graph still is what the model says, as far as a pass can be expected to change it."""
+        """Return whether the graph still matches the model, in everything that a pass may be expected to change."""
         graph, origins = self._graph, self._origins
         return (
             all(map(is_same_list, (graph.nodes, graph.inputs, graph.outputs), self._lists))

@@ -1,4 +1,4 @@
-"""Writes single messages for what a pass made: nodes, their attributes, and types."""
+"""Writes single messages for new parts of a graph: nodes, their attributes, and types."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def _first_behind(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
 
 
 def _hoist(graph: onnx.GraphProto, condition: onnx.NodeProto) -> onnx.NodeProto | None:
-    """Append to `graph` what a branch of an If does, under new names; return its last ArgMax, or None without one."""
+    """Append the nodes of a branch of an If to `graph`, under new names; return its last ArgMax, or None."""
     import onnx
 
     for attribute in condition.attribute:

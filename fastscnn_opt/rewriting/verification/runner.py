@@ -59,7 +59,7 @@ def _same(first: Feeds, second: Feeds) -> bool:
 
 
 class TermsRunner:
-    """Runs a model and records how large the terms are of which its outputs are sums.
+    """Runs a model and records the magnitudes of the terms that its outputs are sums of.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ class Settings:
     stage: Stage = Stage.ALL
 
     def limits(self, variants: Variants) -> Limits:
-        """Return what a child process may take."""
+        """Return the limits of a child process."""
         table, memory_bytes = variants.tables.score, self.memory_bytes
         if memory_bytes is None and table.memory_limit is not None:
             memory_bytes = parse_memory(table.memory_limit)

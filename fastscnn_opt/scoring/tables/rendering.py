@@ -24,7 +24,7 @@ ONE_RUN: tuple[Heading, ...] = (
 )  # fmt: skip
 
 UNKNOWN = "-"
-"""The cell of what is not known."""
+"""The cell of an unknown figure."""
 
 
 def contract_of(steps: Sequence[StepSummary]) -> str:
@@ -67,7 +67,7 @@ FLAT = (
 
 
 def flat_cells(row: Mapping[str, Any]) -> list[str]:
-    """Return a row, as JSON has it, as the texts of `FLAT`; what is not known is empty."""
+    """Return a row, as JSON has it, as the texts of `FLAT`; unknown figures are empty."""
     return ["" if row.get(key) is None else str(row[key]) for key in FLAT]
 
 

@@ -12,7 +12,7 @@ SPEED_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "fps_per_card", "ratio"
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow(Identified):
-    """A row of the variant table; shares are fractions, `mIoU_drop` is in points, what is not known is None.
+    """A row of the variant table; shares are fractions, `mIoU_drop` is in points, unknown figures are None.
 
     `gate` is ``passed`` or ``failed`` where the drop was compared with a limit. `ratio` is that of the speed to the
     baseline's, with the ends of its 95 % interval.

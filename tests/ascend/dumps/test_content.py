@@ -1,4 +1,4 @@
-"""What a dump holds, told from its size, and the label maps in it."""
+"""What a dump holds, deduced from its size, and the label maps in it."""
 
 import numpy as np
 import pytest
@@ -69,13 +69,13 @@ def test_float16_can_be_read_as_int16_as_the_original_script_does(tmp_path, labe
     assert (read(dump(tmp_path / "b_1.bin", negative), ElementType.INT16) == 18).all()
 
 
-@pytest.mark.parametrize("kept", [1, 2, 3])
-def test_what_follows_the_last_image_of_a_batch_is_padding(tmp_path, labels, kept):
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_what_follows_the_last_image_of_a_batch_is_padding(tmp_path, labels, images):
     maps = [labels, labels[::-1], labels[:, ::-1]]
     logits = [logits_of(item, np.float32) for item in maps]
-    item = dump(tmp_path / "a_1.bin", *logits, count=kept, capacity=3)
+    item = dump(tmp_path / "a_1.bin", *logits, count=images, capacity=3)
     content = DumpContent(ElementType.FLOAT32, logits=True)
-    np.testing.assert_array_equal(read_dump(item, content, SIZE), maps[:kept])
+    np.testing.assert_array_equal(read_dump(item, content, SIZE), maps[:images])
 
 
 def test_a_last_batch_may_be_saved_without_its_padding(tmp_path, labels):

@@ -1,4 +1,4 @@
-"""Which layers stay in float, told from made-up accuracies."""
+"""Which layers stay in float, for made-up accuracies."""
 
 import pytest
 from fastscnn_opt.passes._int8.ranking import loss_between, rank_layers

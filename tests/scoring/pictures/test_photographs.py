@@ -1,4 +1,4 @@
-"""Photographs that a user hands in, of any kind, whole or broken."""
+"""Photographs of a user, of any kind, intact or damaged."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""ONNX Runtime on huge pages: where it is to be had, and that the memory of its process is on them."""
+"""ONNX Runtime on huge pages: when the target is available, and that the memory of its process is on them."""
 
 import os
 import subprocess

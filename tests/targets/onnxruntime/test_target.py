@@ -52,7 +52,7 @@ def test_the_timer_returns_one_latency_per_run(save):
 
 
 @pytest.mark.parametrize("domain", ["", "vendor."])
-def test_an_unlowered_adaptive_pooling_is_named_with_the_cure(tmp_path, domain):
+def test_an_adaptive_pooling_is_named_with_the_cure(tmp_path, domain):
     model = parse(
         "vendor (float[1,3,8,8] image) => (float[1,3,2,2] out)"
         "{ [pool_7] out = AdaptiveAvgPool2d<output_size = [2, 2]>(image) }"

@@ -16,15 +16,15 @@ DAY_S = 86400
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
+def cached(tmp_path, monkeypatch):
     """A cache of three entries of 100, 200 and 300 bytes, last used 30, 20 and 10 days ago, and a file of the user."""
-    monkeypatch.setenv("FASTSCNN_OPT_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setenv("FASTSCNN_OPT_CACHE", str(tmp_path / "cached"))
     keys = {days: cache.key_of(str(days)) for days in (30, 20, 10)}
     for (days, key), size in zip(keys.items(), (100, 200, 300), strict=True):
         cache.put("ranges", key, b"x" * (size - 65))
-        os.utime(tmp_path / "kept" / "ranges" / key, (time.time() - days * DAY_S,) * 2)
-    (tmp_path / "kept" / "ranges" / "thesis.tex").touch()
-    return {"folder": tmp_path / "kept" / "ranges", **keys}
+        os.utime(tmp_path / "cached" / "ranges" / key, (time.time() - days * DAY_S,) * 2)
+    (tmp_path / "cached" / "ranges" / "thesis.tex").touch()
+    return {"folder": tmp_path / "cached" / "ranges", **keys}
 
 
 def printed(capsys, *arguments) -> object:
@@ -32,22 +32,22 @@ def printed(capsys, *arguments) -> object:
     return json.loads(capsys.readouterr().out)
 
 
-def left(kept) -> set[int]:
-    return {days for days in (30, 20, 10) if (kept["folder"] / kept[days]).exists()}
+def left(cached) -> set[int]:
+    return {days for days in (30, 20, 10) if (cached["folder"] / cached[days]).exists()}
 
 
-def test_entries_are_listed_by_their_last_use(capsys, kept):
+def test_entries_are_listed_by_their_last_use(capsys, cached):
     assert [(row["key"], row["bytes"]) for row in printed(capsys, "list")] == [
-        (kept[30], 100),
-        (kept[20], 200),
-        (kept[10], 300),
+        (cached[30], 100),
+        (cached[20], 200),
+        (cached[10], 300),
     ]
 
 
-def test_the_size_is_told_by_kind(capsys, kept):
+def test_the_size_is_told_by_kind(capsys, cached):
     result = printed(capsys, "size")
     assert result == {
-        "folder": str(kept["folder"].parent),
+        "folder": str(cached["folder"].parent),
         "entries": 3,
         "bytes": 600,
         "kinds": [{"kind": "ranges", "entries": 3, "bytes": 600}],
@@ -67,16 +67,16 @@ def test_the_size_is_told_by_kind(capsys, kept):
         (["--all", "--dry-run"], {30, 20, 10}),
     ],
 )
-def test_pruning_removes_the_least_recently_used(capsys, kept, options, expected):
+def test_pruning_removes_the_least_recently_used(capsys, cached, options, expected):
     result = printed(capsys, "prune", *options)
     removed = {30, 20, 10} - (set() if "--dry-run" in options else expected)
-    assert left(kept) == expected
-    assert [row["key"] for row in result["removed"]] == [kept[days] for days in (30, 20, 10) if days in removed]
-    assert (kept["folder"] / "thesis.tex").exists(), "a file of the user was removed"
+    assert left(cached) == expected
+    assert [row["key"] for row in result["removed"]] == [cached[days] for days in (30, 20, 10) if days in removed]
+    assert (cached["folder"] / "thesis.tex").exists(), "a file of the user was removed"
 
 
-def test_what_a_killed_process_left_is_removed_with_all_entries(capsys, kept):
-    part = kept["folder"] / f".{kept[30]}.abc.part"
+def test_what_a_killed_process_left_is_removed_with_all_entries(capsys, cached):
+    part = cached["folder"] / f".{cached[30]}.abc.part"
     part.touch()
     printed(capsys, "prune", "--all")
     assert not part.exists()
@@ -92,10 +92,10 @@ def test_what_a_killed_process_left_is_removed_with_all_entries(capsys, kept):
         (["prune", "--max-size", "30"], "no amount of memory"),
     ],
 )
-def test_unclear_arguments_are_wrong_usage(capsys, kept, arguments, words):
+def test_unclear_arguments_are_wrong_usage(capsys, cached, arguments, words):
     assert run(["cache", *arguments]) == 2
     assert words in capsys.readouterr().err
-    assert left(kept) == {30, 20, 10}
+    assert left(cached) == {30, 20, 10}
 
 
 ROW = RowRecord(
