@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from mkdocs.structure.files import File
 
 from fastscnn_opt.rewriting.contract import PROMISES
-from fastscnn_opt.rewriting.registry import entry_points, options_of, pass_class
+from fastscnn_opt.rewriting.registry import entry_points, manual_of, options_of, pass_class, summary_of
 from fastscnn_opt.scoring.variants import VariantsFile
 
 DOCS = Path(__file__).parent
@@ -65,10 +64,8 @@ def pass_names() -> list[str]:
 
 def pass_list() -> str:
     """Return the page that lists the passes."""
-    rows = []
-    for name in pass_names():
-        summary = (inspect.getdoc(pass_class(name)) or "").splitlines()[0]
-        rows.append(f"| [{name}]({name}.md) | {pass_class(name).contract} | {_cell(summary)} |")
+    classes = [pass_class(name) for name in pass_names()]
+    rows = [f"| [{cls.name}]({cls.name}.md) | {cls.contract} | {_cell(summary_of(cls))} |" for cls in classes]
     promises = [promise.partition(": ") for promise in PROMISES.values()]
     return "\n".join([*_PASSES.splitlines(), *rows, "", *(f"- **{name}**: {text}" for name, _, text in promises), ""])
 
@@ -79,7 +76,7 @@ def pass_page(name: str) -> str:
     lines = [
         f"# {name}",
         "",
-        inspect.getdoc(cls) or "",
+        manual_of(cls),
         "",
         f"Contract: **{cls.contract}**{PROMISES[cls.contract][len(cls.contract) :]}.",
     ]

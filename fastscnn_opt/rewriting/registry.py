@@ -5,6 +5,7 @@ The built-in passes come the same way as those of any other installed distributi
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
@@ -60,6 +61,16 @@ def pass_class(name: str) -> type[Pass]:
     if not (isinstance(cls, type) and issubclass(cls, Pass)) or getattr(cls, "name", None) != name:
         raise RegistryError(f"{origin_of(point)} is registered as the pass {name!r} but is no pass of that name")
     return cls
+
+
+def manual_of(cls: type[Pass]) -> str:
+    """Return the manual of a pass, which is its docstring."""
+    return inspect.getdoc(cls) or ""
+
+
+def summary_of(cls: type[Pass]) -> str:
+    """Return the first line of the manual of a pass."""
+    return manual_of(cls).partition("\n")[0]
 
 
 def build_pipeline(text: str) -> tuple[Pass, ...]:

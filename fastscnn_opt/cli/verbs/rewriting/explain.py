@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,8 +70,9 @@ def _explain_on(model: Path, text: str, *, everything: bool, form: Format) -> No
 
 def _print_manual(cls: type[Pass], form: Format) -> None:
     from fastscnn_opt.rewriting.options import options_of
+    from fastscnn_opt.rewriting.registry import manual_of
 
-    manual = inspect.getdoc(cls) or ""
+    manual = manual_of(cls)
     if form is Format.JSON:
         described = [asdict(option) for option in options_of(cls)]
         print_json({"name": cls.name, "contract": str(cls.contract), "manual": manual, "options": described})

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, print_json, print_table
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.rewriting.options import OptionInfo, options_of
-from fastscnn_opt.rewriting.registry import entry_points, pass_class
-
-if TYPE_CHECKING:
-    from fastscnn_opt.rewriting.contract import Pass
+from fastscnn_opt.rewriting.registry import entry_points, pass_class, summary_of
 
 
 def command(form: TableFormatOption = TableFormat.TABLE) -> None:
@@ -24,7 +19,7 @@ def command(form: TableFormatOption = TableFormat.TABLE) -> None:
                 {
                     "name": cls.name,
                     "contract": str(cls.contract),
-                    "summary": _summary(cls),
+                    "summary": summary_of(cls),
                     "options": [asdict(option) for option in options_of(cls)],
                 }
                 for cls in classes
@@ -32,12 +27,8 @@ def command(form: TableFormatOption = TableFormat.TABLE) -> None:
         )
         return
     columns = [Column("pass"), Column("contract"), Column("options"), Column("summary")]
-    rows = [[cls.name, str(cls.contract), " ".join(map(_option, options_of(cls))), _summary(cls)] for cls in classes]
+    rows = [[cls.name, str(cls.contract), " ".join(map(_option, options_of(cls))), summary_of(cls)] for cls in classes]
     print_table(columns, rows, form)
-
-
-def _summary(cls: type[Pass]) -> str:
-    return (inspect.getdoc(cls) or "").split("\n")[0]
 
 
 def _option(option: OptionInfo) -> str:
