@@ -97,19 +97,16 @@ def times_ms(model: onnx.ModelProto, pipeline: str, rounds: int) -> dict[str, ND
 
 
 def print_growth(sizes: list[int], pipeline: str, rounds: int) -> None:
-    """Print the time by number of nodes, and the exponent that fits it from 1000 nodes on."""
-    print("\n| nodes | fastscnn-opt ms | us per node | onnxsim ms |\n| ---: | ---: | ---: | ---: |")
-    medians = []
+    """Print the time by number of nodes, and per node beyond the first size, whose time is mostly start-up."""
+    print("\n| nodes | fastscnn-opt ms | us per node more | onnxsim ms |\n| ---: | ---: | ---: | ---: |")
+    first: tuple[int, float] | None = None
     for size in sizes:
         model = chain(size)
         taken = {name: float(np.median(values)) for name, values in times_ms(model, pipeline, rounds).items()}
         nodes, own = len(model.graph.node), taken["fastscnn-opt"]
-        medians.append((nodes, own))
-        print(f"| {nodes} | {own:.0f} | {1000 * own / nodes:.0f} | {taken.get('onnxsim', np.nan):.0f} |", flush=True)
-    fitted = [pair for pair in medians if pair[0] >= 1000]
-    if len(fitted) > 1:
-        exponent = np.polyfit(*np.log(np.array(fitted).T), 1)[0]
-        print(f"time grows with the number of nodes to the power of {exponent:.2f} (1 is linear)")
+        more = f"{1000 * (own - first[1]) / (nodes - first[0]):.0f}" if first else ""
+        first = first or (nodes, own)
+        print(f"| {nodes} | {own:.0f} | {more} | {taken.get('onnxsim', np.nan):.0f} |", flush=True)
 
 
 def main() -> None:
