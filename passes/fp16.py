@@ -70,7 +70,7 @@ class Fp16(Pass):
         PassError
             A glob of ``keep`` matches nothing, ``keep_ops`` holds no operator, or onnxruntime cannot run the samples.
         """
-        from ._fp16.conversion import Conversion
+        from ._fp16.conversion import Float16Conversion
         from ._fp16.precisions import choose_precisions
         from ._fp16.slots import is_float32
 
@@ -84,7 +84,7 @@ class Fp16(Pass):
                 yield Skip(tensor, why)
             else:
                 interface.add(tensor.name)
-        yield from Conversion(graph, precisions, interface).run()
+        yield from Float16Conversion(graph, precisions, interface).run()
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Run the float32 graph on the inputs, which may be float16 now."""

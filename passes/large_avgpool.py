@@ -65,7 +65,7 @@ class LargeAvgPool(Pass):
             what = products.replace(node, *(axis.averages() for axis in axes))
             yield Change(node, f"{node.op} of kernel {_times(axes, 'kernel')}: {what}")
 
-    def _why_not(self, axes: tuple[_Axis, _Axis]) -> str:
+    def _why_not(self, axes: tuple[_PooledAxis, _PooledAxis]) -> str:
         area = axes[0].kernel * axes[1].kernel
         if area <= self.area and all(axis.stride <= self.stride for axis in axes):
             return (
@@ -80,7 +80,7 @@ class LargeAvgPool(Pass):
 
 
 @dataclass(frozen=True)
-class _Axis:
+class _PooledAxis:
     """Average pooling along one axis: lengths in elements, pads in front and behind, as ONNX defines AveragePool."""
 
     length: int
@@ -122,7 +122,7 @@ class _Axis:
         return matrix
 
 
-def _pooled_axes(node: gs.Node) -> tuple[_Axis, _Axis] | str | None:
+def _pooled_axes(node: gs.Node) -> tuple[_PooledAxis, _PooledAxis] | str | None:
     """Return how `node` pools H and W, or why that is not known; None if it is no average pooling of images."""
     if node.domain not in ONNX_DOMAINS or node.op not in ("AveragePool", "GlobalAveragePool", "ReduceMean"):
         return None
@@ -137,7 +137,7 @@ def _pooled_axes(node: gs.Node) -> tuple[_Axis, _Axis] | str | None:
     if node.op != "AveragePool":
         if not node.attrs.get("keepdims", 1):
             return "it drops the axes that it averages"
-        return _Axis(height, height), _Axis(width, width)
+        return _PooledAxis(height, height), _PooledAxis(width, width)
     if node.attrs.get("auto_pad") == "VALID" and node.attrs.get("ceil_mode"):
         return "for auto_pad=VALID with ceil_mode=1 the definition and the runtimes count windows differently"
     return _axis_of(node, 0, height), _axis_of(node, 1, width)
@@ -153,7 +153,7 @@ def _averages_images(node: gs.Node) -> bool:
     return rank == 4 and floats and axes is not None and {int(axis) % 4 for axis in np.ravel(axes)} == {2, 3}
 
 
-def _axis_of(node: gs.Node, index: int, length: int) -> _Axis:
+def _axis_of(node: gs.Node, index: int, length: int) -> _PooledAxis:
     """Return what an AveragePool does along its spatial axis `index`."""
     attributes = node.attrs
     kernel, stride, dilation = (
@@ -167,8 +167,8 @@ def _axis_of(node: gs.Node, index: int, length: int) -> _Axis:
         smaller, larger = missing // 2, missing - missing // 2
         before, after = {"SAME_UPPER": (smaller, larger), "SAME_LOWER": (larger, smaller)}.get(auto, (0, 0))
         ceil = False
-    return _Axis(length, kernel, stride, before, after, dilation, ceil, count_pads)
+    return _PooledAxis(length, kernel, stride, before, after, dilation, ceil, count_pads)
 
 
-def _times(axes: tuple[_Axis, _Axis], field: str) -> str:
+def _times(axes: tuple[_PooledAxis, _PooledAxis], field: str) -> str:
     return "x".join(str(getattr(axis, field)) for axis in axes)

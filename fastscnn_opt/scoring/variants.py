@@ -29,13 +29,13 @@ def _checked_memory(text: str) -> str:
     return text
 
 
-class _Table(BaseModel):
+class _VariantsTable(BaseModel):
     """A table of the file. The text below a key describes it in the schema and on the documentation page."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class ModelTable(_Table):
+class ModelTable(_VariantsTable):
     """``[model]``: an ONNX file, or a checkpoint that is exported first. Paths are relative to the variants file."""
 
     path: Name | None = None
@@ -50,7 +50,7 @@ class ModelTable(_Table):
     """Input width of an exported checkpoint, a multiple of 32."""
 
 
-class DataTable(_Table):
+class DataTable(_VariantsTable):
     """``[data]``: the root of a Cityscapes tree and a split, or a number of synthetic scenes."""
 
     root: Name | None = None
@@ -65,7 +65,7 @@ class DataTable(_Table):
     """Use only this many images, the first by name. The default is all images."""
 
 
-class ScoreTable(_Table):
+class ScoreTable(_VariantsTable):
     """``[score]``: the baseline, the default targets and batch sizes, limits, and how long to time."""
 
     baseline: Name | None = None
@@ -93,7 +93,7 @@ class ScoreTable(_Table):
     """End a child process that holds more physical memory than this, such as `4 GiB`. By default there is no limit."""
 
 
-class VariantTable(_Table):
+class VariantTable(_VariantsTable):
     """``[[variant]]``: a name and the pipeline that makes it."""
 
     name: Name
@@ -108,7 +108,7 @@ class VariantTable(_Table):
     """Batch sizes of this variant. The default is `batch` of `[score]`."""
 
 
-class VariantsFile(_Table):
+class VariantsFile(_VariantsTable):
     """The whole file."""
 
     model: ModelTable

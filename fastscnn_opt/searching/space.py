@@ -107,16 +107,16 @@ def pipeline_of(choices: Choices) -> str:
     return ",".join(text for text in choices if text)
 
 
-class _Table(BaseModel):
+class _SpaceTable(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class _SlotTable(_Table):
+class _SlotTable(_SpaceTable):
     name: Annotated[str, Field(min_length=1)]
     alternatives: Annotated[list[str], Field(min_length=1)]
 
 
-class _SpaceFile(_Table):
+class _SpaceFile(_SpaceTable):
     baseline: str = ""
     slot: Annotated[list[_SlotTable], Field(min_length=1)]
 

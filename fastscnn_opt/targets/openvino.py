@@ -131,7 +131,7 @@ class OpenVino:
         }
         model = _read(artefact)
         with _engine_errors(artefact):
-            return _Session(ov.Core().compile_model(model, _DEVICE, settings), artefact)
+            return _OpenVinoSession(ov.Core().compile_model(model, _DEVICE, settings), artefact)
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _finding(text: str) -> str:
     return next(found, lines[0] if lines else "the engine gives no reason")
 
 
-class _Session(Closable["ov.InferRequest"]):
+class _OpenVinoSession(Closable["ov.InferRequest"]):
     """A compiled model as a `Session`."""
 
     def __init__(self, model: ov.CompiledModel, file: Path) -> None:

@@ -61,7 +61,7 @@ def _speed(text: str, file: str, batch: int | None) -> Speed:
 REPORT = ReportFormat(_TOOL, "GPU Compute", _speed)
 
 
-class _Run(BaseModel):
+class _TimedRun(BaseModel):
     """A run in what ``--exportTimes`` writes."""
 
     computeMs: PositiveFloat  # noqa: N815 - trtexec's own name
@@ -230,7 +230,7 @@ class _Trtexec:
 def parse_times(text: str) -> list[float]:
     """Return the time on the GPU in ms of each run from what ``--exportTimes`` writes. Raises TargetError."""
     try:
-        return [run.computeMs for run in TypeAdapter(list[_Run]).validate_json(text)]
+        return [run.computeMs for run in TypeAdapter(list[_TimedRun]).validate_json(text)]
     except ValidationError as error:
         raise TargetError(f"wrote no times ({first_fault(error)})", where=_TOOL, cure="look into its log") from error
 

@@ -31,7 +31,7 @@ _MOVERS = {
 """Operators that only move values: they take the type of the nodes around them."""
 
 
-class Conversion:
+class Float16Conversion:
     """One conversion of a graph, node by node in their order, so that every new Cast follows what it reads.
 
     Parameters

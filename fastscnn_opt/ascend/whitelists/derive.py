@@ -52,7 +52,7 @@ class Derived:
 
 
 @dataclass(frozen=True)
-class _Conversion:
+class _LayoutConversion:
     """A conversion of layouts that a white list can speed up: what to list, and why."""
 
     listed: ListedShape
@@ -77,7 +77,7 @@ def from_profile(runs: Iterable[OperatorRun], source: str, name: str) -> Derived
         total_us = sum(conversion.time_us for conversion in group)
         time = f"{total_us:.1f} us" if total_us else "time unknown"
         first = f"{len(group)} runs, first {group[0].why}" if len(group) > 1 else group[0].why
-        conversions.append(_Conversion(listed, f"{time} in {source} ({first})", total_us))
+        conversions.append(_LayoutConversion(listed, f"{time} in {source} ({first})", total_us))
     conversions.sort(key=lambda conversion: -conversion.time_us)
     return _derived(name, f"TransData shapes of {source}", conversions, found, source)
 
@@ -95,7 +95,7 @@ def from_model(model: onnx.ModelProto, batch: int, source: str, name: str) -> De
     """
     found = list(_boundary_conversions(open_graph(model), batch))
     conversions = [
-        _Conversion(listed, "; ".join(dict.fromkeys(conversion.why for conversion in group)))
+        _LayoutConversion(listed, "; ".join(dict.fromkeys(conversion.why for conversion in group)))
         for listed, group in _by_shape(found).items()
     ]
     return _derived(name, f"TransData shapes of {source}, batch {batch}", conversions, found, source)
@@ -135,7 +135,7 @@ def without_listed(derived: Derived, impl: Path) -> Derived:
     return Derived(derived.patch.model_copy(update={"edits": unlisted}), tuple(skipped))
 
 
-def _conversion(run: OperatorRun) -> _Conversion | NotListed:
+def _conversion(run: OperatorRun) -> _LayoutConversion | NotListed:
     source = next(iter(run.inputs), None)
     result = next(iter(run.outputs), None)
     if source is None or result is None or "NCHW" not in (source.format, result.format):
@@ -151,21 +151,21 @@ def _conversion(run: OperatorRun) -> _Conversion | NotListed:
         return NotListed(run.name, f"the list of {function} is not consulted for {listed.dtype or 'an unknown type'}")
     if min(listed.shape) < 1:
         return NotListed(run.name, f"{_extents(listed.shape)} is empty or not known before the run")
-    return _Conversion((function, listed.shape), run.name, run.aicore_time_us or run.duration_us or 0.0)
+    return _LayoutConversion((function, listed.shape), run.name, run.aicore_time_us or run.duration_us or 0.0)
 
 
 def _extents(shape: tuple[int, ...] | None) -> str:
     return "of unknown shape" if shape is None else f"{len(shape)}-D {list(shape)}"
 
 
-def _boundary_conversions(graph: Graph, batch: int) -> Iterator[_Conversion | NotListed]:
+def _boundary_conversions(graph: Graph, batch: int) -> Iterator[_LayoutConversion | NotListed]:
     """Yield the conversions where NCHW and the device's own layout meet."""
 
-    def convert(function: str, tensor: str, why: str) -> _Conversion | NotListed:
+    def convert(function: str, tensor: str, why: str) -> _LayoutConversion | NotListed:
         shape = _nchw(graph, tensor, batch)
         if isinstance(shape, str):
             return NotListed(f"{function}: {tensor}", shape)
-        return _Conversion((function, shape), why)
+        return _LayoutConversion((function, shape), why)
 
     for value in graph.outputs:
         yield convert(TO_NCHW, value.name, f"graph output {value.name} is NCHW")
@@ -207,10 +207,10 @@ def _why_off_core(graph: Graph, node: onnx.NodeProto) -> str:
     return ""
 
 
-def _by_shape(found: Iterable[_Conversion | NotListed]) -> dict[ListedShape, list[_Conversion]]:
-    groups: dict[ListedShape, list[_Conversion]] = {}
+def _by_shape(found: Iterable[_LayoutConversion | NotListed]) -> dict[ListedShape, list[_LayoutConversion]]:
+    groups: dict[ListedShape, list[_LayoutConversion]] = {}
     for conversion in found:
-        if isinstance(conversion, _Conversion):
+        if isinstance(conversion, _LayoutConversion):
             groups.setdefault(conversion.listed, []).append(conversion)
     return groups
 
@@ -218,8 +218,8 @@ def _by_shape(found: Iterable[_Conversion | NotListed]) -> dict[ListedShape, lis
 def _derived(
     name: str,
     summary: str,
-    conversions: Sequence[_Conversion],
-    found: Iterable[_Conversion | NotListed],
+    conversions: Sequence[_LayoutConversion],
+    found: Iterable[_LayoutConversion | NotListed],
     source: str,
 ) -> Derived:
     if not re.search(NAME, name):

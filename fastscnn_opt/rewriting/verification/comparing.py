@@ -25,7 +25,7 @@ and 1e-5 at worst; a window or a pixel that is off by one moves them by 1e-2 and
 
 
 @dataclass(frozen=True)
-class _Deviation:
+class _OutputDeviation:
     """Largest deviation of one output: its size, its place, and how much is allowed."""
 
     size: float
@@ -93,7 +93,7 @@ def _form_problem(name: str, expected: NDArray[Any], actual: NDArray[Any], decla
     return ""
 
 
-def _deviation(expected: Tensor, actual: NDArray[Any], relative: float, least: float) -> _Deviation:
+def _deviation(expected: Tensor, actual: NDArray[Any], relative: float, least: float) -> _OutputDeviation:
     """Compare two values; a difference of `least` is allowed, or of `relative` times the largest expected value."""
     if isinstance(expected, Labels):
         return _label_deviation(expected, actual, relative)
@@ -109,17 +109,17 @@ def _deviation(expected: Tensor, actual: NDArray[Any], relative: float, least: f
     return _largest(np.where(np.isnan(difference), np.inf, difference), allowed)
 
 
-def _label_deviation(expected: Labels, actual: NDArray[Any], relative: float) -> _Deviation:
+def _label_deviation(expected: Labels, actual: NDArray[Any], relative: float) -> _OutputDeviation:
     """Measure labels that differ by how far apart their two logits are."""
     logits = np.moveaxis(expected.logits, expected.axis, -1)
     wanted = expected.values.reshape(logits.shape[:-1]).astype(np.int64)
     given = actual.reshape(logits.shape[:-1]).astype(np.int64)
     places = np.nonzero(wanted != given)
     if not places[0].size:
-        return _Deviation(0.0, (), 0.0)
+        return _OutputDeviation(0.0, (), 0.0)
     if given.min() < 0 or given.max() >= logits.shape[-1]:
         place = np.argwhere((given < 0) | (given >= logits.shape[-1]))[0]
-        return _Deviation(float("inf"), tuple(map(int, place)), 0.0)
+        return _OutputDeviation(float("inf"), tuple(map(int, place)), 0.0)
     scores = logits[places].astype(np.float64)
     rows = np.arange(len(scores))
     best, other = scores[rows, wanted[places]], scores[rows, given[places]]
@@ -128,7 +128,7 @@ def _label_deviation(expected: Labels, actual: NDArray[Any], relative: float) ->
     gaps[np.isnan(gaps)] = np.inf
     worst = int(gaps.argmax())
     place = tuple(int(axis[worst]) for axis in places)
-    return _Deviation(float(gaps[worst]), place, relative * magnitude(expected.logits))
+    return _OutputDeviation(float(gaps[worst]), place, relative * magnitude(expected.logits))
 
 
 def magnitude(values: NDArray[np.generic]) -> float:
@@ -137,9 +137,9 @@ def magnitude(values: NDArray[np.generic]) -> float:
     return float(finite.max()) if finite.size else 0.0
 
 
-def _largest(difference: NDArray[np.floating[Any]], allowed: float) -> _Deviation:
+def _largest(difference: NDArray[np.floating[Any]], allowed: float) -> _OutputDeviation:
     if not difference.size:
-        return _Deviation(0.0, (), allowed)
+        return _OutputDeviation(0.0, (), allowed)
     index = int(difference.argmax())
     place = tuple(int(axis) for axis in np.unravel_index(index, difference.shape))
-    return _Deviation(float(difference.reshape(-1)[index]), place, allowed)
+    return _OutputDeviation(float(difference.reshape(-1)[index]), place, allowed)
