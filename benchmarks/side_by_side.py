@@ -29,7 +29,7 @@ def print_machine(*packages: str) -> None:
     """Print the machine, and the versions of what is compared."""
     found = machine()
     installed = ", ".join(f"{name} {version}" for name, version in versions(packages).items() if version)
-    print(f"{found['cpu']}, {found['cores']} cores, {found['system']}, Python {found['python']}, {installed}\n")
+    print(f"{found.cpu}, {found.cores} cores, {found.system}, Python {found.python}, {installed}\n")
 
 
 def split(model: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:

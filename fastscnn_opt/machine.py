@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 PACKAGES = (
     "fastscnn-opt",
@@ -22,17 +22,23 @@ PACKAGES = (
 """Packages that this project needs at run time and whose version may change a figure or a message."""
 
 
-def machine() -> dict[str, Any]:
-    """Describe this machine: processor, usable cores, memory in bytes, system."""
+@dataclass(frozen=True)
+class Machine:
+    """A machine: processor, usable cores, memory, system and Python; what is not known is empty or 0."""
+
+    cpu: str = ""
+    cores: int = 0
+    memory_bytes: int = 0
+    system: str = ""
+    python: str = ""
+
+
+def machine() -> Machine:
+    """Describe this machine."""
     import psutil
 
-    return {
-        "cpu": cpu_model(),
-        "cores": usable_cores(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
+    memory_bytes = psutil.virtual_memory().total
+    return Machine(cpu_model(), usable_cores(), memory_bytes, platform.platform(), platform.python_version())
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from fastscnn_opt.scoring.description import DataDescription, ModelDescription, RunDescription
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import (
     AccuracyFigures,
@@ -37,17 +38,22 @@ def timing(plan: RowPlan, fps: float, ratio: float, **changes) -> RowTiming:
     return replace(known, ratio_low=ratio - 0.1, ratio_high=ratio + 0.1, **changes)
 
 
+def described(*plans: RowPlan, model="m", data="d", **changes) -> RunDescription:
+    """Return what a run folder says that asks for `plans`, with the keys of its model and its data."""
+    known = RunDescription(
+        model=ModelDescription("net.onnx", model),
+        data=DataDescription(words="2 scenes", key=data),
+        baseline="base",
+        max_drop=None,
+        rows=plans,
+    )
+    return replace(known, **changes)
+
+
 def run_of(plans, records, timings=(), max_drop=None, folder="run") -> Run:
     """Return a run that asks for `plans` and holds records, and timings in a session each."""
-    about = {
-        "rows": [asdict(plan) for plan in plans],
-        "baseline": "base",
-        "max_drop": max_drop,
-        "model": {"key": "m"},
-        "data": {"key": "d", "is": "2 scenes"},
-    }
     sessions = [SessionRecord("now", Effort(), "alone", 1, "base", [entry]) for entry in timings]
-    return Run(Path(folder), about, list(records), sessions)
+    return Run(Path(folder), described(*plans, max_drop=max_drop), list(records), sessions)
 
 
 def finished_run() -> Run:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,15 @@ def test_no_more_cores_than_the_machine_has():
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system does not tell its memory in /proc")
 def test_the_memory_is_that_of_the_system():
     kibibytes = re.search(r"MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text())[1]
-    assert machine()["memory_bytes"] == 1024 * int(kibibytes)
+    assert machine().memory_bytes == 1024 * int(kibibytes)
 
 
 def test_no_more_memory_is_available_than_the_machine_has():
-    assert 0 < available_memory_bytes() <= machine()["memory_bytes"]
+    assert 0 < available_memory_bytes() <= machine().memory_bytes
 
 
 def test_the_machine_is_described_in_full():
-    assert all(machine()[key] for key in ("cpu", "cores", "system", "python"))
+    assert all(asdict(machine()).values())
 
 
 def test_a_missing_package_has_no_version():

@@ -40,7 +40,7 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
         return
     columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in ONE_RUN]
     lines = [cells(row) for row in rows] + [published_cells(row) for row in others]
-    title = f"{run.folder}: {run.about['data']['is']}"
+    title = f"{run.folder}: {run.description.data.words}"
     if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
         columns, lines, title = _narrowed(columns[:-1], [line[:-1] for line in lines], title)
     print_table(columns, lines, form, title=title)

@@ -17,7 +17,7 @@ def commands_for(run: Run, entry: ReportRow) -> list[str]:
     """Return the shell commands that build the model of `entry`; none if it was never built."""
     if entry.row.model is None:
         return []
-    model = run.about["model"]["file"]
+    model = run.description.model.file
     first = []
     if not model.endswith(".onnx"):
         table = _model_table(run)
@@ -31,10 +31,10 @@ def commands_for(run: Run, entry: ReportRow) -> list[str]:
 
 def command_for_run(run: Run) -> str:
     """Return the shell command that scores the same rows again, into a new folder."""
-    file = run.about["variants_file"]["path"]
+    file = run.description.variants_file.path
     again = f"{run.folder.name or 'run'}-again"
     if run.folder.joinpath("demo.toml").as_posix() == file:
-        scenes = (run.about["data"].get("source") or {}).get("synthetic")
+        scenes = run.description.data.scenes
         choice = [] if scenes is None else ["--scenes", str(scenes)]
         return _line("demo", "--run", again, *choice, *_effort(run))
     return _line("score", file, "--run", again, *_effort(run))
@@ -50,9 +50,9 @@ def _effort(run: Run) -> list[str]:
 
 def _model_table(run: Run) -> ModelTable:
     """Return the export options of the variants file; the defaults if the file no longer fits the schema."""
-    file = run.about["variants_file"]
+    file = run.description.variants_file
     try:
-        return parse_variants(file["text"], file["path"]).model
+        return parse_variants(file.text, file.path).model
     except RunError:
         return ModelTable()
 

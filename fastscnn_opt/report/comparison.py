@@ -90,9 +90,10 @@ def _find(content: ReportContent, row: TableRow) -> ReportRow | None:
 def _note(first: ReportContent, second: ReportContent, rows: list[dict[str, Any]]) -> str:
     better, worse = (sum(row["tone"] == tone for row in rows) for tone in ("good", "bad"))
     words = [f"Of {counted(len(rows), 'row')}, {better or 'none'} got better and {worse or 'none'} got worse."]
-    if first.run.about["data"]["key"] != second.run.about["data"]["key"]:
+    one, other = first.run.description, second.run.description
+    if one.data.key != other.data.key:
         words.append("The runs are on different images, so a change of accuracy may come from these.")
-    if first.run.about.get("machine") != second.run.about.get("machine"):
+    if one.machine != other.machine:
         words.append("The runs are from different machines, so a change of speed says nothing about the rows.")
     else:
         words.append(f"Times of two sessions are not paired, so a speed counts as changed from {_TIMES:g} times on.")

@@ -139,7 +139,7 @@ class ReportContent:
 
         The target is the ``baseline_target`` of the variants file, or else that of `entry`.
         """
-        name, target = self.run.about["baseline"], self.run.about.get("baseline_target") or entry.row.target
+        name, target = self.run.description.baseline, self.run.description.baseline_target or entry.row.target
         scored = [base for base in self.entries if base.row.variant == name and base.row.mIoU is not None]
         unlike = [(base.row.target != target, base.row.batch != entry.row.batch) for base in scored]
         return scored[unlike.index(min(unlike))] if scored else None
@@ -166,7 +166,7 @@ def class_losses(before: ReportRow, after: ReportRow) -> dict[str, float]:
 def gather(run: Run, max_drop: float | None = None) -> ReportContent:
     """Return the content of the report on `run`; `max_drop` replaces the gate of its variants file."""
     if max_drop is not None:
-        run = replace(run, about=run.about | {"max_drop": max_drop})
+        run = replace(run, description=replace(run.description, max_drop=max_drop))
     rows, plans = run.table, run.plan
     entries = []
     for number, (plan, row) in enumerate(zip(plans, rows, strict=True), start=1):
@@ -178,7 +178,7 @@ def gather(run: Run, max_drop: float | None = None) -> ReportContent:
                 record, run.timing_of(record), compiled,
             )
         )  # fmt: skip
-    return ReportContent(run, tuple(entries), run.about["max_drop"])
+    return ReportContent(run, tuple(entries), run.description.max_drop)
 
 
 def label_in(row: TableRow, rows: Sequence[TableRow]) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.dataset import Sample
-from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.files import from_os_error
 from fastscnn_opt.scoring.pictures.drawing import in_palette
@@ -163,11 +162,11 @@ def _samples(
 ) -> tuple[Sequence[Sample | None], tuple[str, ...]]:
     """Return the photographs and labels of the chosen images, at the saved size, and a note if they are missing."""
     absent = [None] * len(chosen)
-    source: dict[str, Any] | None = content.run.about["data"].get("source")
+    source = content.run.description.data.source
     if source is None:
         return absent, ("the run does not say where its images are, so photographs and labels are left out",)
     try:
-        dataset = DataSource(**source).open(scene_size=images.size)
+        dataset = source.open(scene_size=images.size)
         if dataset.names[: len(images.names)] != images.names or dataset.size != images.size:
             return absent, ("photographs and labels are left out: the data are other images now",)
         return [_reduced(dataset.load(index), images.step) for index in chosen], ()

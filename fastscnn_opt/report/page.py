@@ -38,7 +38,7 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
     matrices = [(entry, entry.details.confusion) for entry in content.entries if entry.details.confusion is not None]
     chosen = [choice.entry for choice in recommend(content)]
     values: dict[str, Any] = {
-        "title": f"Variants of {content.run.about['model'].get('file', 'a model').rpartition('/')[2]}",
+        "title": f"Variants of {content.run.description.model.file.rpartition('/')[2]}",
         "subtitle": _subtitle(content),
         "answers": answers(content),
         "comparison": compare(before, content) if before else None,
@@ -62,7 +62,7 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
         "node_lists": sections.node_lists,
         "facts": partial(sections.facts, content),
         "run_facts": sections.run_facts(content),
-        "variants_file": content.run.about.get("variants_file", {}).get("text", ""),
+        "variants_file": content.run.description.variants_file.text,
     }
     data = {
         "charts": plots,
@@ -87,12 +87,11 @@ def _shown(value: Any) -> Any:
 
 
 def _subtitle(content: ReportContent) -> str:
-    about = content.run.about
+    description, machine = content.run.description, content.run.description.machine
     scored = sum(entry.row.mIoU is not None for entry in content.entries)
-    machine = about.get("machine", {})
-    where = f"{machine['cpu']}, {counted(machine['cores'], 'core')}" if "cpu" in machine else "an unknown machine"
-    rows = f"{scored} of {counted(len(content.entries), 'row')} scored on {about['data'].get('is', 'unknown data')}"
-    return "; ".join(part for part in (rows, where, about.get("started", "")) if part)
+    where = f"{machine.cpu}, {counted(machine.cores, 'core')}" if machine.cpu else "an unknown machine"
+    rows = f"{scored} of {counted(len(content.entries), 'row')} scored on {description.data.words}"
+    return "; ".join(part for part in (rows, where, description.started) if part)
 
 
 def _charts(content: ReportContent) -> dict[str, dict[str, charts.Spec]]:

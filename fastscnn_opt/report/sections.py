@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.classes import CLASSES
@@ -13,6 +14,7 @@ from fastscnn_opt.text import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fastscnn_opt.machine import Machine
     from fastscnn_opt.report.content import ReportContent, ReportRow
     from fastscnn_opt.report.gallery import Gallery
     from fastscnn_opt.scoring.records import StepSummary
@@ -82,7 +84,7 @@ def _marks(content: ReportContent, entry: ReportRow, chosen: Sequence[ReportRow]
 
 def gate_text(content: ReportContent) -> str:
     """Return a sentence about the accuracy gate of the table."""
-    against = f"against the baseline “{content.run.about['baseline']}”"
+    against = f"against the baseline “{content.run.description.baseline}”"
     if content.limit is None:
         return f"Drops are in points of mIoU {against}; no accuracy gate is set (max_drop)."
     beyond = sum(entry.row.gate == "failed" for entry in content.entries)
@@ -91,8 +93,8 @@ def gate_text(content: ReportContent) -> str:
 
 def decode_text(content: ReportContent) -> str:
     """Return what the stage before the preprocessing does for these data."""
-    synthetic = (content.run.about["data"].get("source") or {}).get("synthetic")
-    return "the image and its label" if synthetic is None else "here: drawing the synthetic scene"
+    scenes = content.run.description.data.scenes
+    return "the image and its label" if scenes is None else "here: drawing the synthetic scene"
 
 
 def heat(content: ReportContent) -> Section:
@@ -217,22 +219,23 @@ def _pairs(facts: Mapping[str, Any]) -> str:
 
 def run_facts(content: ReportContent) -> list[tuple[str, str]]:
     """Return the machine, the versions, the model and the data of a run."""
-    about = content.run.about
+    description = content.run.description
     facts = {
         "run folder": str(content.run.folder),
-        "started": about.get("started", ""),
-        "model": about["model"].get("file", ""),
-        "key of the model": about["model"]["key"],
-        "data": about["data"].get("is", ""),
-        "key of the data": about["data"]["key"],
-        "machine": _pairs(_readable(about.get("machine", {}))),
-        "versions": _pairs({name: value or "not installed" for name, value in about.get("versions", {}).items()}),
-        "variants file": about.get("variants_file", {}).get("path", ""),
+        "started": description.started,
+        "model": description.model.file,
+        "key of the model": description.model.key,
+        "data": description.data.words,
+        "key of the data": description.data.key,
+        "machine": _pairs(_readable(description.machine)),
+        "versions": _pairs({name: value or "not installed" for name, value in description.versions.items()}),
+        "variants file": description.variants_file.path,
     }
     return [(name, value) for name, value in facts.items() if value]
 
 
-def _readable(machine: Mapping[str, Any]) -> dict[str, Any]:
-    memory = machine.get("memory_bytes")
-    facts = {name: value for name, value in machine.items() if name != "memory_bytes"}
+def _readable(machine: Machine) -> dict[str, Any]:
+    """Return what is known of a machine, its memory in GB."""
+    facts = {name: value for name, value in asdict(machine).items() if value}
+    memory = facts.pop("memory_bytes", None)
     return facts | ({"memory": f"{memory / 1e9:.0f} GB"} if memory else {})

@@ -18,10 +18,10 @@ A program that is at work takes a whole core, and what the system does by itself
 """
 
 
-def timing_caveats(rounds: int, busy_cores: float | None, cores: int | None = None, how: str = "") -> list[str]:
+def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: str = "") -> list[str]:
     """Return what makes figures of `rounds` rough, measured while other programs kept `busy_cores` of `cores` busy.
 
-    `cores` are those of this machine by default; `busy_cores` is None for old records. `how` ends the advice to time
+    `cores` are those of this machine if 0; `busy_cores` is None for old records. `how` ends the advice to time
     again if the same command would not do so.
     """
     cores = cores or usable_cores()
@@ -40,7 +40,7 @@ def run_caveats(run: Run) -> list[str]:
     """Return what makes the speeds in the table of a run rough, each caveat once."""
     timings = [run.timing_of(run.record_of(plan)) for plan in run.plan]
     used = [session for session in run.sessions if any(timing in session.rows for timing in timings if timing)]
-    cores = run.about.get("machine", {}).get("cores")
+    cores = run.description.machine.cores
     # A run keeps what it has timed with the same effort.
     how = ", with another --rounds or --seconds, or into another run folder"
     return list(

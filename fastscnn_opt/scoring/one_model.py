@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.scoring.worker.client import Worker
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.targets.onnxruntime.profile import OrtProfile
 
 
 @contextmanager
@@ -80,11 +81,10 @@ def profile_model(
     threads: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_run: Callable[[int], None] | None = None,
-) -> dict[str, Any]:
+) -> OrtProfile:
     """Run an ONNX file in ONNX Runtime, in a child process, and return where its time goes.
 
-    The figures are those of `targets.onnxruntime.profile.OrtProfile.to_json`. Raises what `Worker` does, and
-    TargetError if ONNX Runtime does not work here.
+    Raises what `Worker` does, and TargetError if ONNX Runtime does not work here.
     """
     target = TargetSpec("onnxruntime")
     target.available()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.scoring.records import RowPlan, Status
+from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.row import TableRow, table_row
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, SessionRecord
+    from fastscnn_opt.scoring.description import RunDescription
+    from fastscnn_opt.scoring.records import CompiledRecord, RowPlan, RowRecord, RowTiming, SessionRecord
 
 
 @dataclass(frozen=True)
@@ -27,25 +28,25 @@ class Baseline:
         return plan.variant == self.variant and self.target in (None, plan.target)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """What a run folder holds; `about` is what ``run.json`` says."""
+    """The content of a run folder; `description` is that of ``run.json``."""
 
     folder: Path
-    about: dict[str, Any]
+    description: RunDescription
     records: list[RowRecord]
     sessions: list[SessionRecord]
     compiled: list[CompiledRecord] = field(default_factory=list)
 
     @property
-    def plan(self) -> list[RowPlan]:
+    def plan(self) -> tuple[RowPlan, ...]:
         """The rows that the variants file asks for, in its order."""
-        return [RowPlan(**{**row, "patches": tuple(row["patches"])}) for row in self.about["rows"]]
+        return self.description.rows
 
     @property
     def baseline(self) -> Baseline:
         """What the rows are compared with."""
-        return Baseline(self.about["baseline"], self.about.get("baseline_target"))
+        return Baseline(self.description.baseline, self.description.baseline_target)
 
     @property
     def table(self) -> list[TableRow]:
@@ -61,14 +62,14 @@ class Run:
                     record,
                     self.timing_of(record),
                     reference=self._reference_miou(plan, plans, records),
-                    max_drop=self.about["max_drop"],
+                    max_drop=self.description.max_drop,
                 )
             )
         return rows
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as the verbs print it."""
-        return {"baseline": self.about["baseline"], "rows": [row.to_json() for row in self.table]}
+        return {"baseline": self.description.baseline, "rows": [row.to_json() for row in self.table]}
 
     def last(self, identity: tuple[str, str, int]) -> RowRecord | None:
         """Return what was recorded last about a row."""
@@ -78,7 +79,7 @@ class Run:
         """Return what was compiled last for exactly this row, if its artefact is there."""
         for record in reversed(self.compiled):
             if record.identity == plan.identity:
-                same = record.matches(plan) and record.source == self.about["model"]["key"]
+                same = record.matches(plan) and record.source == self.description.model.key
                 return record if same and (self.folder / record.artefact).exists() else None
         return None
 
@@ -87,7 +88,7 @@ class Run:
         record = self.last(plan.identity)
         if record is None or not record.matches(plan):
             return None
-        same = (record.source, record.data) == (self.about["model"]["key"], self.about["data"]["key"])
+        same = (record.source, record.data) == (self.description.model.key, self.description.data.key)
         return record if same else None
 
     def timing_of(self, record: RowRecord | None) -> RowTiming | None:
@@ -99,7 +100,7 @@ class Run:
         return next((timing for timing in timings if (timing.identity, timing.speed_key) == wanted), None)
 
     def _reference_miou(
-        self, plan: RowPlan, plans: list[RowPlan], records: dict[tuple[str, str, int], RowRecord | None]
+        self, plan: RowPlan, plans: tuple[RowPlan, ...], records: dict[tuple[str, str, int], RowRecord | None]
     ) -> float | None:
         """Return the mIoU of the baseline of a row: on its target where it was scored there, else on its first one."""
         target = self.baseline.target or plan.target
@@ -113,6 +114,6 @@ class Run:
         from fastscnn_opt.html import html_table
         from fastscnn_opt.scoring.tables.rendering import ONE_RUN, cells
 
-        title = f"{self.folder}: {self.about['data']['is']}"
+        title = f"{self.folder}: {self.description.data.words}"
         rows = [[printable(cell) for cell in cells(row)] for row in self.table]
         return html_table(ONE_RUN, rows, printable(title))

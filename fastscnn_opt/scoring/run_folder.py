@@ -21,12 +21,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from fastscnn_opt.errors import RunError
+from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.files import locked, write_atomically
 from fastscnn_opt.schema import first_fault
-from fastscnn_opt.scoring.records import CompiledRecord, RowPlan, RowRecord, SessionRecord, adapter, as_json
+from fastscnn_opt.scoring.description import RunDescription
+from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord, adapter, as_json
 from fastscnn_opt.scoring.run import Run
 from fastscnn_opt.scoring.worker.client import UNFINISHED
 
@@ -40,37 +41,14 @@ SCHEMA = 1
 _FOLDERS = ("models", "logs", "predictions")
 _OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", *_FOLDERS, "demo.toml", "demo.onnx"}
 
-_ANYTHING = TypeAdapter(dict[str, Any])
-
-
-class _Model(BaseModel):
-    key: str
-    file: str
-
-
-class _Data(BaseModel):
-    key: str
-    description: str = Field(alias="is")
-
-
-class _About(BaseModel):
-    """The fields of ``run.json`` that the tables need; the file has others as well."""
-
-    baseline: str
-    max_drop: float | None
-    rows: list[RowPlan]
-    model: _Model
-    data: _Data
-
-
 Record = TypeVar("Record", RowRecord, CompiledRecord, SessionRecord)
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpenRun(Run):
     """A run folder that only this process may write to; `before` is the content of ``run.json`` when it was opened."""
 
-    before: dict[str, Any] | None = None
+    before: RunDescription | None = None
 
     def append_row(self, record: RowRecord) -> None:
         """Append a record to the disk, unless the last record of the row is the same."""
@@ -90,11 +68,11 @@ class OpenRun(Run):
         append_line(self.folder / "timings.jsonl", as_json(session))
         self.sessions.append(session)
 
-    def update_about(self, **changes: Any) -> None:
-        """Change these fields of ``run.json`` and write it."""
-        self.about.update(changes)
-        content = json.dumps(self.about, indent=2, ensure_ascii=False).encode() + b"\n"
-        write_atomically(self.folder / "run.json", content)
+    def describe(self, description: RunDescription) -> None:
+        """Write ``run.json`` with this content."""
+        self.description = description
+        content = {"schema": SCHEMA, **description.to_json()}
+        write_atomically(self.folder / "run.json", json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
 
     def relative(self, file: Path) -> str:
         """Return the path of a file relative to the run folder, as the records hold it."""
@@ -117,8 +95,8 @@ class OpenRun(Run):
 
 
 @contextmanager
-def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
-    """Open or create a run folder, write `about` to ``run.json``, and lock the folder while the block runs.
+def open_run(folder: Path, description: RunDescription) -> Iterator[OpenRun]:
+    """Open or create a run folder, write `description` to ``run.json``, and lock the folder while the block runs.
 
     Raises
     ------
@@ -131,14 +109,13 @@ def open_run(folder: Path, about: dict[str, Any]) -> Iterator[OpenRun]:
     for part in _FOLDERS:
         (folder / part).mkdir(parents=True, exist_ok=True)
     with locked(folder, "scoring into this run", RunError):
-        before = _read_about(folder) if (folder / "run.json").exists() else None
+        before = _read_description(folder) if (folder / "run.json").exists() else None
         _clear_leftovers(folder)
         records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
         sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
         compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
-        about = {"schema": SCHEMA, **about}
-        run = OpenRun(folder, about, records, sessions, compiled, before)
-        run.update_about()
+        run = OpenRun(folder, description, records, sessions, compiled, before)
+        run.describe(description)
         try:
             yield run
         finally:
@@ -159,10 +136,11 @@ def read_run(folder: Path) -> Run:
     """Read a run folder; another process may be writing to it. Raises RunError if it is damaged or not a run folder."""
     if not (folder / "run.json").is_file():
         raise RunError("no run folder (it has no run.json)", where=folder, cure="`fastscnn-opt score` makes one")
-    about = _read_about(folder)
+    description = _read_description(folder)
     records = _read_lines(folder / "records.jsonl", RowRecord, repair=False)
     sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=False)
-    return Run(folder, about, records, sessions, _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=False))
+    compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=False)
+    return Run(folder, description, records, sessions, compiled)
 
 
 def append_line(file: Path, content: dict[str, Any]) -> None:
@@ -196,19 +174,19 @@ def refuse_other_content(folder: Path) -> None:
         )
 
 
-def _read_about(folder: Path) -> dict[str, Any]:
+def _read_description(folder: Path) -> RunDescription:
     file = folder / "run.json"
     try:
-        about: dict[str, Any] = _ANYTHING.validate_json(file.read_bytes())
-        if about.get("schema") != SCHEMA:
-            was = about.get("schema")
+        content = adapter(dict[str, Any]).validate_json(file.read_bytes())
+        if (was := content.get("schema")) != SCHEMA:
             raise RunError(
                 f"of schema {was}, and this release reads {SCHEMA}", where=file, cure="score into another folder"
             )
-        _About.model_validate(about)
-    except ValidationError as error:
-        raise RunError(f"damaged ({first_fault(error)})", where=file, cure="score into another folder") from error
-    return about
+        description: RunDescription = adapter(RunDescription).validate_python(content)
+    except (ValidationError, DataError) as error:
+        what = first_fault(error) if isinstance(error, ValidationError) else error
+        raise RunError(f"damaged ({what})", where=file, cure="score into another folder") from error
+    return description
 
 
 def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.machine import machine, versions
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
-from fastscnn_opt.scoring.records import key_of, now
+from fastscnn_opt.scoring.description import DataDescription, ModelDescription, RunDescription, VariantsText
+from fastscnn_opt.scoring.records import now
 from fastscnn_opt.scoring.run_folder import open_run, read_run
 from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_source
 from fastscnn_opt.scoring.stages.scorer import RowScorer
@@ -46,38 +47,38 @@ def score(
     """
     source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
-    with open_run(folder, about_run(variants, source, data)) as run:
+    with open_run(folder, describe_run(variants, source, data)) as run:
         RowScorer(run, variants, settings, source, data, note, progress).score_all()
     return run
 
 
 def _recorded_source(folder: Path) -> SourceModel:
     """Return the model that a run folder was compiled from; its file need not be on this machine."""
-    model = read_run(folder).about["model"]
-    return SourceModel(Path(model["file"]), model["key"])
+    model = read_run(folder).description.model
+    return SourceModel(Path(model.file), model.key)
 
 
 def _recorded_data(folder: Path) -> str:
     """Return the key of the data that a run folder was scored on before; the empty text if it was not."""
-    return str(read_run(folder).about["data"]["key"]) if (folder / "run.json").is_file() else ""
+    return read_run(folder).description.data.key if (folder / "run.json").is_file() else ""
 
 
-def about_run(variants: Variants, source: SourceModel, data: str) -> dict[str, Any]:
-    """Return the content of ``run.json``."""
-    return {
-        "started": now(),
-        "machine": machine(),
-        "versions": versions(),
-        "variants_file": {"path": str(variants.file), "sha256": key_of(variants.text), "text": variants.text},
-        "model": {"file": str(source.file), "key": source.key},
-        "data": {"is": variants.source.describe(), "key": data, "source": _absolute(variants.source)},
-        "baseline": variants.baseline,
-        "baseline_target": variants.tables.score.baseline_target,
-        "max_drop": variants.tables.score.max_drop,
-        "rows": [asdict(row) for row in variants.rows],
-    }
+def describe_run(variants: Variants, source: SourceModel, data: str) -> RunDescription:
+    """Return the content of ``run.json`` for a run that starts now; `data` is the key of the images."""
+    return RunDescription(
+        started=now(),
+        machine=machine(),
+        versions=versions(),
+        variants_file=VariantsText.of(variants.file, variants.text),
+        model=ModelDescription(str(source.file), source.key),
+        data=DataDescription(words=variants.source.describe(), key=data, source=_absolute(variants.source)),
+        baseline=variants.baseline,
+        baseline_target=variants.tables.score.baseline_target,
+        max_drop=variants.tables.score.max_drop,
+        rows=tuple(variants.rows),
+    )
 
 
-def _absolute(source: DataSource) -> dict[str, Any]:
-    """Return the fields of `source`, its root such that it can be found again from another folder."""
-    return asdict(source) | {"root": str(Path(source.root).absolute()) if source.root is not None else None}
+def _absolute(source: DataSource) -> DataSource:
+    """Return `source` with a root that can be found again from another folder."""
+    return source if source.root is None else replace(source, root=str(Path(source.root).absolute()))

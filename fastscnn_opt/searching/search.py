@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.machine import versions
+from fastscnn_opt.scoring.description import SearchDescription, Trial, VariantsText
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.records import key_of
 from fastscnn_opt.scoring.run_folder import open_run, read_run
-from fastscnn_opt.scoring.score import about_run
+from fastscnn_opt.scoring.score import describe_run
 from fastscnn_opt.scoring.stages.compiling import identify_source
 from fastscnn_opt.scoring.stages.scorer import RowScorer
 from fastscnn_opt.searching.inputs import FRONT_FILE, SearchInput
@@ -60,18 +58,23 @@ class Budget:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The result of a search: the run, the variants of its front, the fastest first, and the trials by outcome."""
+    """The result of a search: the run, the variants of its front, the fastest first, and the trials by outcome.
+
+    `pipelines` is the number of pipelines in the space.
+    """
 
     run: Run
     front: list[str]
     counts: dict[str, int]
+    pipelines: int
 
     @property
     def best(self) -> Run:
         """The run with the rows of the baseline and the front alone."""
-        names = dict.fromkeys([self.run.about["baseline"], *self.front])
-        rows = {row["variant"]: row for row in self.run.about["rows"]}
-        return replace(self.run, about={**self.run.about, "rows": [rows[name] for name in names]})
+        description = self.run.description
+        names = dict.fromkeys([description.baseline, *self.front])
+        rows = {row.variant: row for row in description.rows}
+        return replace(self.run, description=replace(description, rows=tuple(rows[name] for name in names)))
 
 
 def search(
@@ -102,9 +105,13 @@ def search(
     variants = given.variants
     source, data = identify_source(variants), variants.source.fingerprint()
     tried_before = _tried_before(folder, space)
-    text, trials_before = given.text([given.baseline]), [trial.model_dump(mode="json") for trial in tried_before]
-    about = about_run(variants, source, data) | _about(folder, space, text, trials_before, [])
-    with open_run(folder, about) as run:
+    text = given.text([given.baseline])
+    description = replace(
+        describe_run(variants, source, data),
+        variants_file=VariantsText.of(folder / FRONT_FILE, text),
+        search=SearchDescription(space.text, space.size, tried_before),
+    )
+    with open_run(folder, description) as run:
         write_atomically(run.folder / FRONT_FILE, text.encode())
         scorer = RowScorer(run, variants, replace(settings, effort=_SHORT_EFFORT), source, data, note)
         trials = Trials(run, scorer, variants, screening, note)
@@ -137,34 +144,21 @@ def search(
         best = best_of([one for job in (trials.baseline, *jobs) if (one := trials.trade_off(job)) is not None])
         front = [one.name for one in best]
         journal.write(front)
-        return SearchResult(run, front, journal.counts)
+        return SearchResult(run, front, journal.counts, space.size)
 
 
-class _Trial(BaseModel):
-    """The entry of one trial in ``run.json``."""
-
-    choices: tuple[str, ...]
-    ending: TrialStatus
-
-
-def _tried_before(folder: Path, space: Space) -> list[_Trial]:
+def _tried_before(folder: Path, space: Space) -> tuple[Trial, ...]:
     """Return the trials of an earlier start, as long as the space and all versions are the same."""
     if not (folder / "run.json").is_file():
-        return []
-    about = read_run(folder).about
-    if "search" not in about:
+        return ()
+    description = read_run(folder).description
+    if description.search is None:
         raise RunError(
             "is a run of `score`, which a search would change", where=folder, cure="name a new folder for --run"
         )
-    if about.get("versions") != versions():
-        return []
-    try:
-        trials = TypeAdapter(list[_Trial]).validate_python(about["search"]["trials"])
-    except (TypeError, KeyError, ValidationError) as error:
-        raise RunError(
-            "damaged (what the search tried)", where=folder / "run.json", cure="search into another folder"
-        ) from error
-    return [trial for trial in trials if trial.choices in space]
+    if description.versions != versions():
+        return ()
+    return tuple(trial for trial in description.search.trials if trial.choices in space)
 
 
 def _is_spent(budget: Budget, settings: Settings, journal: _Journal, elapsed_s: float) -> bool:
@@ -219,17 +213,14 @@ class _Journal:
             if self.tried[choices].status is not TrialStatus.SAME
         }
         first = [own.pop(name) for name in front if name in own]
-        trials = [{"choices": list(choices), "ending": str(result.status)} for choices, result in self.tried.items()]
-        rows = [self.given.baseline, *first, *own.values()]
+        trials = tuple(Trial(choices, str(result.status)) for choices, result in self.tried.items())
         text = self.given.text([self.given.baseline, *first])
         write_atomically(self.run.folder / FRONT_FILE, text.encode())
-        about = _about(self.run.folder, self.space, text, trials, front)
-        self.run.update_about(rows=[asdict(row) for row in rows], **about)
-
-
-def _about(folder: Path, space: Space, text: str, trials: list[dict[str, Any]], front: list[str]) -> dict[str, Any]:
-    """Return the part of ``run.json`` about a search: its variants file, which has the text `text`, and the trials."""
-    return {
-        "variants_file": {"path": str(folder / FRONT_FILE), "sha256": key_of(text), "text": text},
-        "search": {"space": space.text, "size": space.size, "trials": trials, "front": front},
-    }
+        self.run.describe(
+            replace(
+                self.run.description,
+                variants_file=VariantsText.of(self.run.folder / FRONT_FILE, text),
+                rows=(self.given.baseline, *first, *own.values()),
+                search=SearchDescription(self.space.text, self.space.size, trials, tuple(front)),
+            )
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastscnn_opt.machine import PACKAGES, machine, versions
@@ -17,12 +18,12 @@ def examine() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``machine`` as `machine` gives it; ``packages``: name, version (None if missing) and cure ("" if there is
+        ``machine``: the fields of `Machine`; ``packages``: name, version (None if missing) and cure ("" if there is
         nothing to mend); ``targets``: name, available, version and reason.
     """
     installed = versions((*PACKAGES, *EXTRAS))
     return {
-        "machine": machine(),
+        "machine": asdict(machine()),
         "packages": [
             {"name": name, "version": version, "cure": "" if version else _cure(name)}
             for name, version in installed.items()

@@ -229,14 +229,12 @@ def test_an_endless_file_is_refused_before_it_is_read(tmp_path, size):
 def test_a_record_without_its_figures_is_refused(tmp_path, change):
     import json
 
+    from runs import described
+
     from fastscnn_opt.scoring.records import Keys, RowRecord, Status, as_json
     from fastscnn_opt.scoring.run_folder import open_run, read_run
 
-    about = {
-        "rows": [], "baseline": "v", "max_drop": None, "model": {"key": "m", "file": "n.onnx"},
-        "data": {"key": "d", "is": "1 scene"},
-    }  # fmt: skip
-    with open_run(tmp_path / "run", about) as run:
+    with open_run(tmp_path / "run", described()) as run:
         run.append_row(RowRecord("v", "", (), "onnxruntime", 1, "m", "d", Keys("r"), Status.OK))
     record = as_json(read_run(tmp_path / "run").records[0]) | change
     (tmp_path / "run" / "records.jsonl").write_text(json.dumps(record) + "\n")

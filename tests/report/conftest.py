@@ -11,6 +11,7 @@ from fastscnn_opt.data.synthetic import scene_name
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.measuring.latency import WarmUp
 from fastscnn_opt.report.content import ReportContent, gather
+from fastscnn_opt.scoring.description import RunDescription
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.pictures.predictions import save_predictions
 from fastscnn_opt.scoring.records import (
@@ -111,7 +112,8 @@ class RunBuilder:
     def write(self) -> Path:
         """Write everything and return the folder."""
         (self.folder / "run.json").unlink(missing_ok=True)
-        with open_run(self.folder, self.about | {"rows": [asdict(plan) for plan in self.plans]}) as run:
+        described = adapter(RunDescription).validate_python(self.about | {"rows": self.plans})
+        with open_run(self.folder, described) as run:
             for record in self.records:
                 run.append_row(record)
             if self.timings:

@@ -1,10 +1,11 @@
 """What makes a measurement of speed rough."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from runs import described
 
+from fastscnn_opt.machine import Machine
 from fastscnn_opt.scoring.caveats import run_caveats, timing_caveats
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status
@@ -40,6 +41,5 @@ def test_a_run_is_timed_again_only_with_another_effort_or_in_another_folder():
     session = SessionRecord(
         "now", Effort(), "alone", 50, None, [RowTiming(*plan.identity, "s", Status.OK)], busy_cores=1.0
     )
-    about = {"rows": [asdict(plan)], "model": {"key": "m"}, "data": {"key": "d"}, "machine": {"cores": 2}}
-    (caveat,) = run_caveats(Run(Path("run"), about, [record], [session]))
+    (caveat,) = run_caveats(Run(Path("run"), described(plan, machine=Machine(cores=2)), [record], [session]))
     assert caveat.endswith("when the machine is quiet, with another --rounds or --seconds, or into another run folder")

@@ -6,6 +6,7 @@ import pytest
 from runs import BASE, CHIP, FAST, record, run_of, timing
 
 from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.scoring.description import DataDescription
 from fastscnn_opt.scoring.records import ChangedNode, RowTiming, Status, StepNodes, StepSummary
 
 
@@ -18,7 +19,7 @@ def test_rows_beyond_the_allowed_drop_are_marked_and_stay_ok(finished):
 
 
 def test_without_a_limit_there_is_no_gate(finished):
-    unlimited = replace(finished, about={**finished.about, "max_drop": None})
+    unlimited = replace(finished, description=replace(finished.description, max_drop=None))
     assert [row.gate for row in unlimited.table] == [None, None]
 
 
@@ -74,7 +75,7 @@ def test_a_target_with_a_baseline_of_its_own_is_compared_with_that():
 def test_one_target_s_baseline_can_serve_all():
     chip_base = replace(BASE, target="ascend310")
     run = run_of([BASE, chip_base], [record(BASE, 0.6), record(chip_base, 0.58)])
-    run.about["baseline_target"] = "onnxruntime"
+    run.description = replace(run.description, baseline_target="onnxruntime")
     assert [row.mIoU_drop for row in run.table] == pytest.approx([0, 2.0])
 
 
@@ -93,7 +94,7 @@ def test_the_table_counts_changes_and_leaves_the_nodes_to_the_report():
 def test_a_notebook_shows_the_table_with_names_escaped():
     evil = replace(FAST, variant="<img src=x onerror=alert(1)>\x1b")
     run = run_of([BASE, evil], [record(BASE, 0.6)])
-    run.about["data"]["is"] = "<b>data</b>"
+    run.description = replace(run.description, data=DataDescription(words="<b>data</b>", key="d"))
     html = run._repr_html_()
     assert html.count("<tr>") == 3
     assert "<img" not in html

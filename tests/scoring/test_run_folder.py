@@ -7,26 +7,24 @@ import sys
 from dataclasses import replace
 
 import pytest
+from runs import described
 
 from fastscnn_opt.errors import CheckFailedError, ContractBreachError, RunError, TargetError
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.records import Keys, RowRecord, RowTiming, SessionRecord, Status, outcome_of
-from fastscnn_opt.scoring.run_folder import SCHEMA, append_line, open_run, read_run
+from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status, outcome_of
+from fastscnn_opt.scoring.run_folder import append_line, open_run, read_run
 from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
 
 ROW = RowRecord("fast", "simplify", (), "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
 TIMING = RowTiming("fast", "onnxruntime", 1, "s", Status.OK, median_ms=2.0, samples_ms=[[2.0]])
 SESSION = SessionRecord("now", Effort(rounds=1), "alone", 1, "s", [TIMING])
-ABOUT = {
-    "rows": [], "baseline": "fast", "max_drop": None, "model": {"key": "m", "file": "net.onnx"},
-    "data": {"key": "d", "is": "2 scenes"},
-}  # fmt: skip
+DESCRIPTION = described(RowPlan("fast", "simplify", (), "onnxruntime", 1))
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A run folder with two rows and a session."""
-    with open_run(tmp_path / "run", ABOUT) as run:
+    with open_run(tmp_path / "run", DESCRIPTION) as run:
         run.append_row(ROW)
         run.append_row(replace(ROW, variant="schön 变体"))
         run.append_session(SESSION)
@@ -37,7 +35,7 @@ def test_what_was_written_is_read_back(folder):
     run = read_run(folder)
     assert run.records == [ROW, replace(ROW, variant="schön 变体")]
     assert run.sessions == [SESSION]
-    assert run.about == {"schema": SCHEMA, **ABOUT}
+    assert run.description == DESCRIPTION
 
 
 def test_records_are_one_line_of_json_each(folder):
@@ -51,7 +49,7 @@ def test_a_torn_last_line_is_cut_off_wherever_it_was_torn(folder):
     first = whole.index(b"\n") + 1
     for length in range(first, len(whole) - 1, 17):
         file.write_bytes(whole[:length])
-        with open_run(folder, ABOUT) as run:
+        with open_run(folder, DESCRIPTION) as run:
             assert [record.variant for record in run.records] == ["fast"]
         assert file.read_bytes() == whole[:first]
 
@@ -60,7 +58,7 @@ def test_a_last_line_that_lacks_only_its_end_is_kept(folder):
     file = folder / "records.jsonl"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
-    with open_run(folder, ABOUT) as run:
+    with open_run(folder, DESCRIPTION) as run:
         run.append_row(replace(ROW, variant="third"))
     assert file.read_bytes().startswith(whole)
     assert [record.variant for record in read_run(folder).records] == ["fast", "schön 变体", "third"]
@@ -83,14 +81,14 @@ def test_a_damaged_line_is_named(folder, line):
 
 
 def test_the_same_outcome_is_not_recorded_twice(folder):
-    with open_run(folder, ABOUT) as run:
+    with open_run(folder, DESCRIPTION) as run:
         run.append_row(replace(ROW, at="later", seconds=3.0))
         run.append_row(replace(ROW, status=Status.FAILED, reason="new"))
     assert len(read_run(folder).records) == 3
 
 
 def test_the_last_record_of_a_row_counts(folder):
-    with open_run(folder, ABOUT) as run:
+    with open_run(folder, DESCRIPTION) as run:
         run.append_row(replace(ROW, reason="again"))
         last = run.last(ROW.identity)
     assert last is not None
@@ -111,11 +109,12 @@ def test_a_failed_write_leaves_the_file_as_it_was(folder, monkeypatch):
 
 
 HOLD = """
-import json
 import sys
 from pathlib import Path
+from fastscnn_opt.scoring.description import RunDescription
+from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.run_folder import open_run
-with open_run(Path(sys.argv[1]), json.loads(sys.argv[2])):
+with open_run(Path(sys.argv[1]), adapter(RunDescription).validate_json(sys.argv[2])):
     print("entered", flush=True)
     sys.stdin.read()
 """
@@ -123,40 +122,40 @@ with open_run(Path(sys.argv[1]), json.loads(sys.argv[2])):
 
 def test_two_processes_cannot_write_to_one_run(tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-c", HOLD, str(folder), json.dumps(ABOUT)]
+    command = [sys.executable, "-c", HOLD, str(folder), json.dumps(DESCRIPTION.to_json())]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"entered\n"
         who = rf"run: process {other.pid} on .*, since .* UTC, is scoring into this run; wait for it"
-        with pytest.raises(RunError, match=who), open_run(folder, ABOUT):
+        with pytest.raises(RunError, match=who), open_run(folder, DESCRIPTION):
             pass
         other.communicate()
-    with open_run(folder, ABOUT):
+    with open_run(folder, DESCRIPTION):
         pass
 
 
 def test_what_a_killed_process_left_half_done_is_cleared(tmp_path):
-    with open_run(tmp_path, ABOUT):
+    with open_run(tmp_path, DESCRIPTION):
         pass
     (tmp_path / "models" / ".unfinished-1").mkdir()
     (tmp_path / "models" / ".unfinished-1" / "built.onnx").touch()
     for name in (".run.json.x1.part", "models/.step-1.json.x2.part", "predictions/.unfinished-2"):
         (tmp_path / name).touch()
     (tmp_path / "models" / "kept.onnx").touch()
-    with open_run(tmp_path, ABOUT):
+    with open_run(tmp_path, DESCRIPTION):
         left = sorted(file.name for file in tmp_path.rglob("*") if file.is_file() and not file.name.startswith(".lock"))
     assert left == ["kept.onnx", "run.json"]
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(RunError, match=r"holds something else \(thesis\.tex\)"), open_run(tmp_path, ABOUT):
+    with pytest.raises(RunError, match=r"holds something else \(thesis\.tex\)"), open_run(tmp_path, DESCRIPTION):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_file_is_no_run_folder(tmp_path):
     (tmp_path / "run").touch()
-    with pytest.raises(RunError, match="is a file"), open_run(tmp_path / "run", ABOUT):
+    with pytest.raises(RunError, match="is a file"), open_run(tmp_path / "run", DESCRIPTION):
         pass
 
 
@@ -170,7 +169,7 @@ def test_a_run_of_another_version_or_a_damaged_one_is_refused(folder, text):
     (folder / "run.json").write_text(text)
     with pytest.raises(RunError, match=r"run\.json: .*score into another folder"):
         read_run(folder)
-    with pytest.raises(RunError), open_run(folder, ABOUT):
+    with pytest.raises(RunError), open_run(folder, DESCRIPTION):
         pass
     assert (folder / "run.json").read_text() == text
 
@@ -179,7 +178,7 @@ def test_what_a_child_left_unfinished_goes_at_the_end_of_the_run_that_killed_it(
     part = folder / "models" / ".0123456789abcdef.onnx.data.x1.part"
 
     def interrupted():
-        with open_run(folder, ABOUT):
+        with open_run(folder, DESCRIPTION):
             part.touch()
             raise KeyboardInterrupt
 
@@ -192,7 +191,7 @@ def test_what_a_killed_process_left_unfinished_is_removed(folder):
     (folder / "models" / ".unfinished-abc").mkdir()
     (folder / "models" / ".unfinished-abc" / "part.onnx").touch()
     (folder / "models" / "whole.onnx").touch()
-    with open_run(folder, ABOUT):
+    with open_run(folder, DESCRIPTION):
         pass
     assert [entry.name for entry in (folder / "models").iterdir()] == ["whole.onnx"]
 

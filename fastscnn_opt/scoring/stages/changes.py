@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fastscnn_opt.scoring.description import RunDescription
     from fastscnn_opt.scoring.records import RowPlan
     from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.targets.spec import TargetSpec
 
 
-def changes(run: Run, before: Mapping[str, Any], targets: Mapping[RowPlan, TargetSpec]) -> str:
+def changes(run: Run, before: RunDescription, targets: Mapping[RowPlan, TargetSpec]) -> str:
     """Return in one sentence what has changed since ``run.json`` held `before`; the empty text if nothing has.
 
     `targets` holds the target of each row that is asked for now, with the options that it gets.
     """
-    earlier = {plan.identity: plan for plan in replace(run, about=dict(before)).plan}
+    earlier = {plan.identity: plan for plan in before.rows}
     options = {record.identity: record.options for record in run.compiled}
     groups: dict[str, list[str]] = {"new": [], "another pipeline": [], "other options": []}
     for plan, target in targets.items():
@@ -31,11 +31,10 @@ def changes(run: Run, before: Mapping[str, Any], targets: Mapping[RowPlan, Targe
             groups["other options"].append(plan.label)
     groups["no longer asked for"] = [plan.label for plan in earlier.values()]
     found = [f"{what}: {', '.join(labels)}" for what, labels in groups.items() if labels]
-    others = {"another model": "model", "other images": "data"}
-    found += [f"{what} for all rows" for what, key in others.items() if _differ(before[key], run.about[key])]
+    keys = {
+        "another model": (before.model.key, run.description.model.key),
+        "other images": (before.data.key, run.description.data.key),
+    }
+    # A run that was only compiled has no data yet.
+    found += [f"{what} for all rows" for what, (was, now) in keys.items() if was not in ("", now)]
     return f"changed since the last start: {'; '.join(found)}" if found else ""
-
-
-def _differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Tell whether the keys of the model or the data differ; a run that was only compiled has no data yet."""
-    return bool(before["key"]) and before["key"] != now["key"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fastscnn_opt.scoring.description import RunDescription
     from fastscnn_opt.scoring.records import RowPlan
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.stages.job import Job
@@ -159,7 +160,7 @@ class RowScorer:
             )
         return self._compiler.recompile(plan, target, record)
 
-    def _changes(self, before: dict[str, Any]) -> str:
+    def _changes(self, before: RunDescription) -> str:
         rows = self._variants.rows
         return changes(self._run, before, {plan: self._settings.target_for(plan, self._variants) for plan in rows})
 

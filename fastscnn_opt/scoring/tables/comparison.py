@@ -62,7 +62,7 @@ def side_by_side(first: Run, second: Run) -> list[ComparedRow]:
 def comparison_json(first: Run, second: Run) -> dict[str, Any]:
     """Return two runs side by side as `compare` prints them."""
     rows = [row.to_json() for row in side_by_side(first, second)]
-    return {"baseline": first.about["baseline"], "runs": [str(first.folder), str(second.folder)], "rows": rows}
+    return {"baseline": first.description.baseline, "runs": [str(first.folder), str(second.folder)], "rows": rows}
 
 
 def _absent(row: TableRow, run: Run) -> TableRow:

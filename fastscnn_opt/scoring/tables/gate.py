@@ -26,7 +26,7 @@ def check_outcome(run: Run) -> None:
     RunError
         No row could be scored, and none crashed or timed out.
     """
-    rows, baseline, max_drop = run.table, run.about["baseline"], run.about["max_drop"]
+    rows, baseline, max_drop = run.table, run.description.baseline, run.description.max_drop
     beyond = [f"{_name(row, rows)} ({row.mIoU_drop:.2f})" for row in rows if row.gate == "failed"]
     if beyond:
         raise CheckFailedError(

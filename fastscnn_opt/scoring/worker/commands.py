@@ -16,6 +16,7 @@ from fastscnn_opt.measuring.session import Session, TensorSpec
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
 from fastscnn_opt.scoring.worker.feeds import timing_feeds
+from fastscnn_opt.targets.onnxruntime.profile import OrtProfile, profile_model
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
@@ -132,8 +133,8 @@ class Compile(Command[None]):
 
 
 @dataclass(frozen=True)
-class Profile(Command[dict[str, Any]]):
-    """Run the file `model` in ONNX Runtime and return the figures of `OrtProfile.to_json`; the trace is in `folder`."""
+class Profile(Command[OrtProfile]):
+    """Run the file `model` in ONNX Runtime and return where its time goes; the trace is in `folder`."""
 
     model: Path
     folder: Path
@@ -142,17 +143,15 @@ class Profile(Command[dict[str, Any]]):
     threads: int | None
     name: ClassVar[str] = "profile"
 
-    def run(self, state: WorkerState) -> dict[str, Any]:
+    def run(self, state: WorkerState) -> OrtProfile:
         """Profile the model."""
-        from fastscnn_opt.targets.onnxruntime.profile import profile_model
 
         def feeds(inputs: tuple[TensorSpec, ...]) -> "dict[str, NDArray[np.generic]]":
             return timing_feeds(inputs, self.batch)
 
-        profile = profile_model(
+        return profile_model(
             self.model, feeds, self.folder, runs=self.runs, threads=self.threads, on_run=state.progress
         )
-        return profile.to_json()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 
 import pytest
+from runs import described
 
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status
@@ -40,7 +41,7 @@ def session(jobs, base: str | None, status=Status.OK) -> SessionRecord:
 
 @pytest.fixture
 def run(tmp_path):
-    with open_run(tmp_path / "run", {"rows": [], "baseline": "base"}) as opened:
+    with open_run(tmp_path / "run", described()) as opened:
         yield opened
 
 
@@ -58,7 +59,7 @@ def groups(monkeypatch):
 
 
 def time_all(run, jobs, effort=EFFORT, baseline="base", baseline_target=None):
-    run.about.update(baseline=baseline, baseline_target=baseline_target)
+    run.description = described(baseline=baseline, baseline_target=baseline_target)
     time_rows(run, jobs, effort, limits=DEFAULT_LIMITS, note=lambda _: None)
 
 

@@ -156,7 +156,8 @@ def _profile_model(
     from fastscnn_opt.scoring.one_model import profile_model
 
     with progress(None, "runs") as advance:
-        result = profile_model(model, runs=runs or _RUNS, batch=batch, threads=threads, limits=limits, on_run=advance)
+        profile = profile_model(model, runs=runs or _RUNS, batch=batch, threads=threads, limits=limits, on_run=advance)
+    result = profile.to_json()
     if printer.form is TableFormat.JSON:
         print_json({"model": str(model), **result})
         return

@@ -86,17 +86,10 @@ def command(
 
 def _print(found: SearchResult, form: TableFormat) -> None:
     if form is TableFormat.JSON:
-        print_json(
-            {
-                **found.best.to_json(),
-                "front": found.front,
-                "trials": found.counts,
-                "space": found.run.about["search"]["size"],
-            }
-        )
+        print_json({**found.best.to_json(), "front": found.front, "trials": found.counts, "space": found.pipelines})
         return
     print_run(found.best, form)
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
-    size, folder = found.run.about["search"]["size"], found.run.folder
-    note(f"tried {sum(found.counts.values())} of {counted(size, 'pipeline')}: {counts}")
+    folder = found.run.folder
+    note(f"tried {sum(found.counts.values())} of {counted(found.pipelines, 'pipeline')}: {counts}")
     note(f"all of them: fastscnn-opt compare {folder}; the best as a variants file: {folder / 'front.toml'}")

@@ -4,8 +4,10 @@ import json
 from dataclasses import asdict
 
 import pytest
+from runs import described
 
 from fastscnn_opt.cli.main import run
+from fastscnn_opt.scoring.description import VariantsText
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import AccuracyFigures, Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status
 from fastscnn_opt.scoring.run_folder import open_run
@@ -15,13 +17,8 @@ from fastscnn_opt.scoring.run_folder import open_run
 def folder(tmp_path):
     """A run folder as an earlier release left it: without anything that only the report shows."""
     plans = [RowPlan(name, "", (), "onnxruntime", 1) for name in ("base", "fast")]
-    about = {
-        "baseline": "base", "max_drop": None, "rows": [asdict(plan) for plan in plans],
-        "model": {"file": "n", "key": "m"},
-        "data": {"is": "images", "key": "d"}, "variants_file": {"path": "v.toml", "sha256": "", "text": ""},
-    }  # fmt: skip
     timings = []
-    with open_run(tmp_path / "run", about) as opened:
+    with open_run(tmp_path / "run", described(*plans, variants_file=VariantsText("v.toml"))) as opened:
         for index, plan in enumerate(plans):
             opened.append_row(
                 RowRecord(

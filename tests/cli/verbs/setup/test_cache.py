@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 
 import pytest
+from runs import described
 
 from fastscnn_opt import cache
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.scoring.records import AccuracyDetails, Keys, RowRecord, Status
+from fastscnn_opt.scoring.records import AccuracyDetails, Keys, RowPlan, RowRecord, Status
 from fastscnn_opt.scoring.run_folder import open_run
 
 DAY_S = 86400
@@ -103,11 +104,7 @@ ROW = RowRecord(
     model="models/b.onnx", artefact="models/b.onnxruntime.onnx",
     details=AccuracyDetails(predictions="predictions/p.zip"),
 )  # fmt: skip
-PLAN = {"variant": "v", "passes": "", "patches": [], "target": "onnxruntime", "batch": 1}
-ABOUT = {
-    "rows": [PLAN], "baseline": "v", "max_drop": None, "model": {"key": "source", "file": "net.onnx"},
-    "data": {"key": "data", "is": "1 scene"},
-}  # fmt: skip
+DESCRIPTION = described(RowPlan("v", "", (), "onnxruntime", 1), model="source", data="data")
 FILES = (
     "models/a.onnx", "models/a.onnx.data", "models/a.onnxruntime.onnx", "models/b.onnx", "models/b.onnx.data",
     "models/b.onnxruntime.onnx", "models/b.onnxruntime.onnx.json", "models/step-1.json",
@@ -118,8 +115,7 @@ FILES = (
 @pytest.fixture
 def folder(tmp_path):
     """A run folder in which a row was built twice, so that the files of its first form are needed no more."""
-    about = ABOUT
-    with open_run(tmp_path / "run", about) as opened:
+    with open_run(tmp_path / "run", DESCRIPTION) as opened:
         opened.append_row(replace(ROW, model="models/a.onnx", artefact="models/a.onnxruntime.onnx", details=None))
         opened.append_row(ROW)
     for file in FILES:
@@ -154,8 +150,7 @@ def test_pruning_a_run_removes_what_no_row_needs(capsys, folder):
 
 
 def test_a_run_that_is_being_written_is_not_pruned(capsys, folder):
-    about = ABOUT
-    with open_run(folder, about):
+    with open_run(folder, DESCRIPTION):
         assert run(["cache", "prune", str(folder)]) == 1
     assert "is scoring into this run" in capsys.readouterr().err
     assert (folder / "models" / "a.onnx").exists()

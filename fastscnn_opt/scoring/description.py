@@ -1,0 +1,97 @@
+"""The content of ``run.json``: the rows of a run, its model and images, its machine, and the trials of a search."""
+
+# Without `from __future__ import annotations`, because pydantic reads the types of the fields.
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.machine import Machine
+from fastscnn_opt.scoring.records import RowPlan, as_json, key_of
+
+
+@dataclass(frozen=True)
+class VariantsText:
+    """The variants file of a run: its path, the SHA-256 of its text, and the text."""
+
+    path: str = ""
+    sha256: str = ""
+    text: str = ""
+
+    @classmethod
+    def of(cls, file: Path, text: str) -> "VariantsText":
+        """Return the description of `file`, which holds `text`."""
+        return cls(str(file), key_of(text), text)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The model that all variants start from; `key` is that of `SourceModel`."""
+
+    file: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDescription:
+    """The images that rows are scored on.
+
+    `words` describes them for people. `key` is their fingerprint; it is empty in a run that was only compiled. `source`
+    has an absolute root; old releases did not record it.
+    """
+
+    words: Annotated[str, Field(alias="is")]
+    key: str
+    source: DataSource | None = None
+
+    @property
+    def scenes(self) -> int | None:
+        """The number of synthetic scenes; None for other images."""
+        return self.source.synthetic if self.source else None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A pipeline that a search has tried, as one alternative of each slot, and its outcome."""
+
+    choices: tuple[str, ...]
+    ending: str
+
+
+@dataclass(frozen=True)
+class SearchDescription:
+    """The space of a search, the number of its pipelines, those tried so far, and the names of the front."""
+
+    space: str
+    size: int
+    trials: tuple[Trial, ...] = ()
+    front: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDescription:
+    """The content of ``run.json``, without its schema version. Old releases did not record what has a default.
+
+    `max_drop` is in points of mIoU. `search` is None in a run of `score`.
+    """
+
+    started: str = ""
+    machine: Machine = field(default_factory=Machine)
+    versions: dict[str, str | None] = field(default_factory=dict)
+    variants_file: VariantsText = VariantsText()
+    model: ModelDescription
+    data: DataDescription
+    baseline: str
+    baseline_target: str | None = None
+    max_drop: float | None
+    rows: tuple[RowPlan, ...]
+    search: SearchDescription | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the file holds; only a search has the key ``search``."""
+        content = as_json(self)
+        if self.search is None:
+            del content["search"]
+        return content
