@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from side_by_side import TurnTaker
 
-from fastscnn_opt.data.cityscapes import open_cityscapes
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.folder import FolderDataset
 from fastscnn_opt.data.images import read_image
 from fastscnn_opt.data.preprocess import MEAN, STD
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.machine import machine, versions
 from fastscnn_opt.measuring.latency import ratio_to_baseline
 from fastscnn_opt.measuring.metric import ConfusionMatrix
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from numpy.typing import NDArray
-
-    from fastscnn_opt.data.cityscapes import CityscapesDataset
 
 REFERENCE = "plain"
 HUGE_PAGES = "onnxruntime-huge-pages"
@@ -151,9 +151,9 @@ def build(source: Path, way: Way, folder: Path) -> Path:
     return file
 
 
-def accuracy(runners: Sequence[Runner], dataset: CityscapesDataset, folder: Path) -> list[dict[str, float]]:
+def accuracy(runners: Sequence[Runner], dataset: FolderDataset, folder: Path) -> list[dict[str, float]]:
     """Return for each way pixAcc, mIoU, and how its labels differ from those of the first, the plain way."""
-    matrices = [ConfusionMatrix() for _ in runners]
+    matrices = [ConfusionMatrix.empty(CLASSES) for _ in runners]
     moved, gaps = [0] * len(runners), [0.0] * len(runners)
     for index, pair in enumerate(dataset.pairs):
         label = dataset.load(index).label
@@ -177,7 +177,7 @@ def accuracy(runners: Sequence[Runner], dataset: CityscapesDataset, folder: Path
     ]
 
 
-def time_in_turns(runners: Sequence[Runner], dataset: CityscapesDataset, rounds: int) -> NDArray[np.float64]:
+def time_in_turns(runners: Sequence[Runner], dataset: FolderDataset, rounds: int) -> NDArray[np.float64]:
     """Return milliseconds, ways x rounds x stages; each round is another image."""
     samples = []
     for number in range(rounds):
@@ -214,7 +214,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", action="append", help="a way to run beside the plain one; all by default")
     given = parser.parse_args()
-    dataset = open_cityscapes(given.data, "val", given.images)
+    dataset = DataSource(str(given.data), "val", limit=given.images).open()
+    if not isinstance(dataset, FolderDataset):
+        raise SystemExit("the images have to be files")
     every = ways(given.data, given.calibration)
     every = [way for way in every if get_target(way.target).availability().available]
     chosen = [way for way in every if way.name == REFERENCE or not given.only or way.name in given.only]

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fastscnn_opt.data.cityscapes import CityscapesDataset, open_cityscapes
-from fastscnn_opt.data.classes import TRAIN_ID_OF
+from fastscnn_opt.data.classes import CLASSES, TRAIN_ID_OF
+from fastscnn_opt.data.folder import FolderDataset
 from fastscnn_opt.data.preprocess import MEAN, STD, normalise
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.accuracy import evaluate
@@ -42,15 +42,23 @@ if TYPE_CHECKING:
     from fastscnn_opt.measuring.session import Session
 
 
-def bare_loop(session: Session, dataset: CityscapesDataset) -> NDArray[np.int64]:
+def cityscapes(root: Path, images: int) -> FolderDataset:
+    """Open the first images of a Cityscapes tree."""
+    dataset = DataSource(str(root), limit=images).open()
+    if not isinstance(dataset, FolderDataset):
+        raise SystemExit("the images have to be files")
+    return dataset
+
+
+def bare_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int64]:
     """Count one image after the other with plain Pillow and numpy."""
     mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
     counts = np.zeros((19, 19), np.int64)
     for pair in dataset.pairs:
         pixels = np.asarray(Image.open(pair.image), np.float32)
         image = np.ascontiguousarray(((pixels / 255 - mean) / std).transpose(2, 0, 1)[None])
-        label = np.asarray(Image.open(pair.label))
-        label = TRAIN_ID_OF[label] if pair.label.name.endswith("labelIds.png") else label
+        label = np.asarray(Image.open(pair.mask))
+        label = TRAIN_ID_OF[label] if pair.mask.name.endswith("labelIds.png") else label
         prediction = session.run({session.inputs[0].name: image})[session.outputs[0].name].argmax(axis=1)[0]
         valid = label != 255
         cells = label[valid].astype(np.int64) * 19 + prediction[valid]
@@ -58,19 +66,19 @@ def bare_loop(session: Session, dataset: CityscapesDataset) -> NDArray[np.int64]
     return counts
 
 
-def sequential_loop(session: Session, dataset: CityscapesDataset) -> NDArray[np.int64]:
+def sequential_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int64]:
     """Count one image after the other with this project's functions."""
-    matrix = ConfusionMatrix()
+    matrix = ConfusionMatrix.empty(CLASSES)
     for index in range(len(dataset)):
         sample = dataset.load(index)
         logits = session.run({session.inputs[0].name: normalise(sample.image[None])})[session.outputs[0].name]
         matrix.update(sample.label, label_map(logits)[0])  # type: ignore[arg-type]  # logits are floats
-    return matrix.counts
+    return matrix.counts[:, :-1]
 
 
-def eval_loop(session: Session, dataset: CityscapesDataset) -> NDArray[np.int64]:
+def eval_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int64]:
     """Count as `eval` does."""
-    return evaluate(session, dataset).confusion.counts
+    return evaluate(session, dataset).confusion.counts[:, :-1]
 
 
 def compare(runs: Mapping[str, Callable[[], object]], images: int, rounds: int) -> None:
@@ -87,19 +95,19 @@ def compare(runs: Mapping[str, Callable[[], object]], images: int, rounds: int) 
         print(f"{name:28}{statistics.median(taken) * 1000:8.1f} ms per image{ratio:8.2f} x the speed of the {first}")
 
 
-def repeated(dataset: CityscapesDataset, count: int, root: Path) -> DataSource:
+def repeated(dataset: FolderDataset, count: int, root: Path) -> DataSource:
     """Make a tree of links to the pairs of `dataset`, as often as it takes to have `count` of them."""
     for kind in ("leftImg8bit", "gtFine"):
         (root / kind / "val" / "city").mkdir(parents=True)
     for index in range(count):
         pair = dataset.pairs[index % len(dataset)]
-        for file in (pair.image, pair.label):
+        for file in (pair.image, pair.mask):
             kind, suffix = file.parent.parent.parent.name, file.name.removeprefix(pair.name)
             (root / kind / "val" / "city" / f"city_{index:06d}_000000{suffix}").symlink_to(file.resolve())
     return DataSource(root=str(root))
 
 
-def peak_mib(model: Path, dataset: CityscapesDataset, count: int) -> float:
+def peak_mib(model: Path, dataset: FolderDataset, count: int) -> float:
     """Return the peak memory of a fresh process that scores `count` images."""
     with tempfile.TemporaryDirectory() as folder:
         found = evaluate_model(model, repeated(dataset, count, Path(folder)), TargetSpec("onnxruntime"))
@@ -115,7 +123,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bare", action="store_true", help="only run the bare loop once")
     given = parser.parse_args()
-    dataset = open_cityscapes(given.data, limit=given.images)
+    dataset = cityscapes(given.data, given.images)
     session = get_target("onnxruntime").open(given.model)
     if given.bare:
         bare_loop(session, dataset)

@@ -29,7 +29,7 @@ from side_by_side import print_machine, take_turns
 
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.machine import usable_cores
-from fastscnn_opt.measuring.accuracy import image_input, model_size
+from fastscnn_opt.measuring.image_input import image_input, model_size
 from fastscnn_opt.measuring.label_map import label_map
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.shapes import infer_shapes
@@ -197,8 +197,8 @@ def labels_of(file: Path, threads: int) -> NDArray[np.integer[Any]]:
     session = OnnxRuntime(threads=threads).open(file)
     height, width = model_size(session.inputs) or (1024, 2048)
     image, _ = render_scene(0, height=height, width=width)
-    source = image_input(session.inputs, (height, width))
-    feed = np.zeros(source.shape, source.dtype)
+    source = image_input(session.inputs)
+    feed = source.buffer((height, width))
     source.fill(feed, 0, image)
     output = session.run({source.name: feed})[session.outputs[0].name]
     if np.issubdtype(output.dtype, np.floating):

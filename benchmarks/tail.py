@@ -18,9 +18,9 @@ import numpy as np
 import onnxruntime as ort
 from side_by_side import split
 
-from fastscnn_opt.data.cityscapes import open_cityscapes
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.preprocess import normalise
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.latency import ratio_to_baseline
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.rewriting.manager import PassManager
@@ -81,7 +81,7 @@ def main() -> None:
     fast = session(PassManager("fast-argmax", verify=False).run(tail).model, given.threads)
     print("| logits | Resize, ArgMax ms | fast-argmax ms | ratio [95 %] | labels that differ |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    dataset = open_cityscapes(given.data, given.split, given.images)
+    dataset = DataSource(str(given.data), given.split, limit=given.images).open()
     for sample in prefetch(dataset.load, len(dataset)):
         logits = run(network, normalise(sample.image[None]))
         compare(sample.name, (dense, fast), logits, given.rounds)

@@ -19,6 +19,15 @@ FIGURES = DOCS / "figures.json"
 
 _TABLES = {"model": "[model]", "data": "[data]", "score": "[score]", "variant": "[[variant]]"}
 
+_KINDS = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "`true` or `false`",
+    "object": "a table of whole numbers, such as `{ 7 = 0, 8 = 1 }`",
+}
+"""Values by their type in JSON schema."""
+
 _PASSES = """\
 # Passes
 
@@ -120,14 +129,26 @@ def variants_page() -> str:
         "[Getting started](index.md#many-variants-at-once).",
     ]
     for key, heading in _TABLES.items():
-        table = schema["$defs"][_reference(schema["properties"][key])]
-        lines += ["", f"## {heading}", "", _sentence(table["description"]), ""]
-        lines += ["| key | takes | default | |", "| --- | --- | --- | --- |"]
-        for name, field in table["properties"].items():
-            default = "required" if name in table.get("required", []) else _default(field.get("default"))
-            lines.append(f"| `{name}` | {_cell(_takes(field))} | {_cell(default)} | {_cell(field['description'])} |")
+        lines += _table(schema["$defs"][_reference(schema["properties"][key])], heading, schema["$defs"])
     target = _sentence(schema["properties"]["target"]["description"])
     return "\n".join([*lines, "", "## [target.NAME]", "", f"{target} `doctor` lists the targets."])
+
+
+def _table(table: dict[str, Any], heading: str, definitions: dict[str, Any]) -> list[str]:
+    """Return the lines on a table of the file, and behind them those on the tables in it."""
+    lines = ["", f"## {heading}", "", _sentence(table["description"]), ""]
+    lines += ["| key | takes | default | |", "| --- | --- | --- | --- |"]
+    inner: list[str] = []
+    for name, field in table["properties"].items():
+        takes, default = _takes(field, definitions), _default(field.get("default"))
+        definition = definitions.get(_reference(_stated(field)[0]), {})
+        if "properties" in definition:
+            nested = f"[{heading.strip('[]')}.{name}]"
+            takes, default = f"the table `{nested}`", ""
+            inner += _table(definition, nested, definitions)
+        default = "required" if name in table.get("required", []) else default
+        lines.append(f"| `{name}` | {_cell(takes)} | {_cell(default)} | {_cell(field['description'])} |")
+    return lines + inner
 
 
 def _sentence(description: str) -> str:
@@ -137,29 +158,33 @@ def _sentence(description: str) -> str:
 
 
 def _reference(field: dict[str, Any]) -> str:
-    return str((field.get("items") or field)["$ref"]).rpartition("/")[2]
+    return str((field.get("items") or field).get("$ref", "")).rpartition("/")[2]
 
 
-def _takes(field: dict[str, Any]) -> str:
+def _stated(field: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the kinds of values that a key takes, without the one that stands for a key that is not given."""
+    return [choice for choice in field.get("anyOf", [field]) if choice.get("type") != "null"]
+
+
+def _takes(field: dict[str, Any], definitions: dict[str, Any]) -> str:
     """Return in words the values that a key takes, from its JSON schema."""
-    field = next((choice for choice in field.get("anyOf", []) if choice.get("type") != "null"), field)
+    choices = _stated(field)
+    if len(choices) > 1:
+        return ", or ".join(_takes(choice, definitions) for choice in choices)
+    field = choices[0] | definitions.get(_reference(choices[0]), {}) if "$ref" in choices[0] else choices[0]
     if "enum" in field:
         return " or ".join(f'`"{value}"`' for value in field["enum"])
-    if field["type"] == "array":
-        return f"a list, each {_takes(field['items'])}"
-    least = next(
-        (
-            f", {word} {field[key]:g}"
-            for key, word in (("minimum", "at least"), ("exclusiveMinimum", "above"))
-            if key in field
-        ),
-        "",
-    )
-    return {"string": "a text", "integer": "a whole number", "number": "a number"}[field["type"]] + least
+    if "prefixItems" in field:
+        return f"a list of {len(field['prefixItems'])}, each {_takes(field['prefixItems'][0], definitions)}"
+    if field.get("type") == "array":
+        return f"a list, each {_takes(field['items'], definitions)}"
+    limits = (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"))
+    bounds = "".join(f", {word} {field[key]:g}" for key, word in limits if key in field)
+    return _KINDS.get(field.get("type", ""), "a table") + bounds
 
 
 def _default(value: Any) -> str:
-    return "" if value in (None, "", []) else f"`{json.dumps(value)}`"
+    return "" if value in (None, "", [], {}) else f"`{json.dumps(value)}`"
 
 
 def _cell(text: str) -> str:

@@ -140,7 +140,7 @@ class Int8(Pass):
 
         if self.data is None:
             return CalibrationImages(DataSource(synthetic=self.images, seed=self.seed), graph.inputs)
-        return CalibrationImages(DataSource(self.data, self.split, limit=self.images), graph.inputs)
+        return CalibrationImages(DataSource.at(self.data, self.split, self.images), graph.inputs)
 
 
 def _own_weights(body: NetworkBody) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from fastscnn_opt.ascend.lint.rules import RULES
 from fastscnn_opt.ascend.whitelists.patchfile import parse
+from fastscnn_opt.data.description import FallbackTable, PreprocessTable, preset_names, read_description
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.scoring.reference import read_reference
 from fastscnn_opt.scoring.variants import DataTable, ModelTable, ScoreTable, VariantTable, read_variants
@@ -19,7 +20,13 @@ def guide(page):
 
 
 @pytest.mark.parametrize(
-    ("path", "info"), [("docs/ascend.md", "sh"), ("docs/ascend.md", "sh hardware"), ("benchmarks/README.md", "sh")]
+    ("path", "info"),
+    [
+        ("docs/ascend.md", "sh"),
+        ("docs/ascend.md", "sh hardware"),
+        ("docs/own-data.md", "sh"),
+        ("benchmarks/README.md", "sh"),
+    ],
 )
 def test_commands_are_valid(path, info, page, assert_command_is_valid):
     commands = page(path).commands(info)
@@ -47,6 +54,20 @@ def test_the_variants_files_of_the_guide_are_valid(guide, tiny_model, tmp_path):
         file.write_text(block)
         targets.append({row.target for row in read_variants(file).rows})
     assert targets == [{"ascend310"}, {"tensorrt"}]
+
+
+def test_the_descriptions_of_datasets_are_valid(page, tmp_path):
+    blocks = page("docs/own-data.md").blocks("toml data")
+    file = tmp_path / "own.toml"
+    classes = []
+    for block in blocks:
+        file.write_text(block)
+        classes.append(len(read_description(file).classes))
+    assert classes == [3, 19]
+
+
+def test_the_page_about_data_names_every_preset(page):
+    assert set(re.findall(r"^\| `(\w+)`", page("docs/own-data.md").text, re.MULTILINE)) == set(preset_names())
 
 
 def test_every_block_of_the_guide_is_of_a_kind_that_is_checked(guide):
@@ -95,9 +116,12 @@ def test_every_pass_has_a_page_and_is_in_the_list(generate):
 
 def test_the_reference_of_the_variants_file_has_every_key(generate):
     text = generate.variants_page()
-    tables = (ModelTable, DataTable, ScoreTable, VariantTable)
+    tables = (ModelTable, DataTable, PreprocessTable, FallbackTable, ScoreTable, VariantTable)
     assert [key for table in tables for key in table.model_fields if f"\n| `{key}` | " not in text] == []
     assert "| `name` | a text | required | Name of the variant; no other variant may have it. |" in text
+    assert "| `preprocess` | the table `[data.preprocess]` |  |" in text
+    assert "| `window` | a list of 2, each a whole number, at least 1 |  |" in text
+    assert '| `resize` | `"none"` or `"stretch"` or `"keep-ratio"` |  |' in text
 
 
 def test_measured_figures_are_those_of_the_file(generate, monkeypatch, tmp_path):

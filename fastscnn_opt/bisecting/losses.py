@@ -11,7 +11,7 @@ from fastscnn_opt import cache
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.machine import versions
-from fastscnn_opt.measuring.accuracy import image_input, model_size
+from fastscnn_opt.measuring.image_input import image_input, model_size
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import save_model
@@ -182,7 +182,7 @@ class Deviation:
         dataset = self._source.open(scene_size=model_size(inputs))
         with closing(prefetch(dataset.load, len(dataset))) as samples:
             for sample in samples:
-                yield image_input(inputs, sample.label.shape).feed([sample.image])
+                yield image_input(inputs, preprocess=self._source.preprocess).feed([sample.image])
 
 
 @dataclass(frozen=True)

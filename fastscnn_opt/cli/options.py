@@ -36,7 +36,9 @@ AllNodes = Annotated[
     typer.Option("--all", help="Name every node; without it, nodes with the same message share a line."),
 ]
 
-Data = Annotated[Path | None, typer.Option("--data", help="Root of a Cityscapes tree.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Root of a Cityscapes tree, or a TOML file that describes a dataset.")
+]
 Split = Annotated[
     str | None,
     typer.Option(help="Split of the tree, such as train.", show_default="val"),
@@ -61,7 +63,9 @@ def data_source(
         raise typer.BadParameter("goes with --data only", param_hint="--split")
     if synthetic is None and seed is not None:
         raise typer.BadParameter("goes with --synthetic only", param_hint="--seed")
-    return DataSource(None if data is None else str(data), split or "val", synthetic, seed or 0, limit)
+    if data is not None:
+        return DataSource.at(str(data), split, limit)
+    return DataSource(synthetic=synthetic, seed=seed or 0, limit=limit)
 
 
 Target = Annotated[

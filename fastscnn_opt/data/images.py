@@ -1,4 +1,4 @@
-"""Read the images and label maps of a dataset, and write them as PNG files."""
+"""Read the images and masks of a dataset, and write PNG files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fastscnn_opt.data.classes import CLASSES, IGNORE, LAST_LABEL_ID, TRAIN_ID_OF
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,12 +19,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFile import ImageFile
 
-_UNKNOWN = 254
-"""Marks an id that no class has, until the label map has been checked."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+
+_MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
+"""Pixels of 8 bits per channel, which Pillow turns into RGB without a guess."""
+
+_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I")
+"""Modes in which Pillow opens grey PNG files of 16 bits."""
+
+_LARGEST_VALUE = 65535
+"""Of a mask."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag that tells how the camera was held; 5 to 8 swap height and width."""
 
 
 @contextmanager
-def opened(path: Path, formats: tuple[str, ...] = ("PNG",)) -> Iterator[ImageFile]:
+def opened(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[ImageFile]:
     """Open an image of one of Pillow's `formats` and close it after the block, which may decode it.
 
     Raises
@@ -34,13 +43,18 @@ def opened(path: Path, formats: tuple[str, ...] = ("PNG",)) -> Iterator[ImageFil
     DataError
         The file cannot be read, is no such image, is damaged, or claims more pixels than any camera's image has.
     """
+    if not path.is_file():
+        what, cure = (
+            ("is a folder", "give the images in it") if path.is_dir() else ("there is no such image", "check its name")
+        )
+        raise DataError(what, where=path, cure=cure)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=formats) as image:
                 yield image
     except UnidentifiedImageError as error:
-        kinds = " or ".join(formats)
+        kinds = " or ".join([", ".join(formats[:-1]), formats[-1]] if len(formats) > 1 else formats)
         raise DataError(f"not a {kinds} file, or only a part of one", where=path, cure="copy it again") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"too large an image ({error})", where=path, cure="make it smaller") from error
@@ -56,78 +70,54 @@ def unreadable(path: Path, error: OSError) -> DataError:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return the height and width of a PNG file, without decoding it. Raises DataError."""
+    """Return height and width of an image as it is shown, without decoding it. Raises DataError."""
     with opened(path) as image:
-        return image.height, image.width
+        turned = image.getexif().get(_ORIENTATION, 1) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image as H, W, 3, RGB.
+    """Return an image as H, W, 3, RGB, turned upright as its EXIF orientation tells.
+
+    Grey images get three equal channels, palettes their colours, and transparency is dropped.
 
     Raises
     ------
     DataError
-        The file is not a PNG, is damaged, or is anything but RGB of 8 bits.
+        The file is missing or no image, is damaged, too large, or has more than 8 bits per channel.
     """
     with opened(path) as image:
-        if (kind := _kind(image)) != "RGB":
-            raise DataError(
-                f"holds pixels of kind {kind}, but images are RGB of 8 bits", where=path, cure="convert it to that"
-            )
-        return np.asarray(image)
+        kind = str(image.tile[0][3]) if image.tile else image.mode  # such as RGB;16B, which is decoded to 8 bits
+        if image.mode not in _MODES or ";16" in kind:
+            raise DataError(f"holds pixels of kind {kind}", where=path, cure="convert it to RGB of 8 bits")
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def read_label(path: Path, *, train_ids: bool) -> NDArray[np.uint8]:
-    """Return a label map as H, W, trainIds with 255 for ignored pixels.
-
-    Parameters
-    ----------
-    path
-        An 8-bit grey PNG whose values are the ids, or a palette PNG whose indices are the ids.
-    train_ids
-        Whether the file holds trainIds; labelIds otherwise.
+def read_mask(path: Path) -> NDArray[np.unsignedinteger]:
+    """Return the values of a mask: H, W (indices, also those of a palette) or H, W, 3 (colours).
 
     Raises
     ------
     DataError
-        The file is not such a PNG, is damaged, or holds an id that does not exist.
+        The file is no image, is damaged, or is of a kind that holds neither indices nor colours.
     """
     with opened(path) as image:
-        if image.mode != "P" and (kind := _kind(image)) != "L":
+        if image.mode not in ("1", "L", "P", "RGB", "RGBA", *_SIXTEEN_BITS):
             raise DataError(
-                f"holds pixels of kind {kind}, but a label map is grey of 8 bits or palette",
+                f"holds pixels of kind {image.mode}, but masks are indices of 8 or 16 bits, a palette, or RGB colours",
                 where=path,
-                cure="give the labelIds or trainIds file",
+                cure="convert it",
             )
-        ids = np.asarray(image)
-    labels = np.take(_OF_TRAIN_IDS if train_ids else _OF_LABEL_IDS, ids, mode="clip")
-    if (unknown := labels == _UNKNOWN).any():
-        found = ", ".join(str(value) for value in np.unique(ids[unknown])[:5])
-        known = f"trainIds are 0 to {len(CLASSES) - 1}" if train_ids else f"labelIds are 0 to {LAST_LABEL_ID}"
-        pixels = counted(int(np.count_nonzero(unknown)), "pixel")
-        raise DataError(
-            f"unknown ids {found} in {pixels}",
-            where=path,
-            cure=f"{known}, and {IGNORE} is ignored: mend the label map, or take the image away",
-        )
-    return labels
+        values = np.asarray(image)
+    if values.ndim == 3:
+        return values[..., :3]
+    if values.dtype == np.uint8:
+        return values
+    if values.min(initial=0) < 0 or values.max(initial=0) > _LARGEST_VALUE:
+        raise DataError(f"holds values beyond 0 to {_LARGEST_VALUE}", where=path, cure="convert it to 16 bits")
+    return values.astype(np.uint8 if values.dtype == np.bool_ else np.uint16)
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write an RGB image (H, W, 3) or a label map (H, W) with light compression, which Pillow reads fastest."""
     Image.fromarray(pixels).save(path, format="PNG", compress_level=1)
-
-
-def _kind(image: ImageFile) -> str:
-    """Return what Pillow calls the pixels in the file, such as ``RGB;16B`` where the decoded image has 8 bits."""
-    return str(image.tile[0][3]) if image.tile else image.mode
-
-
-def _table(known: list[int], mapped: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    table = np.full(256, _UNKNOWN, dtype=np.uint8)
-    table[known] = mapped[known]
-    return table
-
-
-_OF_TRAIN_IDS = _table([*range(len(CLASSES)), IGNORE], np.arange(256, dtype=np.uint8))
-_OF_LABEL_IDS = _table([*range(LAST_LABEL_ID + 1), IGNORE], TRAIN_ID_OF)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.data.dataset import Classes
+from fastscnn_opt.data.preprocess import IMAGENET, Preprocess
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.data.description import DataTable
+
+_OWN = ("root", "split", "synthetic", "seed", "limit")
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """A dataset as a user names it: the root of a Cityscapes tree and a split, or a number of synthetic scenes.
+    """A dataset as a user names it: files below a root, or a number of synthetic scenes.
 
-    `limit` keeps the first images only. `seed` is that of the first scene; the others follow it.
+    Attributes
+    ----------
+    root, split
+        Folder that the patterns of the description start from, and what ``{split}`` stands for in them.
+    synthetic, seed
+        Number of synthetic street scenes, and the seed of the first; the others follow it.
+    limit
+        The first images only.
+    description
+        The other keys of ``[data]``; without any, the root is a Cityscapes tree.
     """
 
     root: str | None = None
@@ -26,6 +42,7 @@ class DataSource:
     synthetic: int | None = None
     seed: int = 0
     limit: int | None = None
+    description: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.root is None) == (self.synthetic is None):
@@ -37,26 +54,108 @@ class DataSource:
         if self.seed < 0:
             raise DataError(f"the seed {self.seed} is negative", cure="use 0 or more")
 
+    @classmethod
+    def at(cls, path: str, split: str | None = None, limit: int | None = None) -> DataSource:
+        """Return the dataset at `path`: the root of a Cityscapes tree, or a TOML file that describes one.
+
+        `split` and `limit` replace what the file says. Raises DataError if the file cannot be used.
+        """
+        if not path.endswith(".toml"):
+            return cls(path, split or "val", limit=limit)
+        from fastscnn_opt.data.description import read_description
+
+        described = cls.of(read_description(Path(path)))
+        return replace(described, split=split or described.split, limit=limit or described.limit)
+
+    @classmethod
+    def of(cls, table: DataTable) -> DataSource:
+        """Return the dataset that a completed ``[data]`` table describes."""
+        from fastscnn_opt.data.description import DataTable, complete
+
+        content = table.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        plain = complete(DataTable(root="."), Path()).model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        rest = {key: value for key, value in content.items() if key not in _OWN}
+        if rest == {key: value for key, value in plain.items() if key not in _OWN}:
+            rest = {}  # a Cityscapes tree needs no description
+        return cls(table.root, table.split, table.synthetic, table.seed, table.limit, rest)
+
+    @cached_property
+    def table(self) -> DataTable:
+        """The whole ``[data]`` table. Raises DataError if it does not fit together."""
+        from fastscnn_opt.data.description import DataTable, complete
+
+        own = {key: value for key in _OWN if (value := getattr(self, key)) is not None}
+        return complete(DataTable(**own, **self.description), Path())
+
+    @property
+    def classes(self) -> Classes:
+        """The classes that labels are in."""
+        return Classes.of(tuple(self.table.classes or ()), self.table.palette)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What happens to an image before the model sees it; ImageNet's normalisation where nothing is stated."""
+        return self.table.preprocess.complete(IMAGENET)
+
     def open(self, scene_size: tuple[int, int] | None = None) -> Dataset:
         """Open the dataset; synthetic scenes get the height and width `scene_size`, 1024 x 2048 by default.
 
         Raises
         ------
         DataError
-            There is no such folder or split, it is empty, or an image has no label.
+            There is no such folder or split, it is empty, or an image has no mask.
         """
         if self.synthetic is not None:
             from fastscnn_opt.data.synthetic import SIZE, SyntheticDataset
 
             count = min(self.synthetic, self.limit or self.synthetic)
-            return SyntheticDataset(range(self.seed, self.seed + count), scene_size or SIZE)
-        from fastscnn_opt.data.cityscapes import open_cityscapes
+            return SyntheticDataset(
+                range(self.seed, self.seed + count), scene_size or SIZE, self.table.prediction_map, self.table.threshold
+            )
+        return self._folder()
 
-        return open_cityscapes(Path(str(self.root)), self.split, self.limit)
+    def _folder(self) -> Dataset:
+        from fastscnn_opt.data.folder import FolderDataset
+        from fastscnn_opt.data.masks import MaskReader
+        from fastscnn_opt.data.pairs import Patterns
+
+        table, classes = self.table, self.classes
+        fallback = table.fallback
+        patterns = Patterns(
+            Path(str(self.root)),
+            table.split,
+            str(table.images),
+            str(table.masks),
+            fallback.masks if fallback else None,
+            table.list,
+        )
+        reader = MaskReader(
+            len(classes),
+            table.ignore_index,
+            table.label_map,
+            table.reduce_zero_label,
+            table.largest_value,
+            table.palette,
+        )
+        second = MaskReader(
+            len(classes), table.ignore_index, fallback.label_map if fallback else {}, palette=table.palette
+        )
+        return FolderDataset(
+            Path(str(self.root)),
+            patterns.pairs(self.limit),
+            classes,
+            reader,
+            second,
+            table.prediction_map,
+            table.threshold,
+        )
 
     def fingerprint(self) -> str:
-        """Return hexadecimal text that changes when the choice of images, or any file's name or content does."""
-        return hashlib.sha256(f"{self.split} {self.open().fingerprint()}".encode()).hexdigest()
+        """Return hexadecimal text that changes with the choice of images, their description, and any file's content."""
+        parts = [self.split, self.open().fingerprint()]
+        if self.description:
+            parts.append(json.dumps(asdict(self)["description"], sort_keys=True))
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     def describe(self) -> str:
         """Return what this is in a few words, for tables and records."""

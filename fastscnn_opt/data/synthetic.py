@@ -1,17 +1,22 @@
-"""A dataset of synthetic street scenes, each rendered when it is loaded."""
+"""A dataset of synthetic street scenes, rendered when they are asked for."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 
-from fastscnn_opt.data.dataset import Sample
+from fastscnn_opt.data.dataset import Classes, Sample
+from fastscnn_opt.data.description import preset_classes
 from fastscnn_opt.demo import scenes
 from fastscnn_opt.demo.scenes import render_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SIZE = (1024, 2048)
 """Height and width of the Cityscapes images."""
@@ -28,6 +33,13 @@ class SyntheticDataset:
 
     seeds: range
     size: tuple[int, int] = SIZE
+    prediction_map: Mapping[int, int] = field(default_factory=dict)
+    threshold: float | None = None
+
+    @property
+    def classes(self) -> Classes:
+        """The Cityscapes classes."""
+        return preset_classes("cityscapes")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.data.cityscapes import IMAGE_SUFFIX, IMAGES, LABEL_SUFFIX, LABELS
 from fastscnn_opt.data.classes import LABEL_ID_OF
 from fastscnn_opt.data.images import write_png
 from fastscnn_opt.data.prefetch import prefetch
@@ -17,6 +16,9 @@ from fastscnn_opt.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+IMAGES, LABELS = "leftImg8bit", "gtFine"
+"""Folders of a Cityscapes tree."""
 
 CITY = "scene"
 """Folder that stands in for a city."""
@@ -73,5 +75,5 @@ def write_cityscapes(
 def _write_scene(folder: Path, seed: int, height: int, width: int) -> None:
     image, label = render_scene(seed, height=height, width=width)
     stem = f"{scene_name(seed)}_000000"
-    write_png(folder / IMAGES / f"{stem}{IMAGE_SUFFIX}", image)
-    write_png(folder / LABELS / f"{stem}{LABEL_SUFFIX}", LABEL_ID_OF[label])
+    write_png(folder / IMAGES / f"{stem}_{IMAGES}.png", image)
+    write_png(folder / LABELS / f"{stem}_{LABELS}_labelIds.png", LABEL_ID_OF[label])

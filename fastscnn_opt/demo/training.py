@@ -28,6 +28,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.demo.network import DEMO_FILE, store_as_float16
 from fastscnn_opt.demo.training_loss import total_loss
 from fastscnn_opt.demo.training_scenes import Scenes, class_frequencies, normalised, random_crops, rendered
@@ -151,7 +152,7 @@ def weights_of(frequencies: NDArray[np.float64]) -> Tensor:
 @torch.no_grad()
 def evaluate(network: FastSCNN, scenes: Scenes) -> dict[str, Any]:
     """Return pixAcc, mIoU and the IoU of each class that is present, over whole scenes at full resolution."""
-    confusion = ConfusionMatrix()
+    confusion = ConfusionMatrix.empty(CLASSES)
     network.eval()
     for image, label in zip(scenes.images, scenes.labels, strict=True):
         with torch.autocast("cpu", torch.bfloat16):

@@ -1,38 +1,51 @@
-"""The accuracy of label maps: one confusion matrix over all pixels, and the figures that follow from it."""
+"""The accuracy of label maps: one confusion matrix over all pixels, and what follows from it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt.data.classes import CLASSES, IGNORE
+from fastscnn_opt.data.masks import ignored_value
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-_COUNT = len(CLASSES)
-_LABELS = 256
-"""Values that a byte of a label map can have; counting them all is cheaper than masking the ignored ones."""
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
-    """Pixels by class in the label map (rows) and class in the prediction (columns), int64 of shape (19, 19)."""
+    """Pixels by class in the label map and class in the prediction.
 
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_COUNT, _COUNT), dtype=np.int64))
+    Attributes
+    ----------
+    classes
+        Names of the classes, C of them.
+    counts
+        int64 of shape (C, C + 1): rows are labels, columns are predictions, the last one those of no class of the data,
+        as a model with more classes than the data makes them.
+    """
 
-    def update(self, label: NDArray[np.uint8], prediction: NDArray[np.integer]) -> None:
+    classes: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, classes: Sequence[str]) -> ConfusionMatrix:
+        """Return a matrix without any pixel."""
+        return cls(tuple(classes), np.zeros((len(classes), len(classes) + 1), dtype=np.int64))
+
+    def update(self, label: NDArray[np.unsignedinteger], prediction: NDArray[np.integer]) -> None:
         """Count the pixels of one or more label maps.
 
         Parameters
         ----------
         label
-            TrainIds, any shape; pixels of 255 are left out.
+            Classes, any shape; pixels of `ignored_value` are left out.
         prediction
-            Classes 0 to 18, same shape.
+            Classes of the data, or any larger number for no class of them; same shape.
 
         Raises
         ------
@@ -41,18 +54,21 @@ class ConfusionMatrix:
         """
         if label.shape != prediction.shape:
             raise ValueError(f"label {label.shape} and prediction {prediction.shape} differ in shape")
-        if prediction.size and not (prediction.min() >= 0 and prediction.max() < _COUNT):
-            raise ValueError(f"a prediction lies outside 0 to {_COUNT - 1}")
-        cells = np.multiply(label.ravel(), _COUNT, dtype=np.uint16)
-        np.add(cells, prediction.ravel(), out=cells, casting="unsafe")
-        by_label = np.bincount(cells, minlength=_LABELS * _COUNT).reshape(_LABELS, _COUNT)
-        if by_label[_COUNT:IGNORE].any():
-            raise ValueError(f"a label lies outside 0 to {_COUNT - 1} and {IGNORE}")
-        np.add(self.counts, by_label[:_COUNT], out=self.counts)
+        if prediction.size and prediction.min() < 0:
+            raise ValueError("a prediction is negative")
+        count = len(self.classes)
+        columns, ignored = count + 1, ignored_value(count)
+        labels, predictions = label.ravel(), prediction.ravel()
+        cells = np.multiply(labels, columns, dtype=np.uint16 if (ignored + 1) * columns <= 1 << 16 else np.int64)
+        np.add(cells, np.minimum(predictions, count), out=cells, casting="unsafe")
+        by_label = np.bincount(cells, minlength=(ignored + 1) * columns).reshape(ignored + 1, columns)
+        if by_label[count:ignored].any():
+            raise ValueError(f"a label lies outside 0 to {count - 1} and {ignored}")
+        np.add(self.counts, by_label[:count], out=self.counts)
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
         """Return the matrix of both sets of pixels."""
-        return ConfusionMatrix(self.counts + other.counts)
+        return ConfusionMatrix(self.classes, self.counts + other.counts)
 
     @property
     def pixels(self) -> int:
@@ -68,9 +84,10 @@ class ConfusionMatrix:
     def iou(self) -> dict[str, float | None]:
         """Intersection over union of each class; None for a class that neither labels nor predictions have."""
         right = self.counts.diagonal()
-        union = self.counts.sum(axis=0) + self.counts.sum(axis=1) - right
+        union = self.counts[:, :-1].sum(axis=0) + self.counts.sum(axis=1) - right
         return {
-            name: float(hit / every) if every else None for name, hit, every in zip(CLASSES, right, union, strict=True)
+            name: float(hit / every) if every else None
+            for name, hit, every in zip(self.classes, right, union, strict=True)
         }
 
     @property
@@ -81,8 +98,8 @@ class ConfusionMatrix:
 
     @property
     def miou_all(self) -> float:
-        """Mean IoU over all 19 classes, an absent one counted as 0, as SegmenTron has it."""
-        return math.fsum(value or 0.0 for value in self.iou.values()) / _COUNT
+        """Mean IoU over all classes of the data, an absent one counted as 0, as SegmenTron has it."""
+        return math.fsum(value or 0.0 for value in self.iou.values()) / len(self.classes)
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as fractions, with the keys that `eval` prints; NaN figures become None."""
@@ -92,3 +109,9 @@ class ConfusionMatrix:
             "iou": self.iou,
             "pixels": self.pixels,
         }
+
+    def to_lists(self) -> list[list[int]]:
+        """Return the counts for records; without the last column where every prediction is a class of the data."""
+        counts = self.counts if self.counts[:, -1].any() else self.counts[:, :-1]
+        lists: list[list[int]] = counts.tolist()
+        return lists

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt.measuring.accuracy import STAGES
 from fastscnn_opt.measuring.latency import percentile
+from fastscnn_opt.measuring.predicting import STAGES
 from fastscnn_opt.text import printable_lines
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.scoring.pareto import pareto_front
 from fastscnn_opt.scoring.records import AccuracyDetails
 from fastscnn_opt.scoring.tables.rendering import contract_of
@@ -152,6 +151,11 @@ class ReportContent:
         base = self.baseline_of(entry)
         return {} if base is None else class_losses(base, entry)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the data, from the first scored row; none if there is no such row."""
+        return next((tuple(entry.iou) for entry in self.entries if entry.iou), ())
+
     def session_of(self, entry: ReportRow) -> SessionRecord | None:
         """Return the session in which `entry` was timed."""
         return next((found for found in reversed(self.run.sessions) if entry.timing in found.rows), None)
@@ -159,7 +163,7 @@ class ReportContent:
 
 def class_losses(before: ReportRow, after: ReportRow) -> dict[str, float]:
     """Return the points of IoU that each class loses from one row to another, for the classes known in both."""
-    pairs = {name: (before.iou.get(name), after.iou.get(name)) for name in CLASSES}
+    pairs = {name: (before.iou.get(name), after.iou.get(name)) for name in before.iou}
     return {name: 100 * (old - new) for name, (old, new) in pairs.items() if old is not None and new is not None}
 
 

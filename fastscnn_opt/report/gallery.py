@@ -134,7 +134,8 @@ def _read_predictions(content: ReportContent) -> tuple[dict[str, SavedPrediction
         name = entry.details.predictions
         if name is None:
             if entry.row.mIoU is not None:
-                notes.append(f"{entry.label}: scored by a release that saved no label maps")
+                why = "its label maps were not saved, as happens with classes other than those of Cityscapes"
+                notes.append(f"{entry.label}: {why}")
             continue
         found = predictions.get(name) or SavedPredictions(content.run.folder / name)
         try:

@@ -66,7 +66,7 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
     }
     data = {
         "charts": plots,
-        "classes": CLASSES,
+        "classes": [*content.classes, "no class of the data"],
         "confusions": [counts for _, counts in matrices],
         "views": sections.picture_views(gallery),
     }

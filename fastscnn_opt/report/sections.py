@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.records import StepNodes
@@ -114,7 +113,7 @@ def heat(content: ReportContent) -> Section:
                 "base": "absent" if (iou := base.iou.get(name)) is None else f"{100 * iou:.1f}",
                 "cells": [_heat_cell(losses[entry.number].get(name)) for entry in others],
             }
-            for name in CLASSES
+            for name in content.classes
         ],
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from fastscnn_opt.data.description import DataTable, complete
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
 from fastscnn_opt.schema import parse_toml, read_text
@@ -48,21 +49,6 @@ class ModelTable(_VariantsTable):
     """Input height of an exported checkpoint, a multiple of 32."""
     width: Count = 2048
     """Input width of an exported checkpoint, a multiple of 32."""
-
-
-class DataTable(_VariantsTable):
-    """``[data]``: the root of a Cityscapes tree and a split, or a number of synthetic scenes."""
-
-    root: Name | None = None
-    """Root of a Cityscapes tree, relative to the variants file. Give this or `synthetic`."""
-    split: Name = "val"
-    """Split of the Cityscapes tree."""
-    synthetic: Count | None = None
-    """Number of synthetic street scenes."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the first scene."""
-    limit: Count | None = None
-    """Use only this many images, the first by name. The default is all images."""
 
 
 class ScoreTable(_VariantsTable):
@@ -216,17 +202,13 @@ def _check_model(table: ModelTable, file: Path, *, needs_model: bool) -> None:
 def _data_source(table: DataTable, file: Path, synthetic: int | None) -> DataSource:
     if synthetic is not None:
         return DataSource(synthetic=synthetic, seed=table.seed)
-    if (table.root is None) == (table.synthetic is None):
-        what = "give either root, of a Cityscapes tree, or synthetic, a number of scenes"
-        raise RunError(what, where=f"{file}: [data]")
     if table.synthetic is not None and "split" in table.model_fields_set:
         what = "split goes with root, and synthetic scenes have none"
         raise RunError(what, where=f"{file}: [data]", cure="leave it out")
-    root = None if table.root is None else str(file.parent / table.root)
     try:
-        return DataSource(root, table.split, table.synthetic, table.seed, table.limit)
+        return DataSource.of(complete(table, file.parent))
     except DataError as error:
-        raise error.within(f"{file}: [data]") from None
+        raise RunError(error.what, where=error.where, cure=error.cure).within(file) from None
 
 
 def _pipeline(variant: VariantTable, file: Path) -> str:

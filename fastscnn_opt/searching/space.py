@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fastscnn_opt.data.cityscapes import IMAGES
 from fastscnn_opt.errors import PipelineError, RunError
 from fastscnn_opt.rewriting.options import options_of
 from fastscnn_opt.rewriting.pipeline import Atom, Option, format_pipeline, parse
@@ -158,7 +157,9 @@ def default_space(scored: DataSource | None = None) -> Space:
 
 
 def _calibration_tree(scored: DataSource) -> Path | None:
-    if scored.root is None or scored.split == "train" or not (Path(scored.root) / IMAGES / "train").is_dir():
+    if scored.root is None or scored.description or scored.split == "train":
+        return None
+    if not (Path(scored.root) / "leftImg8bit" / "train").is_dir():
         return None
     return Path(scored.root).absolute()
 

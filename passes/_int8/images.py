@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError, ModelError, PassError
-from fastscnn_opt.measuring.accuracy import evaluate, image_input, model_size
+from fastscnn_opt.measuring.accuracy import evaluate
+from fastscnn_opt.measuring.image_input import image_input, model_size
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
+from fastscnn_opt.measuring.predicting import Setup
 from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.saving import fingerprint
@@ -20,13 +23,13 @@ from fastscnn_opt.model.saving import fingerprint
 from .caching import cached
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     import onnx
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
-    from fastscnn_opt.data.dataset import Sample
+    from fastscnn_opt.data.dataset import Classes, Sample
     from fastscnn_opt.data.source import DataSource
 
 ClassIoU = dict[str, float | None]
@@ -47,8 +50,11 @@ class CalibrationImages:
     def __init__(self, source: DataSource, inputs: list[gs.Tensor]) -> None:
         specs = tuple(_spec(tensor) for tensor in inputs)
         self._dataset = source.open(model_size(specs))
-        self._input = image_input(specs, self._dataset.size)
-        self._fingerprint = self._dataset.fingerprint()
+        self._preprocess = source.preprocess
+        self._input = image_input(specs, preprocess=self._preprocess)
+        self._input.size_for(self._dataset.size, "")
+        described = json.dumps(source.description, sort_keys=True) if source.description else ""
+        self._fingerprint = self._dataset.fingerprint() + described
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes with the images and labels."""
@@ -63,6 +69,21 @@ class CalibrationImages:
     def size(self) -> tuple[int, int]:
         """Height and width of the images."""
         return self._dataset.size
+
+    @property
+    def classes(self) -> Classes:
+        """The classes that labels are in."""
+        return self._dataset.classes
+
+    @property
+    def prediction_map(self) -> Mapping[int, int]:
+        """Class of the model -> class of the dataset, where the two differ."""
+        return self._dataset.prediction_map
+
+    @property
+    def threshold(self) -> float | None:
+        """Of a model with one channel: the output above which a pixel is of class 1."""
+        return self._dataset.threshold
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -98,10 +119,10 @@ class CalibrationImages:
             file.write_bytes(expand_adaptive_pooling(model).SerializeToString())
             session = OnnxSession(load_session(file, session_options()), file)
             try:
-                return evaluate(session, self).confusion.iou
+                return evaluate(session, self, Setup.of(self, self._preprocess)).confusion.iou
             except (ModelError, DataError) as error:
                 raise PassError(
-                    f"max_drop needs a network that labels street scenes with the 19 Cityscapes classes: {error}"
+                    f"max_drop needs a network whose output can be compared with the labels: {error}"
                 ) from error
             finally:
                 session.close()

@@ -1,4 +1,4 @@
-"""Reading PNG files, good and bad."""
+"""Reading images and masks, good and bad."""
 
 import io
 import zlib
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from properties import examples
 
-from fastscnn_opt.data.images import image_size, read_image, read_label, write_png
+from fastscnn_opt.data.images import image_size, read_image, read_mask, write_png
 from fastscnn_opt.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
@@ -35,13 +35,56 @@ def test_the_size_is_height_and_width(tmp_path):
     assert image_size(saved(tmp_path, Image.fromarray(RGB))) == (6, 10)
 
 
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [("RGBA", "RGBA"), ("L", "L"), ("P", "P;1"), ("I;16", "I;16B")],
-)
-def test_an_image_that_is_not_rgb_is_refused_with_what_it_is(tmp_path, mode, kind):
-    with pytest.raises(DataError, match=rf"a\.png: holds pixels of kind {kind}, but images are RGB of 8 bits"):
-        read_image(saved(tmp_path, Image.new(mode, (4, 4))))
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "webp"])
+def test_formats_without_loss_give_the_pixels(tmp_path, suffix):
+    Image.fromarray(RGB).save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}"), RGB)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK", "LA"])
+def test_other_kinds_of_pixels_become_rgb(tmp_path, mode):
+    file = tmp_path / ("a.tiff" if mode == "CMYK" else "a.png")
+    Image.fromarray(RGB).convert(mode).save(file)
+    assert read_image(file).shape == (6, 10, 3)
+
+
+def test_a_grey_image_has_three_equal_channels(tmp_path):
+    np.testing.assert_array_equal(read_image(saved(tmp_path, grey(3, 200))), [[[3] * 3, [200] * 3]])
+
+
+def test_an_image_is_turned_upright_and_so_is_its_size(tmp_path):
+    image = Image.fromarray(RGB)
+    exif = image.getexif()
+    exif[0x0112] = 6  # "rotate 90 degrees clockwise to show", Exif 2.3, tag Orientation
+    image.save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.rot90(RGB, -1))
+    assert image_size(tmp_path / "a.png") == (10, 6)
+
+
+def test_more_than_eight_bits_are_refused(tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(DataError, match=r"deep\.png: holds pixels of kind I;16B?; convert it"):
+        read_image(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"<svg/>", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_refused(tmp_path, content):
+    (tmp_path / "street.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"street\.png: not a PNG, JPEG, WEBP, BMP or TIFF file"):
+        read_image(tmp_path / "street.png")
+
+
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    file = saved(tmp_path, Image.fromarray(RGB))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with pytest.raises(DataError, match="too large an image"):
+        read_image(file)
+
+
+@pytest.mark.parametrize(("name", "words"), [("nowhere.png", "there is no such image"), ("", "is a folder")])
+def test_what_is_no_file_is_refused(tmp_path, name, words):
+    with pytest.raises(DataError, match=words):
+        read_image(tmp_path / name)
 
 
 def test_sixteen_bit_rgb_is_not_silently_cut_to_eight(tmp_path):
@@ -53,51 +96,34 @@ def test_sixteen_bit_rgb_is_not_silently_cut_to_eight(tmp_path):
         read_image(tmp_path / "a.png")
 
 
-def test_label_ids_become_train_ids(tmp_path):
-    label = read_label(saved(tmp_path, grey(0, 7, 8, 9, 33, 255)), train_ids=False)
-    assert label.tolist() == [[255, 0, 1, 255, 18, 255]]
-    assert label.dtype == np.uint8
-
-
-def test_train_ids_stay(tmp_path):
-    assert read_label(saved(tmp_path, grey(0, 18, 255)), train_ids=True).tolist() == [[0, 18, 255]]
-
-
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_palette_indices_are_the_ids(tmp_path, bits):
+def test_palette_indices_are_the_values_of_a_mask(tmp_path, bits):
     image = grey(0, 1, 3)
     image.putpalette([9, 9, 9, 200, 0, 0, 7, 7, 7, 0, 200, 0])
-    assert read_label(saved(tmp_path, image, bits=bits), train_ids=True).tolist() == [[0, 1, 3]]
+    assert read_mask(saved(tmp_path, image, bits=bits)).tolist() == [[0, 1, 3]]
 
 
-@pytest.mark.parametrize(
-    ("train_ids", "bad", "words"),
-    [
-        (False, 34, "unknown ids 34 in 1 pixel; labelIds are 0 to 33"),
-        (False, 254, "unknown ids 254 in 1 pixel; labelIds are 0 to 33"),
-        (True, 19, "unknown ids 19 in 1 pixel; trainIds are 0 to 18"),
-        (True, 254, "unknown ids 254 in 1 pixel; trainIds are 0 to 18"),
-    ],
-)
-def test_unknown_ids_are_counted_and_named(tmp_path, train_ids, bad, words):
-    with pytest.raises(DataError, match=rf"a\.png: {words}"):
-        read_label(saved(tmp_path, grey(0, bad)), train_ids=train_ids)
+def test_a_mask_of_sixteen_bits_keeps_its_values(tmp_path):
+    Image.fromarray(np.array([[0, 300, 65535]], np.uint16)).save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png").tolist() == [[0, 300, 65535]]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "I;16", "1"])
-def test_a_label_map_that_is_not_eight_bit_grey_is_refused(tmp_path, mode):
-    with pytest.raises(DataError, match="a label map is grey of 8 bits or palette"):
-        read_label(saved(tmp_path, Image.new(mode, (4, 4))), train_ids=False)
+def test_the_transparency_of_an_rgb_mask_is_dropped(tmp_path):
+    np.testing.assert_array_equal(read_mask(saved(tmp_path, Image.fromarray(RGB).convert("RGBA"))), RGB)
 
 
-def test_a_jpeg_with_the_wrong_suffix_is_not_a_png(tmp_path):
-    with pytest.raises(DataError, match=r"a\.png: not a PNG file"):
-        read_image(saved(tmp_path, Image.fromarray(RGB), format="JPEG"))
+@pytest.mark.parametrize("mode", ["LA", "CMYK", "F"])
+def test_a_mask_of_another_kind_is_refused(tmp_path, mode):
+    file = tmp_path / ("a.png" if mode == "LA" else "a.tiff")
+    Image.new(mode, (4, 4)).save(file)
+    with pytest.raises(DataError, match=f"holds pixels of kind {mode}, but masks are indices of 8 or 16 bits"):
+        read_mask(file)
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path):
-    with pytest.raises(DataError, match=r"b\.png: cannot be read \(No such file"):
-        read_image(tmp_path / "b.png")
+def test_values_that_sixteen_bits_cannot_hold_are_refused(tmp_path):
+    Image.fromarray(np.array([[0, 70_000]], np.int32)).save(tmp_path / "a.tiff")
+    with pytest.raises(DataError, match=r"a\.tiff: holds values beyond 0 to 65535"):
+        read_mask(tmp_path / "a.tiff")
 
 
 def test_a_truncated_file_is_damaged(tmp_path):
@@ -126,4 +152,4 @@ def test_a_file_of_any_bytes_is_read_or_refused_with_a_sentence(tmp_path, cut, a
     path = tmp_path / "fuzz.png"
     path.write_bytes(content)
     with suppress(DataError):  # any other exception fails the test
-        read_label(path, train_ids=False) if label else read_image(path)
+        read_mask(path) if label else read_image(path)

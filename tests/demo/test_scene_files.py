@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.data.cityscapes import open_cityscapes
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo import scene_files as writing
 from fastscnn_opt.demo.scene_files import write_cityscapes
 from fastscnn_opt.demo.scenes import render_scene
@@ -15,7 +15,7 @@ def write(root, seeds, split="val", **options):
 
 def test_written_scenes_read_back_as_they_were_rendered(tmp_path):
     write(tmp_path / "new" / "tree", [5, 9])
-    dataset = open_cityscapes(tmp_path / "new" / "tree")
+    dataset = DataSource(str(tmp_path / "new" / "tree")).open()
     for index, seed in enumerate((5, 9)):
         sample = dataset.load(index)
         image, label = render_scene(seed, height=32, width=64)
@@ -27,7 +27,7 @@ def test_written_scenes_read_back_as_they_were_rendered(tmp_path):
 def test_the_names_are_city_sequence_and_frame(tmp_path):
     helpers = pytest.importorskip("cityscapesscripts.helpers.csHelpers", reason="cityscapesscripts is not installed")
     write(tmp_path, [3])
-    name = open_cityscapes(tmp_path).pairs[0].label
+    name = DataSource(str(tmp_path)).open().pairs[0].mask
     assert helpers.getCsFileInfo(str(name))[:3] == ("scene", "000003", "000000")
 
 
@@ -40,7 +40,7 @@ def test_progress_is_told(tmp_path):
 def test_two_splits_live_side_by_side(tmp_path):
     write(tmp_path, [1], split="train")
     write(tmp_path, [2], split="val")
-    assert [open_cityscapes(tmp_path, split).names[0][:12] for split in ("train", "val")] == [
+    assert [DataSource(str(tmp_path), split).open().names[0][:12] for split in ("train", "val")] == [
         "scene_000001",
         "scene_000002",
     ]
@@ -50,7 +50,7 @@ def test_an_existing_split_is_left_alone(tmp_path, add_pair):
     add_pair()
     with pytest.raises(DataError, match="exists already"):
         write(tmp_path, [1])
-    assert open_cityscapes(tmp_path).names == ("ulm_000000_000019",)
+    assert DataSource(str(tmp_path)).open().names == ("ulm_000000_000019",)
 
 
 @pytest.mark.parametrize("split", ["", "..", "a/b", "/abs"])

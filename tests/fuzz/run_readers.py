@@ -87,15 +87,16 @@ def _pngs() -> list[bytes]:
 
 
 def _read_png(path: Path) -> None:
-    from fastscnn_opt.data.images import read_image, read_label
+    from fastscnn_opt.data.images import read_image, read_mask
+    from fastscnn_opt.data.masks import MaskReader
     from fastscnn_opt.errors import DataError
 
-    for read in (read_image, lambda file: read_label(file, train_ids=True)):
+    for read in (read_image, MaskReader(19).read):
         try:
             read(path)
         except DataError:
             continue
-    read_label(path, train_ids=False)
+    read_mask(path)
 
 
 _SIZE = (4, 6)

@@ -74,7 +74,7 @@ def test_a_run_of_an_earlier_release_has_no_pictures_and_says_so(build):
     gallery = make_gallery(build().row("base", 0.6, 10, old=True).content())
     assert gallery.pictures == ()
     assert gallery.notes == (
-        "base: scored by a release that saved no label maps",
+        "base: its label maps were not saved, as happens with classes other than those of Cityscapes",
         "the label maps of the baseline were not saved; score into a new folder to see pictures",
     )
 

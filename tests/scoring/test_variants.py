@@ -106,7 +106,7 @@ def changed(old: str, new: str) -> str:
         ),
         (changed("max_drop", "max_dorp"), r"\[score\]: unknown key 'max_dorp'; did you mean 'max_drop'\?"),
         (changed("[score]", "[scores]"), r"unknown key 'scores'; did you mean 'score'\?"),
-        (changed("synthetic = 4", "colour = 1"), r"\[data\]: unknown key 'colour'; known: root, split"),
+        (changed("synthetic = 4", "splt = 1"), r"\[data\]: unknown key 'splt'; did you mean 'split'\?"),
         (changed("batch = [1, 2]", "batch = 1"), r"\[score\]: batch should be a valid list, and is 1"),
         (
             changed("batch = [1, 2]", "batch = [0]"),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastscnn_opt.ascend.dumps.content import content_of, read_dump
 from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, find_dumps
 from fastscnn_opt.ascend.prepare.folder import is_prepared, open_prepared
+from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.dataset import check_size
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.accuracy import Accuracy
@@ -60,7 +62,7 @@ class DatasetLabels:
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Return one label map. Raises DataError."""
-        return self.dataset.load(index).label
+        return check_size(self.dataset.load(index), self.size).label
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def evaluate_dumps(
         predictions = read_dump(dump, content, labels.size)
         return [(labels.label(dump.first + index), prediction) for index, prediction in enumerate(predictions)]
 
-    confusion = ConfusionMatrix()
+    confusion = ConfusionMatrix.empty(CLASSES)
     running: list[tuple[float, float]] = []
     with closing(prefetch(load, len(dumps))) as loaded:
         for pairs in loaded:

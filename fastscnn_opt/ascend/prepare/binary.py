@@ -23,6 +23,7 @@ from fastscnn_opt.ascend.prepare.folder import (
 from fastscnn_opt.ascend.prepare.plan import Plan, compare
 from fastscnn_opt.ascend.prepare.request import ImageType
 from fastscnn_opt.data.classes import IGNORE
+from fastscnn_opt.data.dataset import check_size
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.preprocess import normalise
 from fastscnn_opt.errors import DataError
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-    from fastscnn_opt.data.dataset import Sample
 
 
 def prepare(work: Plan, on_image: Callable[[int], None] | None = None) -> Plan:
@@ -122,7 +121,7 @@ def _write_manifest(work: Plan, images: dict[str, FinishedImage]) -> None:
 
 
 def _write_pair(work: Plan, index: int) -> FinishedImage:
-    sample: Sample = work.dataset.load(index)
+    sample = check_size(work.dataset.load(index), (work.manifest.height, work.manifest.width))
     image = _write_file(work.root, image_file(sample.name), encode_image(sample.image, work.manifest.dtype))
     label = _write_file(work.root, label_file(sample.name), encode_label(sample.label))
     return FinishedImage(name=sample.name, image=image, label=label)

@@ -130,6 +130,12 @@ def plan(request: Request) -> Plan:
         The dataset is unusable; the folder holds other data, or was prepared from another dataset; or its path has
         blanks.
     """
+    if request.source.description:
+        raise DataError(
+            "the folder is prepared for the published recipe, which knows Cityscapes only",
+            where=request.source.root or "",
+            cure="give the root of a Cityscapes tree",
+        )
     dataset = request.source.open(request.scene_size)
 
     @cache

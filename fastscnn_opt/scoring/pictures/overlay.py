@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fastscnn_opt.data.images import read_label
+from fastscnn_opt.data.images import read_image, read_mask
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.scoring.one_model import opened_model
 from fastscnn_opt.scoring.pictures.drawing import beside, blend, with_legend
-from fastscnn_opt.scoring.pictures.photographs import read_photograph
 from fastscnn_opt.scoring.worker.commands import Predict
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
@@ -83,7 +82,7 @@ def draw_overlays(
         An image cannot be read, or a model cannot run on it; see `photographs.write_label_maps`.
     """
     for image in images:
-        read_photograph(image)  # so that an error comes before the first model is compiled
+        read_image(image)  # so that an error comes before the first model is compiled
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         maps = []
         for index, model in enumerate(models):
@@ -108,8 +107,8 @@ def _captions(models: Sequence[Path]) -> list[str]:
 
 def _picture(image: Path, files: Sequence[Path], captions: Sequence[str], style: Style) -> bytes:
     """Return an image with each label map laid over it, as the content of a PNG file."""
-    photo = read_photograph(image)
-    maps = [read_label(file, train_ids=True) for file in files]
+    photo = read_image(image)
+    maps = [read_mask(file) for file in files]
     picture = beside([blend(photo, labels, style.alpha) for labels in maps], captions)
     if style.legend:
         picture = with_legend(picture, [int(number) for number in np.unique(np.stack(maps))])

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.measuring.resampling import nearest_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,7 @@ class SavedPredictions:
             raise self._damaged(error) from error
 
     def load(self, index: int) -> NDArray[np.uint8]:
-        """Return the label map of one image, H, W, of values 0 to 18, at the size it was saved."""
+        """Return the label map of one image, H, W, at the size it was saved: 0 to 18, or 255 for no class."""
         try:
             with Image.open(io.BytesIO(self._read(_entry(index))), formats=["PNG"]) as image:
                 labels = np.asarray(image)
@@ -80,7 +81,7 @@ class SavedPredictions:
         step = self.images.step
         if labels.shape != (-(-height // step), -(-width // step)) or labels.dtype != np.uint8:
             raise self._damaged(f"image {index} is {labels.dtype} {labels.shape}")
-        if labels.max() >= len(CLASSES):
+        if labels[labels != IGNORE].max(initial=0) >= len(CLASSES):
             raise self._damaged(f"image {index} holds class {labels.max()}")
         return labels
 
@@ -124,7 +125,8 @@ def save_predictions(
             def save(labels: NDArray[np.integer]) -> None:
                 nonlocal count
                 if count < len(images.names):
-                    archive.writestr(_entry(count), _png(labels[:: images.step, :: images.step]))
+                    kept = nearest_at(labels, images.size)[:: images.step, :: images.step]
+                    archive.writestr(_entry(count), _png(np.where(kept < len(CLASSES), kept, IGNORE)))
                     count += 1
 
             yield save

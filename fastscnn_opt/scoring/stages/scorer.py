@@ -184,7 +184,8 @@ class RowScorer:
             )
             self.recorder.record_failure(plan, *outcome_of(result, plan.label), again)
             return
-        details = replace(result.details, predictions=self._run.relative(self._predictions(job)))
+        saved = self._predictions(job)  # there is none for data of other classes
+        details = replace(result.details, predictions=self._run.relative(saved) if saved.is_file() else None)
         self.recorder.record(
             job, Status.OK, accuracy=result.accuracy, details=details, peak_rss_bytes=result.peak_rss_bytes,
             seconds=round(outcome.seconds, 3),

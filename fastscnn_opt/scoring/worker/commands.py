@@ -182,17 +182,21 @@ class Evaluate(Command[Evaluation]):
 
     def run(self, state: WorkerState) -> Evaluation:
         """Measure the accuracy."""
-        from fastscnn_opt.measuring.accuracy import evaluate, model_size
+        from fastscnn_opt.data.classes import CLASSES
+        from fastscnn_opt.measuring.accuracy import evaluate
+        from fastscnn_opt.measuring.image_input import model_size
+        from fastscnn_opt.measuring.predicting import Setup
         from fastscnn_opt.scoring.pictures.predictions import save_predictions
 
         session = state.opened
         dataset = self.source.open(scene_size=model_size(session.inputs))
         with ExitStack() as stack:
             save = None
-            if self.predictions is not None:
+            if self.predictions is not None and dataset.classes.names == CLASSES:  # pictures have only these colours
                 save = stack.enter_context(save_predictions(self.predictions, dataset.names, dataset.size))
-            found = evaluate(session, dataset, batch=self.batch, on_image=state.progress, on_prediction=save)
-        details = AccuracyDetails(found.confusion.counts.tolist(), found.stages.medians_ms())
+            setup = Setup.of(dataset, self.source.preprocess)
+            found = evaluate(session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save)
+        details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms())
         return Evaluation(AccuracyFigures(**found.to_json()), details, peak_rss_bytes())
 
 

@@ -15,7 +15,7 @@ from fastscnn_opt.ascend.prepare.binary import encode_image, encode_label
 from fastscnn_opt.ascend.prepare.folder import read_manifest
 from fastscnn_opt.ascend.prepare.plan import plan
 from fastscnn_opt.ascend.prepare.request import ImageType, Request
-from fastscnn_opt.data import cityscapes
+from fastscnn_opt.data import folder
 from fastscnn_opt.data.classes import LABEL_IDS
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
@@ -141,7 +141,7 @@ def test_an_interrupted_run_is_finished_by_the_next(request_, stop_after, tmp_pa
 def read_files(monkeypatch):
     """The files of the dataset and of the folder that were read to hash them, in order."""
     files = []
-    for module, name in ((cityscapes, "_content_hash"), (planning, "_sha256_of")):
+    for module, name in ((folder, "_content_hash"), (planning, "_sha256_of")):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda file, real=real: files.append(file) or real(file))
     return files
@@ -290,3 +290,17 @@ def test_the_plan_counts_bytes(request_):
     work = plan(request_)
     assert (work.image_bytes, work.label_bytes) == (HEIGHT * WIDTH * 12, HEIGHT * WIDTH * 4)
     assert (work.total_bytes, work.needed_bytes) == (3 * HEIGHT * WIDTH * 16, 2 * HEIGHT * WIDTH * 16)
+
+
+def test_images_of_several_sizes_are_refused_with_the_name(request_, tree):
+    file = tree / "leftImg8bit/val/ulm/ulm_000001_000019_leftImg8bit.png"
+    for path in (file, tree / "gtFine/val/ulm/ulm_000001_000019_gtFine_labelIds.png"):
+        Image.open(path).crop((0, 0, WIDTH - 1, HEIGHT)).save(path)
+    with pytest.raises(DataError, match=r"ulm_000001_000019: 5 x 4 \(width x height\), but the first image is 6 x 4"):
+        prepare(request_)
+
+
+def test_data_of_other_classes_or_preprocessing_are_refused(request_):
+    source = replace(request_.source, description={"preprocess": {"channel_order": "bgr"}})
+    with pytest.raises(DataError, match="published recipe, which knows Cityscapes only; give the root"):
+        prepare(replace(request_, source=source))

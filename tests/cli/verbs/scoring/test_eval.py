@@ -136,10 +136,13 @@ def test_a_batch_beside_the_models_is_refused(capsys, model):
     ("broken", "words"),
     [
         (linear_model("float[1,3,16,64] image", "float[1,19,16,64] output1"), "but the images are 32 x 64"),
-        (linear_model(output="float[1,21,32,64] output1", classes=21), "float32 (1, 21, 32, 64), but logits"),
+        (
+            parse("flat (float[1,3,32,64] image) => (float[1,6144] y) { y = Flatten(image) }"),
+            "float32 (1, 6144), which is",
+        ),
         (linear_model("float[1,3,32,64] image, float[1] scale"), "2 inputs ('image', 'scale')"),
     ],
-    ids=["size", "classes", "inputs"],
+    ids=["size", "output", "inputs"],
 )
 def test_a_model_that_does_not_fit_is_refused(capsys, tmp_path, tree, broken, words):
     onnx.save(broken, tmp_path / "broken.onnx")

@@ -106,7 +106,7 @@ def test_a_model_of_another_size_writes_nothing(images, tmp_path, capsys):
     model = parse("fixed (float[1,3,16,64] image) => (float[1,3,16,64] logits) { logits = Relu(image) }")
     onnx.save(model, tmp_path / "fixed.onnx")
     words = failed(capsys, tmp_path / "fixed.onnx", images[1], "-o", tmp_path / "out")
-    assert "high.bmp: input 'image' is float32 (1, 3, 16, 64), but the images are 48 x 32 (height x width)" in words
+    assert "high.bmp: input 'image' takes 16 x 64, but the images are 48 x 32 (height x width)" in words
     assert not (tmp_path / "out").exists()
 
 

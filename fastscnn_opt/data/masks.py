@@ -1,0 +1,149 @@
+"""Turn the values of a mask file into classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.data.images import read_mask
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_VALUES = 1 << 16
+"""Values that a mask of 16 bits can hold."""
+
+_SHOWN = 5
+"""Wrong values or colours that a message names."""
+
+
+def ignored_value(classes: int) -> int:
+    """Return what stands in a label map for pixels that count nowhere: 255, or 65535 beyond 255 classes."""
+    return 255 if classes <= 255 else 65535
+
+
+@dataclass(frozen=True)
+class MaskReader:
+    """Reads masks as label maps.
+
+    Attributes
+    ----------
+    classes
+        Number of classes of the dataset.
+    ignore_index
+        Value in the mask that counts nowhere.
+    label_map
+        Value in the mask -> class; what is not listed is ignored. When empty, values are classes.
+    reduce_zero_label
+        Whether 0 is ignored and every other value moves down by one.
+    largest_value
+        Largest value that a mask may hold beside `ignore_index`.
+    palette
+        Colours of the classes, for RGB masks.
+    """
+
+    classes: int
+    ignore_index: int = 255
+    label_map: Mapping[int, int] | None = None
+    reduce_zero_label: bool = False
+    largest_value: int | None = None
+    palette: tuple[tuple[int, int, int], ...] | None = None
+
+    def read(self, path: Path) -> NDArray[np.unsignedinteger]:
+        """Return the label map of a file: H, W, uint8 (uint16 beyond 255 classes), see `ignored_value`.
+
+        Raises
+        ------
+        DataError
+            The file is no mask, or holds a value or a colour that stands for no class.
+        """
+        values = read_mask(path)
+        if values.ndim == 3:
+            values = self._indices(values, path)
+        table, known = self._table()
+        if values.dtype == np.uint8:
+            table, known = table[:256], known[:256]
+        wrong = ~known[values]
+        if wrong.any():
+            raise DataError(
+                f"holds {_values(values[wrong])} in {counted(int(np.count_nonzero(wrong)), 'pixel')}, and "
+                f"{self._allowed()}",
+                where=path,
+                cure="mend the mask, or say with label_map or ignore_index what the value means",
+            )
+        labels: NDArray[np.unsignedinteger] = table[values]
+        return labels
+
+    def _allowed(self) -> str:
+        if self.largest_value is not None:
+            return f"values are 0 to {self.largest_value}, and {self.ignore_index} is ignored"
+        first = 1 if self.reduce_zero_label else 0
+        return f"the classes are {first} to {first + self.classes - 1}, and {self.ignore_index} is ignored"
+
+    def _table(self) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_]]:
+        """Return for every value its class, and whether a mask may hold it."""
+        ignored = ignored_value(self.classes)
+        table: NDArray[np.unsignedinteger] = np.full(_VALUES, ignored, np.uint8 if ignored == 255 else np.uint16)
+        known = np.zeros(_VALUES, dtype=np.bool_)
+        if self.label_map:
+            known[:] = True
+            table[list(self.label_map)] = list(self.label_map.values())
+        else:
+            first = int(self.reduce_zero_label)
+            table[first : first + self.classes] = np.arange(self.classes)
+            known[: first + self.classes] = True
+        if self.largest_value is not None:
+            known[: self.largest_value + 1] = True
+            known[self.largest_value + 1 :] = False
+        table[self.ignore_index], known[self.ignore_index] = ignored, True
+        return table, known
+
+    def _indices(self, colours: NDArray[np.integer], path: Path) -> NDArray[np.uint16]:
+        """Return the place in the palette of every pixel of an RGB mask (H, W, 3)."""
+        if self.label_map or self.reduce_zero_label:
+            raise DataError(
+                "is an RGB mask, and the data describe masks of values",
+                where=path,
+                cure="give masks of indices, or leave label_map and reduce_zero_label out: the palette says it all",
+            )
+        if self.palette is None:
+            raise DataError(
+                "is an RGB mask, and the data have no palette", where=path, cure="give palette, one colour a class"
+            )
+        codes = _codes(colours)
+        known = _codes(np.asarray(self.palette))
+        order = np.argsort(known, kind="stable")
+        places = np.minimum(np.searchsorted(known[order], codes), len(known) - 1)
+        found = known[order][places] == codes
+        if not found.all():
+            wrong = colours[~found]
+            unknown = np.unique(wrong.reshape(-1, 3), axis=0)
+            listed = ", ".join(str(colour.tolist()) for colour in unknown[:_SHOWN])
+            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+            raise DataError(
+                f"holds {'the colour' if len(unknown) == 1 else 'the colours'} {listed}{more} in "
+                f"{counted(len(wrong), 'pixel')}, which the palette does not have",
+                where=path,
+                cure="add the colour to palette, or mend the mask",
+            )
+        return order[places].astype(np.uint16)
+
+
+def _codes(colours: NDArray[np.integer]) -> NDArray[np.int32]:
+    wide = colours.astype(np.int32)
+    codes: NDArray[np.int32] = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    return codes
+
+
+def _values(values: NDArray[np.integer]) -> str:
+    found = np.unique(values)
+    listed = ", ".join(map(str, found[:_SHOWN].tolist()))
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"the value{'s' if len(found) > 1 else ''} {listed}{more}"

@@ -1,0 +1,200 @@
+"""Find the images of a dataset and the mask of each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.text import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""Files that a pattern without a suffix of its own takes for images."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask; `is_fallback` tells that the mask is of the second kind."""
+
+    name: str
+    image: Path
+    mask: Path
+    is_fallback: bool = False
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Where the files of a dataset are, below `root`: patterns with ``{split}`` and ``*``, which crosses folders.
+
+    Each ``*`` of a mask pattern stands for what the ``*`` at the same place matched in `images`. `listing` is a file
+    with one ``image mask`` pair, or one stem, a line.
+    """
+
+    root: Path
+    split: str
+    images: str
+    masks: str
+    fallback: str | None = None
+    listing: str | None = None
+
+    def pairs(self, limit: int | None = None) -> tuple[Pair, ...]:
+        """Return the pairs in the order of their images; `limit` keeps the first ones only.
+
+        Raises
+        ------
+        DataError
+            There is no such folder, nothing matches, or an image has no mask.
+        """
+        if not self.root.is_dir():
+            raise DataError("no such folder", where=self.root, cure=f"give {self._root_in_words()}")
+        if self.listing is None:
+            self._check_root()
+        found = tuple(islice(self._matching() if self.listing is None else self._listed(), limit))
+        if not found:
+            raise self._nothing_found()
+        return found
+
+    def _check_root(self) -> None:
+        """Raise DataError, with the nearby folder that was meant, if the root lacks the first folder of `images`."""
+        first = self._first_folder()
+        if first is None or (self.root / first).is_dir():
+            return
+        folders = (self.root.parent, *sorted(folder for folder in self.root.iterdir() if folder.is_dir()))
+        nearby = [folder for folder in folders if (folder / first).is_dir()]
+        raise DataError(
+            f"holds no folder {first}, so it is not the root of this dataset",
+            where=self.root,
+            cure=f"give {nearby[0] if nearby else self._root_in_words()}",
+        )
+
+    def _first_folder(self) -> str | None:
+        """Return the folder that `images` begins with; None if it begins with a pattern."""
+        folder, _, rest = self.images.partition("/")
+        return folder if rest and not re.search(r"[*{]", folder) else None
+
+    def _root_in_words(self) -> str:
+        first = self._first_folder()
+        return "the root of the dataset" if first is None else f"the one that holds {first}"
+
+    def _expanded(self, pattern: str) -> str:
+        return pattern.replace("{split}", self.split)
+
+    def _matching(self) -> Iterator[Pair]:
+        pattern = self._expanded(self.images)
+        for image, matched in sorted(_matches(self.root, pattern)):
+            yield self._pair(image, matched)
+
+    def _pair(self, image: Path, matched: tuple[str, ...]) -> Pair:
+        name = image.relative_to(self.root).as_posix()
+        stem = matched[0].rpartition("/")[2] or name
+        first = self.root / _filled(self._expanded(self.masks), matched)
+        if first.is_file():
+            return Pair(stem, image, first)
+        if self.fallback is not None:
+            second = self.root / _filled(self._expanded(self.fallback), matched)
+            if second.is_file():
+                return Pair(stem, image, second, is_fallback=True)
+        raise DataError(
+            "has no mask", where=image, cure=f"put {first.name} into {first.parent}, or take the image away"
+        )
+
+    def _listed(self) -> Iterator[Pair]:
+        listing = self.root / self._expanded(str(self.listing))
+        try:
+            lines = listing.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"the list cannot be read ({getattr(error, 'strerror', None) or error})",
+                where=listing,
+                cure="check the key `list` and the split",
+            ) from error
+        for number, line in enumerate(lines, start=1):
+            words = line.split()
+            if not words:
+                continue
+            if len(words) == 1:
+                yield self._of_stem(words[0], f"{listing}, line {number}")
+            else:
+                image, mask = self.root / words[0], self.root / words[1]
+                for file in (image, mask):
+                    if not file.is_file():
+                        raise DataError(f"there is no file {file}", where=f"{listing}, line {number}")
+                yield Pair(image.stem, image, mask)
+
+    def _of_stem(self, stem: str, where: str) -> Pair:
+        pattern = self._expanded(self.images)
+        if pattern.count("*") != 1:
+            raise DataError("names a stem, and `images` needs exactly one * for it to stand for", where=where)
+        image = self.root / _filled(pattern, (stem,))
+        if not image.is_file():
+            raise DataError(f"there is no image {image}", where=where, cure="mend the list, or the pattern `images`")
+        return self._pair(image, (stem,))
+
+    def _nothing_found(self) -> DataError:
+        if self.listing is not None:
+            return DataError("the list is empty", where=self.root / self._expanded(self.listing))
+        splits = self._splits()
+        if not splits:
+            return DataError(
+                f"holds no image {self._expanded(self.images)}",
+                where=self.root,
+                cure="check the root and the pattern `images`",
+            )
+        near = closest(self.split, splits, likeness=0.6)
+        guess = f"did you mean {near!r}? " if near is not None else ""
+        return DataError(
+            f"has no images of the split {self.split!r}", where=self.root, cure=f"{guess}it has {', '.join(splits)}"
+        )
+
+    def _splits(self) -> list[str]:
+        """Return the splits that have images."""
+        before, found, _ = self.images.partition("{split}")
+        if not found:
+            return []
+        place = before.count("*")
+        matches = _matches(self.root, self.images.replace("{split}", "*"))
+        return sorted({matched[place].split("/")[0] for _, matched in matches})
+
+
+def _matches(root: Path, pattern: str) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield the files below `root` that match `pattern`, each with what its stars matched."""
+    fixed = pattern.partition("*")[0].rpartition("/")[0]
+    expression = re.compile("(.*)".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    any_suffix = pattern.endswith("*")
+    for file in _files(root / fixed):
+        match = expression.fullmatch(file.relative_to(root).as_posix())
+        if match and (not any_suffix or file.suffix.lower() in _SUFFIXES):
+            yield file, match.groups()
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yield the files below a folder, also those behind links to other folders; a link to one of `above` ends there."""
+    real = folder.resolve()
+    if real in above or not real.is_dir():
+        return
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=folder, cure="check its permissions") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _files(entry, (*above, real))
+        else:
+            yield entry
+
+
+def _filled(pattern: str, matched: tuple[str, ...]) -> str:
+    """Return a pattern with its stars replaced by what others matched, one after the other."""
+    parts = pattern.split("*")
+    if len(parts) - 1 > len(matched):
+        raise DataError(f"the pattern {pattern!r} has more * than `images`", cure="give it as many, or fewer")
+    filled = parts[0]
+    for text, part in zip(matched, parts[1:], strict=False):  # a mask pattern may have fewer
+        filled += text + part
+    return filled

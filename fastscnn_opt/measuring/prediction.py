@@ -1,0 +1,97 @@
+"""Turn the output of a network into label maps of the size of the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.measuring.resampling import above_at, labels_at, nearest_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+PROBABILITY_THRESHOLD = 0.5
+"""Of one channel whose values all lie between 0 and 1."""
+
+LOGIT_THRESHOLD = 0.0
+"""Of one channel with any other values: a logit of 0 is a probability of 0.5."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Makes label maps in the classes of the data from an output.
+
+    Attributes
+    ----------
+    classes
+        Number of classes of the data.
+    prediction_map
+        Class of the model -> class of the data. A class that is not listed keeps its number, unless the map gives that
+        number to another; then it is no class of the data.
+    threshold
+        Of one channel: where the output is above it a pixel is of class 1. Without it, 0.5 where all values of an image
+        lie between 0 and 1, else 0.
+    """
+
+    classes: int
+    prediction_map: Mapping[int, int] = field(default_factory=dict)
+    threshold: float | None = None
+
+    def decode(
+        self, output: NDArray[Any], size: tuple[int, int], shown: tuple[float, float], name: str
+    ) -> NDArray[np.integer]:
+        """Return the label map (H, W) of one image; numbers from `classes` on stand for no class of the data.
+
+        Parameters
+        ----------
+        output
+            Of one image: logits C, H, W, one channel 1, H, W of a float type, or a label map H, W or 1, H, W of an
+            integer type.
+        size
+            Height and width of the label.
+        shown
+            The share of the output's height and width, from its top left corner, that shows the image.
+        name
+            Name of the output for messages.
+
+        Raises
+        ------
+        ModelError
+            The output is none of these.
+        """
+        extent = (output.shape[-2] * shown[0], output.shape[-1] * shown[1]) if output.ndim > 1 else (0.0, 0.0)
+        if np.issubdtype(output.dtype, np.floating) and output.ndim == 3:
+            if len(output) == 1:
+                return self._mapped(above_at(output[0], size, self._threshold(output), extent))
+            return self._mapped(labels_at(output, size, extent))
+        labels = output[0] if output.ndim == 3 and len(output) == 1 else output
+        if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 2:
+            raise ModelError(
+                f"output {name!r} is {output.dtype} ({', '.join(map(str, output.shape))}) for each image, which is "
+                "neither logits C, H, W nor a label map H, W",
+                cure="export the model with one of these, or name another output",
+            )
+        if labels.size and labels.min() < 0:
+            raise ModelError(f"output {name!r} holds the class {labels.min()}", cure="check the model's last node")
+        return self._mapped(nearest_at(labels, size, extent))
+
+    def _threshold(self, values: NDArray[np.floating]) -> float:
+        if self.threshold is not None:
+            return self.threshold
+        return PROBABILITY_THRESHOLD if values.min() >= 0 and values.max() <= 1 else LOGIT_THRESHOLD
+
+    def _mapped(self, labels: NDArray[np.integer]) -> NDArray[np.integer]:
+        if not self.prediction_map:
+            return labels
+        table = np.arange(int(labels.max(initial=0)) + 1)
+        table[np.isin(table, list(self.prediction_map.values()))] = self.classes
+        for number, own in self.prediction_map.items():
+            if number < len(table):
+                table[number] = own
+        mapped: NDArray[np.integer] = table[labels]
+        return mapped

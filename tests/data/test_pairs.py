@@ -1,0 +1,129 @@
+"""Patterns find the images of a dataset and the mask of each."""
+
+import pytest
+
+from fastscnn_opt.data.pairs import Patterns
+from fastscnn_opt.errors import DataError
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Make empty files below a folder and return it."""
+
+    def make(*names):
+        for name in names:
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        return tmp_path
+
+    return make
+
+
+def names(pairs, root):
+    return [(pair.image.relative_to(root).as_posix(), pair.mask.relative_to(root).as_posix()) for pair in pairs]
+
+
+def test_a_star_crosses_folders_and_stands_for_the_same_in_masks(tree):
+    root = tree("img/val/b/two_x.png", "img/val/a/one_x.png", "gt/val/a/one_y.png", "gt/val/b/two_y.png")
+    found = Patterns(root, "val", "img/{split}/*_x.png", "gt/{split}/*_y.png").pairs()
+    assert names(found, root) == [
+        ("img/val/a/one_x.png", "gt/val/a/one_y.png"),
+        ("img/val/b/two_x.png", "gt/val/b/two_y.png"),
+    ]
+    assert [pair.name for pair in found] == ["one", "two"]
+
+
+def test_several_stars_stand_for_their_own(tree):
+    root = tree("images/one.jpg", "masks/one.png")
+    found = Patterns(root, "", "images/*.*", "masks/*.png").pairs()
+    assert names(found, root) == [("images/one.jpg", "masks/one.png")]
+
+
+def test_the_limit_keeps_the_first(tree):
+    root = tree("i/a.png", "i/b.png", "m/a.png")
+    assert names(Patterns(root, "", "i/*.png", "m/*.png").pairs(limit=1), root) == [("i/a.png", "m/a.png")]
+
+
+def test_other_files_beside_images_are_left_out(tree):
+    root = tree("i/a.png", "i/notes.txt", "m/a.png.png")
+    assert names(Patterns(root, "", "i/*", "m/*.png").pairs(), root) == [("i/a.png", "m/a.png.png")]
+
+
+def test_an_image_without_a_mask_is_named_with_the_missing_file(tree):
+    root = tree("i/a.png")
+    with pytest.raises(DataError, match=r"i/a\.png: has no mask; put a\.png into .*/m, or"):
+        Patterns(root, "", "i/*.png", "m/*.png").pairs()
+
+
+def test_the_second_kind_of_mask_serves_where_the_first_is_missing(tree):
+    root = tree("i/a.png", "i/b.png", "m/a_ids.png", "m/b_train.png")
+    found = Patterns(root, "", "i/*.png", "m/*_ids.png", "m/*_train.png").pairs()
+    assert [pair.is_fallback for pair in found] == [False, True]
+
+
+def test_another_split_is_named_with_the_nearest(tree):
+    root = tree("i/val/a.png", "i/train/b.png")
+    with pytest.raises(DataError, match=r"no images of the split 'vall'; did you mean 'val'\? it has train, val"):
+        Patterns(root, "vall", "i/{split}/*.png", "m/*.png").pairs()
+
+
+def test_a_list_of_stems_chooses_images(tree):
+    root = tree("i/a.jpg", "i/b.jpg", "m/a.png", "m/b.png")
+    (root / "val.txt").write_text("b\n\n")
+    found = Patterns(root, "val", "i/*.jpg", "m/*.png", listing="{split}.txt").pairs()
+    assert names(found, root) == [("i/b.jpg", "m/b.png")]
+
+
+def test_a_list_of_pairs_names_both_files(tree):
+    root = tree("x/a.jpg", "y/other.png")
+    (root / "list.txt").write_text("x/a.jpg y/other.png\n")
+    assert names(Patterns(root, "", "i/*.jpg", "m/*.png", listing="list.txt").pairs(), root) == [
+        ("x/a.jpg", "y/other.png")
+    ]
+
+
+def test_a_list_that_names_a_missing_file_is_an_error_with_the_line(tree):
+    root = tree("i/a.jpg")
+    (root / "list.txt").write_text("zzz\n")
+    with pytest.raises(DataError, match=r"list\.txt, line 1: there is no image"):
+        Patterns(root, "", "i/*.jpg", "m/*.png", listing="list.txt").pairs()
+
+
+def test_a_missing_root_is_named(tmp_path):
+    with pytest.raises(DataError, match="none: no such folder; give the root of the dataset"):
+        Patterns(tmp_path / "none", "", "*.png", "*.png").pairs()
+
+
+def test_the_split_may_stand_behind_a_star(tree):
+    root = tree("i/city/train/a.png")
+    with pytest.raises(DataError, match="no images of the split 'val'; it has train"):
+        Patterns(root, "val", "i/*/{split}/*.png", "m/*/{split}/*.png").pairs()
+
+
+def test_a_pattern_without_a_split_that_matches_nothing_is_shown(tree):
+    root = tree("i/a.png")
+    with pytest.raises(DataError, match=r"holds no image i/\*\.jpg; check the root and the pattern"):
+        Patterns(root, "", "i/*.jpg", "m/*.png").pairs()
+
+
+def test_a_folder_beside_the_root_is_pointed_out(tree):
+    root = tree("right/i/a.png", "wrong/a.png")
+    with pytest.raises(DataError, match=f"holds no folder i, so it is not the root of this dataset; give {root}/right"):
+        Patterns(root, "", "i/*.png", "m/*.png").pairs()
+
+
+def test_an_empty_list_is_named(tree):
+    root = tree("i/a.png", "val.txt")
+    with pytest.raises(DataError, match=r"val\.txt: the list is empty"):
+        Patterns(root, "", "i/*.png", "m/*.png", listing="val.txt").pairs()
+
+
+def test_a_list_that_is_not_there_is_named(tree):
+    with pytest.raises(DataError, match=r"val\.txt: the list cannot be read \(No such file"):
+        Patterns(tree("i/a.png"), "", "i/*.png", "m/*.png", listing="val.txt").pairs()
+
+
+def test_a_mask_pattern_with_more_stars_than_images_is_an_error(tree):
+    with pytest.raises(DataError, match=r"pattern 'm/\*/\*\.png' has more \* than `images`"):
+        Patterns(tree("i/a.png"), "", "i/*.png", "m/*/*.png").pairs()

@@ -1,0 +1,143 @@
+"""How models take images: each kind of input is worked out from its signature, and filled."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastscnn_opt.data.preprocess import Preprocess, Resize
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.measuring.image_input import image_input, model_size
+from fastscnn_opt.measuring.session import TensorSpec
+
+SIZE = (4, 6)
+NCHW = (2, 3, *SIZE)
+IMAGE = np.random.default_rng(1).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+def source(shape, dtype="float32", batch=None, **preprocess):
+    return image_input((TensorSpec("image", shape, dtype),), batch, Preprocess(**preprocess))
+
+
+def fed(shape, dtype="float32", image=IMAGE, **preprocess):
+    """Return what a batch of one image becomes."""
+    return source(shape, dtype, **preprocess).feed([image])["image"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_float_input_gets_normalised_values(dtype):
+    feed = fed((1, 3, *SIZE), dtype)
+    assert feed.dtype == dtype
+    expected = ((IMAGE / 255 - MEAN) / STD).astype(dtype).transpose(2, 0, 1)
+    np.testing.assert_allclose(feed[0], expected, rtol=1e-13 if dtype == "float64" else 0)
+
+
+def test_a_float_input_with_channels_last_gets_normalised_values():
+    np.testing.assert_array_equal(fed((1, *SIZE, 3))[0], ((IMAGE / 255 - MEAN) / STD).astype(np.float32))
+
+
+def test_a_byte_input_gets_the_bytes():
+    np.testing.assert_array_equal(fed((1, 3, *SIZE), "uint8")[0], IMAGE.transpose(2, 0, 1))
+    np.testing.assert_array_equal(fed((1, *SIZE, 3), "uint8")[0], IMAGE)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, *SIZE), (1, *SIZE, 3)])
+def test_a_byte_input_in_bgr_gets_the_channels_turned_round(shape):
+    feed = fed(shape, "uint8", channel_order="bgr")[0]
+    np.testing.assert_array_equal(feed if shape[3] == 3 else feed.transpose(1, 2, 0), IMAGE[..., ::-1])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, *SIZE), (1, *SIZE, 1)])
+def test_a_grey_input_gets_the_luma(shape):
+    grey = np.asarray(Image.fromarray(IMAGE).convert("L"))
+    np.testing.assert_array_equal(fed(shape, "uint8").reshape(SIZE), grey)
+    expected = ((grey / 255 - 0.5) / 0.25).astype(np.float32)
+    np.testing.assert_array_equal(fed(shape, image_mean=(0.5,), image_std=(0.25,)).reshape(SIZE), expected)
+
+
+def test_an_image_is_stretched_to_the_input():
+    expected = np.asarray(Image.fromarray(IMAGE).resize((8, 10), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(fed((1, 10, 8, 3), "uint8", resize=Resize.STRETCH)[0], expected)
+
+
+def test_an_open_input_takes_the_stated_size():
+    assert fed((1, 3, -1, -1), resize=Resize.STRETCH, size=(8, 12)).shape == (1, 3, 8, 12)
+
+
+def test_a_batch_with_too_few_images_is_filled_up_with_the_last():
+    other = IMAGE[::-1]
+    feed = source((3, *SIZE, 3), "uint8").feed([IMAGE, other])["image"]
+    assert feed.tolist() == np.stack([IMAGE, other, other]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (((1, 4, *SIZE), "float32"), "images need 3 channels or 1 in the second place or in the last"),
+        (((1, *SIZE, 19), "float32"), "images need 3 channels or 1"),
+        (((1, 3, 24), "float32"), "with four dimensions"),
+        (((1, 3, *SIZE), "int64"), "images need float32, float16, float64 or uint8"),
+    ],
+)
+def test_an_input_that_takes_no_images_is_refused(spec, words):
+    with pytest.raises(ModelError, match=f"input 'image' is .*{words}"):
+        source(*spec)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((1, 3, 8, 6), "8 x 6"), ((1, 8, 6, 3), "8 x 6"), ((1, 3, -1, 7), "4 x 7")]
+)
+def test_images_of_another_size_are_refused_where_nothing_says_how_to_resize(shape, size):
+    words = rf"input 'image' takes {size}, but the images are 4 x 6 \(height x width\) \(a\.png\); .*resize = "
+    with pytest.raises(ModelError, match=words):
+        source(shape).size_for(SIZE, "a.png")
+
+
+def test_a_window_that_is_not_the_size_of_the_input_is_refused():
+    with pytest.raises(ModelError, match=r"the window is 2 x 2, and input 'image' takes 4 x 6"):
+        source(NCHW, window=(2, 2)).size_for((9, 9), "")
+
+
+def test_several_inputs_are_refused_by_name():
+    specs = tuple(TensorSpec(name, (1, 3, *SIZE), "float32") for name in ("left", "right"))
+    with pytest.raises(ModelError, match="2 inputs \\('left', 'right'\\)"):
+        image_input(specs)
+
+
+@pytest.mark.parametrize(("batch", "words"), [(4, "batch is fixed at 2"), (0, "holds no image")])
+def test_a_batch_that_does_not_fit_is_refused(batch, words):
+    with pytest.raises(ModelError, match=words):
+        source(NCHW, batch=batch)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((1, 3, 32, 64), (32, 64)), ((1, 32, 64, 3), (32, 64)), ((1, 1, 32, 64), (32, 64)), ((-1, 3, -1, 64), None)],
+)
+def test_the_size_of_a_model_is_known_where_it_is_fixed(shape, size):
+    assert model_size((TensorSpec("image", shape, "float32"),)) == size
+
+
+def test_an_input_that_is_no_image_has_no_size():
+    assert model_size((TensorSpec("image", (1, 10), "float32"),)) is None
+
+
+def test_images_that_are_not_of_the_size_are_refused_wherever_they_are_in_the_batch():
+    with pytest.raises(ModelError, match="takes 4 x 6, but the images are 2 x 6"):
+        source(NCHW).feed([IMAGE, IMAGE[:2]])
+
+
+def test_images_of_one_batch_that_differ_in_size_are_refused():
+    with pytest.raises(ModelError, match="is open, and the images of one batch differ in size"):
+        source((2, 3, -1, -1)).feed([IMAGE, IMAGE[:2]])
+
+
+def test_of_a_larger_image_the_first_window_is_taken():
+    feed = source((2, 3, 3, -1), "uint8", window=(3, 8)).feed([IMAGE])["image"]
+    np.testing.assert_array_equal(feed[0, :, :, :6], IMAGE[:3].transpose(2, 0, 1))
+    assert not feed[0, :, :, 6:].any()
+
+
+def test_a_grey_float_input_needs_one_mean_and_deviation():
+    with pytest.raises(ModelError, match="takes one channel, and 3 values are stated for its mean or deviation; give"):
+        source((1, 1, *SIZE))
