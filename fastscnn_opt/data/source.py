@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.dataset import Classes
-from fastscnn_opt.data.preprocess import IMAGENET, Preprocess
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.dataset import Dataset
     from fastscnn_opt.data.description import DataTable
+    from fastscnn_opt.data.preprocess import Preprocess
 
 _OWN = ("root", "split", "synthetic", "seed", "limit")
 
@@ -95,7 +95,9 @@ class DataSource:
     @property
     def preprocess(self) -> Preprocess:
         """What happens to an image before the model sees it; ImageNet's normalisation where nothing is stated."""
-        return self.table.preprocess.complete(IMAGENET)
+        from fastscnn_opt.data.preprocess import IMAGENET
+
+        return self.table.preprocess.complete(IMAGENET) if self.description else IMAGENET
 
     def open(self, scene_size: tuple[int, int] | None = None) -> Dataset:
         """Open the dataset; synthetic scenes get the height and width `scene_size`, 1024 x 2048 by default.
