@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from graphs import parse
+from PIL import Image
 
 from fastscnn_opt.cli.main import run
 from fastscnn_opt.demo.scene_files import write_cityscapes
@@ -26,11 +27,14 @@ PAGES = (
     "docs/index.md",
     "docs/variant-table.md",
     "docs/report.md",
+    "docs/own-data.md",
     "docs/ascend.md",
     "benchmarks/README.md",
 )
-KINDS = {"sh", "sh hardware", "sh plugin", "text", "toml", "toml variants", "toml patch", "toml plugin", "python",
-         "python plugin"}  # fmt: skip
+KINDS = {
+    "sh", "sh hardware", "sh plugin", "text", "toml", "toml data", "toml variants", "toml patch", "toml plugin",
+    "python", "python plugin",
+}  # fmt: skip
 ELSEWHERE = {
     "bench": "tests/cli/verbs/scoring/test_bench.py",
     "bisect": "tests/cli/verbs/scoring/test_bisect.py",
@@ -176,6 +180,17 @@ def check_other(words, page):
         assert (page.ROOT / words[1]).is_file()
 
 
+def make_own_dataset(root):
+    """Write one photograph with a mask of three classes, in the folders that the page describes."""
+    rng = np.random.default_rng(0)
+    for folder, name, pixels in (
+        ("images", "street.jpg", rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)),
+        ("labels", "street.png", rng.integers(0, 3, (40, 60), dtype=np.uint8)),
+    ):
+        (root / folder / "val").mkdir(parents=True)
+        Image.fromarray(pixels).save(root / folder / "val" / name)
+
+
 def test_every_block_of_every_page_is_of_a_kind_that_is_checked(page):
     paths = [*PAGES, *(f"docs/{path.name}" for path in (page.ROOT / "docs").glob("*.md"))]
     assert {kind for path in paths for kind, _ in blocks(page(path).text)} <= KINDS
@@ -193,5 +208,8 @@ def test_what_a_page_shows_works(path, page, workspace, assert_command_is_valid)
             if "runs/first" in content:
                 scored(workspace)
             exec(compile(content, path, "exec"), {"__name__": path})
+        elif kind == "toml data" and "datasets/own" in content:
+            (workspace / "own.toml").write_text(content)
+            make_own_dataset(workspace / "datasets" / "own")
         elif kind in ("toml", "toml variants"):
             (workspace / "variants.toml").write_text(re.sub(r"^batch = .*", "batch = [1]", content, flags=re.MULTILINE))
