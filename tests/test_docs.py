@@ -8,7 +8,8 @@ import pytest
 
 from fastscnn_opt.ascend.lint.rules import RULES
 from fastscnn_opt.ascend.whitelists.patchfile import parse
-from fastscnn_opt.data.description import FallbackTable, PreprocessTable, preset_names, read_description
+from fastscnn_opt.data.description import FallbackTable, PreprocessTable, read_description
+from fastscnn_opt.data.presets import preset_names
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.scoring.reference import read_reference
 from fastscnn_opt.scoring.variants import DataTable, ModelTable, ScoreTable, VariantTable, read_variants

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
-from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.data.preprocess import Preprocess, Resample, Resize
+from fastscnn_opt.data.presets import preset_classes, read_preset
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.schema import fault, parse_toml, read_text
-from fastscnn_opt.text import counted, unknown
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-_PRESETS = "fastscnn_opt.data.presets"
 
 
 def _relative(pattern: str) -> str:
@@ -176,29 +172,6 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: DataTable
-
-
-def preset_names() -> tuple[str, ...]:
-    """Return the names of the presets, in alphabetical order."""
-    entries = (entry.name for entry in files(_PRESETS).iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in entries if name.endswith(".toml")))
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """Return the ``[data]`` table of a preset. Raises DataError with the nearest name if there is none."""
-    if name not in preset_names():
-        raise DataError(unknown("preset", name, preset_names()), where="[data]")
-    content = tomllib.loads(files(_PRESETS).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
-    table: dict[str, Any] = content["data"]
-    return table
-
-
-def preset_classes(name: str) -> Classes:
-    """Return the classes of a preset. Raises DataError if there is no such preset, or it has none."""
-    preset = read_preset(name)
-    if "classes" not in preset:
-        raise DataError(f"the preset {name!r} has no classes", where="[data]", cure="name the classes")
-    return Classes.of(preset["classes"], preset.get("palette"))
 
 
 def read_description(file: Path) -> DataTable:

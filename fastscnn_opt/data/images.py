@@ -90,6 +90,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         kind = str(image.tile[0][3]) if image.tile else image.mode  # such as RGB;16B, which is decoded to 8 bits
         if image.mode not in _MODES or ";16" in kind:
             raise DataError(f"holds pixels of kind {kind}", where=path, cure="convert it to RGB of 8 bits")
+        if image.mode == "RGB" and image.getexif().get(_ORIENTATION, 1) == 1:
+            return np.asarray(image)  # the usual case, without the copies that turning and converting make
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 

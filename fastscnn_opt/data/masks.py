@@ -70,15 +70,16 @@ class MaskReader:
         table, known = self._table()
         if values.dtype == np.uint8:
             table, known = table[:256], known[:256]
-        wrong = ~known[values]
-        if wrong.any():
+        # No value lies outside the tables; any mode but "raise" saves numpy a pass over all pixels.
+        if not np.take(known, values, mode="clip").all():
+            wrong = ~known[values]
             raise DataError(
                 f"holds {_values(values[wrong])} in {counted(int(np.count_nonzero(wrong)), 'pixel')}, and "
                 f"{self._allowed()}",
                 where=path,
                 cure="mend the mask, or say with label_map or ignore_index what the value means",
             )
-        labels: NDArray[np.unsignedinteger] = table[values]
+        labels: NDArray[np.unsignedinteger] = np.take(table, values, mode="clip")
         return labels
 
     def _allowed(self) -> str:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.dataset import Classes
+from fastscnn_opt.data.presets import read_preset
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastscnn_opt.data.dataset import Dataset
     from fastscnn_opt.data.description import DataTable
     from fastscnn_opt.data.preprocess import Preprocess
@@ -90,7 +93,13 @@ class DataSource:
     @property
     def classes(self) -> Classes:
         """The classes that labels are in."""
-        return Classes.of(tuple(self.table.classes or ()), self.table.palette)
+        keys = self._keys
+        return Classes.of(keys["classes"], keys.get("palette"))
+
+    @cached_property
+    def _keys(self) -> dict[str, Any]:
+        """The keys of ``[data]`` beside those that are fields; the preset of a Cityscapes tree needs no validation."""
+        return self.table.model_dump(exclude_none=True) if self.description else read_preset("cityscapes")
 
     @property
     def preprocess(self) -> Preprocess:
@@ -111,8 +120,12 @@ class DataSource:
             from fastscnn_opt.data.synthetic import SIZE, SyntheticDataset
 
             count = min(self.synthetic, self.limit or self.synthetic)
+            keys = self._keys
             return SyntheticDataset(
-                range(self.seed, self.seed + count), scene_size or SIZE, self.table.prediction_map, self.table.threshold
+                range(self.seed, self.seed + count),
+                scene_size or SIZE,
+                keys.get("prediction_map", {}),
+                keys.get("threshold"),
             )
         return self._folder()
 
@@ -121,35 +134,29 @@ class DataSource:
         from fastscnn_opt.data.masks import MaskReader
         from fastscnn_opt.data.pairs import Patterns
 
-        table, classes = self.table, self.classes
-        fallback = table.fallback
-        patterns = Patterns(
-            Path(str(self.root)),
-            table.split,
-            str(table.images),
-            str(table.masks),
-            fallback.masks if fallback else None,
-            table.list,
-        )
+        keys, classes, root = self._keys, self.classes, Path(str(self.root))
+        fallback = keys.get("fallback", {})
+        patterns = Patterns(root, self.split, keys["images"], keys["masks"], fallback.get("masks"), keys.get("list"))
+        ignored = keys.get("ignore_index", 255)
         reader = MaskReader(
             len(classes),
-            table.ignore_index,
-            table.label_map,
-            table.reduce_zero_label,
-            table.largest_value,
-            table.palette,
+            ignored,
+            _by_number(keys.get("label_map", {})),
+            keys.get("reduce_zero_label", False),
+            keys.get("largest_value"),
+            keys.get("palette"),
         )
         second = MaskReader(
-            len(classes), table.ignore_index, fallback.label_map if fallback else {}, palette=table.palette
+            len(classes), ignored, _by_number(fallback.get("label_map", {})), palette=keys.get("palette")
         )
         return FolderDataset(
-            Path(str(self.root)),
+            root,
             patterns.pairs(self.limit),
             classes,
             reader,
             second,
-            table.prediction_map,
-            table.threshold,
+            keys.get("prediction_map", {}),
+            keys.get("threshold"),
         )
 
     def fingerprint(self) -> str:
@@ -165,3 +172,8 @@ class DataSource:
             scenes = min(self.synthetic, self.limit or self.synthetic)
             return f"{counted(scenes, 'synthetic scene')} from seed {self.seed}"
         return f"{self.root}, {self.split}" + (f", first {self.limit}" if self.limit else "")
+
+
+def _by_number(mapping: Mapping[int | str, int]) -> dict[int, int]:
+    """Return a map whose keys TOML has as text."""
+    return {int(value): index for value, index in mapping.items()}

@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 
 from fastscnn_opt.data.dataset import Classes, Sample
-from fastscnn_opt.data.description import preset_classes
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.demo import scenes
 from fastscnn_opt.demo.scenes import render_scene
 

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from fastscnn_opt.data.classes import CLASSES, LABEL_IDS, PALETTE
-from fastscnn_opt.data.description import preset_classes, preset_names, read_description, read_preset
+from fastscnn_opt.data.description import read_description
 from fastscnn_opt.data.preprocess import IMAGENET, Preprocess, Resize
+from fastscnn_opt.data.presets import preset_classes, preset_names, read_preset
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 

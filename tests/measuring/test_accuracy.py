@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastscnn_opt.data.dataset import Sample
-from fastscnn_opt.data.description import preset_classes
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.measuring.accuracy import evaluate
