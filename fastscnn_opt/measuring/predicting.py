@@ -93,11 +93,10 @@ class Predictor:
         """Return the label map of each image, at most a batch of them. Raises ModelError."""
         if self.setup.preprocess.window is not None:
             return [self._in_windows(image) for image in images]
+        sizes = {self.source.size_for(_size(image), name) for image, _, name in images}
+        if len(sizes) > 1:  # an open input takes images of one size at a time
+            return [label for image in images for label in self.predict([image])]
         with self.stages.measure("preprocess", len(images)):
-            sizes = {self.source.size_for(_size(image), name) for image, _, name in images}
-            if len(sizes) > 1:
-                groups = [[image] for image in images]  # an open input takes images of one size at a time
-                return [label for group in groups for label in self.predict(group)]
             feed = self.source.buffer(sizes.pop())
             places = [self.source.fill(feed, index, image) for index, (image, _, _) in enumerate(images)]
             feed[len(images) :] = feed[len(images) - 1]

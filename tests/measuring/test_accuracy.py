@@ -210,6 +210,21 @@ def test_images_of_several_sizes_are_fed_one_by_one_to_an_open_input():
     assert [feed.shape[1] for feed in engine.feeds] == [4, 2, 4]
 
 
+def test_images_of_several_sizes_are_not_timed_twice():
+    scenes = Scenes(2)
+    small = Sample("small", scenes.images[1][:2], scenes.labels[1][:2])
+    load = scenes.load
+    scenes.load = lambda index: small if index == 1 else load(index)
+    engine = Engine(((-1, -1, -1, 3), "uint8"), one_hot())
+    times = evaluate(engine, scenes, batch=2).stages.samples_ms
+    assert {stage: len(samples) for stage, samples in times.items()} == {
+        "decode": 2,
+        "preprocess": 2,
+        "infer": 2,
+        "post": 2,
+    }
+
+
 def test_scenes_are_scored_in_the_size_of_the_model():
     dataset = DataSource(synthetic=2).open(scene_size=(32, 64))
     engine = Engine(((1, 3, 32, 64), "uint8"), np.zeros_like)
