@@ -141,9 +141,11 @@ class DataTable(_Table):
     label_map: dict[Value, Value] = {}
     """Value in the mask -> class; what is not listed is ignored. Without it values are classes."""
     prediction_map: dict[Value, Value] = {}
-    """Class of the model -> class of the dataset, where the two differ; what is not listed stays, if there is such."""
+    """Class of the model -> class of the dataset, where the two differ. A class that is not listed keeps its number,
+    unless the map gives that number to another.
+    """
     threshold: float | None = None
-    """Of a model with one channel: the output above which a pixel is of class 1."""
+    """Of a model with one channel: the output above which a pixel is of class 1 (probabilities: 0.5, logits: 0)."""
     synthetic: Count | None = None
     """Number of synthetic street scenes."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PROBABILITY_THRESHOLD = 0.5
-"""Of one channel whose values all lie between 0 and 1."""
-
-LOGIT_THRESHOLD = 0.0
-"""Of one channel with any other values: a logit of 0 is a probability of 0.5."""
-
 
 @dataclass(frozen=True)
 class Decoder:
@@ -34,8 +28,7 @@ class Decoder:
         Class of the model -> class of the data. A class that is not listed keeps its number, unless the map gives that
         number to another; then it is no class of the data.
     threshold
-        Of one channel: where the output is above it a pixel is of class 1. Without it, 0.5 where all values of an image
-        lie between 0 and 1, else 0.
+        Of one channel: where the output is above it, a pixel is of class 1.
     """
 
     classes: int
@@ -62,12 +55,12 @@ class Decoder:
         Raises
         ------
         ModelError
-            The output is none of these.
+            The output is none of these, or has one channel and no threshold is stated.
         """
         extent = (output.shape[-2] * shown[0], output.shape[-1] * shown[1]) if output.ndim > 1 else (0.0, 0.0)
         if np.issubdtype(output.dtype, np.floating) and output.ndim == 3:
             if len(output) == 1:
-                return self._mapped(above_at(output[0], size, self._threshold(output), extent))
+                return self._mapped(above_at(output[0], size, self._stated_threshold(name), extent))
             return self._mapped(labels_at(output, size, extent))
         labels = output[0] if output.ndim == 3 and len(output) == 1 else output
         if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 2:
@@ -80,10 +73,13 @@ class Decoder:
             raise ModelError(f"output {name!r} holds the class {labels.min()}", cure="check the model's last node")
         return self._mapped(nearest_at(labels, size, extent))
 
-    def _threshold(self, values: NDArray[np.floating]) -> float:
-        if self.threshold is not None:
-            return self.threshold
-        return PROBABILITY_THRESHOLD if values.min() >= 0 and values.max() <= 1 else LOGIT_THRESHOLD
+    def _stated_threshold(self, name: str) -> float:
+        if self.threshold is None:
+            raise ModelError(
+                f"output {name!r} has one channel, and nothing says above which value a pixel is of class 1",
+                cure="say threshold = 0.5 in [data] for probabilities, or threshold = 0 for logits",
+            )
+        return self.threshold
 
     def _mapped(self, labels: NDArray[np.integer]) -> NDArray[np.integer]:
         if not self.prediction_map:

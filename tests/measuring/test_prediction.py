@@ -34,16 +34,20 @@ def test_classes_beyond_those_of_the_data_stay_beyond():
 @pytest.mark.parametrize(
     ("values", "threshold", "expected"),
     [
-        ([0.1, 0.5, 0.6], None, [0, 0, 1]),
-        ([-2.0, 0.4, 3.0], None, [0, 1, 1]),
-        ([0.1, 0.5, 0.6], 0.55, [0, 0, 1]),
+        ([0.1, 0.5, 0.6], 0.5, [0, 0, 1]),
+        ([-2.0, 0.4, 3.0], 0.0, [0, 1, 1]),
         ([-2.0, 0.4, 3.0], 1.0, [0, 0, 1]),
     ],
-    ids=["probabilities", "logits", "probabilities, stated", "logits, stated"],
+    ids=["probabilities", "logits", "another"],
 )
 def test_one_channel_has_a_threshold(values, threshold, expected):
     output = np.array([[values]], np.float32)
     assert decoded(Decoder(2, threshold=threshold), output).tolist() == [expected]
+
+
+def test_one_channel_without_a_threshold_is_refused_rather_than_guessed():
+    with pytest.raises(ModelError, match=r"has one channel, and nothing says above which value .* threshold = 0\.5"):
+        decoded(Decoder(2), np.array([[[0.1, 0.6]]], np.float32))
 
 
 def test_a_map_of_one_channel_of_integers_is_a_label_map():
