@@ -32,6 +32,9 @@ _CHANNELS = 3
 _LARGEST = 255
 """The largest value of a pixel."""
 
+_SIZE_ONLY = ("Shape", "Size")
+"""Operators that do not read the values of the image; they go on reading the float32 image, which has its old shape."""
+
 
 class ImageLayout(StrEnum):
     """In which order the axes of the image stand."""
@@ -52,8 +55,8 @@ class Uint8Input(Pass):
     3. A convolution that pads its input with zeros pads the normalised image, in which zero stands for the mean colour.
        In that case a node subtracts 255 * mean, so that zero keeps its meaning, and only the scale moves into the
        weights. The result is exact at the border, too.
-    4. A uint8 input is left alone. So is an input that is not read by a convolution with constant weights, for instance
-       after `int8`. So run this pass before `int8`.
+    4. A uint8 input is left alone. So is an input whose values any node but a convolution with constant weights reads,
+       for instance after `int8`. So run this pass before `int8`.
     """
 
     name: ClassVar[str] = "uint8-input"
@@ -93,7 +96,7 @@ class Uint8Input(Pass):
 
     def _change(self, graph: gs.Graph, image: gs.Variable) -> Change:
         raw = self._raw_input(graph, image)
-        readers = list(image.outputs)
+        readers = [node for node in image.outputs if node.op == "Conv"]
         padded = any(_pads(node) for node in readers)
         for node in readers:
             self._fold(graph, node, with_mean=not padded)
@@ -157,7 +160,8 @@ def _mismatch(graph: gs.Graph, image: gs.Tensor) -> str:
         return f"its shape is {image.shape}, not that of RGB images N, 3, H, W"
     if any(output is image for output in graph.outputs):
         return "is a graph output, too"
-    return next(filter(None, map(_no_convolution, image.outputs)), "" if image.outputs else "no node reads it")
+    readers = [node for node in image.outputs if node.op not in _SIZE_ONLY]
+    return next(filter(None, map(_no_convolution, readers)), "" if readers else "no node reads its values")
 
 
 def _no_convolution(node: gs.Node) -> str:

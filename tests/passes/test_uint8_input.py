@@ -86,6 +86,30 @@ def test_two_convolutions_that_read_the_image_are_both_changed(rewrite, pixels):
         np.testing.assert_allclose(after, before, atol=2e-5)
 
 
+@pytest.mark.parametrize("pads", ["0,0,0,0", "1,1,1,1"])
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_a_node_that_reads_only_the_size_reads_that_of_the_image_as_before(rewrite, pixels, layout, pads):
+    model = parse(f"""
+        g (float[2,3,h,w] image) => (float[2,4,a,b] y)
+        {{
+            [conv] low = Conv<strides=[2,2], pads=[{pads}]>(image, w)
+            [size] all = Shape(image)
+            start = Constant<value_ints=[2]>() end = Constant<value_ints=[4]>()
+            last = Slice(all, start, end)
+            [low_size] small = Shape(low)
+            front = Constant<value_ints=[0]>()
+            first = Slice(small, front, start)
+            sizes = Concat<axis=0>(first, last)
+            y = Resize<mode="linear">(low, , , sizes)
+        }}
+    """)
+    add_initializers(model, w=np.random.default_rng(4).standard_normal((4, 3, 3, 3), dtype=np.float32))
+    result = rewrite(model, f"uint8-input{{layout={layout}}}")
+    assert result.steps[0].changes[0].what.endswith("folded into conv")
+    raw = pixels if layout == "nhwc" else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(run(result.model, raw)[0], run(model, normalised(pixels))[0], atol=2e-5)
+
+
 def test_the_input_keeps_its_name(rewrite):
     value = rewrite(network(*CONVOLUTIONS["no padding"]), "uint8-input").model.graph.input[0]
     assert value.name == "image"
@@ -100,6 +124,7 @@ def test_the_input_keeps_its_name(rewrite):
         ("g (float[1,1,4,4] x) => (float[1,1,4,4] y) { y = Relu(x) }", "its shape is [1, 1, 4, 4], not that of RGB"),
         ("g (int32[1,3,4,4] x) => (float[1,3,4,4] y) { y = Cast<to=1>(x) }", "is int32, not float32"),
         ("g (float[1,3,4,4] x) => (float[1,3,4,4] y) { [r] y = Relu(x) }", "Relu r reads it, and only a convolution"),
+        ("g (float[1,3,4,4] x) => (int64[4] y) { y = Shape(x) }", "no node reads its values"),
         (
             """g (float[1,3,4,4] x) => (float[1,3,4,4] y) <float s = {1}, uint8 z = {0}>
             { [q] a = QuantizeLinear(x, s, z) y = DequantizeLinear(a, s, z) }""",
