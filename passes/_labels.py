@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.measuring.image_input import model_size
+from fastscnn_opt.measuring.label_map import MOST_CLASSES, label_type
+from fastscnn_opt.measuring.layout import Layout, may_end_in_classes
+from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.rewriting.contract import Change, Labels, Skip, Step, Tensor
 
 from ._graph import append_cast, append_node, detach_output, type_name
@@ -17,46 +21,64 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
-CLASS_AXIS = 1
-
-MOST_CLASSES = 256
-"""How many classes uint8 can number."""
+_TO_CHANNELS_LAST = [0, 2, 3, 1]
 
 
-def take_labels(graph: gs.Graph) -> Iterator[Step]:
-    """Append ArgMax and a Cast to uint8 to every output of logits.
+def take_labels(graph: gs.Graph, layout: Layout | None = None) -> Iterator[Step]:
+    """Append ArgMax and a Cast to `label_type` to every output of logits, whose axes are in the order `layout`.
 
     Raises
     ------
     PassError
-        The number of classes is unknown, or larger than uint8 can hold.
+        The number of classes is unknown, or too large; or no `layout` is stated, and the logits may be N, H, W, C.
     """
+    image = image_size(graph)
+    axis = (layout or Layout.NCHW).class_axis
     for output in graph.outputs:
         reason = _no_logits(output)
         if reason:
             yield Skip(output, reason)
             continue
-        classes = output.shape[CLASS_AXIS]
+        if layout is None and may_end_in_classes(output.shape, image):
+            sizes = " x ".join("?" if size is None else str(size) for size in output.shape)
+            raise PassError(
+                f"output {output.name!r} is {sizes}, which may be N, H, W, C",
+                cure="say argmax-output{layout=nhwc}, or argmax-output{layout=nchw} if the second axis has the classes",
+            )
+        classes = output.shape[axis]
+        if classes == 1:
+            yield Skip(output, "has one channel, so its label would always be 0")
+            continue
         if not isinstance(classes, int):
             raise PassError(
                 f"output {output.name!r}: its number of classes is not known", cure="export the model with fixed shapes"
             )
         if classes > MOST_CLASSES:
             raise PassError(
-                f"output {output.name!r} has {classes} classes, and a uint8 label map holds {MOST_CLASSES}",
+                f"output {output.name!r} has {classes} classes, and a uint16 label map holds {MOST_CLASSES}",
                 cure="keep its logits, or drop it with drop-outputs",
             )
-        yield _take_labels_of(graph, output, classes)
+        yield _take_labels_of(graph, output, axis)
 
 
-def labels_of(value: Tensor) -> Tensor:
+def image_size(graph: gs.Graph) -> tuple[int, int] | None:
+    """Return the height and width of the images that a graph takes; None if it does not fix them."""
+    specs = (
+        TensorSpec(image.name, tuple(size if isinstance(size, int) else FREE for size in image.shape or ()), "")
+        for image in graph.inputs
+    )
+    return model_size(tuple(specs))
+
+
+def labels_of(value: Tensor, layout: Layout = Layout.NCHW) -> Tensor:
     """Do in numpy what `take_labels` does: return logits as labels with the logits, other values as they are."""
-    if isinstance(value, Labels) or value.ndim != 4 or value.shape[CLASS_AXIS] == 1:
+    axis = layout.class_axis
+    if isinstance(value, Labels) or value.ndim != 4 or value.shape[axis] == 1:
         return value
     if not np.issubdtype(value.dtype, np.floating):
         return value
     logits = cast("NDArray[np.floating[Any]]", value)
-    return Labels(logits.argmax(axis=CLASS_AXIS).astype(np.uint8), logits, CLASS_AXIS)
+    return Labels(logits.argmax(axis=axis).astype(label_type(logits.shape[axis])), logits, axis)
 
 
 def _no_logits(output: gs.Tensor) -> str:
@@ -70,14 +92,18 @@ def _no_logits(output: gs.Tensor) -> str:
         )
     if len(output.shape) != 4:
         return f"has {len(output.shape)} dimensions, not the four of logits N, C, H, W"
-    return "has one channel, so its label would always be 0" if output.shape[CLASS_AXIS] == 1 else ""
+    return ""
 
 
-def _take_labels_of(graph: gs.Graph, output: gs.Variable, classes: int) -> Change:
-    logits = detach_output(graph, output, "logits")
+def _take_labels_of(graph: gs.Graph, output: gs.Variable, axis: int) -> Change:
+    logits, shape = detach_output(graph, output, "logits"), list(output.shape)
+    classes = shape.pop(axis)
+    kind = label_type(classes)
+    maker = logits.inputs[0]
+    if axis == Layout.NHWC.class_axis and maker.op == "Transpose" and maker.attrs.get("perm") == _TO_CHANNELS_LAST:
+        logits, axis = maker.inputs[0], Layout.NCHW.class_axis  # which spares the Transpose
     name = f"{output.name}_argmax"
-    indices = append_node(graph, "ArgMax", [logits], name, dtype=np.int64, axis=CLASS_AXIS, keepdims=0)
-    append_cast(graph, indices, np.uint8, f"{output.name}_to_uint8", output)
-    number, _, height, width = output.shape
-    output.dtype, output.shape = np.dtype(np.uint8), [number, height, width]
-    return Change(output, f"{classes} logits -> uint8 label map N, H, W")
+    indices = append_node(graph, "ArgMax", [logits], name, dtype=np.int64, axis=axis, keepdims=0)
+    append_cast(graph, indices, kind, f"{output.name}_to_{kind}", output)
+    output.dtype, output.shape = kind, shape
+    return Change(output, f"{classes} logits -> {kind} label map N, H, W")

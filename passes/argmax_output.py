@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from fastscnn_opt.measuring.layout import Layout
 from fastscnn_opt.rewriting.contract import Contract, Feeds, Pass, Runner, Step, Tensor
 
 from ._labels import labels_of, take_labels
@@ -19,15 +20,21 @@ if TYPE_CHECKING:
 class ArgmaxOutput(Pass):
     """Move the choice of the best class into the graph: logits N, C, H, W become a label map N, H, W of uint8.
 
-    1. Every float output of four dimensions counts as logits, with the classes along the second. The pass appends an
-       ArgMax over the classes and a Cast to uint8. The lowest index wins a tie. The output keeps its name and place.
-    2. Any other output is left alone and reported. So is an output with a single channel, whose label would always
+    1. Every float output of four dimensions counts as logits. The pass appends an ArgMax over the classes and a Cast to
+       uint8, or to uint16 if there are more than 256 classes. The lowest index wins a tie. The output keeps its name
+       and place.
+    2. The classes lie along the second axis (``layout=nchw``) or the last one (``layout=nhwc``). Without ``layout`` the
+       second is taken. If the two axes after the first have the proportions of the input image at least as well as the
+       last two, the pass refuses to guess.
+    3. Any other output is left alone and reported. So is an output with a single channel, whose label would always
        be 0.
-    3. A Softmax in front stays. It does not change the label, and `simplify` or a runtime may remove it.
+    4. A Softmax in front stays. It does not change the label, and `simplify` or a runtime may remove it.
     """
 
     name: ClassVar[str] = "argmax-output"
     contract: ClassVar[Contract] = Contract.EXACT
+
+    layout: Layout | None = None
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Append ArgMax and Cast to every output of logits.
@@ -35,10 +42,11 @@ class ArgmaxOutput(Pass):
         Raises
         ------
         PassError
-            The number of classes is unknown, or larger than uint8 can hold.
+            The number of classes is unknown, or larger than uint16 can hold, or the classes may lie along either axis.
         """
-        yield from take_labels(graph)
+        yield from take_labels(graph, self.layout)
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Return the labels of the logits that the graph gave before, together with these logits."""
-        return {name: labels_of(value) for name, value in before(feeds).items()}
+        layout = self.layout or Layout.NCHW
+        return {name: labels_of(value, layout) for name, value in before(feeds).items()}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.measuring.label_map import MOST_CLASSES
+from fastscnn_opt.measuring.layout import Layout
 from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.resize import source_coordinates
@@ -17,7 +19,7 @@ from ._fast_argmax.cells import Grid
 from ._fast_argmax.sampling import group_by_cell
 from ._fast_argmax.tail import write_tail
 from ._graph import constant_value, scales_of, type_name
-from ._labels import CLASS_AXIS, MOST_CLASSES, labels_of, take_labels
+from ._labels import labels_of, take_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _FIRST_OPSET = 11
 """Resize has coordinate transformations from this opset on."""
+
+_CLASS_AXIS = Layout.NCHW.class_axis
 
 _RANK = 4
 
@@ -85,7 +89,7 @@ class FastArgmax(Pass):
 
 def _mismatch(graph: gs.Graph, node: gs.Node) -> str:
     """Say why `node` is not the ArgMax of a linear Resize that can be replaced; the empty text if it is."""
-    if node.attrs.get("axis", 0) not in (CLASS_AXIS, CLASS_AXIS - _RANK):
+    if node.attrs.get("axis", 0) not in (_CLASS_AXIS, _CLASS_AXIS - _RANK):
         return f"is over axis {node.attrs.get('axis', 0)}, not over the classes"
     if node.attrs.get("select_last_index", 0):
         return "takes the last of equal logits, not the first"
@@ -123,8 +127,8 @@ def _shape_mismatch(before: gs.Tensor, after: gs.Tensor) -> str:
             return "its shapes are not fixed; export the model with a fixed size and batch"
     if len(before.shape) != _RANK or list(before.shape[:2]) != list(after.shape[:2]):
         return "what is resized is not height and width alone"
-    if before.shape[CLASS_AXIS] > MOST_CLASSES:
-        return f"{before.shape[CLASS_AXIS]} classes are more than the {MOST_CLASSES} that uint8 can number"
+    if before.shape[_CLASS_AXIS] > MOST_CLASSES:
+        return f"{before.shape[_CLASS_AXIS]} classes are more than the {MOST_CLASSES} that uint16 can number"
     return "its logits have no elements" if 0 in (*before.shape, *after.shape) else ""
 
 
@@ -164,14 +168,14 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
 
 
 def _replace_output(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:
-    """Put `labels`, uint8, in the place of the int64 output of `node`, or of a Cast that is its only reader."""
+    """Put `labels` in the place of the int64 output of `node`, or of a Cast that is its only reader."""
     result, kind = node.outputs[0], element_type(np.int64)
     readers = result.outputs
     if len(readers) == 1 and readers[0].op == "Cast" and not any(output is result for output in emit.graph.outputs):
         node = readers[0]
         result, kind = node.outputs[0], node.attrs["to"]
     node.outputs.clear()
-    if kind == element_type(np.uint8):
+    if kind == element_type(labels.dtype):
         labels.inputs[0].outputs = [result]
     else:
         emit.node("Cast", labels, to=kind, output=result)

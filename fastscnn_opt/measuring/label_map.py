@@ -23,21 +23,31 @@ _HALF_MINUS_INFINITY = 0xFC00
 """Bits of float16 minus infinity; those of a negative NaN are greater, and nothing else's are."""
 
 
-def label_map(logits: NDArray[np.floating]) -> NDArray[np.uint8]:
+MOST_CLASSES = 1 << 16
+"""How many classes the largest type of a label map can number."""
+
+
+def label_type(classes: int) -> np.dtype[np.unsignedinteger]:
+    """Return the type of a label map of so many classes: uint8 up to 256, uint16 up to `MOST_CLASSES`."""
+    return np.dtype(np.uint8 if classes <= 1 << 8 else np.uint16)
+
+
+def label_map(logits: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
     """Return the index of the greatest logit of each pixel, the lowest index among equals.
 
     Parameters
     ----------
     logits
-        N, C, H, W with C up to 256, of any float type. As for `numpy.argmax`, a NaN counts as greater than any number.
+        N, C, H, W with C up to `MOST_CLASSES`, of any float type. As for `numpy.argmax`, a NaN counts as greater than
+        any number.
 
     Returns
     -------
     NDArray
-        N, H, W.
+        N, H, W of `label_type`.
     """
-    count, _, height, width = logits.shape
-    labels = np.zeros((count, height, width), dtype=np.uint8)
+    count, classes, height, width = logits.shape
+    labels = np.zeros((count, height, width), dtype=label_type(classes))
     rows = max(1, _BLOCK // width)
     for image, result in zip(logits, labels, strict=True):
         for top in range(0, height, rows):
@@ -45,16 +55,17 @@ def label_map(logits: NDArray[np.floating]) -> NDArray[np.uint8]:
     return labels
 
 
-def _argmax(logits: NDArray[np.floating], labels: NDArray[np.uint8]) -> None:
+def _argmax(logits: NDArray[np.floating], labels: NDArray[np.unsignedinteger]) -> None:
     """Put the argmax of a block (C, rows, W) into `labels` (rows, W), which is zero before."""
     planes = map(_order_of_halves, logits) if logits.dtype == np.float16 else iter(logits)
     best = next(planes).copy()
     higher = np.empty(best.shape, dtype=np.bool_)
-    candidate = higher.view(np.uint8)
+    flags = higher.view(np.uint8)
+    candidate = flags if labels.dtype == np.uint8 else np.empty(best.shape, labels.dtype)
     for index, plane in enumerate(planes, start=1):
         np.greater(plane, best, out=higher)
         # Indices ascend, so the maximum with `index` where higher, and with 0 elsewhere, replaces a masked assignment.
-        np.multiply(candidate, np.uint8(index), out=candidate)
+        np.multiply(flags, labels.dtype.type(index), out=candidate)
         np.maximum(labels, candidate, out=labels)
         np.maximum(best, plane, out=best)
     if _has_nan(logits, best):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.measuring.label_map import label_map
+from fastscnn_opt.measuring.label_map import label_map, label_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def labels_at(
     if logits.shape[1:] == size == extent:
         whole: NDArray[np.unsignedinteger] = label_map(logits[None])[0]
         return whole
-    labels = np.empty(size, dtype=np.uint8 if len(logits) <= 256 else np.uint16)
+    labels = np.empty(size, dtype=label_type(len(logits)))
     for block, mixed in _interpolated(logits, size, extent):
         labels[block] = label_map(mixed[None])[0]
     return labels

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.measuring.label_map import label_type
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,11 @@ class Grid:
     width: int
     rows: AxisSampling
     columns: AxisSampling
+
+    @property
+    def label_type(self) -> np.dtype[np.unsignedinteger]:
+        """The type of the label map."""
+        return label_type(self.classes)
 
     @property
     def count(self) -> int:

@@ -38,7 +38,7 @@ MOST_UNCERTAIN = 0.75
 
 
 def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, size: tuple[int, int]) -> gs.Variable:
-    """Return the label map, uint8 N, H, W, of the float32 `logits` (N, C, h, w) after `resize` to `size` (H, W)."""
+    """Return the label map, N, H, W, of the float32 `logits` (N, C, h, w) after `resize` to `size` (H, W)."""
     vectors = emit.node("Transpose", logits, perm=[0, 2, 3, 1])
     best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
     places = find_uncertain(emit, emit.cast(best, np.float32), grid)
@@ -47,10 +47,10 @@ def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, 
     corners = read_corners(emit, vectors, cells, grid)
     hard = emit.flat(emit.node("NonZero", corners.hard, dtype=np.int64))
     dense, sparse = emit.branch("dense"), emit.branch("sparse")
-    dense.graph.outputs = [_write_dense(dense, vectors, resize)]
+    dense.graph.outputs = [dense.cast(_write_dense(dense, vectors, resize), grid.label_type)]
     sparse.graph.outputs = [_Sparse(sparse, cells, corners, grid).write(best, hard, (grid.images, *size))]
     is_costly = _is_costly(emit, places, hard, most, grid)
-    return emit.node("If", is_costly, dtype=np.uint8, then_branch=dense.graph, else_branch=sparse.graph)
+    return emit.node("If", is_costly, dtype=grid.label_type, then_branch=dense.graph, else_branch=sparse.graph)
 
 
 def _is_costly(emit: Emitter, places: gs.Variable, hard: gs.Variable, most: int, grid: Grid) -> gs.Variable:
@@ -65,8 +65,7 @@ def _is_costly(emit: Emitter, places: gs.Variable, hard: gs.Variable, most: int,
 def _write_dense(emit: Emitter, vectors: gs.Variable, resize: gs.Node) -> gs.Variable:
     logits = emit.node("Transpose", vectors, perm=[0, 3, 1, 2])
     resized = emit.node("Resize", logits, *resize.inputs[1:], **resize.attrs)
-    best = emit.node("ArgMax", resized, axis=1, keepdims=0, dtype=np.int64)
-    return emit.cast(best, np.uint8)
+    return emit.node("ArgMax", resized, axis=1, keepdims=0, dtype=np.int64)
 
 
 class _Sparse:
@@ -92,7 +91,7 @@ class _Sparse:
 
     def _coarse_labels(self, best: gs.Variable) -> gs.Variable:
         emit, grid = self._emit, self._grid
-        narrow = emit.cast(best, np.uint8)
+        narrow = emit.cast(best, grid.label_type)
         # Whole lines are copied many times faster than single bytes: columns are spread as lines of the transpose.
         turned = emit.node("Transpose", narrow, perm=[0, 2, 1])
         wide = emit.node("Gather", turned, emit.constant(grid.columns.nearest, np.int64), axis=1)
@@ -114,17 +113,20 @@ class _Sparse:
         emit, corners = self._emit, self._corners
         gap = self._interpolated(corners.gaps, numbers, ())
         second_wins = emit.node("Less", gap, emit.constant(0, np.float32), dtype=np.bool_)
-        names = [emit.cast(label, np.uint8) for label in (corners.second, corners.first)]
+        # onnxruntime 1.32 has no Where for uint16.
+        kind = np.dtype(np.uint8) if self._grid.label_type == np.uint8 else np.dtype(np.int32)
+        names = [emit.cast(label, kind) for label in (corners.second, corners.first)]
         each = emit.constant([-1, 1, 1], np.int64)
         names = [emit.node("Reshape", self._gathered(numbers, name), each) for name in names]
-        return emit.flat(emit.node("Where", second_wins, *names, dtype=np.uint8))
+        labels = emit.flat(emit.node("Where", second_wins, *names, dtype=kind))
+        return labels if kind == self._grid.label_type else emit.cast(labels, self._grid.label_type)
 
     def _all_class_labels(self, numbers: gs.Variable) -> gs.Variable:
         """Return the labels of all slots of the cells `numbers`, all classes interpolated."""
         emit = self._emit
         logits = self._interpolated(self._corners.vectors, numbers, (self._grid.classes,))
         best = emit.node("ArgMax", logits, axis=-1, keepdims=0, dtype=np.int64)
-        return emit.flat(emit.cast(best, np.uint8))
+        return emit.flat(emit.cast(best, self._grid.label_type))
 
     def _interpolated(self, corners: gs.Variable, numbers: gs.Variable, last: tuple[int, ...]) -> gs.Variable:
         """Interpolate 2 x 2 x K values, of shape `last` each, at all slots of the cells `numbers`."""

@@ -55,5 +55,13 @@ def test_logits_with_channels_last_in_memory():
     assert (label_map(logits) == logits.argmax(axis=1)).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_more_than_256_classes(dtype):
+    logits = np.random.default_rng(0).standard_normal((2, 300, 5, 7)).astype(dtype)
+    labels = label_map(logits)
+    assert labels.dtype == np.uint16
+    assert (labels == logits.argmax(axis=1)).all()
+
+
 def test_the_result_is_a_byte_per_pixel():
     assert label_map(np.zeros((2, 19, 4, 6), np.float32)).dtype == np.uint8

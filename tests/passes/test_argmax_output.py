@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from graphs import parse, random_input, run
+from graphs import add_initializers, operators, parse, random_input, run
 from onnx import TensorProto
 
 from fastscnn_opt.errors import PassError
@@ -82,16 +82,69 @@ def test_outputs_that_are_no_logits_are_left_alone(rewrite, declaration, why):
     assert skips(result) == {"y": why}
 
 
-def test_more_classes_than_uint8_holds_are_an_error():
-    model = parse("g (float[1,257,2,2] x) => (float[1,257,2,2] y) { y = Neg(x) }")
-    with pytest.raises(PassError, match="output 'y' has 257 classes, and a uint8 label map holds 256"):
+def test_more_classes_than_uint16_holds_are_an_error():
+    model = parse("g (float[1,65537,2,2] x) => (float[1,65537,2,2] y) { y = Neg(x) }")
+    with pytest.raises(PassError, match="output 'y' has 65537 classes, and a uint16 label map holds 65536"):
         PassManager("argmax-output").run(model)
 
 
-def test_256_classes_fit(rewrite):
-    model = parse("g (float[1,256,1,1] x) => (float[1,256,1,1] y) { y = Identity(x) }")
-    x = np.arange(256, dtype=np.float32).reshape(1, 256, 1, 1)
-    assert run(rewrite(model, "argmax-output").model, x)[0].item() == 255
+@pytest.mark.parametrize(("classes", "kind"), [(256, "uint8"), (257, "uint16"), (65536, "uint16")])
+def test_the_type_holds_the_last_class(rewrite, classes, kind):
+    model = parse(f"g (float[1,{classes},1,2] x) => (float[1,{classes},1,2] y) {{ y = Identity(x) }}")
+    x = np.stack([np.arange(classes), -np.arange(classes)], axis=-1).astype(np.float32).reshape(1, classes, 1, 2)
+    result = rewrite(model, "argmax-output")
+    assert result.steps[0].changes[0].what == f"{classes} logits -> {kind} label map N, H, W"
+    labels = run(result.model, x)[0]
+    assert labels.dtype == kind
+    assert labels.tolist() == [[[classes - 1, 0]]]
+
+
+def channels_last(shape: str = "1,3,8,8", result: str = "1,8,8,5", classes: int = 5) -> onnx.ModelProto:
+    model = parse(f"""
+        g (float[{shape}] x) => (float[{result}] y)
+        {{ c = Conv<kernel_shape=[1,1]>(x, w) [to_last] y = Transpose<perm=[0,2,3,1]>(c) }}
+    """)
+    return add_initializers(model, w=random_input(classes, 3, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "result", "classes"),
+    [
+        ("1,3,8,8", "1,8,8,5", 5),
+        ("1,3,8,16", "1,8,16,19", 19),
+        ("1,3,h,w", "1,h,w,5", 5),
+        ("1,3,8,8", "1,8,8,8", 8),
+        ("1,3,8,8", "1,8,8,1", 1),
+    ],
+    ids=["square", "wide", "open", "as many classes as rows", "one channel"],
+)
+def test_logits_that_may_have_their_classes_last_are_refused(shape, result, classes):
+    words = rf"output 'y' is {result.replace(',', ' x ')}, which may be N, H, W, C; say argmax-output{{layout=nhwc}}"
+    for pipeline in ("argmax-output", "fast-argmax{labels=true}"):
+        with pytest.raises(PassError, match=words):
+            PassManager(pipeline).run(channels_last(shape, result, classes))
+
+
+def test_logits_with_their_classes_last_are_taken_where_that_is_stated(rewrite):
+    model = channels_last()
+    result = rewrite(model, "argmax-output{layout=nhwc}")
+    x = random_input(1, 3, 8, 8)
+    np.testing.assert_array_equal(run(result.model, x)[0], run(model, x)[0].argmax(axis=3))
+    assert operators(result.model) == ["Conv", "ArgMax", "Cast"]
+
+
+def test_a_square_of_as_many_classes_is_taken_as_stated(rewrite):
+    x = random_input(1, 3, 8, 8)
+    for layout, axis in (("nchw", 1), ("nhwc", 3)):
+        model = channels_last("1,3,8,8", "1,8,8,8", 8)
+        result = rewrite(model, f"argmax-output{{layout={layout}}}")
+        np.testing.assert_array_equal(run(result.model, x)[0], run(model, x)[0].argmax(axis=axis))
+
+
+def test_logits_that_no_transpose_makes_have_their_classes_last_too(rewrite):
+    model = parse("g (float[2,5,7,3] x) => (float[2,5,7,3] y) { y = Softmax<axis=3>(x) }")
+    x = random_input(2, 5, 7, 3)
+    np.testing.assert_array_equal(run(rewrite(model, "argmax-output{layout=nhwc}").model, x)[0], x.argmax(axis=3))
 
 
 @pytest.mark.parametrize(("axis", "what"), [(1, "number of classes is not known"), (None, "shape is not known")])

@@ -195,6 +195,25 @@ def test_labels_true_takes_the_logits_of_an_output(segmenter, rewrite):
         assert_labels(labels, logits)
 
 
+@pytest.mark.parametrize("noise", [0.02, 0.3, 5])
+def test_more_than_256_classes_have_labels_of_uint16(noise):
+    model = parse("""
+        g (float[2,300,5,6] logits) => (float[2,300,40,37] y)
+        <int64[4] size = {2, 300, 40, 37}> { y = Resize<mode="linear">(logits, , , size) }
+    """)
+    rng = np.random.default_rng(8)
+    areas = 5 * np.eye(300)[rng.integers(200, 300, (2, 2, 3))].transpose(0, 3, 1, 2)
+    values = areas.repeat(3, axis=2)[:, :, :5].repeat(2, axis=3) + noise * rng.standard_normal((2, 300, 5, 6))
+    logits = values.astype(np.float32)
+    result = PassManager("fast-argmax{labels=true}").run(model)
+    assert len(result.steps[0].changes) == 2
+    assert result.model.graph.output[0].type.tensor_type.elem_type == TensorProto.UINT16
+    labels = run(result.model, logits)[0]
+    assert labels.dtype == np.uint16
+    assert labels.max() > 255
+    assert_labels(labels, resized(logits, "half_pixel", (40, 37)))
+
+
 def test_a_pass_behind_it_is_still_judged_by_the_logits(segmenter):
     result = PassManager("fast-argmax{labels=true},adaptive-avgpool,simplify").run(segmenter)
     assert [step.verified for step in result.steps] == [True, True, True]
@@ -230,7 +249,7 @@ def altered(**attributes: object) -> onnx.ModelProto:
             altered(coordinate_transformation_mode="tf_half_pixel_for_nn"),
             "up has the coordinate transformation tf_half_pixel_for_nn",
         ),
-        (segmenter_tail((1, 257, 2, 2), (4, 4)), "257 classes are more than the 256 that uint8 can number"),
+        (segmenter_tail((1, 65537, 1, 1), (4, 4)), "65537 classes are more than the 65536 that uint16 can number"),
     ],
 )
 def test_another_resize_is_left_alone(model, reason):
