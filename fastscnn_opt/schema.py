@@ -124,7 +124,10 @@ def _sentence(finding: ErrorDetails, schema: type[BaseModel], content: Mapping[s
         finding["msg"] = f"Input should be a table{f', written [{heading}]' if keys else ''}"
     elif finding["type"] in ("list_type", "tuple_type") and _table_in(table, key) is not None:
         finding["msg"] = f"Input should be a list of tables, each written [[{heading}]]"
-    value = "".join(f" number {part + 1}" if isinstance(part, int) else f".{part}" for part in keys).removeprefix(".")
+    if key == "[key]":  # the place that pydantic gives to a wrong key of a table with free keys
+        value = f"{'.'.join(map(str, keys[:-2]))}: key {keys[-2]!r}"
+    else:
+        value = "".join(f" number {part + 1}" if isinstance(part, int) else f".{part}" for part in keys).lstrip(".")
     return fault(finding, ": ".join(filter(None, [*places, value])) or "the file")
 
 
@@ -139,6 +142,8 @@ def _locate(
         schema, content = inner, content[keys[0]]
         path.append(str(keys.pop(0)))
         if not isinstance(keys[0], int):
+            if places and not places[-1].startswith("[["):
+                places.pop()  # the heading of the inner table begins with that of the outer one
             places.append(f"[{'.'.join(path)}]")
             continue
         number = keys.pop(0)

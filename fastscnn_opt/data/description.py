@@ -13,7 +13,7 @@ from fastscnn_opt.schema import fault, parse_toml, read_text
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -129,11 +129,13 @@ class DataTable(_Table):
     list: Annotated[str, Field(min_length=1)] | None = None
     """A file with one `image mask` pair, or one stem, a line; all images that match without it."""
     classes: Annotated[str | Names | None, BeforeValidator(_names_or_preset)] = None
-    """Names of the classes, their place is their index; or the name of a preset that has them."""
+    """Names of the classes, their place is their index; or the name of a preset that has them. Where these are not the
+    classes of `preset`, or those and more, its palette and what it says of values in masks do not count.
+    """
     palette: tuple[Colour, ...] | None = None
     """Colour of each class, for pictures and for RGB masks; generated without it."""
     ignore_index: Value = 255
-    """Value in the mask that counts nowhere."""
+    """Value in the mask that counts nowhere, unless `label_map` has it."""
     largest_value: Value | None = None
     """Largest value that a mask may hold beside `ignore_index`; any with a `label_map`, else the last class."""
     reduce_zero_label: bool = False
@@ -159,6 +161,8 @@ class DataTable(_Table):
     def _check(self) -> DataTable:
         if self.reduce_zero_label and self.label_map:
             raise ValueError("give reduce_zero_label or label_map, not both")
+        if "ignore_index" in self.model_fields_set and self.ignore_index in self.label_map:
+            raise ValueError(f"label_map has the value {self.ignore_index}, which ignore_index ignores")
         named = None if isinstance(self.classes, str) else self.classes
         if named is not None and (twice := {name for name in named if named.count(name) > 1}):
             raise ValueError(f"classes has {min(twice)!r} twice")
@@ -171,13 +175,19 @@ class DataTable(_Table):
 
 
 class _File(BaseModel):
+    """A file with a description; the other tables of a variants file are somebody else's."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: DataTable
+    model: Any = None
+    score: Any = None
+    target: Any = None
+    variant: Any = None
 
 
 def read_description(file: Path) -> DataTable:
-    """Read the description of a dataset from a TOML file, completed by `complete`.
+    """Read the description of a dataset from a TOML file, such as a variants file, completed by `complete`.
 
     Raises
     ------
@@ -236,8 +246,27 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base) | dict(over)
     if "preprocess" in base and "preprocess" in over:
         merged["preprocess"] = dict(base["preprocess"]) | dict(over["preprocess"])
-    if "classes" in over and "palette" not in over:
-        merged.pop("palette", None)  # it belongs to the classes of the preset
-    if "masks" in over and "fallback" not in over:
-        merged.pop("fallback", None)  # it belongs to the masks of the preset
+    outdated = set()  # keys that belong to the classes or to the masks of the preset
+    if "classes" in over:
+        outdated |= {"palette"} if _continue(over["classes"], base.get("classes", ())) else {"palette", *_MEANINGS}
+    if "label_map" in over:
+        outdated |= {"reduce_zero_label"}
+    if "masks" in over:
+        outdated |= {"fallback"}
+    for key in outdated - over.keys():
+        merged.pop(key, None)
     return merged
+
+
+_MEANINGS = ("label_map", "reduce_zero_label", "largest_value", "ignore_index", "fallback")
+"""Keys that say which value in a mask is which class."""
+
+
+def _continue(classes: str | Sequence[str], first: Sequence[str]) -> bool:
+    """Tell whether `classes`, names or a preset that has them, begin with those of `first`."""
+    names = preset_classes(classes).names if isinstance(classes, str) else classes
+    return [_letters(name) for name in names[: len(first)]] == [_letters(name) for name in first]
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))

@@ -38,7 +38,7 @@ class MaskReader:
     classes
         Number of classes of the dataset.
     ignore_index
-        Value in the mask that counts nowhere.
+        Value in the mask that counts nowhere, unless `label_map` has it.
     label_map
         Value in the mask -> class; what is not listed is ignored. When empty, values are classes.
     reduce_zero_label
@@ -95,7 +95,6 @@ class MaskReader:
         known = np.zeros(_VALUES, dtype=np.bool_)
         if self.label_map:
             known[:] = True
-            table[list(self.label_map)] = list(self.label_map.values())
         else:
             first = int(self.reduce_zero_label)
             table[first : first + self.classes] = np.arange(self.classes)
@@ -104,6 +103,8 @@ class MaskReader:
             known[: self.largest_value + 1] = True
             known[self.largest_value + 1 :] = False
         table[self.ignore_index], known[self.ignore_index] = ignored, True
+        if self.label_map:
+            table[list(self.label_map)] = list(self.label_map.values())
         return table, known
 
     def _indices(self, colours: NDArray[np.integer], path: Path) -> NDArray[np.uint16]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.text import closest
+from fastscnn_opt.text import closest, counted, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -43,8 +44,10 @@ class Patterns:
     fallback: str | None = None
     listing: str | None = None
 
-    def pairs(self, limit: int | None = None) -> tuple[Pair, ...]:
+    def pairs(self, limit: int | None = None, missing: list[DataError] | None = None) -> tuple[Pair, ...]:
         """Return the pairs in the order of their images; `limit` keeps the first ones only.
+
+        Errors of images without a mask go to the list `missing`, if there is one.
 
         Raises
         ------
@@ -55,9 +58,9 @@ class Patterns:
             raise DataError("no such folder", where=self.root, cure=f"give {self._root_in_words()}")
         if self.listing is None:
             self._check_root()
-        found = tuple(islice(self._matching() if self.listing is None else self._listed(), limit))
+        found = tuple(islice(self._matching(missing) if self.listing is None else self._listed(missing), limit))
         if not found:
-            raise self._nothing_found()
+            raise missing[0] if missing else self._nothing_found()
         return found
 
     def _check_root(self) -> None:
@@ -85,26 +88,35 @@ class Patterns:
     def _expanded(self, pattern: str) -> str:
         return pattern.replace("{split}", self.split)
 
-    def _matching(self) -> Iterator[Pair]:
+    def masks_without_image(self, pairs: Iterable[Pair]) -> tuple[Path, ...]:
+        """Return the files that match the pattern of masks and are the mask of none of these `pairs`."""
+        taken = {pair.mask for pair in pairs}
+        return tuple(sorted(file for file, _ in _matches(self.root, self._expanded(self.masks)) if file not in taken))
+
+    def _matching(self, missing: list[DataError] | None) -> Iterator[Pair]:
         pattern = self._expanded(self.images)
         for image, matched in sorted(_matches(self.root, pattern)):
-            yield self._pair(image, matched)
+            yield from self._pair(image, matched, missing)
 
-    def _pair(self, image: Path, matched: tuple[str, ...]) -> Pair:
+    def _pair(self, image: Path, matched: tuple[str, ...], missing: list[DataError] | None) -> Iterator[Pair]:
+        """Yield the pair of an image; without a mask, put an error into `missing`, or raise it."""
         name = image.relative_to(self.root).as_posix()
         stem = matched[0].rpartition("/")[2] or name
         first = self.root / _filled(self._expanded(self.masks), matched)
         if first.is_file():
-            return Pair(stem, image, first)
+            yield Pair(stem, image, first)
+            return
         if self.fallback is not None:
             second = self.root / _filled(self._expanded(self.fallback), matched)
             if second.is_file():
-                return Pair(stem, image, second, is_fallback=True)
-        raise DataError(
-            "has no mask", where=image, cure=f"put {first.name} into {first.parent}, or take the image away"
-        )
+                yield Pair(stem, image, second, is_fallback=True)
+                return
+        error = DataError("has no mask", where=image, cure=_cure_for(first, "" if missing else stem))
+        if missing is None:
+            raise error
+        missing.append(error)
 
-    def _listed(self) -> Iterator[Pair]:
+    def _listed(self, missing: list[DataError] | None) -> Iterator[Pair]:
         listing = self.root / self._expanded(str(self.listing))
         try:
             lines = listing.read_text(encoding="utf-8").splitlines()
@@ -112,14 +124,14 @@ class Patterns:
             raise DataError(
                 f"the list cannot be read ({getattr(error, 'strerror', None) or error})",
                 where=listing,
-                cure="check the key `list` and the split",
+                cure=f"check the key `list` and the split, {nearest(self.split, self.splits())}",
             ) from error
         for number, line in enumerate(lines, start=1):
             words = line.split()
             if not words:
                 continue
             if len(words) == 1:
-                yield self._of_stem(words[0], f"{listing}, line {number}")
+                yield from self._of_stem(words[0], f"{listing}, line {number}", missing)
             else:
                 image, mask = self.root / words[0], self.root / words[1]
                 for file in (image, mask):
@@ -127,39 +139,71 @@ class Patterns:
                         raise DataError(f"there is no file {file}", where=f"{listing}, line {number}")
                 yield Pair(image.stem, image, mask)
 
-    def _of_stem(self, stem: str, where: str) -> Pair:
+    def _of_stem(self, stem: str, where: str, missing: list[DataError] | None) -> Iterator[Pair]:
         pattern = self._expanded(self.images)
         if pattern.count("*") != 1:
             raise DataError("names a stem, and `images` needs exactly one * for it to stand for", where=where)
         image = self.root / _filled(pattern, (stem,))
         if not image.is_file():
             raise DataError(f"there is no image {image}", where=where, cure="mend the list, or the pattern `images`")
-        return self._pair(image, (stem,))
+        yield from self._pair(image, (stem,), missing)
 
     def _nothing_found(self) -> DataError:
         if self.listing is not None:
             return DataError("the list is empty", where=self.root / self._expanded(self.listing))
-        splits = self._splits()
+        splits = self.splits()
         if not splits:
-            return DataError(
-                f"holds no image {self._expanded(self.images)}",
-                where=self.root,
-                cure="check the root and the pattern `images`",
-            )
+            return self._no_match()
         near = closest(self.split, splits, likeness=0.6)
         guess = f"did you mean {near!r}? " if near is not None else ""
         return DataError(
             f"has no images of the split {self.split!r}", where=self.root, cure=f"{guess}it has {', '.join(splits)}"
         )
 
-    def _splits(self) -> list[str]:
-        """Return the splits that have images."""
-        before, found, _ = self.images.partition("{split}")
+    def splits(self) -> list[str]:
+        """Return the splits that have images, or a list of them."""
+        pattern = self.listing or self.images
+        before, found, _ = pattern.partition("{split}")
         if not found:
             return []
         place = before.count("*")
-        matches = _matches(self.root, self.images.replace("{split}", "*"))
+        matches = _matches(self.root, pattern.replace("{split}", "*"))
         return sorted({matched[place].split("/")[0] for _, matched in matches})
+
+    def _no_match(self) -> DataError:
+        """Return the error of `images` that no file fits: which part of the pattern fails, and what is there."""
+        pattern, folder = self._expanded(self.images), self.root
+        for part in pattern.partition("*")[0].split("/")[:-1]:
+            if not (folder / part).is_dir():
+                folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+                what = f"holds no folder {part!r}, which the pattern {self.images!r} names"
+                return DataError(what, where=folder, cure=f"mend `images`, {nearest(part, folders)}")
+            folder /= part
+        files = list(_files(folder))
+        if not files:
+            masks = len(self.masks_without_image(()))
+            beside = f", beside {counted(masks, 'mask')}" if masks else ""
+            return DataError(f"holds no image{beside}", where=folder, cure="check the root and the pattern `images`")
+        stem, dot, _ = self.images.rpartition(".")
+        for suffix, _ in Counter(file.suffix for file in files if file.suffix.lower() in _SUFFIXES).most_common():
+            if dot and next(_matches(self.root, self._expanded(stem + suffix)), None):
+                cure = f"say images = {stem + suffix!r}"
+                break
+        else:
+            cure = "mend `images`"
+        what = f"{counted(len(files), 'file')}, such as {files[0].name}, and none fits the pattern {self.images!r}"
+        return DataError(f"holds {what}", where=folder, cure=cure)
+
+
+def _cure_for(mask: Path, stem: str) -> str:
+    """Return what to do about a missing mask; a `stem` is looked for in the names of the files that are there."""
+    if not mask.parent.is_dir():
+        return f"put {mask.name} into {mask.parent}, a folder that is missing, or mend the pattern `masks`"
+    name = re.compile(rf"(?<!\w){re.escape(stem)}(?![^\W_])", re.ASCII)
+    near = next((entry.name for entry in sorted(mask.parent.iterdir()) if stem and name.search(entry.name)), None)
+    if near is not None:
+        return f"if {near} in {mask.parent} is meant, mend the pattern `masks`"
+    return f"put {mask.name} into {mask.parent}, or take the image away"
 
 
 def _matches(root: Path, pattern: str) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.data.dataset import Dataset
     from fastscnn_opt.data.description import DataTable
+    from fastscnn_opt.data.folder import FolderDataset
+    from fastscnn_opt.data.pairs import Patterns
     from fastscnn_opt.data.preprocess import Preprocess
 
 _OWN = ("root", "split", "synthetic", "seed", "limit")
@@ -38,6 +40,8 @@ class DataSource:
         The first images only.
     description
         The other keys of ``[data]``; without any, the root is a Cityscapes tree.
+    file
+        The TOML file that has the description, absolute.
     """
 
     root: str | None = None
@@ -46,6 +50,7 @@ class DataSource:
     seed: int = 0
     limit: int | None = None
     description: dict[str, Any] = field(default_factory=dict)
+    file: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if (self.root is None) == (self.synthetic is None):
@@ -67,12 +72,12 @@ class DataSource:
             return cls(path, split or "val", limit=limit)
         from fastscnn_opt.data.description import read_description
 
-        described = cls.of(read_description(Path(path)))
+        described = cls.of(read_description(Path(path)), Path(path))
         return replace(described, split=split or described.split, limit=limit or described.limit)
 
     @classmethod
-    def of(cls, table: DataTable) -> DataSource:
-        """Return the dataset that a completed ``[data]`` table describes."""
+    def of(cls, table: DataTable, file: Path) -> DataSource:
+        """Return the dataset that the completed ``[data]`` table of `file` describes."""
         from fastscnn_opt.data.description import DataTable, complete
 
         content = table.model_dump(mode="json", exclude_unset=True, exclude_none=True)
@@ -80,7 +85,7 @@ class DataSource:
         rest = {key: value for key, value in content.items() if key not in _OWN}
         if rest == {key: value for key, value in plain.items() if key not in _OWN}:
             rest = {}  # a Cityscapes tree needs no description
-        return cls(table.root, table.split, table.synthetic, table.seed, table.limit, rest)
+        return cls(table.root, table.split, table.synthetic, table.seed, table.limit, rest, str(file.absolute()))
 
     @cached_property
     def table(self) -> DataTable:
@@ -127,16 +132,27 @@ class DataSource:
                 keys.get("prediction_map", {}),
                 keys.get("threshold"),
             )
-        return self._folder()
+        return self.folder()
 
-    def _folder(self) -> Dataset:
-        from fastscnn_opt.data.folder import FolderDataset
-        from fastscnn_opt.data.masks import MaskReader
+    @property
+    def patterns(self) -> Patterns:
+        """Where the files are. Raises DataError if the description does not fit together."""
         from fastscnn_opt.data.pairs import Patterns
 
-        keys, classes, root = self._keys, self.classes, Path(str(self.root))
+        keys = self._keys
+        second = keys.get("fallback", {}).get("masks")
+        return Patterns(Path(str(self.root)), self.split, keys["images"], keys["masks"], second, keys.get("list"))
+
+    def folder(self, missing: list[DataError] | None = None) -> FolderDataset:
+        """Open a dataset of files; errors of images without a mask go to the list `missing`, if there is one.
+
+        Raises DataError as `open` does.
+        """
+        from fastscnn_opt.data.folder import FolderDataset
+        from fastscnn_opt.data.masks import MaskReader
+
+        keys, classes = self._keys, self.classes
         fallback = keys.get("fallback", {})
-        patterns = Patterns(root, self.split, keys["images"], keys["masks"], fallback.get("masks"), keys.get("list"))
         ignored = keys.get("ignore_index", 255)
         reader = MaskReader(
             len(classes),
@@ -150,8 +166,8 @@ class DataSource:
             len(classes), ignored, _by_number(fallback.get("label_map", {})), palette=keys.get("palette")
         )
         return FolderDataset(
-            root,
-            patterns.pairs(self.limit),
+            self.patterns.root,
+            self.patterns.pairs(self.limit, missing),
             classes,
             reader,
             second,

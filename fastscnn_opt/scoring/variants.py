@@ -206,7 +206,7 @@ def _data_source(table: DataTable, file: Path, synthetic: int | None) -> DataSou
         what = "split goes with root, and synthetic scenes have none"
         raise RunError(what, where=f"{file}: [data]", cure="leave it out")
     try:
-        return DataSource.of(complete(table, file.parent))
+        return DataSource.of(complete(table, file.parent), file)
     except DataError as error:
         raise RunError(error.what, where=error.where, cure=error.cure).within(file) from None
 

@@ -54,7 +54,8 @@ class SearchInput:
         """Return a variants file with these rows."""
         root = {"root": str(Path(self.source.root).absolute()), "split": self.source.split} if self.source.root else {}
         scenes = {"synthetic": self.source.synthetic, "seed": self.source.seed} if not root else {}
-        data = {**root, **scenes} | ({"limit": self.source.limit} if self.source.limit else {})
+        limit = {"limit": self.source.limit} if self.source.limit else {}
+        data = {**root, **scenes, **limit, **self.source.description}
         score = {
             "baseline": self.baseline.variant, "targets": [self.target.name], "batch": [self.batch],
             "max_drop": self.max_drop,

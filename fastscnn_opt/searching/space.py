@@ -19,7 +19,7 @@ from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, pass_c
 from fastscnn_opt.schema import parse_toml, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fastscnn_opt.data.source import DataSource
 
@@ -139,9 +139,10 @@ def read_space(file: Path) -> Space:
 def default_space(scored: DataSource | None = None) -> Space:
     """Return the space of ``default.toml`` with a slot for every installed pass of other packages.
 
-    Passes that quantise are calibrated on the split ``train`` of the tree that is `scored`, if another split is.
+    Passes that quantise are calibrated on the split ``train`` of the data that are `scored`, where these have one.
+    Without it, they take generated scenes for a Cityscapes tree, and the scored split of data with a description.
     """
-    calibration = _calibration_tree(scored) if scored else None
+    calibration = _calibration_images(scored) if scored else {}
     text = files(__package__).joinpath(_DEFAULT).read_text(encoding="utf-8")
     space = _parse(text, _DEFAULT)
     installed = entry_points()
@@ -156,22 +157,26 @@ def default_space(scored: DataSource | None = None) -> Space:
     return replace(space, slots=tuple(slots))
 
 
-def _calibration_tree(scored: DataSource) -> Path | None:
-    if scored.root is None or scored.description or scored.split == "train":
-        return None
-    if not (Path(scored.root) / "leftImg8bit" / "train").is_dir():
-        return None
-    return Path(scored.root).absolute()
+def _calibration_images(scored: DataSource) -> dict[str, str]:
+    """Return the options with which a quantising pass takes images like those that are `scored`."""
+    if scored.root is None:
+        return {}
+    if scored.description:
+        split = "train" if "train" in scored.patterns.splits() else scored.split
+        return {"data": str(scored.file), "split": split}
+    if scored.split == "train" or not (Path(scored.root) / "leftImg8bit" / "train").is_dir():
+        return {}
+    return {"data": str(Path(scored.root).absolute())}
 
 
-def _calibrated(text: str, root: Path | None) -> str:
-    """Let the quantising passes of a pipeline be calibrated on the tree at `root`."""
-    if root is None:
+def _calibrated(text: str, images: Mapping[str, str]) -> str:
+    """Give the quantising passes of a pipeline the options that name their calibration images."""
+    if not images:
         return text
-    data = Option("data", (Atom(str(root)),))
+    options = tuple(Option(name, (Atom(value),)) for name, value in images.items())
     items = parse(text)
     return format_pipeline(
-        tuple(replace(item, options=(data, *item.options)) if item.name == _QUANTISING else item for item in items)
+        tuple(replace(item, options=(*options, *item.options)) if item.name == _QUANTISING else item for item in items)
     )
 
 

@@ -60,7 +60,7 @@ def test_a_root_without_anything_else_is_a_cityscapes_tree(described, tmp_path):
     table = described('root = "tree"')
     assert table.root == str(tmp_path / "tree")
     assert table.images == read_preset("cityscapes")["images"]
-    assert DataSource.of(table).description == {}
+    assert DataSource.of(table, tmp_path / "own.toml").description == {}
 
 
 def test_patterns_of_ones_own_need_no_preset(described):
@@ -80,23 +80,47 @@ def test_classes_by_the_name_of_a_preset_bring_their_colours(described):
     assert table.label_map == {0: 10, 3: 0}
 
 
-def test_other_classes_leave_the_colours_of_the_preset(described):
+def test_other_classes_leave_the_colours_of_the_preset(described, tmp_path):
     table = described('preset = "camvid"\nroot = "x"\nclasses = ["a", "b"]')
-    assert DataSource.of(table).classes.palette == ((0, 0, 0), (128, 0, 0))
+    assert DataSource.of(table, tmp_path / "own.toml").classes.palette == ((0, 0, 0), (128, 0, 0))
+
+
+def test_other_classes_leave_what_the_preset_says_of_values(described):
+    table = described('preset = "cityscapes"\nroot = "x"\nclasses = ["road", "rest"]')
+    assert (table.label_map, table.largest_value, table.fallback) == ({}, None, None)
+    assert described('preset = "ade20k"\nroot = "x"\nclasses = ["a"]').reduce_zero_label is False
+
+
+@pytest.mark.parametrize("more", [[], ["anything else"]])
+def test_the_same_classes_and_more_keep_what_the_preset_says_of_values(described, more):
+    names = [name.replace(" ", "_").title() for name in CLASSES] + more
+    table = described(f'preset = "cityscapes"\nroot = "x"\nclasses = {names}')
+    assert table.label_map == {label_id: index for index, label_id in enumerate(LABEL_IDS)}
+    assert len(table.classes) == 19 + len(more)
+
+
+def test_a_label_map_takes_the_place_of_a_reduced_zero_label(described):
+    assert not described('preset = "ade20k"\nroot = "x"\nlabel_map = {1 = 0}').reduce_zero_label
+
+
+def test_a_variants_file_is_a_description_too(described):
+    described('root = "x"\n[model]\npath = "m.onnx"\n[[variant]]\nname = "a"')
+    with pytest.raises(DataError, match="the table 'data' is missing"):
+        described("", heading='[model]\npath = "m.onnx"\n')
 
 
 def test_other_masks_leave_the_second_kind_of_the_preset(described):
     assert described('root = "x"\nmasks = "own/{split}/*.png"').fallback is None
 
 
-def test_preprocessing_that_is_not_stated_is_that_of_imagenet(described):
-    source = DataSource.of(described('root = "x"'))
+def test_preprocessing_that_is_not_stated_is_that_of_imagenet(described, tmp_path):
+    source = DataSource.of(described('root = "x"'), tmp_path / "own.toml")
     assert source.preprocess == IMAGENET
 
 
-def test_stated_preprocessing_is_taken_key_by_key(described):
+def test_stated_preprocessing_is_taken_key_by_key(described, tmp_path):
     text = '[data.preprocess]\nimage_mean = [0.5]\nchannel_order = "bgr"\nresize = "stretch"'
-    source = DataSource.of(described('root = "x"\n' + text))
+    source = DataSource.of(described('root = "x"\n' + text), tmp_path / "own.toml")
     assert source.preprocess == Preprocess(image_mean=(0.5,), channel_order="bgr", resize=Resize.STRETCH)
 
 
@@ -114,10 +138,11 @@ def test_stated_preprocessing_is_taken_key_by_key(described):
         ('images = "a.png"', r"images should have a \* for the name of each image, and is 'a.png'"),
         ("label_map = {3 = 40}", "label_map maps 3 to class 40, and the classes are 0 to 18; name more classes"),
         ("prediction_map = {3 = 19}", "prediction_map maps 3 to class 19, and the classes are 0 to 18"),
-        ("label_map = {a = 4}", "label_map.* should be a valid integer, and is 'a'"),
+        ("label_map = {a = 4}", "label_map: key 'a' should be a valid integer, and is 'a'"),
         ('classes = ["a", "b"]\npalette = [[1, 2, 3]]', "palette has 1 colour, and there are 2 classes"),
         ('preset = "voc"\npalette = [[1, 2, 3]]', "palette has 1 colour, and there are 21 classes"),
         ("palette = [[1, 2, 300]]", "palette number 1 number 3 should be at most 255, and is 300"),
+        ("ignore_index = 7\nlabel_map = {7 = 0}", "label_map has the value 7, which ignore_index ignores"),
         ("reduce_zero_label = true", "give reduce_zero_label or label_map, not both"),
         ("limit = 0", "limit should be at least 1, and is 0"),
         ('fallback = "x"', r"fallback should be a table, written \[data.fallback\]"),
@@ -138,6 +163,7 @@ def test_a_wrong_description_is_answered_with_a_sentence_about_the_key(described
     with pytest.raises(DataError, match=rf"own\.toml: .*{words}") as error:
         described('root = "x"\n' + text)
     assert "\n" not in str(error.value)
+    assert "]: [" not in str(error.value), "the inner heading says it all"
 
 
 def test_a_description_needs_a_root_or_scenes(described):

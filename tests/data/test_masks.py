@@ -40,6 +40,11 @@ def test_a_label_map_names_classes_and_ignores_the_rest(write):
     np.testing.assert_array_equal(MaskReader(2, label_map={7: 0, 8: 1}).read(path), [[0, 1, 255]])
 
 
+def test_a_label_map_gives_even_255_a_class(write):
+    path = write(np.array([[0, 255]], np.uint8))
+    np.testing.assert_array_equal(MaskReader(2, label_map={0: 0, 255: 1}).read(path), [[0, 1]])
+
+
 def test_a_reduced_zero_label_moves_classes_down(write):
     path = write(np.array([[0, 1, 2, 255]], np.uint8))
     np.testing.assert_array_equal(MaskReader(2, reduce_zero_label=True).read(path), [[255, 0, 1, 255]])

@@ -51,9 +51,59 @@ def test_other_files_beside_images_are_left_out(tree):
 
 
 def test_an_image_without_a_mask_is_named_with_the_missing_file(tree):
-    root = tree("i/a.png")
+    root = tree("i/a.png", "m/b.png")
     with pytest.raises(DataError, match=r"i/a\.png: has no mask; put a\.png into .*/m, or"):
         Patterns(root, "", "i/*.png", "m/*.png").pairs()
+
+
+def test_a_mask_of_another_name_is_pointed_at(tree):
+    root = tree("i/a1.png", "m/a10.png", "m/a1_mask.png")
+    with pytest.raises(DataError, match=r"i/a1\.png: has no mask; if a1_mask\.png in .*/m is meant, mend the pattern"):
+        Patterns(root, "", "i/*.png", "m/*.png").pairs()
+
+
+def test_a_folder_of_masks_that_is_missing_is_named(tree):
+    root = tree("i/a.png", "mask/a.png")
+    with pytest.raises(DataError, match=r"put a\.png into .*/m, a folder that is missing, or mend the pattern `masks`"):
+        Patterns(root, "", "i/*.png", "m/*.png").pairs()
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "words"),
+    [
+        (
+            "i/vall/a.png",
+            "i/val/*.png",
+            r"/i: holds no folder 'val', which .*; mend `images`, did you mean 'vall'",
+        ),
+        ("i/a.jpg", "i/*.png", r"/i: holds 1 file, such as a\.jpg, and none fits .*; say images = 'i/\*\.jpg'"),
+        ("i/a.jpg", "i/*_x.png", r"/i: holds 1 file, such as a\.jpg, and none fits the pattern .*; mend `images`"),
+    ],
+)
+def test_a_pattern_that_nothing_fits_is_followed_as_far_as_it_goes(tree, file, pattern, words):
+    with pytest.raises(DataError, match=words):
+        Patterns(tree(file), "", pattern, "m/*.png").pairs()
+
+
+def test_masks_without_images_are_counted(tree):
+    root = tree("m/a.png", "m/b.png")
+    (root / "i").mkdir()
+    with pytest.raises(DataError, match=r"/i: holds no image, beside 2 masks; check the root and the pattern"):
+        Patterns(root, "", "i/*.png", "m/*.png").pairs()
+    root = tree("i/a.png")
+    patterns = Patterns(root, "", "i/*.png", "m/*.png")
+    assert patterns.masks_without_image(patterns.pairs()) == (root / "m" / "b.png",)
+
+
+def test_errors_of_images_without_a_mask_are_gathered_where_a_list_is_given(tree):
+    root, missing = tree("i/a.png", "i/b.png", "i/c.png", "m/b.png"), []
+    assert names(Patterns(root, "", "i/*.png", "m/*.png").pairs(None, missing), root) == [("i/b.png", "m/b.png")]
+    assert [error.where for error in missing] == [str(root / "i" / name) for name in ("a.png", "c.png")]
+
+
+def test_the_splits_of_lists_are_known(tree):
+    root = tree("lists/train.txt", "lists/val.txt")
+    assert Patterns(root, "", "i/*.png", "m/*.png", listing="lists/{split}.txt").splits() == ["train", "val"]
 
 
 def test_the_second_kind_of_mask_serves_where_the_first_is_missing(tree):
@@ -99,12 +149,6 @@ def test_the_split_may_stand_behind_a_star(tree):
     root = tree("i/city/train/a.png")
     with pytest.raises(DataError, match="no images of the split 'val'; it has train"):
         Patterns(root, "val", "i/*/{split}/*.png", "m/*/{split}/*.png").pairs()
-
-
-def test_a_pattern_without_a_split_that_matches_nothing_is_shown(tree):
-    root = tree("i/a.png")
-    with pytest.raises(DataError, match=r"holds no image i/\*\.jpg; check the root and the pattern"):
-        Patterns(root, "", "i/*.jpg", "m/*.png").pairs()
 
 
 def test_a_folder_beside_the_root_is_pointed_out(tree):

@@ -90,7 +90,18 @@ def test_quantisation_is_calibrated_on_the_training_images_of_the_tree(tmp_path,
     (tmp_path / "tree" / "leftImg8bit" / "train").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     found = quantising(DataSource(root="tree", split="val"))
-    assert (found.data, found.split) == (str(tmp_path / "tree"), "train")
+    assert (found.data, found.split) == (str(tmp_path / "tree"), None)  # of a tree, the pass takes train
+
+
+@pytest.mark.parametrize(("splits", "split"), [(("train", "val"), "train"), (("val",), "val")])
+def test_quantisation_for_described_data_is_calibrated_on_images_of_the_description(tmp_path, splits, split):
+    for name in splits:
+        (tmp_path / "i" / name).mkdir(parents=True)
+        (tmp_path / "i" / name / "a.png").touch()
+    file = tmp_path / "own.toml"
+    file.write_text('[data]\nroot = "."\nimages = "i/{split}/*.png"\nmasks = "m/*.png"\nclasses = ["a"]\n')
+    found = quantising(DataSource.at(str(file)))
+    assert (found.data, found.split) == (str(file), split)
 
 
 @pytest.mark.parametrize(("split", "there"), [("train", "train"), ("val", "val")])

@@ -67,7 +67,8 @@ def _memory(limits: Limits) -> str | None:
 
 def _images(source: DataSource) -> list[str]:
     if source.root is not None:
-        return _options({"--data": _path(source.root), "--split": source.split, "--limit": source.limit})
+        data = source.file if source.description else source.root
+        return _options({"--data": _path(data), "--split": source.split, "--limit": source.limit})
     return _options({"--synthetic": source.synthetic, "--seed": source.seed, "--limit": source.limit})
 
 

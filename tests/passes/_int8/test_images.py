@@ -37,6 +37,17 @@ def test_images_of_a_dataset_calibrate_as_the_same_scenes_do(network, rewrite, d
     assert of_files.SerializeToString() == rewrite(network, "int8{images=2}").model.SerializeToString()
 
 
+def test_a_description_brings_its_own_split(network, rewrite, dataset):
+    file = dataset.parent / "own.toml"
+    for folder in ("leftImg8bit", "gtFine"):
+        (dataset / folder / "train").rename(dataset / folder / "fit")
+    file.write_text('[data]\nroot = "city"\nsplit = "fit"\n')
+    of_files = rewrite(network, f"int8{{data={file} images=2}}").model
+    assert of_files.SerializeToString() == rewrite(network, "int8{images=2}").model.SerializeToString()
+    with pytest.raises(DataError, match="has no images of the split 'train'"):
+        PassManager(f"int8{{data={file} split=train}}").run(network)
+
+
 def test_a_wrong_split_is_an_error_with_the_nearest(network, dataset):
     with pytest.raises(DataError, match="did you mean 'train'"):
         PassManager(f"int8{{data={dataset} split=trian}}").run(network)

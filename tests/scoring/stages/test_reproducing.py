@@ -59,6 +59,10 @@ def test_what_was_asked_for_is_asked_for_again(asked, words, assert_command_is_v
     ("source", "words"),
     [
         (DataSource(synthetic=3, seed=5), ["--synthetic", "3", "--seed", "5"]),
+        (
+            DataSource("/data", "test", description={"preset": "camvid"}, file="/own.toml"),
+            ["--data", "/own.toml", "--split", "test"],
+        ),
         (DataSource("/data", "train", limit=2), ["--data", "/data", "--split", "train", "--limit", "2"]),
     ],
 )
