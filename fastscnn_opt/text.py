@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -29,6 +29,11 @@ def closest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | Non
 def counted(count: int, thing: str, things: str | None = None) -> str:
     """Return a number with its noun: ``1 row``, ``2 rows``; `things` is the plural where an s does not make it."""
     return f"{count} {thing if count == 1 else things or f'{thing}s'}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def printable(text: str) -> str:

@@ -141,9 +141,9 @@ class Int8(Pass):
         from ._int8.images import CalibrationImages
 
         if self.data is None:
-            return CalibrationImages(DataSource(synthetic=self.images, seed=self.seed), graph.inputs)
+            return CalibrationImages(DataSource(synthetic=self.images, seed=self.seed), graph)
         split = self.split or (None if self.data.endswith(".toml") else "train")
-        return CalibrationImages(DataSource.at(self.data, split, self.images), graph.inputs)
+        return CalibrationImages(DataSource.at(self.data, split, self.images), graph)
 
 
 def _own_weights(body: NetworkBody) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.metadata import add_metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.rewriting.pipeline import read_pipeline
 from fastscnn_opt.rewriting.registry import build_pipeline
@@ -18,6 +20,8 @@ from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import onnx
 
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.rewriting.contract import Pass
@@ -34,6 +38,13 @@ class BisectInput:
     max_drop: float | None = None
     target_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def load(self) -> onnx.ModelProto:
+        """Return the model, with what the description of the images states about it. Raises ModelError."""
+        model = load_model(self.model)
+        if self.source is not None:
+            add_metadata(model, self.source.stated())
+        return model
+
     def complete(self, target: TargetSpec) -> TargetSpec:
         """Return `target` with the options that the variants file gives it; its own options win."""
         return TargetSpec(target.name, {**self.target_options.get(target.name, {}), **target.options})
@@ -41,7 +52,7 @@ class BisectInput:
 
 def from_pipeline(model: Path, passes: str, source: DataSource | None = None) -> BisectInput:
     """Return a model, the passes of a pipeline text or ``@FILE``, and images. Raises PipelineError."""
-    return BisectInput(model, build_pipeline(read_pipeline(passes)), source)
+    return BisectInput(model, build_pipeline(read_pipeline(passes)), source and source.for_model_file(model))
 
 
 def from_variant(
@@ -79,6 +90,7 @@ def from_variant(
     pipeline = next(row.passes for row in variants.rows if row.variant == name)
     table = variants.tables
     model = variants.model or _exported(variants, folder, limits)
+    source = source.for_model_file(model)
     return BisectInput(model, build_pipeline(pipeline), source, table.score.max_drop, table.target)
 
 

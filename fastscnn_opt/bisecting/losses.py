@@ -13,6 +13,7 @@ from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.machine import versions
 from fastscnn_opt.measuring.image_input import image_input, model_size
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
+from fastscnn_opt.model.metadata import metadata_of
 from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.verification.comparing import compare
@@ -178,11 +179,12 @@ class Deviation:
         if self._source is None:
             yield sample_inputs(model)
             return
-        inputs = signature_of(model).inputs
-        dataset = self._source.open(scene_size=model_size(inputs))
+        inputs, metadata = signature_of(model).inputs, metadata_of(model)
+        source = self._source.for_model(metadata)
+        dataset = source.open(scene_size=model_size(inputs))
         with closing(prefetch(dataset.load, len(dataset))) as samples:
             for sample in samples:
-                yield image_input(inputs, preprocess=self._source.preprocess).feed([sample.image])
+                yield image_input(inputs, preprocess=source.preprocess_for(metadata)).feed([sample.image])
 
 
 @dataclass(frozen=True)

@@ -226,10 +226,12 @@ def complete(table: DataTable, folder: Path) -> DataTable:
 
 
 def _check_keys(table: DataTable) -> None:
-    for key in ("images", "masks", "classes"):
+    for key in ("images", "masks"):
         if getattr(table, key) is None:
             raise DataError(f"the key {key!r} is missing", where="[data]", cure="give it, or a preset that has it")
-    classes = len(table.classes or ())
+    if table.classes is None:  # the model may name them
+        return
+    classes = len(table.classes)
     for key in ("label_map", "prediction_map"):
         beyond = {value: index for value, index in getattr(table, key).items() if index >= classes}
         if beyond:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.data.presets import read_preset
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.model.metadata import PREPROCESS, Metadata, read_metadata
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastscnn_opt.data.dataset import Dataset
-    from fastscnn_opt.data.description import DataTable
+    from fastscnn_opt.data.description import DataTable, PreprocessTable
     from fastscnn_opt.data.folder import FolderDataset
     from fastscnn_opt.data.pairs import Patterns
     from fastscnn_opt.data.preprocess import Preprocess
@@ -97,21 +98,56 @@ class DataSource:
 
     @property
     def classes(self) -> Classes:
-        """The classes that labels are in."""
+        """The classes that labels are in. Raises DataError if neither the description nor the model names them."""
         keys = self._keys
+        if "classes" not in keys:
+            raise DataError(
+                "the key 'classes' is missing, and the model names no classes",
+                where=f"{self.file}: [data]" if self.file else "[data]",
+                cure="give it, or a preset that has it",
+            )
         return Classes.of(keys["classes"], keys.get("palette"))
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the description names the classes."""
+        return "classes" in self._keys
+
+    def for_model_file(self, model: Path) -> DataSource:
+        """Return what `for_model` does for an ONNX file, which is read only if need be. Raises ModelError."""
+        return self if self.has_classes else self.for_model(read_metadata(model))
+
+    def for_model(self, metadata: Metadata) -> DataSource:
+        """Return the dataset with the classes that a model names, where the description names none."""
+        if self.has_classes or not metadata.names:
+            return self
+        palette = {"palette": metadata.palette} if len(metadata.palette) == len(metadata.names) else {}
+        return replace(self, description={**self.description, "classes": metadata.names, **palette})
 
     @cached_property
     def _keys(self) -> dict[str, Any]:
         """The keys of ``[data]`` beside those that are fields; the preset of a Cityscapes tree needs no validation."""
         return self.table.model_dump(exclude_none=True) if self.description else read_preset("cityscapes")
 
-    @property
-    def preprocess(self) -> Preprocess:
-        """What happens to an image before the model sees it; ImageNet's normalisation where nothing is stated."""
+    def preprocess_for(self, metadata: Metadata) -> Preprocess:
+        """Return what happens to an image before a model with this metadata sees it.
+
+        The description comes first, then the model, then ImageNet's normalisation. Raises ModelError if what the model
+        states is no preprocessing.
+        """
         from fastscnn_opt.data.preprocess import IMAGENET
 
-        return self.table.preprocess.complete(IMAGENET) if self.description else IMAGENET
+        carried = carried_table(metadata).complete(IMAGENET) if metadata.preprocess else IMAGENET
+        return self.table.preprocess.complete(carried) if self.description else carried
+
+    def stated(self) -> Metadata:
+        """Return what the description states about the model, for its metadata."""
+        if not self.description:
+            return Metadata()
+        preprocess = self.table.preprocess.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        if self.table.prediction_map or not self.has_classes:  # the model has other classes
+            return Metadata(preprocess=preprocess)
+        return Metadata(self.classes.names, self.classes.palette, preprocess)
 
     def open(self, scene_size: tuple[int, int] | None = None) -> Dataset:
         """Open the dataset; synthetic scenes get the height and width `scene_size`, 1024 x 2048 by default.
@@ -188,6 +224,21 @@ class DataSource:
             scenes = min(self.synthetic, self.limit or self.synthetic)
             return f"{counted(scenes, 'synthetic scene')} from seed {self.seed}"
         return f"{self.root}, {self.split}" + (f", first {self.limit}" if self.limit else "")
+
+
+def carried_table(metadata: Metadata) -> PreprocessTable:
+    """Return the preprocessing that a model states. Raises ModelError if it is none."""
+    from pydantic import ValidationError
+
+    from fastscnn_opt.data.description import PreprocessTable
+    from fastscnn_opt.schema import first_fault
+
+    try:
+        return PreprocessTable(**metadata.preprocess)
+    except ValidationError as error:
+        raise ModelError(
+            first_fault(error), where=f"the metadata {PREPROCESS!r}", cure="export the model again"
+        ) from error
 
 
 def _by_number(mapping: Mapping[int | str, int]) -> dict[int, int]:

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The confusion matrix over a number of images, and the times of the stages on the way to it."""
+    """The confusion matrix over a number of images, and the times of the stages on the way to it.
+
+    `ignored` is the number of pixels that are not labelled.
+    """
 
     images: int
     confusion: ConfusionMatrix
+    ignored: int = 0
     stages: StageTimes = field(default_factory=StageTimes)
 
     def to_json(self) -> dict[str, Any]:
@@ -77,10 +81,10 @@ def evaluate(
     setup = setup or Setup.of(dataset)
     source = image_input(session.inputs, batch, setup.preprocess)
     predictor = Predictor(session, source, setup)
-    accuracy = Accuracy(len(dataset), ConfusionMatrix.empty(dataset.classes.names), predictor.stages)
+    confusion, pixels = ConfusionMatrix.empty(dataset.classes.names), 0
 
     def load(index: int) -> Sample:
-        with accuracy.stages.measure("decode"):
+        with predictor.stages.measure("decode"):
             return dataset.load(index)
 
     with closing(prefetch(load, len(dataset))) as samples:
@@ -91,14 +95,15 @@ def evaluate(
                 continue
             images = [(one.image, one.label.shape, one.name) for one in pending]
             for one, prediction in zip(pending, predictor.predict(images), strict=True):
-                accuracy.confusion.update(one.label, prediction)
+                confusion.update(one.label, prediction)
+                pixels += one.label.size
                 if on_prediction is not None:
                     on_prediction(prediction)
             if on_image is not None:
                 on_image(len(pending))
             pending.clear()
-    if not accuracy.confusion.pixels:
+    if not confusion.pixels:
         raise DataError(
             f"there is no labelled pixel in {counted(len(dataset), 'image')}", cure="use a split with annotations"
         )
-    return accuracy
+    return Accuracy(len(dataset), confusion, pixels - confusion.pixels, predictor.stages)

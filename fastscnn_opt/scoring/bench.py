@@ -86,7 +86,7 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
             note(f"compiling {model}")
             artefact = Path(folder) / f"{index}{suffix}"
             _compile(model, artefact, target, batch, limits)
-            compiled.append(CompiledModel(str(model), target, artefact, batch))
+            compiled.append(CompiledModel(str(model), target, artefact, model, batch))
         note(f"timing {counted(len(models), 'model')}")
         effort = effort or Effort()
         with progress(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, other_load() as others:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
@@ -52,8 +53,9 @@ def evaluate_model(
     on_image: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Compile an ONNX file for `target` and return its accuracy on `source`. Raises what `opened_model` does."""
+    metadata = read_metadata(model)
     with opened_model(model, target, limits=limits) as worker:
-        return worker.run(Evaluate(source, batch), on_image)
+        return worker.run(Evaluate(source, metadata, batch), on_image)
 
 
 def compile_model(

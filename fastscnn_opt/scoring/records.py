@@ -183,11 +183,14 @@ class AccuracyDetails:
         Median time per image of each stage.
     predictions
         The file of the label maps, relative to the run folder.
+    notes
+        What was assumed about the model, and what is unlikely in the result.
     """
 
     confusion: list[list[int]] | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
     predictions: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ def score(
         The model or the data of the variants file cannot be read.
     """
     source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
+    if source.table is None and source.file.is_file():
+        variants = replace(variants, source=variants.source.for_model_file(source.file))
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
     with open_run(folder, describe_run(variants, source, data)) as run:
         RowScorer(run, variants, settings, source, data, note, progress).score_all()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.scoring.records import Keys, RowTiming, Status, key_of, outcome_of
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Open
@@ -148,7 +149,7 @@ class Trials:
         model = job.compiled_model
         with Worker(model.name, model.target, log=model.log, limits=self._scorer.limits) as worker:
             worker.run(Open(model.target, model.artefact))
-            found = worker.run(Evaluate(source, model.batch))
+            found = worker.run(Evaluate(source, read_metadata(model.model), model.batch))
             worker.close()
         return found.accuracy.mIoU
 

@@ -18,6 +18,7 @@ from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, sessi
 from fastscnn_opt.measuring.predicting import Setup
 from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
+from fastscnn_opt.model.metadata import parse
 from fastscnn_opt.model.saving import fingerprint
 
 from .caching import cached
@@ -37,7 +38,7 @@ ClassIoU = dict[str, float | None]
 
 
 class CalibrationImages:
-    """Labelled images for a model with these graph `inputs`; each is decoded once.
+    """Labelled images for the model `graph`; each is decoded once.
 
     Raises
     ------
@@ -47,14 +48,16 @@ class CalibrationImages:
         There are no such images.
     """
 
-    def __init__(self, source: DataSource, inputs: list[gs.Tensor]) -> None:
-        specs = tuple(_spec(tensor) for tensor in inputs)
+    def __init__(self, source: DataSource, graph: gs.Graph) -> None:
+        specs = tuple(_spec(tensor) for tensor in graph.inputs)
+        metadata = parse(graph.metadata)
+        source = source.for_model(metadata)
         self._dataset = source.open(model_size(specs))
-        self._preprocess = source.preprocess
+        self._preprocess = source.preprocess_for(metadata)
         self._input = image_input(specs, preprocess=self._preprocess)
         self._input.size_for(self._dataset.size, "")
         described = json.dumps(source.description, sort_keys=True) if source.description else ""
-        self._fingerprint = self._dataset.fingerprint() + described
+        self._fingerprint = self._dataset.fingerprint() + described + json.dumps(metadata.preprocess, sort_keys=True)
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes with the images and labels."""

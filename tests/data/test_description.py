@@ -5,11 +5,13 @@ import pytest
 from PIL import Image
 
 from fastscnn_opt.data.classes import CLASSES, LABEL_IDS, PALETTE
+from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.data.description import read_description
 from fastscnn_opt.data.preprocess import IMAGENET, Preprocess, Resize
 from fastscnn_opt.data.presets import preset_classes, preset_names, read_preset
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.model.metadata import Metadata
 
 
 @pytest.fixture
@@ -115,13 +117,46 @@ def test_other_masks_leave_the_second_kind_of_the_preset(described):
 
 def test_preprocessing_that_is_not_stated_is_that_of_imagenet(described, tmp_path):
     source = DataSource.of(described('root = "x"'), tmp_path / "own.toml")
-    assert source.preprocess == IMAGENET
+    assert source.preprocess_for(Metadata()) == IMAGENET
 
 
 def test_stated_preprocessing_is_taken_key_by_key(described, tmp_path):
     text = '[data.preprocess]\nimage_mean = [0.5]\nchannel_order = "bgr"\nresize = "stretch"'
     source = DataSource.of(described('root = "x"\n' + text), tmp_path / "own.toml")
-    assert source.preprocess == Preprocess(image_mean=(0.5,), channel_order="bgr", resize=Resize.STRETCH)
+    assert source.preprocess_for(Metadata()) == Preprocess(
+        image_mean=(0.5,), channel_order="bgr", resize=Resize.STRETCH
+    )
+
+
+def test_classes_that_the_description_does_not_name_are_those_of_the_model(described, tmp_path):
+    source = DataSource.of(described('preset = "folder"\nroot = "x"'), tmp_path / "own.toml")
+    metadata = Metadata(("soil", "crop", "weed"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))
+    assert source.for_model(metadata).classes == Classes(metadata.names, metadata.palette)
+
+
+def test_classes_that_nothing_names_are_asked_for(described, tmp_path):
+    source = DataSource.of(described('preset = "folder"\nroot = "x"'), tmp_path / "own.toml")
+    with pytest.raises(DataError, match="the key 'classes' is missing, and the model names no classes; give it"):
+        _ = source.for_model(Metadata()).classes
+
+
+def test_a_map_beyond_the_classes_of_the_model_is_an_error(described, tmp_path):
+    source = DataSource.of(described('preset = "folder"\nroot = "x"\nlabel_map = {7 = 2}'), tmp_path / "own.toml")
+    with pytest.raises(DataError, match="label_map maps 7 to class 2, and the classes are 0 to 1"):
+        _ = source.for_model(Metadata(("soil", "crop"))).classes
+
+
+def test_the_model_states_what_the_description_leaves_out(described, tmp_path):
+    source = DataSource.of(described('root = "x"\n[data.preprocess]\nimage_mean = [0.1]'), tmp_path / "own.toml")
+    carried = Metadata(preprocess={"image_mean": [0.5], "image_std": [0.25], "channel_order": "bgr"})
+    expected = Preprocess(image_mean=(0.1,), image_std=(0.25,), channel_order="bgr")
+    assert source.preprocess_for(carried) == expected
+
+
+def test_a_model_with_a_broken_preprocessing_is_refused():
+    broken = Metadata(preprocess={"image_std": [0]})
+    with pytest.raises(ModelError, match=r"the metadata 'fastscnn_opt\.preprocess': image_std.* export the model"):
+        DataSource("x").preprocess_for(broken)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +168,6 @@ def test_stated_preprocessing_is_taken_key_by_key(described, tmp_path):
         ('classes = "folder"', "the preset 'folder' has no classes; name the classes"),
         ("classes = []", r"classes should be a list of names, or the name of a preset, and is \[\]"),
         ('classes = ["a", "a"]', "classes has 'a' twice"),
-        ('preset = "folder"', "the key 'classes' is missing; give it, or a preset that has it"),
         ('images = "/a/*.png"', "images should start from root, and is '/a/"),
         ('images = "a.png"', r"images should have a \* for the name of each image, and is 'a.png'"),
         ("label_map = {3 = 40}", "label_map maps 3 to class 40, and the classes are 0 to 18; name more classes"),

@@ -30,7 +30,7 @@ _INPUTS_HOLD_INITIALIZERS = 3
 def export_graph(
     graph: gs.Graph, origins: Origins, original: onnx.ModelProto
 ) -> tuple[onnx.ModelProto, list[tuple[gs.Node, onnx.NodeProto]]]:
-    """Make a model of `graph`, with the metadata of `original` and the operator sets in use, but without inner types.
+    """Make a model of `graph`, the documentation of `original` and the operator sets in use, without inner types.
 
     Returns
     -------
@@ -45,6 +45,8 @@ def export_graph(
         Two different initializers have one name, or a node has an attribute that ONNX cannot hold.
     """
     model = copy_without(original, "graph")
+    if graph.metadata != {prop.key: prop.value for prop in model.metadata_props}:
+        onnx.helper.set_model_props(model, graph.metadata)
     exporter = _Exporter(origins, original.ir_version, outside=has_weights_outside(original))
     exporter.main_graph(graph, model.graph)
     _export_functions(graph, origins, model)

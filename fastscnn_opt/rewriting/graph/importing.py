@@ -78,7 +78,8 @@ def _text(value: bytes) -> str | bytes:
 def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto]) -> tuple[gs.Graph, Origins]:
     """Return the graph of `model`, and what every part of it was made from; `types` are those of its tensors by name.
 
-    A node without a name gets the unique name ``OpType_index``.
+    A node without a name gets the unique name ``OpType_index``. The graph has one attribute more than graphsurgeon's:
+    `metadata`, the model's ``metadata_props`` as a dictionary, for passes to read and to change.
     """
     import_function: Any = OnnxImporter.import_function  # graphsurgeon has no types
     importer = _Importer(model)
@@ -90,6 +91,7 @@ def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto
     importer.origins.bodies[id(graph)] = BodyOrigin(graph, model.graph, [], [], [])
     graph.ir_version = model.ir_version
     graph.producer_name, graph.producer_version = model.producer_name, model.producer_version
+    graph.metadata = {prop.key: prop.value for prop in model.metadata_props}
     return graph, importer.origins
 
 

@@ -98,13 +98,15 @@ class LiveGraph:
     def _note_state(self) -> None:
         graph = self._graph
         self._lists = [list(graph.nodes), list(graph.inputs), list(graph.outputs)]
+        self._metadata = dict(graph.metadata)
         self._attributes = set(graph.__dict__)
 
     def _is_unchanged(self) -> bool:
         """Return whether the graph still matches the model, in everything that a pass may be expected to change."""
         graph, origins = self._graph, self._origins
         return (
-            all(map(is_same_list, (graph.nodes, graph.inputs, graph.outputs), self._lists))
+            graph.metadata == self._metadata
+            and all(map(is_same_list, (graph.nodes, graph.inputs, graph.outputs), self._lists))
             and all(map(origins.is_unchanged, graph.nodes))
             and all(map(origins.is_type_unchanged, (*graph.inputs, *graph.outputs)))
         )

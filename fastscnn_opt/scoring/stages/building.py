@@ -13,6 +13,7 @@ from fastscnn_opt.files import write_atomically
 from fastscnn_opt.machine import versions
 from fastscnn_opt.model.interface import graph_inputs
 from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.metadata import add_metadata
 from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import text_of
@@ -22,6 +23,7 @@ from fastscnn_opt.scoring.records import BuiltModel, StepSummary, adapter, as_js
 if TYPE_CHECKING:
     import onnx
 
+    from fastscnn_opt.model.metadata import Metadata
     from fastscnn_opt.rewriting.contract import Pass
     from fastscnn_opt.rewriting.report import PassReport
 
@@ -33,11 +35,19 @@ _MOST_NODES = 100
 
 
 def build_model(
-    model: Path, passes: str, output: Path, *, batch: int | None, verify: bool, findings: Path | None = None
+    model: Path,
+    passes: str,
+    output: Path,
+    *,
+    batch: int | None,
+    verify: bool,
+    findings: Path | None = None,
+    stated: Metadata | None = None,
 ) -> BuiltModel:
     """Run the pipeline `passes` on the file `model` and save the result as `output`.
 
-    Where `batch` is given and is not the model's own, the pass ``static-batch`` runs first. The folder `findings` holds
+    The model first gets what the description of the data has `stated` about it; passes read it there. Where `batch` is
+    given and is not the model's own, the pass ``static-batch`` runs before the others. The folder `findings` holds
     the results of verifications, by the graphs before and after the pass, so that variants that begin alike verify
     their common passes once.
 
@@ -52,6 +62,8 @@ def build_model(
         As `PassManager.run` does.
     """
     graph = load_model(model)
+    if stated is not None:
+        add_metadata(graph, stated)
     remembered = [_RememberedVerification(findings)] if verify and findings is not None else []
     manager = PassManager(pipeline_for(graph, passes, batch), verify=verify and not remembered, instruments=remembered)
     result = manager.run(graph)

@@ -21,6 +21,7 @@ from fastscnn_opt.targets.base import CrossCompiler
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fastscnn_opt.model.metadata import Metadata
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.variants import ModelTable, Variants
     from fastscnn_opt.targets.processes.limits import Limits
@@ -51,11 +52,15 @@ def identify_source(variants: Variants) -> SourceModel:
 
 
 class RowCompiler:
-    """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``."""
+    """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``.
 
-    def __init__(self, run: OpenRun, source: SourceModel, *, verify: bool, limits: Limits) -> None:
+    `stated` is what the description of the data states about the model.
+    """
+
+    def __init__(self, run: OpenRun, source: SourceModel, stated: Metadata, *, verify: bool, limits: Limits) -> None:
         self._run = run
         self._source = source
+        self._stated = stated
         self._verify = verify
         self._limits = limits
 
@@ -81,7 +86,7 @@ class RowCompiler:
         """
         source, models = self.source_file(), self._run.models
         with self._worker(plan, target) as worker:
-            built = worker.run(Build(source, plan.passes, models, plan.batch, self._verify, findings=models))
+            built = worker.run(Build(source, plan.passes, models, plan.batch, self._verify, models, self._stated))
             return self._compile(worker, plan, target, built)
 
     def recompile(self, plan: RowPlan, target: TargetSpec, record: CompiledRecord) -> CompiledRecord:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import UserError
+from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open
 
@@ -71,8 +72,9 @@ def evaluate_all(
         try:
             with Worker(model.name, model.target, log=model.log, limits=limits) as worker:
                 running.add(worker)
+                metadata = read_metadata(model.model)
                 worker.run(Open(model.target, model.artefact))
-                result = worker.run(Evaluate(source, model.batch, predictions), on_image)
+                result = worker.run(Evaluate(source, metadata, model.batch, predictions), on_image)
                 worker.close()
         except UserError as error:
             return EvaluationOutcome(error, perf_counter() - start)

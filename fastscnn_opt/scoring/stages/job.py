@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class CompiledModel:
     """A compiled model and what it takes to run it in a process; the process appends its output to `log`.
 
-    `name` stands for it in messages. Without `batch` it runs at its own batch size.
+    `name` stands for it in messages, and `model` is the file that was compiled. Without `batch` it runs at its own
+    batch size.
     """
 
     name: str
     target: TargetSpec
     artefact: Path
+    model: Path
     batch: int | None = None
     log: Path | None = None
 
@@ -51,4 +53,4 @@ class Job:
     def compiled_model(self) -> CompiledModel:
         """The compiled model, ready to be opened."""
         artefact = self.folder / self.compiled.artefact
-        return CompiledModel(self.plan.label, self.target, artefact, self.plan.batch, self.log)
+        return CompiledModel(self.plan.label, self.target, artefact, self.model, self.plan.batch, self.log)

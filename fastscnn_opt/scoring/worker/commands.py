@@ -13,6 +13,7 @@ from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import peak_rss_bytes
 from fastscnn_opt.measuring.latency import WarmUp
 from fastscnn_opt.measuring.session import Session, TensorSpec
+from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
 from fastscnn_opt.scoring.worker.feeds import timing_feeds
@@ -86,6 +87,7 @@ class Build(Command[BuiltModel]):
     batch: int | None
     verify: bool
     findings: Path | None = None
+    stated: Metadata | None = None
     name: ClassVar[str] = "build"
 
     def run(self, state: WorkerState) -> BuiltModel:
@@ -93,8 +95,9 @@ class Build(Command[BuiltModel]):
         from fastscnn_opt.scoring.stages.building import build_model
 
         return build_model(
-            self.model, self.passes, self.output, batch=self.batch, verify=self.verify, findings=self.findings
-        )
+            self.model, self.passes, self.output,
+            batch=self.batch, verify=self.verify, findings=self.findings, stated=self.stated,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -170,33 +173,39 @@ class Open(Command[Signature]):
 
 @dataclass(frozen=True)
 class Evaluate(Command[Evaluation]):
-    """Measure the accuracy of the opened artefact on `source`.
+    """Measure the accuracy of the opened artefact on `source`; `metadata` is that of the model it was compiled from.
 
     Where `predictions` is given, the label maps are saved in that file (see `pictures.predictions`).
     """
 
     source: DataSource
+    metadata: Metadata
     batch: int | None = None
     predictions: Path | None = None
     name: ClassVar[str] = "evaluate"
 
     def run(self, state: WorkerState) -> Evaluation:
         """Measure the accuracy."""
+        from fastscnn_opt.data.assumptions import preprocess_notes
         from fastscnn_opt.data.classes import CLASSES
         from fastscnn_opt.measuring.accuracy import evaluate
         from fastscnn_opt.measuring.image_input import model_size
+        from fastscnn_opt.measuring.plausibility import implausible
         from fastscnn_opt.measuring.predicting import Setup
         from fastscnn_opt.scoring.pictures.predictions import save_predictions
 
         session = state.opened
-        dataset = self.source.open(scene_size=model_size(session.inputs))
+        source = self.source.for_model(self.metadata)
+        dataset = source.open(scene_size=model_size(session.inputs))
         with ExitStack() as stack:
             save = None
             if self.predictions is not None and dataset.classes.names == CLASSES:  # pictures have only these colours
                 save = stack.enter_context(save_predictions(self.predictions, dataset.names, dataset.size))
-            setup = Setup.of(dataset, self.source.preprocess)
+            setup = Setup.of(dataset, source.preprocess_for(self.metadata))
             found = evaluate(session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save)
-        details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms())
+        takes_bytes = bool(session.inputs) and session.inputs[0].dtype == "uint8"
+        notes = [*preprocess_notes(source, self.metadata, takes_bytes=takes_bytes), *implausible(found)]
+        details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms(), notes=tuple(notes))
         return Evaluation(AccuracyFigures(**found.to_json()), details, peak_rss_bytes())
 
 

@@ -15,7 +15,7 @@ ORT = TargetSpec("onnxruntime", {"threads": 1})
 
 
 def model(artefact):
-    return CompiledModel("row", ORT, artefact, 1, artefact.with_suffix(".log"))
+    return CompiledModel("row", ORT, artefact, artefact, 1, artefact.with_suffix(".log"))
 
 
 def test_each_outcome_comes_with_its_index(lowered, tmp_path):

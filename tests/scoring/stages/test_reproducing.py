@@ -9,6 +9,7 @@ from graphs import parse
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.stages.reproducing import reproduction
@@ -67,7 +68,7 @@ def test_what_was_asked_for_is_asked_for_again(asked, words, assert_command_is_v
     ],
 )
 def test_an_evaluation_names_its_images(source, words, assert_command_is_valid):
-    text = command(crash(Evaluate(source)), source=source)
+    text = command(crash(Evaluate(source, Metadata())), source=source)
     expected = ["eval", str(MODEL), *TARGET, *words, "--batch", "1", *LIMITS]
     assert shlex.split(text) == ["fastscnn-opt", *expected]
     assert_command_is_valid(expected)

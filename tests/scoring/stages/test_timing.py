@@ -74,7 +74,10 @@ def network(tmp_path):
 
 def test_real_workers_side_by_side(network, tmp_path):
     rounds_seen = []
-    models = [CompiledModel("one", ORT, network, batch=2), CompiledModel("broken", ORT, tmp_path / "none.onnx")]
+    models = [
+        CompiledModel("one", ORT, network, network, batch=2),
+        CompiledModel("broken", ORT, tmp_path / "none.onnx", network),
+    ]
     timed, broken = time_side_by_side(models, Effort(rounds=2), on_round=lambda *rounds: rounds_seen.append(rounds))
     assert isinstance(timed, Latencies)
     assert timed.batch == 2
@@ -87,6 +90,8 @@ def test_real_workers_side_by_side(network, tmp_path):
 def test_a_dimension_other_than_the_batch_must_be_fixed(tmp_path):
     model = parse("net (float[1,3,H,8] image) => (float[1,3,H,8] out) { out = Relu(image) }")
     onnx.save(model, tmp_path / "open.onnx")
-    (error,) = time_side_by_side([CompiledModel("open", ORT, tmp_path / "open.onnx")], Effort(rounds=1))
+    (error,) = time_side_by_side(
+        [CompiledModel("open", ORT, tmp_path / "open.onnx", tmp_path / "open.onnx")], Effort(rounds=1)
+    )
     assert isinstance(error, TargetError)
     assert "dimension 2 of input 'image' is open" in str(error)

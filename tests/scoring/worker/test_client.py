@@ -9,6 +9,7 @@ import pytest
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import TensorSpec
+from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.worker.client import Worker
@@ -66,7 +67,7 @@ def test_a_checkpoint_is_exported_in_the_child(real_data, tmp_path):
     [
         Build(Path("a.onnx"), "simplify", Path("out"), 2, verify=True, findings=Path("models")),
         Export(Path("a.pth"), Path("a.onnx"), Outputs.ALL, 64, 128),
-        Evaluate(DataSource(synthetic=2), batch=3),
+        Evaluate(DataSource(synthetic=2), Metadata(("road",), ((1, 2, 3),), {"image_mean": [0.5]}), batch=3),
         Predict((Path("a.png"), Path("b.png")), Path("maps")),
         Open(TargetSpec("onnxruntime", {"threads": 2}), Path("a.onnx")),
         Time(3),

@@ -71,7 +71,6 @@ def command(
     from fastscnn_opt.bisecting.bisect import bisect
     from fastscnn_opt.bisecting.graphs import Workspace
     from fastscnn_opt.bisecting.wording import to_json
-    from fastscnn_opt.model.loading import load_model
 
     given = any(option is not None for option in (data, split, synthetic, seed))
     _check_usage(passes, variant, max_drop, max_diff, takes_images=given or variant is not None, limit=limit)
@@ -81,7 +80,7 @@ def command(
         folder = Path(name)
         searched = _read_input(model, passes, variant, source, limit, folder, limits)
         allowed, metric = _metric(searched, max_drop, max_diff, options.target_choice(target, settings), limits)
-        graph = load_model(searched.model)
+        graph = searched.load()
         found = bisect(Workspace(folder), graph, searched.passes, metric, allowed, nodes=nodes, report=note)
     if form is Format.JSON:
         images = searched.source.describe() if searched.source else None

@@ -9,7 +9,7 @@ import typer
 
 from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, Tool
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, print_json, print_table, progress, say
+from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, progress, say
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import counted
@@ -90,8 +90,11 @@ def _score_model(
     from fastscnn_opt.scoring.one_model import evaluate_model
     from fastscnn_opt.scoring.records import as_json
 
+    source = source.for_model_file(model)
     with progress(len(source.open()), "images") as advance:
         found = evaluate_model(model, source, target, batch=batch, limits=limits, on_image=advance)
+    for text in found.details.notes:
+        note(f"note: {text}")
     figures = as_json(found.accuracy)
     return {key: figures[key] for key in _FIGURES}
 
