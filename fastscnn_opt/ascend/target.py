@@ -30,6 +30,7 @@ from fastscnn_opt.targets.signature import Signature, signature_of
 if TYPE_CHECKING:
     import onnx
 
+    from fastscnn_opt.linting.rules import RuleSet
     from fastscnn_opt.measuring.session import Session
     from fastscnn_opt.targets.command_session import InferenceCommand
 
@@ -106,6 +107,12 @@ class Ascend310(AtcOptions):
             "driver": toolkit.driver_version(),
             "runner": str(self._installed_runner() or "none"),
         }
+
+    def lint_rules(self) -> RuleSet | None:
+        """Return the rules of the Ascend 310; there are none for its relatives. Raises PatchError."""
+        from fastscnn_opt.ascend.lint.rules import rules_with
+
+        return rules_with(self.patches) if self.name == Ascend310.name else None
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
         """Compile the ONNX file `model` to `artefact`, and write its signature to ``<artefact>.json`` beside it.

@@ -51,7 +51,7 @@ VERBS = {
     "report": Verb("scoring", "Show a run as one HTML page: what to ship, tables and plots."),
     "patch": Verb("ascend", "List, apply and revert white-list patches of the vendor compiler."),
     "profile": Verb("ascend", "Show where the time of a run went, and what would save it."),
-    "lint": Verb("ascend", "Find what a target will run slowly, differently or not at all."),
+    "lint": Verb("rewriting", "Find what a target will run slowly, differently or not at all."),
     "cache": Verb("setup", "List, size and prune the user's cache, or the files of a run."),
     "doctor": Verb("setup", "Say what is installed, which targets work, what is missing."),
 }

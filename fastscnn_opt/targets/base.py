@@ -10,6 +10,7 @@ from fastscnn_opt.errors import TargetError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fastscnn_opt.linting.rules import RuleSet
     from fastscnn_opt.measuring.session import Session
 
 
@@ -79,3 +80,11 @@ class NeedsEnvironment(Protocol):
 
     def environment(self) -> dict[str, str]:
         """Return these variables and their values."""
+
+
+@runtime_checkable
+class HasLintRules(Protocol):
+    """A target with rules about what it runs slowly, differently or not at all."""
+
+    def lint_rules(self) -> RuleSet | None:
+        """Return the rules; None if this target has none after all."""

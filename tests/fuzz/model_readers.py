@@ -61,17 +61,18 @@ def _models() -> list[bytes]:
 
 
 def _read_model(path: Path) -> None:
-    from fastscnn_opt.ascend.lint.rules import lint
     from fastscnn_opt.diff import diff_models
     from fastscnn_opt.errors import UserError
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.samples import sample_inputs
     from fastscnn_opt.model.shapes import infer_shapes
     from fastscnn_opt.rewriting.manager import PassManager
+    from fastscnn_opt.targets.registry import lint_rules_of
 
     model = load_model(path)
     errors = []
-    steps = [lambda: infer_shapes(model), lambda: lint(model), lambda: diff_models(model, model)]
+    steps = [lambda: infer_shapes(model), lambda: diff_models(model, model)]
+    steps += [lambda name=name: lint_rules_of(name).lint(model) for name in ("ascend310", "onnxruntime")]
     steps += [lambda text=text: PassManager(text, verify=False).run(model) for text in PIPELINES]
     steps += [lambda: sample_inputs(model)]
     for step in steps:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.ascend.chip import FROM_NCHW, TO_NCHW
-from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
+from fastscnn_opt.linting.rules import Problem, Severity, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastscnn_opt.ascend.lint.graph import Graph
+    from fastscnn_opt.ascend.lint.graph import AscendGraph
+    from fastscnn_opt.linting.graph import Graph
 
 
 @rule("A201", Severity.WARNING, "output that nobody needs")
@@ -53,7 +54,7 @@ def wide_output(graph: Graph) -> Iterator[Problem]:
 
 
 @rule("A203", Severity.WARNING, "shape that is on no white list")
-def unlisted_shape(graph: Graph) -> Iterator[Problem]:
+def unlisted_shape(graph: AscendGraph) -> Iterator[Problem]:
     """Find inputs and outputs whose TransData takes the slow kernel because their shape is on no white list.
 
     TransData has a tiled kernel for the shapes listed in its sources, compared as N, C, H, W: for outputs in
@@ -74,7 +75,7 @@ def unlisted_shape(graph: Graph) -> Iterator[Problem]:
             yield from _unlisted(graph, FROM_NCHW, value.name, shape)
 
 
-def _unlisted(graph: Graph, function: str, name: str, shape: tuple[int, ...]) -> Iterator[Problem]:
+def _unlisted(graph: AscendGraph, function: str, name: str, shape: tuple[int, ...]) -> Iterator[Problem]:
     if (function, shape) in graph.listed:
         return
     patch = graph.patches.get((function, shape))

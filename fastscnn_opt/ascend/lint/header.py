@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.ascend import chip
-from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
+from fastscnn_opt.linting.rules import Problem, Severity, rule
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastscnn_opt.ascend.lint.graph import Graph
+    from fastscnn_opt.linting.graph import Graph
 
 _MODEL = "model"
 

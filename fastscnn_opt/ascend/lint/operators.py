@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.ascend import chip
-from fastscnn_opt.ascend.lint.base import Problem, Severity, rule
-from fastscnn_opt.ascend.lint.graph import Graph, attribute, label
+from fastscnn_opt.linting.graph import Graph, attribute, label
+from fastscnn_opt.linting.rules import Problem, Severity, rule
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.ascend.chip import FROM_NCHW, TO_NCHW
-from fastscnn_opt.ascend.lint.graph import Graph, attribute, open_graph
 from fastscnn_opt.ascend.profile.tables import read_op_summary
 from fastscnn_opt.ascend.whitelists.patchfile import NAME, Edit, Patch, WhiteListEntry, shipped
 from fastscnn_opt.ascend.whitelists.plan import locate
 from fastscnn_opt.errors import PatchError
+from fastscnn_opt.linting.graph import Graph, attribute, open_graph
 from fastscnn_opt.model.loading import load_model
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from fastscnn_opt.targets.base import Availability
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fastscnn_opt.linting.rules import RuleSet
     from fastscnn_opt.measuring.session import Session
 
 _CURE = "pip install onnxruntime"
@@ -54,6 +55,12 @@ class OnnxRuntime:
     def tool_versions(self) -> dict[str, str]:
         """Return the version of ONNX Runtime and the processor."""
         return {"onnxruntime": self.availability().version, "cpu": cpu_model()}
+
+    def lint_rules(self) -> RuleSet:
+        """Return what is known to be slow, or refused, on a CPU."""
+        from fastscnn_opt.targets.onnxruntime.lint.rules import RULE_SET
+
+        return RULE_SET
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
         """Optimise `model` for this machine and write the optimised graph to `artefact`. Raises TargetError."""

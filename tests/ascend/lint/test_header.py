@@ -3,7 +3,7 @@
 import pytest
 
 from fastscnn_opt.ascend.lint.header import new_opset, old_opset, open_dimension, operator_sets
-from fastscnn_opt.ascend.lint.rules import fix_pipeline, lint
+from fastscnn_opt.ascend.lint.rules import rules_with
 from fastscnn_opt.rewriting.manager import PassManager
 
 BODY = "g (float[1,3,4,4] x) => (float[1,3,4,4] y) { y = Relu(x) }"
@@ -25,8 +25,9 @@ def test_an_operator_set_too_many_is_refused(graph, sets, said):
 @pytest.mark.parametrize("sets", ['"" : 13, "" : 13', '"" : 13, "ai.onnx" : 13', '"" : 13, "ai.onnx.ml" : 2'])
 def test_the_pipeline_mends_the_list_of_operator_sets(graph, sets):
     model = graph(f"<ir_version: 8, opset_import: [{sets}]> {BODY}").model
-    cured = PassManager(fix_pipeline(lint(model))).run(model).model
-    assert lint(cured) == []
+    rules = rules_with()
+    cured = PassManager(rules.fix_pipeline(rules.lint(model))).run(model).model
+    assert rules.lint(cured) == []
 
 
 def test_a_domain_that_a_node_uses_is_another_matter(graph, nodes):

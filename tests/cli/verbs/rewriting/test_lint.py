@@ -81,6 +81,19 @@ def test_explain_prints_the_manual_of_a_rule(capsys):
     assert "TransposeD" in capsys.readouterr().out
 
 
+def test_explain_finds_a_rule_of_any_target(capsys):
+    assert run(["lint", "--explain", "c111"]) == 0
+    assert "`fast-argmax`" in capsys.readouterr().out
+
+
+def test_a_hint_is_counted_apart_and_does_not_fail(model_file, capsys):
+    assert run(["lint", str(model_file), "--target", "onnxruntime", "--format", "json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["errors"], result["warnings"], result["hints"]) == (0, 1, 2)
+    assert result["pipeline"] == "drop-outputs"
+    assert codes(json.dumps(result)) == ["C201", "C202", "C202"]
+
+
 def test_rules_are_listed_with_their_severity(capsys):
     assert run(["lint", "--rules", "--format", "json"]) == 0
     rules = {rule["code"]: rule["severity"] for rule in json.loads(capsys.readouterr().out)}
@@ -90,8 +103,10 @@ def test_rules_are_listed_with_their_severity(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--explain", "A120"], "did you mean"),
-        (["m.onnx", "--target", "tensorrt"], "ascend310"),
+        (["--explain", "A120"], "did you mean 'A115'?"),
+        (["m.onnx", "--target", "tensorrt"], "no lint rules for the target 'tensorrt'; known: ascend310, onnxruntime"),
+        (["m.onnx", "--target", "ascend910"], "did you mean 'ascend310'?"),
+        (["m.onnx", "--target", "onnxruntime", "--patch", "cann-5.0.2"], "unknown option 'patches'"),
         (["missing.onnx"], "does not exist"),
     ],
 )

@@ -1,0 +1,108 @@
+"""Rules about the inputs and outputs, and about the model as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastscnn_opt.linting.rules import Problem, Severity, rule
+from fastscnn_opt.measuring.image_input import model_size
+from fastscnn_opt.targets.signature import signature_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+    from fastscnn_opt.linting.graph import Graph
+
+_SCALES_PER_CHANNEL = 13
+"""The first opset in which a DequantizeLinear has a scale per channel (ONNX operator changelog)."""
+
+_FLOATS = (np.float16, np.float32, np.float64)
+
+
+@rule("C201", Severity.WARNING, "output that nobody needs")
+def needless_output(graph: Graph) -> Iterator[Problem]:
+    """Find graph outputs after the first, such as those of auxiliary heads.
+
+    Each is computed in every run, with the layers that only it needs. The first output is taken as the one that is
+    wanted.
+
+    Cure: the pass `drop-outputs`, whose option `keep` names the outputs that stay.
+    """
+    for value in graph.outputs[1:]:
+        yield Problem(
+            value.name,
+            f"is computed beside {graph.outputs[0].name} in every run: {graph.describe(value.name)}",
+            "remove it with the pass `drop-outputs`",
+            "drop-outputs",
+        )
+
+
+@rule("C202", Severity.HINT, "logits at full size")
+def full_size_logits(graph: Graph) -> Iterator[Problem]:
+    """Find logits as large as the image, of which a host usually needs the best class alone.
+
+    Cure: `argmax-output,fast-argmax` lets the model return the same label map as uint8. `fast-argmax` applies where the
+    logits are the result of a bilinear Resize.
+    """
+    makers = {name: node.op_type for node in graph.nodes for name in node.output}
+    size = model_size(signature_of(graph.model).inputs)
+    for value, logits in _logits(graph):
+        if size is not None and logits == size:
+            passes = "argmax-output,fast-argmax" if makers.get(value.name) == "Resize" else "argmax-output"
+            yield Problem(
+                value.name,
+                f"is {graph.describe(value.name)} for every run, and the host has yet to find the best class",
+                f"if label maps will do, return them with `{passes}`",
+                passes,
+            )
+
+
+@rule("C301", Severity.HINT, "operator set too old for int8")
+def old_opset(graph: Graph) -> Iterator[Problem]:
+    """Find a default operator set older than 13, in which int8 weights have no scale per channel.
+
+    `int8` refuses such a model, and it is what makes a CPU faster most.
+
+    Cure: export the model with opset 13 or newer (`fastscnn-opt export --opset 13`), or convert it with
+    `onnx.version_converter`.
+    """
+    if graph.opset < _SCALES_PER_CHANNEL:
+        yield Problem(
+            "model",
+            f"opset {graph.opset} has no scales per channel, which the pass `int8` needs",
+            f"export it with `--opset {_SCALES_PER_CHANNEL}`, or convert it with onnx.version_converter",
+        )
+
+
+@rule("C302", Severity.HINT, "open dimension")
+def open_dimension(graph: Graph) -> Iterator[Problem]:
+    """Find inputs with a dimension that is not fixed.
+
+    Passes that need fixed sizes, such as `fast-argmax`, leave such a model alone, and its speed cannot be measured.
+
+    Cure: `static-batch{n=1}` for the batch; export the model with a fixed size for the others.
+    """
+    for value in graph.inputs:
+        shape = graph.shape(value.name)
+        if shape is not None and None in shape:
+            only_batch = None not in shape[1:]
+            passes = "static-batch{n=1}" if only_batch else ""
+            cure = "fix it with `static-batch{n=1}`" if only_batch else "export the model with a fixed input size"
+            yield Problem(
+                value.name,
+                f"has open dimensions ({graph.describe(value.name)}), and passes that need fixed sizes do nothing",
+                cure,
+                passes,
+            )
+
+
+def _logits(graph: Graph) -> Iterator[tuple[onnx.ValueInfoProto, tuple[int, int]]]:
+    """Yield the outputs that can be logits N, C, H, W of several classes, with their height and width."""
+    for value in graph.outputs:
+        shape = graph.fixed_shape(value.name)
+        if shape is not None and len(shape) == 4 and shape[1] > 1 and graph.dtype(value.name) in _FLOATS:
+            yield value, (shape[2], shape[3])
