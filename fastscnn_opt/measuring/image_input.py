@@ -141,7 +141,7 @@ def image_input(
             f"input {spec.name!r} is {signature(spec)}; images need {', '.join(_TYPES[:-1])} or {_TYPES[-1]} with four "
             "dimensions"
         )
-    channels_last = _channels_last(spec)
+    channels_last = has_channels_last(spec.shape)
     channels = spec.shape[3 if channels_last else 1]
     if channels not in (*_CHANNELS, FREE):
         raise ModelError(
@@ -170,7 +170,7 @@ def model_size(inputs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
     """Return the height and width of the images that a model with `inputs` takes, or None if it does not fix them."""
     if not inputs or len(inputs[0].shape) != 4:
         return None
-    height, width = inputs[0].shape[1:3] if _channels_last(inputs[0]) else inputs[0].shape[2:]
+    height, width = inputs[0].shape[1:3] if has_channels_last(inputs[0].shape) else inputs[0].shape[2:]
     return None if FREE in (height, width) else (height, width)
 
 
@@ -179,8 +179,9 @@ def signature(spec: TensorSpec) -> str:
     return f"{spec.dtype} ({', '.join('?' if length == FREE else str(length) for length in spec.shape)})"
 
 
-def _channels_last(spec: TensorSpec) -> bool:
-    return spec.shape[3] in _CHANNELS and spec.shape[1] not in _CHANNELS
+def has_channels_last(shape: Sequence[object]) -> bool:
+    """Tell whether images of a shape of four dimensions are N, H, W, C rather than N, C, H, W."""
+    return shape[3] in _CHANNELS and shape[1] not in _CHANNELS
 
 
 def _batch(spec: TensorSpec, batch: int | None) -> int:

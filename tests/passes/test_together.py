@@ -27,6 +27,7 @@ PASSES = {
     "space-to-depth": "space-to-depth",
     "static-batch": "static-batch{n=2}",
     "uint8-input": "uint8-input{layout=nchw}",
+    "upsample-output": "upsample-output",
 }
 IN_ORDER = ["static-batch", "fast-argmax", "uint8-input", "fp16-output", "fp16"]
 """The nodes of fast-argmax are made for one batch, and in float32; uint8-input wants float32 weights."""
