@@ -38,12 +38,12 @@ class Int8(Pass):
        per output channel. The clipping of a layer's output replaces a Relu or Clip behind it. The nodes between layers
        (Add, Concat, pooling, Resize and the like) work on uint8, too. The nodes behind the last layer stay in float,
        and so do the matrix products of a pooling.
-    2. The pass measures the range of every activation on ``images`` images. With ``data=DIR`` they are the
-       first of a Cityscapes tree's split ``train``, and with ``data=FILE.toml`` of the split that the description
-       names; ``split`` chooses another. Without ``data`` they are generated scenes from ``seed`` on. They must have the
-       model's size, or the description says how they get it. ``method=minmax`` (default) takes the smallest and largest
-       value, ``percentile`` leaves out one in 100,000 at either end, and ``entropy`` minimises the divergence from the
-       distribution in float.
+    2. The pass measures the range of every activation on ``images`` images. With ``data=DIR`` they are the first of a
+       Cityscapes tree's split ``train``, and with ``data=FILE.toml`` of the split that the description names; ``split``
+       chooses another. Without ``data`` they are generated scenes from ``seed`` on. They must have the model's size, or
+       the description says how they get it; a model of open size takes no generated scenes. ``method=minmax`` (default)
+       takes the smallest and largest value, ``percentile`` leaves out one in 100,000 at either end, and ``entropy``
+       minimises the divergence from the distribution in float.
     3. ``equalise=true`` (default) first scales the channels between convolutions so that their ranges agree. That
        changes nothing in float and makes far better use of eight bits.
     4. A uint8 input that is cast to float is read as it is, with scale 1 and zero point 0: without error and without a

@@ -11,7 +11,7 @@ from fastscnn_opt import cache
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.machine import versions
-from fastscnn_opt.measuring.image_input import image_input, model_size
+from fastscnn_opt.measuring.image_input import image_input, open_for
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.metadata import metadata_of
 from fastscnn_opt.model.samples import sample_inputs
@@ -181,10 +181,11 @@ class Deviation:
             return
         inputs, metadata = signature_of(model).inputs, metadata_of(model)
         source = self._source.for_model(metadata)
-        dataset = source.open(scene_size=model_size(inputs))
+        preprocess = source.preprocess_for(metadata)
+        dataset = open_for(source, inputs, preprocess)
         with closing(prefetch(dataset.load, len(dataset))) as samples:
             for sample in samples:
-                yield image_input(inputs, preprocess=source.preprocess_for(metadata)).feed([sample.image])
+                yield image_input(inputs, preprocess=preprocess).feed([sample.image])
 
 
 @dataclass(frozen=True)

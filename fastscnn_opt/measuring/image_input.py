@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.data.source import DataSource
+
 _CHANNELS = (3, 1)
 """Colour or grey."""
 
@@ -172,6 +175,25 @@ def model_size(inputs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
         return None
     height, width = inputs[0].shape[1:3] if has_channels_last(inputs[0].shape) else inputs[0].shape[2:]
     return None if FREE in (height, width) else (height, width)
+
+
+def open_for(source: DataSource, inputs: tuple[TensorSpec, ...], preprocess: Preprocess) -> Dataset:
+    """Open the images for a model with `inputs`; synthetic scenes get the size that it fixes, or that is stated for it.
+
+    Raises
+    ------
+    ModelError
+        Synthetic scenes are asked for, and nothing says of which size.
+    DataError
+        As `DataSource.open`.
+    """
+    size = model_size(inputs) or preprocess.window or preprocess.size
+    if source.synthetic is not None and size is None and inputs:
+        raise ModelError(
+            f"input {inputs[0].name!r} is {signature(inputs[0])}, so nothing says how large synthetic scenes should be",
+            cure="fix the size of the model first, or state `size` in [data.preprocess] of a description",
+        )
+    return source.open(scene_size=size)
 
 
 def signature(spec: TensorSpec) -> str:

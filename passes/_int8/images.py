@@ -13,7 +13,7 @@ import numpy as np
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError, ModelError, PassError
 from fastscnn_opt.measuring.accuracy import evaluate
-from fastscnn_opt.measuring.image_input import image_input, model_size
+from fastscnn_opt.measuring.image_input import image_input, open_for
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
 from fastscnn_opt.measuring.predicting import Setup
 from fastscnn_opt.measuring.session import FREE, TensorSpec
@@ -52,8 +52,8 @@ class CalibrationImages:
         specs = tuple(_spec(tensor) for tensor in graph.inputs)
         metadata = parse(graph.metadata)
         source = source.for_model(metadata)
-        self._dataset = source.open(model_size(specs))
         self._preprocess = source.preprocess_for(metadata)
+        self._dataset = open_for(source, specs, self._preprocess)
         self._input = image_input(specs, preprocess=self._preprocess)
         self._input.size_for(self._dataset.size, "")
         described = json.dumps(source.description, sort_keys=True) if source.description else ""

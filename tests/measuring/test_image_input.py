@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from fastscnn_opt.data.preprocess import Preprocess, Resize
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.measuring.image_input import image_input, model_size
+from fastscnn_opt.measuring.image_input import image_input, model_size, open_for
 from fastscnn_opt.measuring.session import TensorSpec
 
 SIZE = (4, 6)
@@ -120,6 +121,24 @@ def test_the_size_of_a_model_is_known_where_it_is_fixed(shape, size):
 
 def test_an_input_that_is_no_image_has_no_size():
     assert model_size((TensorSpec("image", (1, 10), "float32"),)) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "preprocess", "size"),
+    [
+        ((1, 3, 32, 64), Preprocess(), (32, 64)),
+        ((-1, 3, -1, -1), Preprocess(size=(16, 32)), (16, 32)),
+        ((1, 3, -1, -1), Preprocess(window=(16, 16)), (16, 16)),
+    ],
+)
+def test_synthetic_scenes_have_the_size_of_the_input(shape, preprocess, size):
+    dataset = open_for(DataSource(synthetic=1), (TensorSpec("image", shape, "float32"),), preprocess)
+    assert dataset.size == size
+
+
+def test_no_size_is_made_up_for_synthetic_scenes():
+    with pytest.raises(ModelError, match=r"'image' is float32 \(1, 3, \?, \?\), so nothing says how large synthetic"):
+        open_for(DataSource(synthetic=1), (TensorSpec("image", (1, 3, -1, -1), "float32"),), Preprocess())
 
 
 def test_images_that_are_not_of_the_size_are_refused_wherever_they_are_in_the_batch():

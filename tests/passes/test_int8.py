@@ -11,7 +11,7 @@ import pytest
 from graphs import parse, run
 from quantised import LAYERS, maker, node, scenes, separable_network, with_weights
 
-from fastscnn_opt.errors import DataError, PassError, PipelineError
+from fastscnn_opt.errors import DataError, ModelError, PassError, PipelineError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
 
@@ -74,6 +74,14 @@ def test_an_older_opset_is_an_error():
         11,
     )
     with pytest.raises(PassError, match="opset 11, and scales per channel need 13"):
+        PassManager("int8").run(model)
+
+
+def test_a_model_of_open_size_needs_one():
+    model = parse(
+        "g (float[1,3,H,W] x) => (float[1,1,H,W] y) <float[1,3,1,1] w = {1,1,1}> { y = Conv(x, w) }",
+    )
+    with pytest.raises(ModelError, match=r"input 'x' is float32 \(1, 3, \?, \?\), so nothing says how large"):
         PassManager("int8").run(model)
 
 

@@ -189,19 +189,20 @@ class Evaluate(Command[Evaluation]):
         from fastscnn_opt.data.assumptions import preprocess_notes
         from fastscnn_opt.data.classes import CLASSES
         from fastscnn_opt.measuring.accuracy import evaluate
-        from fastscnn_opt.measuring.image_input import model_size
+        from fastscnn_opt.measuring.image_input import open_for
         from fastscnn_opt.measuring.plausibility import implausible
         from fastscnn_opt.measuring.predicting import Setup
         from fastscnn_opt.scoring.pictures.predictions import save_predictions
 
         session = state.opened
         source = self.source.for_model(self.metadata)
-        dataset = source.open(scene_size=model_size(session.inputs))
+        preprocess = source.preprocess_for(self.metadata)
+        dataset = open_for(source, session.inputs, preprocess)
         with ExitStack() as stack:
             save = None
             if self.predictions is not None and dataset.classes.names == CLASSES:  # pictures have only these colours
                 save = stack.enter_context(save_predictions(self.predictions, dataset.names, dataset.size))
-            setup = Setup.of(dataset, source.preprocess_for(self.metadata))
+            setup = Setup.of(dataset, preprocess)
             found = evaluate(session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save)
         takes_bytes = bool(session.inputs) and session.inputs[0].dtype == "uint8"
         notes = [*preprocess_notes(source, self.metadata, takes_bytes=takes_bytes), *implausible(found)]
