@@ -11,6 +11,7 @@ from fastscnn_opt.ascend.whitelists.patchfile import parse
 from fastscnn_opt.data.description import FallbackTable, PreprocessTable, read_description
 from fastscnn_opt.data.presets import preset_names
 from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.network.layouts import LAYOUTS
 from fastscnn_opt.scoring.reference import read_reference
 from fastscnn_opt.scoring.variants import DataTable, ModelTable, ScoreTable, VariantTable, read_variants
 
@@ -69,6 +70,11 @@ def test_the_descriptions_of_datasets_are_valid(page, tmp_path):
 
 def test_the_page_about_data_names_every_preset(page):
     assert set(re.findall(r"^\| `(\w+)`", page("docs/own-data.md").text, re.MULTILINE)) == set(preset_names())
+
+
+def test_the_page_about_data_names_every_layout_of_a_checkpoint(page):
+    named = re.findall(r"^\| \S+/.*? \| `([\w-]+)` \|", page("docs/own-data.md").text, re.MULTILINE)
+    assert named == [layout.name for layout in LAYOUTS]
 
 
 def test_every_block_of_the_guide_is_of_a_kind_that_is_checked(guide):

@@ -18,7 +18,8 @@ from PIL import Image
 from fastscnn_opt.cli.main import run
 from fastscnn_opt.demo.scene_files import write_cityscapes
 from fastscnn_opt.model.saving import save_model
-from fastscnn_opt.network.layout import CheckpointLayout, expected_entries
+from fastscnn_opt.network.layout import expected_entries
+from fastscnn_opt.network.layouts import SEGMENTRON
 
 HEIGHT, WIDTH = 192, 384
 SMALL = ["--height", str(HEIGHT), "--width", str(WIDTH)]
@@ -89,7 +90,7 @@ def workspace(small_network, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     for name in ("fast_scnn.onnx", "model.onnx"):
         save_model(small_network, folder / name)
-    entries = expected_entries(CheckpointLayout.SEGMENTRON, CheckpointLayout.SEGMENTRON.auxiliary_heads)
+    entries = expected_entries(SEGMENTRON, 19, SEGMENTRON.heads)
     torch.save({key: torch.from_numpy(weights(key, shape)) for key, shape in entries.items()}, "best_model.pth")
     write_cityscapes(folder / "datasets" / "cityscapes", "val", range(2), height=HEIGHT, width=WIDTH)
     (folder / "result" / "perf_vision_batchsize_1_device_0.txt").write_text(PERF_VISION)

@@ -34,7 +34,7 @@ from fastscnn_opt.demo.training_loss import total_loss
 from fastscnn_opt.demo.training_scenes import Scenes, class_frequencies, normalised, random_crops, rendered
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 from fastscnn_opt.network.export import build_model
-from fastscnn_opt.network.layout import CheckpointLayout
+from fastscnn_opt.network.layouts import SEGMENTRON
 from fastscnn_opt.network.module import FastSCNN
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Training:
     def __init__(self, minutes: float) -> None:
         torch.manual_seed(0)
         self.minutes = minutes
-        self.network = FastSCNN(CheckpointLayout.SEGMENTRON, CheckpointLayout.SEGMENTRON.auxiliary_heads)
+        self.network = FastSCNN(SEGMENTRON, len(CLASSES), SEGMENTRON.heads)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's stubs
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network), lr=LEARNING_RATE)
@@ -203,7 +203,7 @@ def write_network(network: FastSCNN, folder: Path) -> None:
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     torch.save(state, folder / "demo.pth")
     weights = {key: value.float().numpy() for key, value in state.items()}
-    model = build_model(network.layout, weights, heads=network.layout.auxiliary_heads)
+    model = build_model(network.layout, weights, heads=network.heads)
     onnx.save(store_as_float16(model), folder / DEMO_FILE)
 
 

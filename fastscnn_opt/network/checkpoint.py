@@ -1,130 +1,132 @@
-"""Read a FastSCNN checkpoint safely and check that it fits one of the two layouts. Needs torch."""
+"""Read a FastSCNN checkpoint safely and check that it fits one of the layouts."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastscnn_opt.errors import CheckpointError
-from fastscnn_opt.network.layout import CheckpointLayout, expected_entries, heads_in, recognise
+from fastscnn_opt.network.layout import Head, Layout, classes_in, expected_entries, heads_in
+from fastscnn_opt.network.layouts import LAYOUTS, recognise
+from fastscnn_opt.network.unpickling import unpickle
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
 SHOWN_KEYS = 3
 """How many keys an error message names before it only counts them."""
 
-DATA_PARALLEL_PREFIX = "module."
-"""What `torch.nn.DataParallel` puts in front of every key."""
+STATE_DICT = ("state_dict", "model", "model_state_dict")
+"""The keys under which trainings store the weights, beside other things."""
 
-MOST_BYTES = 1 << 31
-"""What a checkpoint may unpack to. FastSCNN has 5 MB of weights; the state of a training has a few times as much."""
+PADDLE_NAMES = "StructuredToParameterName@@"
+"""The key of paddle.save for a table of other names of the weights."""
 
-NO_CHECKPOINT = "not a checkpoint written by torch.save, or a truncated one"
-SAVE_AGAIN = "download it or save it again"
+SAVE_STATE_DICT = "save model.state_dict() with torch.save"
+
+Weights = dict[str, "NDArray[np.float32]"]
 
 
-def load_checkpoint(path: Path) -> tuple[CheckpointLayout, dict[str, Tensor]]:
-    """Read a checkpoint and return its layout and its `state_dict`, ready for ``load_state_dict(strict=True)``.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights of a FastSCNN, float32 by their names without a prefix, and what the file tells of the classes.
 
-    The file holds a bare `state_dict` or a dict with one under ``state_dict``; keys may carry the ``module.`` prefix.
-    Only plain tensors and containers are unpickled (``weights_only=True``), so a hostile file cannot run code.
-    Tensors come back on the CPU with the dtype of the file.
+    `names` and `palette` (RGB) have one entry for each class, or none if the file does not tell.
+    """
+
+    layout: Layout
+    classes: int
+    heads: tuple[Head, ...]
+    weights: Weights
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint of torch (.pth) or PaddleSeg (.pdparams).
+
+    The file holds a bare `state_dict`, or a dict with one under ``state_dict``, ``model`` or ``model_state_dict``; its
+    keys may have a prefix, such as ``module.``. No code in the file is run. Where
+    keys have a prefix, those without it do not count.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, is not a checkpoint, or does not fit FastSCNN; or torch is not installed.
+        The file cannot be read, is not a checkpoint, or does not fit FastSCNN; or it needs torch, which is missing.
     """
-    state = _state_dict(_unpickle(path), path)
-    layout = recognise(state)
-    if layout is None:
-        raise CheckpointError(
-            f"not a FastSCNN checkpoint in the SegmenTron or the Tramac layout: its {len(state)} keys begin with "
-            f"{_shortened(state)}",
-            where=path,
-        )
-    expected = expected_entries(layout, heads_in(layout, state))
-    _check_keys(state, expected, layout, path)
-    _check_tensors(state, expected, layout, path)
-    return layout, state
+    content = unpickle(path)
+    layout, state = _network(_state_dict(content, path), path)
+    heads = heads_in(layout, state)
+    _check_keys(state, expected_entries(layout, 0, heads), layout, path)
+    classes = classes_in(layout, state)
+    _check_shapes(state, expected_entries(layout, classes, heads), layout, classes, path)
+    weights = {key: _array(key, value, path) for key, value in state.items()}
+    names, palette = _described_classes(content, classes)
+    return Checkpoint(layout, classes, heads, weights, names, palette)
 
 
-def _unpickle(path: Path) -> Any:
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise CheckpointError(
-            "reading a checkpoint needs torch", where=path, cure="install it with: pip install 'fastscnn-opt[export]'"
-        ) from error
-    try:
-        unpacked = _unpacked_bytes(path)
-        if unpacked <= MOST_BYTES:
-            with path.open("rb") as file, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about pickle protocols; what matters raises
-                return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"cannot be read ({error.strerror or error})", where=path) from error
-    except pickle.UnpicklingError as error:
-        raise _refusal(path, str(error)) from error
-    except Exception as error:  # a damaged pickle can raise anything at all
-        raise CheckpointError(NO_CHECKPOINT, where=path, cure=SAVE_AGAIN) from error
-    raise CheckpointError(
-        f"unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs",
-        where=path,
-        cure="save model.state_dict() alone",
-    )
-
-
-def _unpacked_bytes(path: Path) -> int:
-    """Return the unpacked size of a checkpoint that is a ZIP archive, since a small one can fill the memory; else 0."""
-    if not zipfile.is_zipfile(path):
-        return 0
-    with zipfile.ZipFile(path) as archive:
-        return sum(entry.file_size for entry in archive.infolist())
-
-
-def _refusal(path: Path, reason: str) -> CheckpointError:
-    """Return the error for a file that the restricted unpickler refused: it holds code, or is no pickle at all."""
-    if wanted := re.search(r"GLOBAL\s+(\S+)", reason):
-        return CheckpointError(
-            f"refused, because loading it would run {wanted.group(1)!r} and not only read tensors",
-            where=path,
-            cure="save model.state_dict() alone with torch.save",
-        )
-    return CheckpointError(NO_CHECKPOINT, where=path, cure=SAVE_AGAIN)
-
-
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """Return the state_dict in the unpickled content, without the prefix of DataParallel."""
-    import torch
-
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+def _state_dict(content: Any, path: Path) -> dict[str, Any]:
+    """Return the tensors in the unpickled content by name."""
+    for _ in STATE_DICT:  # one may lie in another
+        content = next((content[key] for key in STATE_DICT if _holds_mapping(content, key)), content)
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError("holds no state_dict", where=path, cure="save model.state_dict() with torch.save")
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+        raise CheckpointError("holds no state_dict", where=path, cure=SAVE_STATE_DICT)
+    state = {}
+    for key, stored in content.items():
+        value = stored[-1] if isinstance(stored, tuple) and len(stored) == 2 else stored  # Paddle's, behind a name
+        if key == PADDLE_NAMES:
+            continue
+        if not isinstance(key, str) or not _is_tensor(value):
             raise CheckpointError(
                 f"holds no state_dict ({key!r} is a {type(value).__name__}, not a tensor)",
                 where=path,
-                cure="save model.state_dict() with torch.save",
+                cure=SAVE_STATE_DICT,
             )
-    return {key.removeprefix(DATA_PARALLEL_PREFIX): value for key, value in content.items()}
+        state[key] = value
+    return state
 
 
-def _check_keys(
-    state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: CheckpointLayout, path: Path
-) -> None:
+def _holds_mapping(content: Any, key: str) -> bool:
+    return isinstance(content, Mapping) and isinstance(content.get(key), Mapping)
+
+
+def _is_tensor(value: Any) -> bool:
+    """Say whether a value is an array, or a tensor of torch, without importing torch."""
+    return isinstance(value, np.ndarray) or hasattr(value, "is_quantized")
+
+
+def _network(state: dict[str, Any], path: Path) -> tuple[Layout, dict[str, Any]]:
+    """Return the layout, and the tensors of the network by their names without the prefix."""
+    found = recognise({key: tuple(value.shape) for key, value in state.items()})
+    if found is None:
+        known = ", ".join(map(str, LAYOUTS))
+        raise CheckpointError(
+            f"not a FastSCNN checkpoint in a known layout ({known}): its {len(state)} keys begin with "
+            f"{_shortened(state)}",
+            where=path,
+        )
+    layout, (prefix, *others) = found
+    if others:
+        raise CheckpointError(
+            f"holds the network several times, under {', '.join(map(repr, (prefix, *others)))}",
+            where=path,
+            cure="save one of them alone",
+        )
+    return layout, {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _check_keys(state: Mapping[str, Any], expected: Iterable[str], layout: Layout, path: Path) -> None:
+    known = list(expected)
     found = (
-        ("missing", [key for key in expected if key not in state]),
-        ("unexpected", [key for key in state if key not in expected]),
+        ("missing", [key for key in known if key not in state]),
+        ("unexpected", [key for key in state if key not in set(known)]),
     )
     complaints = [f"{len(keys)} {what} ({_shortened(keys)})" for what, keys in found if keys]
     if complaints:
@@ -133,25 +135,53 @@ def _check_keys(
         )
 
 
-def _check_tensors(
-    state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: CheckpointLayout, path: Path
+def _check_shapes(
+    state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], layout: Layout, classes: int, path: Path
 ) -> None:
     wrong = [key for key, shape in expected.items() if tuple(state[key].shape) != shape]
     if wrong:
         key = wrong[0]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise CheckpointError(
-            f"{key} has shape {list(state[key].shape)}, FastSCNN in the {layout} layout for 19 classes needs "
-            f"{list(expected[key])}{more}",
+            f"{key} has shape {list(state[key].shape)}, FastSCNN in the {layout} layout for "
+            f"{counted(classes, 'class', 'classes')} needs {list(expected[key])}{more}",
             where=path,
         )
-    for key, value in state.items():
-        if value.is_complex() or value.is_quantized or (value.dim() and not value.is_floating_point()):
+
+
+def _array(key: str, value: Any, path: Path) -> NDArray[np.float32]:
+    """Return a tensor as a float32 array whose values are finite."""
+    if not isinstance(value, np.ndarray):
+        if value.is_quantized or value.is_meta:
             raise CheckpointError(f"{key} is {value.dtype}, not a floating-point tensor", where=path)
-        if not value.isfinite().all():
-            raise CheckpointError(
-                f"{key} holds NaN or infinity", where=path, cure="use a checkpoint from before training diverged"
-            )
+        value = value.detach().to_dense()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    if value.dtype.kind != "f" and (value.ndim or value.dtype.kind not in "iub"):
+        raise CheckpointError(f"{key} is {value.dtype}, not a floating-point tensor", where=path)
+    with np.errstate(over="ignore"):  # it becomes infinity
+        array: NDArray[np.float32] = value.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise CheckpointError(
+            f"{key} holds NaN or infinity", where=path, cure="use a checkpoint from before training diverged"
+        )
+    return array
+
+
+def _described_classes(content: Any, classes: int) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    """Return the names and colours of the classes that mmsegmentation stores beside the weights, if they are all."""
+    meta = content.get("meta")
+    described = meta.get("dataset_meta", meta) if isinstance(meta, Mapping) else None
+    told = {str(key).lower(): value for key, value in described.items()} if isinstance(described, Mapping) else {}
+    names, palette = (_items(told.get(key), classes) for key in ("classes", "palette"))
+    colours = [_items(colour, 3) for colour in palette]
+    named = all(isinstance(name, str) for name in names)
+    coloured = all(len(colour) == 3 and all(part in range(256) for part in colour) for colour in colours)
+    return tuple(names) if named else (), tuple((int(r), int(g), int(b)) for r, g, b in colours) if coloured else ()
+
+
+def _items(value: Any, count: int) -> Sequence[Any]:
+    """Return a list or tuple of this length, or an empty one for anything else."""
+    return value if isinstance(value, list | tuple) and len(value) == count else ()
 
 
 def _shortened(keys: Iterable[str]) -> str:

@@ -6,21 +6,24 @@ folded into the convolutions, every node has a readable name, and adaptive pooli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.metadata import add_metadata
+from fastscnn_opt.network.describing import describe
 from fastscnn_opt.network.layout import (
     BATCH_NORM_EPSILON,
     Activation,
-    CheckpointLayout,
     Convolution,
+    Head,
+    Layout,
     Outputs,
+    classes_in,
     convolutions,
-    heads_in,
 )
 from fastscnn_opt.network.wiring import SIZE_MULTIPLE, wire
 
@@ -49,6 +52,7 @@ def export_checkpoint(
     width: int = 2048,
     outputs: Outputs = Outputs.MAIN,
     opset: int = 13,
+    stem_padding: int | None = None,
 ) -> onnx.ModelProto:
     """Read a checkpoint and return the network as an ONNX model.
 
@@ -63,45 +67,51 @@ def export_checkpoint(
         ``output3``).
     opset
         Version of the default operator domain, 11 or newer.
+    stem_padding
+        Padding of the first convolution, 0 or 1, where it is not that of the layout.
 
     Returns
     -------
     onnx.ModelProto
-        See `build_model`; the layout's name is in ``metadata_props``.
+        See `build_model`; ``metadata_props`` hold the layout's name and what `describe` says.
 
     Raises
     ------
     CheckpointError
         The checkpoint cannot be read or does not fit.
     ModelError
-        No network can be built for this size or opset.
+        No network can be built for this size, opset or padding.
     """
     from fastscnn_opt.network.checkpoint import load_checkpoint
 
-    layout, state = load_checkpoint(checkpoint)
-    weights = {key: value.float().numpy() for key, value in state.items()}
-    heads = heads_in(layout, weights) if outputs == Outputs.ALL else ()
-    return build_model(layout, weights, heads=heads, shape=(batch, height, width), opset=opset)
+    if stem_padding not in (None, 0, 1):
+        raise ModelError(f"cannot build FastSCNN for stem padding {stem_padding}: it must be 0 or 1")
+    found = load_checkpoint(checkpoint)
+    layout = found.layout if stem_padding is None else replace(found.layout, stem_padding=(stem_padding, stem_padding))
+    heads = found.heads if outputs == Outputs.ALL else ()
+    model = build_model(layout, found.weights, heads=heads, shape=(batch, height, width), opset=opset)
+    add_metadata(model, describe(layout, found.classes, found.names, found.palette))
+    return model
 
 
 def build_model(
-    layout: CheckpointLayout,
+    layout: Layout,
     weights: Mapping[str, NDArray[np.float32]],
     *,
-    heads: Sequence[str] = (),
+    heads: Sequence[Head] = (),
     shape: tuple[int, int, int] = (1, 1024, 2048),
     opset: int = 13,
 ) -> onnx.ModelProto:
     """Build the ONNX model of a network with these checkpoint `weights`.
 
-    The input ``image`` is float32 N, 3, H, W, normalised; ``output1``, ``output2``, ... are logits, float32 N, 19, H,
+    The input ``image`` is float32 N, 3, H, W, normalised; ``output1``, ``output2``, ... are logits, float32 N, C, H,
     W, the main output first. `shape` is N, H, W. Adaptive pooling is the node ``AdaptiveAvgPool2d`` of domain
     ``fastscnn_opt`` with the ints attribute ``output_size``.
     """
     _check_shape(*shape)
     _check_opset(opset)
     graph = _GraphBuilder(layout, weights, heads, batch=shape[0], opset=opset)
-    results = wire(graph, _Value("image", 3, *shape[1:]), shape[1:], heads)
+    results = wire(graph, layout, _Value("image", 3, *shape[1:]), shape[1:], heads)
     return graph.model([result.name for result in results], shape, layout)
 
 
@@ -117,10 +127,7 @@ def fold_batch_norm(
     if convolution.bias:
         bias = weights[f"{convolution.conv}.bias"].astype(np.float64)
     if convolution.norm is not None:
-        gamma, beta, mean, variance = (
-            weights[f"{convolution.norm}.{part}"].astype(np.float64)
-            for part in ("weight", "bias", "running_mean", "running_var")
-        )
+        gamma, beta, mean, variance = (weights[key].astype(np.float64) for key in convolution.norm_keys())
         scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
         weight = weight * scale[:, None, None, None]
         bias = (bias - mean) * scale + beta
@@ -132,7 +139,12 @@ def _check_shape(batch: int, height: int, width: int) -> None:
         raise ModelError(f"cannot build FastSCNN for batch {batch}: it must be 1 or more")
     for name, length in (("height", height), ("width", width)):
         if length < SIZE_MULTIPLE or length % SIZE_MULTIPLE:
-            raise ModelError(f"cannot build FastSCNN for {name} {length}: it must be a multiple of {SIZE_MULTIPLE}")
+            below = max(length // SIZE_MULTIPLE, 1) * SIZE_MULTIPLE
+            nearest = f"{below} or {below + SIZE_MULTIPLE}" if length > SIZE_MULTIPLE else f"{below}"
+            raise ModelError(
+                f"cannot build FastSCNN for {name} {length}: it must be a multiple of {SIZE_MULTIPLE}",
+                cure=f"use {nearest}",
+            )
 
 
 def _check_opset(opset: int) -> None:
@@ -158,14 +170,14 @@ class _GraphBuilder:
 
     def __init__(
         self,
-        layout: CheckpointLayout,
+        layout: Layout,
         weights: Mapping[str, NDArray[np.float32]],
-        heads: Sequence[str],
+        heads: Sequence[Head],
         *,
         batch: int,
         opset: int,
     ) -> None:
-        self._convolutions = convolutions(layout, heads)
+        self._convolutions = convolutions(layout, classes_in(layout, weights), heads)
         self._weights = weights
         self._batch = batch
         self._opset = opset
@@ -179,7 +191,7 @@ class _GraphBuilder:
         weight, bias = fold_batch_norm(convolution, self._weights)
         inputs = [image.name, self._constant(f"{name}.weight", weight), self._constant(f"{name}.bias", bias)]
         height, width = (
-            (length + 2 * convolution.padding - convolution.kernel) // convolution.stride + 1
+            (length + sum(convolution.padding) - convolution.kernel) // convolution.stride + 1
             for length in self.size(image)
         )
         result = self._node(
@@ -189,7 +201,7 @@ class _GraphBuilder:
             (convolution.channels_out, height, width),
             kernel_shape=[convolution.kernel] * 2,
             strides=[convolution.stride] * 2,
-            pads=[convolution.padding] * 4,
+            pads=[padding for padding in convolution.padding for _ in range(2)],
             dilations=[1, 1],
             group=convolution.groups,
         )
@@ -224,7 +236,7 @@ class _GraphBuilder:
         shape = (image.channels, *size)
         return self._node("AdaptiveAvgPool2d", name, [image.name], shape, domain=CUSTOM_DOMAIN, output_size=size)
 
-    def resize(self, name: str, image: _Value, size: tuple[int, int]) -> _Value:
+    def resize(self, name: str, image: _Value, size: tuple[int, int], *, align_corners: bool) -> _Value:
         """Write a Resize to a constant size; `sizes` because scales such as 64 / 3 are not exact."""
         sizes = np.array([self._batch, image.channels, *size], dtype=np.int64)
         unused = ""
@@ -236,14 +248,14 @@ class _GraphBuilder:
             [image.name, unused, unused, self._constant(f"{name}.sizes", sizes)],
             (image.channels, *size),
             mode="linear",
-            coordinate_transformation_mode="align_corners",
+            coordinate_transformation_mode="align_corners" if align_corners else "half_pixel",
         )
 
     def size(self, image: _Value) -> tuple[int, int]:
         """Return height and width."""
         return image.height, image.width
 
-    def model(self, results: Sequence[str], shape: tuple[int, int, int], layout: CheckpointLayout) -> onnx.ModelProto:
+    def model(self, results: Sequence[str], shape: tuple[int, int, int], layout: Layout) -> onnx.ModelProto:
         """Return the checked model whose outputs are `results`, in order."""
         from onnx import checker, helper
 

@@ -1,22 +1,23 @@
-"""The two checkpoint layouts of FastSCNN: the convolutions of the network, and their names in a checkpoint.
+"""What tells one published FastSCNN from another, and the convolutions that follow from it.
 
-FastSCNN (arXiv 1902.04502) has two public PyTorch implementations whose checkpoints people deploy. They agree on the
-network up to three details (see `CheckpointLayout`) and on none of the names. Every convolution is described once, by a
-`Convolution` that carries the name this project gives it and the names the checkpoint gives it; the torch module, the
-checkpoint check and the ONNX export all follow it.
+All implementations of FastSCNN (arXiv 1902.04502) have the same widths and the same parts; they differ in a dozen
+details and in the names of their weights. A `Layout` says both. Every convolution is described once, by a `Convolution`
+that carries the name this project gives it and the names the checkpoint gives it; the torch module, the check of a
+checkpoint and the ONNX export all follow it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-CLASSES = 19
-"""Classes of the Cityscapes evaluation, in trainId order."""
+    from numpy.typing import NDArray
+
+    from fastscnn_opt.data.preprocess import Preprocess
 
 EXPANSION = 6
 STAGES = (("bottleneck1", 64, 64, 2), ("bottleneck2", 64, 96, 2), ("bottleneck3", 96, 128, 1))
@@ -27,23 +28,11 @@ BINS = (1, 2, 3, 6)
 
 BATCH_NORM_EPSILON = 1e-5
 
+Pair = tuple[str, str]
+"""Names of a convolution and of the batch normalisation behind it, below the name of their block."""
 
-class CheckpointLayout(StrEnum):
-    """A published implementation of FastSCNN whose checkpoints can be read.
-
-    - ``segmentron`` (LikeLy-Journey/SegmenTron): ReLU6 in the inverted residuals, a dense 1x1 convolution where the
-      fusion module says ``dwconv``, and two auxiliary heads.
-    - ``tramac`` (Tramac/Fast-SCNN-pytorch): ReLU, a depthwise 3x3 convolution in that place, and at most one auxiliary
-      head.
-    """
-
-    SEGMENTRON = "segmentron"
-    TRAMAC = "tramac"
-
-    @property
-    def auxiliary_heads(self) -> tuple[str, ...]:
-        """Names of the auxiliary heads a full checkpoint of this layout has."""
-        return ("auxlayer1", "auxlayer2") if self is CheckpointLayout.SEGMENTRON else ("auxlayer",)
+Padding = tuple[int, int]
+"""Rows and columns of zeros before and after an image."""
 
 
 class Outputs(StrEnum):
@@ -71,6 +60,104 @@ class Activation(StrEnum):
 
 
 @dataclass(frozen=True)
+class Head:
+    """An auxiliary head: its name in a checkpoint, and which of the two branches it reads."""
+
+    name: str
+    reads_global_features: bool = False
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of the convolutions in a checkpoint.
+
+    Attributes
+    ----------
+    plain, depthwise, pointwise
+        In a block of one convolution, and in a separable block.
+    residual, project
+        The list of the three convolutions of an inverted residual, and the last of them.
+    bins, pyramid
+        Blocks of the pyramid pooling, and of the convolution behind it.
+    branches, branch
+        The last convolutions of the low and of the high branch of the feature fusion, and the names in them.
+    classifier
+        Two separable blocks and the last convolution.
+    head
+        Within an auxiliary head: the first convolution, its batch normalisation, and the last convolution.
+    norm
+        Scale, shift, mean and variance of a batch normalisation, and what else it stores.
+    root
+        What stands in front of all but the classifier and the heads.
+    """
+
+    plain: Pair
+    depthwise: Pair
+    pointwise: Pair
+    residual: str
+    project: Pair
+    bins: tuple[str, ...]
+    pyramid: str
+    branch: Pair
+    branches: Pair = ("feature_fusion.conv_lower_res", "feature_fusion.conv_higher_res")
+    classifier: tuple[str, str, str] = ("classifier.dsconv1", "classifier.dsconv2", "classifier.conv.1")
+    head: tuple[str, str, str] = ("0", "1", "4")
+    stem: str = "learning_to_downsample.conv"
+    downsample: Pair = ("learning_to_downsample.dsconv1", "learning_to_downsample.dsconv2")
+    norm: tuple[str, ...] = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    root: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A published implementation of FastSCNN.
+
+    Attributes
+    ----------
+    names
+        How a checkpoint names the weights.
+    preprocess
+        What the network was trained with.
+    residual_activation, depthwise_activation
+        Behind the first two convolutions of an inverted residual, and behind the depthwise one of a separable block.
+    fusion_kernel, fusion_depthwise
+        The first convolution of the low branch in the feature fusion; 1 and dense, or 3 and depthwise.
+    pyramid_kernel, pyramid_order
+        The convolution behind the pyramid pooling, and the order of the branches that it reads behind the image.
+    pyramid_align_corners, align_corners
+        Resizes of the pyramid pooling, and all others.
+    bias, fusion_bias
+        Whether convolutions have a bias: all but inverted residuals and feature fusion, and the last two of the fusion.
+    stem_padding
+        Padding of the first convolution.
+    heads
+        The auxiliary heads of a full checkpoint, in output order.
+    cityscapes
+        Whether a network with 19 classes has those of Cityscapes, in trainId order.
+    """
+
+    name: str
+    names: Names
+    preprocess: Preprocess
+    heads: tuple[Head, ...]
+    residual_activation: Activation = Activation.RELU
+    depthwise_activation: Activation = Activation.RELU
+    fusion_kernel: int = 3
+    fusion_depthwise: bool = True
+    pyramid_kernel: int = 1
+    pyramid_order: tuple[int, ...] = BINS
+    pyramid_align_corners: bool = False
+    align_corners: bool = False
+    bias: bool = False
+    fusion_bias: bool = True
+    stem_padding: Padding = (0, 0)
+    cityscapes: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
 class Convolution:
     """One convolution with the batch normalisation and the activation behind it.
 
@@ -81,11 +168,12 @@ class Convolution:
     name: str
     conv: str
     norm: str | None
+    norm_parts: tuple[str, ...]
     channels_in: int
     channels_out: int
     kernel: int = 1
     stride: int = 1
-    padding: int = 0
+    padding: Padding = (0, 0)
     groups: int = 1
     bias: bool = False
     activation: Activation = Activation.RELU
@@ -95,161 +183,141 @@ class Convolution:
         """Shape of the weight: channels out, channels in per group, kernel height, kernel width."""
         return self.channels_out, self.channels_in // self.groups, self.kernel, self.kernel
 
+    def norm_keys(self) -> list[str]:
+        """Return the checkpoint keys of scale, shift, mean and variance of the batch normalisation."""
+        return [f"{self.norm}.{part}" for part in self.norm_parts[:4]]
+
     def entries(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yield every checkpoint key of this convolution with its shape."""
         yield f"{self.conv}.weight", self.weight_shape
         if self.bias:
             yield f"{self.conv}.bias", (self.channels_out,)
         if self.norm is not None:
-            for parameter in ("weight", "bias", "running_mean", "running_var"):
-                yield f"{self.norm}.{parameter}", (self.channels_out,)
-            yield f"{self.norm}.num_batches_tracked", ()
+            yield from ((key, (self.channels_out,)) for key in self.norm_keys())
+            yield from ((f"{self.norm}.{part}", ()) for part in self.norm_parts[4:])
 
 
-def recognise(keys: Iterable[str]) -> CheckpointLayout | None:
-    """Return the layout that has more than half of its keys among the checkpoint's `keys`; None if none has."""
-    present = set(keys)
-    scores = {layout: len(present & expected_entries(layout).keys()) for layout in CheckpointLayout}
-    best = max(scores, key=lambda layout: scores[layout])
-    return best if scores[best] * 2 > len(expected_entries(best)) else None
-
-
-def heads_in(layout: CheckpointLayout, keys: Iterable[str]) -> tuple[str, ...]:
+def heads_in(layout: Layout, keys: Iterable[str]) -> tuple[Head, ...]:
     """Return the auxiliary heads of `layout` that have at least one key, in output order."""
-    prefixes = {key.split(".", 1)[0] for key in keys}
-    return tuple(head for head in layout.auxiliary_heads if head in prefixes)
+    names = list(keys)
+    return tuple(head for head in layout.heads if any(name.startswith(f"{head.name}.") for name in names))
 
 
-def expected_entries(layout: CheckpointLayout, heads: Iterable[str] = ()) -> dict[str, tuple[int, ...]]:
+def classes_in(layout: Layout, weights: Mapping[str, NDArray[Any]]) -> int:
+    """Return how many classes a network with these checkpoint `weights` tells apart."""
+    shape = weights[f"{layout.names.classifier[-1]}.weight"].shape
+    return max(shape[0], 1) if shape else 1
+
+
+def expected_entries(layout: Layout, classes: int, heads: Iterable[Head] = ()) -> dict[str, tuple[int, ...]]:
     """Return every key of a checkpoint with the auxiliary `heads`, mapped to its shape."""
-    return dict(entry for convolution in convolutions(layout, heads).values() for entry in convolution.entries())
+    described = convolutions(layout, classes, heads).values()
+    return dict(entry for convolution in described for entry in convolution.entries())
 
 
-def convolutions(layout: CheckpointLayout, heads: Iterable[str] = ()) -> dict[str, Convolution]:
+def convolutions(layout: Layout, classes: int, heads: Iterable[Head] = ()) -> dict[str, Convolution]:
     """Return the network's convolutions by name, in the order of computation, auxiliary `heads` last."""
-    names = _SegmenTronNames() if layout is CheckpointLayout.SEGMENTRON else _TramacNames()
-    parts = (_downsample(names), _bottlenecks(names), _pyramid(names), _fusion(names), _classifier(names))
+    describe = _Describer(layout)
+    parts = (describe.downsample(), describe.bottlenecks(), describe.pyramid(), describe.fusion())
     found = [convolution for part in parts for convolution in part]
-    found += [convolution for head in heads for convolution in _head(head)]
+    found += describe.classifier(classes)
+    found += [convolution for head in heads for convolution in describe.head(head, classes)]
     return {convolution.name: convolution for convolution in found}
 
 
-class _SegmenTronNames:
-    """Checkpoint names and details of the SegmenTron layout."""
+class _Describer:
+    """Describes the convolutions of a layout, part by part."""
 
-    residual_activation = Activation.RELU6
-    residual = "conv"
-    fusion_kernel, fusion_depthwise = 1, False
-    pyramid_out = "global_feature_extractor.out"
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.names = layout.names
 
-    @staticmethod
-    def plain(block: str) -> tuple[str, str]:
-        return f"{block}.conv", f"{block}.bn"
+    def downsample(self) -> Iterator[Convolution]:
+        name, padding = "learning_to_downsample", self.layout.stem_padding
+        stem = self.names.root + self.names.stem
+        bias = self.layout.bias
+        yield self._conv(f"{name}.conv", stem, self.names.plain, 3, 32, kernel=3, stride=2, padding=padding, bias=bias)
+        for index, channels in enumerate(((32, 48), (48, 64))):
+            block = self.names.root + self.names.downsample[index]
+            yield from self._separable(f"{name}.dsconv{index + 1}", block, *channels, stride=2)
 
-    @staticmethod
-    def separable(block: str) -> tuple[tuple[str, str], tuple[str, str]]:
-        inner = f"{block}.block"
-        return (f"{inner}.depthwise", f"{inner}.bn_depth"), (f"{inner}.pointwise", f"{inner}.bn_point")
+    def bottlenecks(self) -> Iterator[Convolution]:
+        """Nine inverted residuals: expand, depthwise, project without activation."""
+        names, activation = self.names, self.layout.residual_activation
+        for stage, channels_in, channels_out, first_stride in STAGES:
+            for index in range(3):
+                name = f"global_feature_extractor.{stage}.{index}"
+                block = f"{names.root}{name}.{names.residual}"
+                width, stride = (channels_in, first_stride) if index == 0 else (channels_out, 1)
+                inner = width * EXPANSION
+                yield self._conv(f"{name}.expand", f"{block}.0", names.plain, width, inner, activation=activation)
+                yield self._depthwise(
+                    f"{name}.depthwise", f"{block}.1", names.plain, inner, stride=stride, activation=activation
+                )
+                yield self._conv(
+                    f"{name}.project", block, names.project, inner, channels_out, activation=Activation.NONE
+                )
 
-    @staticmethod
-    def pyramid_branch(index: int) -> str:
-        return f"global_feature_extractor.ppm.convs.{index}"
+    def pyramid(self) -> Iterator[Convolution]:
+        names, bias, kernel = self.names, self.layout.bias, self.layout.pyramid_kernel
+        for bins, block in zip(BINS, names.bins, strict=True):
+            yield self._conv(f"pyramid_pooling.bin{bins}", names.root + block, names.plain, 128, 32, bias=bias)
+        width = 128 + 32 * len(BINS)
+        yield self._conv(
+            "pyramid_pooling.out", names.root + names.pyramid, names.plain, width, 128,
+            kernel=kernel, padding=_same(kernel), bias=bias,
+        )  # fmt: skip
 
+    def fusion(self) -> Iterator[Convolution]:
+        names, kernel = self.names, self.layout.fusion_kernel
+        block, groups = f"{names.root}feature_fusion.dwconv", 128 if self.layout.fusion_depthwise else 1
+        yield self._conv(
+            "feature_fusion.dwconv", block, names.plain, 128, 128, kernel=kernel, padding=_same(kernel), groups=groups
+        )
+        for side, block, channels in zip(("lower", "higher"), names.branches, (128, 64), strict=True):
+            yield self._conv(
+                f"feature_fusion.conv_{side}_res", names.root + block, names.branch, channels, 128,
+                bias=self.layout.fusion_bias, activation=Activation.NONE,
+            )  # fmt: skip
 
-class _TramacNames:
-    """Checkpoint names and details of the Tramac layout."""
+    def classifier(self, classes: int) -> Iterator[Convolution]:
+        *separable, last = self.names.classifier
+        for index, block in enumerate(separable, start=1):
+            yield from self._separable(f"classifier.dsconv{index}", block, 128, 128)
+        yield self._last("classifier.conv", last, 128, classes)
 
-    residual_activation = Activation.RELU
-    residual = "block"
-    fusion_kernel, fusion_depthwise = 3, True
-    pyramid_out = "global_feature_extractor.ppm.out"
+    def head(self, head: Head, classes: int) -> Iterator[Convolution]:
+        *first, last = self.names.head
+        channels = 128 if head.reads_global_features else 64
+        yield self._conv(
+            f"{head.name}.conv", head.name, (first[0], first[1]), channels, 32,
+            kernel=3, padding=_same(3), bias=self.layout.bias,
+        )  # fmt: skip
+        yield self._last(f"{head.name}.classifier", f"{head.name}.{last}", 32, classes)
 
-    @staticmethod
-    def plain(block: str) -> tuple[str, str]:
-        return f"{block}.conv.0", f"{block}.conv.1"
+    def _separable(
+        self, name: str, block: str, channels_in: int, channels_out: int, stride: int = 1
+    ) -> Iterator[Convolution]:
+        bias, activation = self.layout.bias, self.layout.depthwise_activation
+        yield self._depthwise(
+            f"{name}.depthwise", block, self.names.depthwise, channels_in,
+            stride=stride, bias=bias, activation=activation,
+        )  # fmt: skip
+        yield self._conv(f"{name}.pointwise", block, self.names.pointwise, channels_in, channels_out, bias=bias)
 
-    @staticmethod
-    def separable(block: str) -> tuple[tuple[str, str], tuple[str, str]]:
-        return (f"{block}.conv.0", f"{block}.conv.1"), (f"{block}.conv.3", f"{block}.conv.4")
+    def _depthwise(self, name: str, block: str, pair: Pair, channels: int, **details: Any) -> Convolution:
+        return self._conv(name, block, pair, channels, channels, kernel=3, padding=_same(3), groups=channels, **details)
 
-    @staticmethod
-    def pyramid_branch(index: int) -> str:
-        return f"global_feature_extractor.ppm.conv{index + 1}"
+    def _conv(
+        self, name: str, block: str, pair: Pair, channels_in: int, channels_out: int, **details: Any
+    ) -> Convolution:
+        conv, norm = (f"{block}.{part}" for part in pair)
+        return Convolution(name, conv, norm, self.names.norm, channels_in, channels_out, **details)
 
-
-_Names = _SegmenTronNames | _TramacNames
-
-
-def _downsample(names: _Names) -> Iterator[Convolution]:
-    """Learning to downsample; its first convolution has no padding, so an even input loses a row and a column."""
-    block = "learning_to_downsample"
-    yield Convolution(f"{block}.conv", *names.plain(f"{block}.conv"), 3, 32, kernel=3, stride=2)
-    yield from _separable(names, f"{block}.dsconv1", 32, 48, stride=2)
-    yield from _separable(names, f"{block}.dsconv2", 48, 64, stride=2)
-
-
-def _separable(
-    names: _Names, block: str, channels_in: int, channels_out: int, stride: int = 1
-) -> Iterator[Convolution]:
-    depthwise, pointwise = names.separable(block)
-    yield _depthwise(f"{block}.depthwise", depthwise, channels_in, stride, Activation.RELU)
-    yield Convolution(f"{block}.pointwise", *pointwise, channels_in, channels_out)
-
-
-def _depthwise(name: str, keys: tuple[str, str], channels: int, stride: int, activation: Activation) -> Convolution:
-    return Convolution(
-        name, *keys, channels, channels, kernel=3, stride=stride, padding=1, groups=channels, activation=activation
-    )
-
-
-def _bottlenecks(names: _Names) -> Iterator[Convolution]:
-    """Nine inverted residuals: expand, depthwise, project without activation."""
-    for stage, channels_in, channels_out, stride in STAGES:
-        for index in range(3):
-            name = f"global_feature_extractor.{stage}.{index}"
-            block = f"{name}.{names.residual}"
-            width = channels_in if index == 0 else channels_out
-            inner = width * EXPANSION
-            activation = names.residual_activation
-            yield Convolution(f"{name}.expand", *names.plain(f"{block}.0"), width, inner, activation=activation)
-            yield _depthwise(
-                f"{name}.depthwise", names.plain(f"{block}.1"), inner, stride if index == 0 else 1, activation
-            )
-            yield Convolution(
-                f"{name}.project", f"{block}.2", f"{block}.3", inner, channels_out, activation=Activation.NONE
-            )
-
-
-def _pyramid(names: _Names) -> Iterator[Convolution]:
-    for index, bins in enumerate(BINS):
-        yield Convolution(f"pyramid_pooling.bin{bins}", *names.plain(names.pyramid_branch(index)), 128, 32)
-    yield Convolution("pyramid_pooling.out", *names.plain(names.pyramid_out), 128 + 32 * len(BINS), 128)
-
-
-def _fusion(names: _Names) -> Iterator[Convolution]:
-    kernel = names.fusion_kernel
-    yield Convolution(
-        "feature_fusion.dwconv",
-        *names.plain("feature_fusion.dwconv"),
-        128,
-        128,
-        kernel=kernel,
-        padding=kernel // 2,
-        groups=128 if names.fusion_depthwise else 1,
-    )
-    for branch, channels in (("conv_lower_res", 128), ("conv_higher_res", 64)):
-        name = f"feature_fusion.{branch}"
-        yield Convolution(name, f"{name}.0", f"{name}.1", channels, 128, bias=True, activation=Activation.NONE)
+    def _last(self, name: str, key: str, channels: int, classes: int) -> Convolution:
+        return Convolution(name, key, None, (), channels, classes, bias=True, activation=Activation.NONE)
 
 
-def _classifier(names: _Names) -> Iterator[Convolution]:
-    yield from _separable(names, "classifier.dsconv1", 128, 128)
-    yield from _separable(names, "classifier.dsconv2", 128, 128)
-    yield Convolution("classifier.conv", "classifier.conv.1", None, 128, CLASSES, bias=True, activation=Activation.NONE)
-
-
-def _head(head: str) -> Iterator[Convolution]:
-    """Describe an auxiliary head; ``auxlayer2`` reads the global features, the others the high resolution branch."""
-    channels = 128 if head == "auxlayer2" else 64
-    yield Convolution(f"{head}.conv", f"{head}.0", f"{head}.1", channels, 32, kernel=3, padding=1)
-    yield Convolution(f"{head}.classifier", f"{head}.4", None, 32, CLASSES, bias=True, activation=Activation.NONE)
+def _same(kernel: int) -> Padding:
+    """Return the padding that keeps the size of an image."""
+    return kernel // 2, kernel // 2

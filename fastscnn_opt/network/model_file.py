@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.files import check_place
+from fastscnn_opt.model.metadata import add_metadata
 from fastscnn_opt.model.saving import fingerprint, save_model
+from fastscnn_opt.network.describing import describe
 from fastscnn_opt.network.export import export_checkpoint
 from fastscnn_opt.network.layout import Outputs, Pooling
+from fastscnn_opt.network.layouts import SEGMENTRON
 from fastscnn_opt.rewriting.manager import PassManager
 
 if TYPE_CHECKING:
@@ -26,9 +29,10 @@ OPSET = 13
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """An ONNX file that was written: the layout of its checkpoint, its number of nodes, and its `fingerprint`."""
+    """An ONNX file that was written: layout of the checkpoint, numbers of classes and nodes, and its `fingerprint`."""
 
     layout: str
+    classes: int
     nodes: int
     sha256: str
 
@@ -37,15 +41,15 @@ def export_to_file(
     checkpoint: Path,
     output: Path,
     *,
-    batch: int = 1,
-    size: tuple[int, int] = SIZE,
+    shape: tuple[int, int, int] = (1, *SIZE),
     outputs: Outputs = Outputs.MAIN,
     opset: int = OPSET,
     pooling: Pooling = Pooling.MATMUL,
+    stem_padding: int | None = None,
 ) -> ExportedModel:
     """Write a checkpoint as the ONNX file `output`, with its adaptive pooling lowered as `pooling` says.
 
-    `size` is the height and width of the input; the other parameters are those of `export_checkpoint`.
+    `shape` is batch, height and width of the input; the other parameters are those of `export_checkpoint`.
 
     Raises
     ------
@@ -55,8 +59,16 @@ def export_to_file(
         The file cannot be written.
     """
     check_place(output)
-    height, width = size
-    model = export_checkpoint(checkpoint, batch=batch, height=height, width=width, outputs=outputs, opset=opset)
+    batch, height, width = shape
+    model = export_checkpoint(
+        checkpoint,
+        batch=batch,
+        height=height,
+        width=width,
+        outputs=outputs,
+        opset=opset,
+        stem_padding=stem_padding,
+    )
     return _write(model, _lowering(pooling), output)
 
 
@@ -78,7 +90,9 @@ def export_demo_to_file(
         passes.append("drop-outputs")
     if batch != 1:
         passes.append(f"static-batch{{n={batch}}}")
-    return _write(demo_model(), passes, output)
+    model = demo_model()
+    add_metadata(model, describe(SEGMENTRON, _classes(model)))
+    return _write(model, passes, output)
 
 
 def _lowering(pooling: Pooling) -> list[str]:
@@ -89,4 +103,8 @@ def _write(model: onnx.ModelProto, passes: list[str], output: Path) -> ExportedM
     model = PassManager(",".join(passes)).run(model).model
     save_model(model, output)
     layout = next((prop.value for prop in model.metadata_props if prop.key == "layout"), "")
-    return ExportedModel(layout, len(model.graph.node), fingerprint(model))
+    return ExportedModel(layout, _classes(model), len(model.graph.node), fingerprint(model))
+
+
+def _classes(model: onnx.ModelProto) -> int:
+    return int(model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)

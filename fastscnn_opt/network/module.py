@@ -1,4 +1,7 @@
-"""FastSCNN as a torch module whose `state_dict` has exactly the keys of the published checkpoints. Needs torch."""
+"""FastSCNN as a torch module whose `state_dict` has exactly the keys of the published checkpoints. Needs torch.
+
+Those of PaddleSeg are an exception: the statistics of their batch normalisation have other names than in torch.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fastscnn_opt.network.layout import BATCH_NORM_EPSILON, Activation, CheckpointLayout, Convolution, convolutions
+from fastscnn_opt.network.layout import BATCH_NORM_EPSILON, Activation, Convolution, Head, Layout, convolutions
 from fastscnn_opt.network.wiring import wire
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FastSCNN(nn.Module):
-    """FastSCNN in one of the two checkpoint layouts.
+    """FastSCNN in one of the checkpoint layouts.
 
     The dropout in front of each final convolution is left out: it has no weights and does nothing outside training.
 
@@ -24,15 +27,17 @@ class FastSCNN(nn.Module):
     ----------
     layout
         Whose names and details to follow.
+    classes
+        How many classes the network tells apart.
     heads
-        Auxiliary heads to build, in output order; a subset of ``layout.auxiliary_heads``.
+        Auxiliary heads to build, in output order; a subset of ``layout.heads``.
     """
 
-    def __init__(self, layout: CheckpointLayout, heads: Sequence[str] = ()) -> None:
+    def __init__(self, layout: Layout, classes: int, heads: Sequence[Head] = ()) -> None:
         super().__init__()
         self.layout = layout
         self.heads = tuple(heads)
-        self._convolutions = convolutions(layout, heads)
+        self._convolutions = convolutions(layout, classes, heads)
         for convolution in self._convolutions.values():
             _place(self, convolution.conv, _conv2d(convolution))
             if convolution.norm is not None:
@@ -41,17 +46,20 @@ class FastSCNN(nn.Module):
     def forward(
         self, image: Tensor, *, auxiliary: bool = False, size: tuple[int, int] | None = None
     ) -> tuple[Tensor, ...]:
-        """Return logits N, 19, H, W: the main output first, then those of the auxiliary heads if `auxiliary`.
+        """Return logits N, C, H, W: the main output first, then those of the auxiliary heads if `auxiliary`.
 
         `image` is N, 3, H, W, float, normalised; H and W are multiples of 32. `size` is the height and width of the
         outputs, by default those of the input.
         """
         size = size or self.size(image)
-        return tuple(wire(self, image, size, self.heads if auxiliary else ()))
+        return tuple(wire(self, self.layout, image, size, self.heads if auxiliary else ()))
 
     def conv(self, name: str, image: Tensor) -> Tensor:
         """Apply the convolution called `name` with its batch normalisation and activation."""
         convolution = self._convolutions[name]
+        before, after = convolution.padding
+        if before != after:  # which Conv2d does not have
+            image = functional.pad(image, (before, after, before, after))
         image = self.get_submodule(convolution.conv)(image)
         if convolution.norm is not None:
             image = self.get_submodule(convolution.norm)(image)
@@ -79,9 +87,9 @@ class FastSCNN(nn.Module):
         """Average adaptively into `bins` x `bins` values."""
         return functional.adaptive_avg_pool2d(image, bins)
 
-    def resize(self, name: str, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Interpolate to height and width `size`, bilinear with aligned corners."""
-        return functional.interpolate(image, size=size, mode="bilinear", align_corners=True)
+    def resize(self, name: str, image: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+        """Interpolate to height and width `size`, bilinear."""
+        return functional.interpolate(image, size=size, mode="bilinear", align_corners=align_corners)
 
     def size(self, image: Tensor) -> tuple[int, int]:
         """Return height and width."""
@@ -89,12 +97,13 @@ class FastSCNN(nn.Module):
 
 
 def _conv2d(convolution: Convolution) -> nn.Conv2d:
+    before, after = convolution.padding
     return nn.Conv2d(
         convolution.channels_in,
         convolution.channels_out,
         convolution.kernel,
         stride=convolution.stride,
-        padding=convolution.padding,
+        padding=before if before == after else 0,
         groups=convolution.groups,
         bias=convolution.bias,
     )

@@ -12,6 +12,8 @@ from fastscnn_opt.network.layout import BINS, STAGES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastscnn_opt.network.layout import Head, Layout
+
 T = TypeVar("T")
 
 FUSION_FACTOR = 4
@@ -44,8 +46,8 @@ class Backend(Protocol[T]):
         """Average adaptively into `bins` x `bins` values."""
         ...
 
-    def resize(self, name: str, image: T, size: tuple[int, int]) -> T:
-        """Interpolate to height and width `size`, bilinear with aligned corners."""
+    def resize(self, name: str, image: T, size: tuple[int, int], *, align_corners: bool) -> T:
+        """Interpolate to height and width `size`, bilinear; `align_corners` as in torch."""
         ...
 
     def size(self, image: T) -> tuple[int, int]:
@@ -53,13 +55,15 @@ class Backend(Protocol[T]):
         ...
 
 
-def wire(backend: Backend[T], image: T, size: tuple[int, int], heads: Sequence[str] = ()) -> list[T]:
+def wire(backend: Backend[T], layout: Layout, image: T, size: tuple[int, int], heads: Sequence[Head] = ()) -> list[T]:
     """Run the network on a normalised `image` and return logits of height and width `size`, the main output first.
 
     Parameters
     ----------
     backend
         Carries out the operations.
+    layout
+        Whose details to follow.
     image
         N, 3, H, W with H and W multiples of `SIZE_MULTIPLE`.
     size
@@ -68,13 +72,16 @@ def wire(backend: Backend[T], image: T, size: tuple[int, int], heads: Sequence[s
         Auxiliary heads to evaluate, in output order.
     """
     detail = _downsample(backend, image)
-    context = _global_features(backend, detail)
-    fused = _fuse(backend, detail, context)
+    context = _global_features(backend, layout, detail)
+    fused = _fuse(backend, layout, detail, context)
     logits = {"classifier": _classify(backend, fused)}
     for head in heads:
-        source = context if head == "auxlayer2" else detail
-        logits[head] = backend.conv(f"{head}.classifier", backend.conv(f"{head}.conv", source))
-    return [backend.resize(f"{name}.resize", value, size) for name, value in logits.items()]
+        source = context if head.reads_global_features else detail
+        logits[head.name] = backend.conv(f"{head.name}.classifier", backend.conv(f"{head.name}.conv", source))
+    return [
+        backend.resize(f"{name}.resize", value, size, align_corners=layout.align_corners)
+        for name, value in logits.items()
+    ]
 
 
 def _separable(backend: Backend[T], name: str, image: T) -> T:
@@ -87,12 +94,12 @@ def _downsample(backend: Backend[T], image: T) -> T:
     return _separable(backend, "learning_to_downsample.dsconv2", image)
 
 
-def _global_features(backend: Backend[T], image: T) -> T:
+def _global_features(backend: Backend[T], layout: Layout, image: T) -> T:
     for stage, channels_in, channels_out, stride in STAGES:
         for index in range(3):
             residual = index > 0 or (stride == 1 and channels_in == channels_out)
             image = _inverted_residual(backend, f"global_feature_extractor.{stage}.{index}", image, residual=residual)
-    return _pyramid_pooling(backend, image)
+    return _pyramid_pooling(backend, layout, image)
 
 
 def _inverted_residual(backend: Backend[T], name: str, image: T, *, residual: bool) -> T:
@@ -102,19 +109,20 @@ def _inverted_residual(backend: Backend[T], name: str, image: T, *, residual: bo
     return backend.add(f"{name}.add", image, inner) if residual else inner
 
 
-def _pyramid_pooling(backend: Backend[T], image: T) -> T:
+def _pyramid_pooling(backend: Backend[T], layout: Layout, image: T) -> T:
     size = backend.size(image)
-    levels = [image]
+    levels = {}
     for bins in BINS:
         name = f"pyramid_pooling.bin{bins}"
         pooled = backend.conv(name, backend.pool(f"{name}.pool", image, bins))
-        levels.append(backend.resize(f"{name}.resize", pooled, size))
-    return backend.conv("pyramid_pooling.out", backend.concat("pyramid_pooling.concat", levels))
+        levels[bins] = backend.resize(f"{name}.resize", pooled, size, align_corners=layout.pyramid_align_corners)
+    ordered = [image, *(levels[bins] for bins in layout.pyramid_order)]
+    return backend.conv("pyramid_pooling.out", backend.concat("pyramid_pooling.concat", ordered))
 
 
-def _fuse(backend: Backend[T], detail: T, context: T) -> T:
-    height, width = backend.size(context)
-    coarse = backend.resize("feature_fusion.resize", context, (height * FUSION_FACTOR, width * FUSION_FACTOR))
+def _fuse(backend: Backend[T], layout: Layout, detail: T, context: T) -> T:
+    height, width = (length * FUSION_FACTOR for length in backend.size(context))
+    coarse = backend.resize("feature_fusion.resize", context, (height, width), align_corners=layout.align_corners)
     coarse = backend.conv("feature_fusion.conv_lower_res", backend.conv("feature_fusion.dwconv", coarse))
     fine = backend.conv("feature_fusion.conv_higher_res", detail)
     return backend.relu("feature_fusion.relu", backend.add("feature_fusion.add", fine, coarse))

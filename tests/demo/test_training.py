@@ -87,9 +87,8 @@ def test_the_log_has_losses_and_the_final_figures(trained):
 
 
 def test_the_written_network_is_the_written_checkpoint_in_float16(trained):
-    layout, state = load_checkpoint(trained / "demo.pth")
-    weights = {key: value.numpy() for key, value in state.items()}
-    exact = build_model(layout, weights, heads=layout.auxiliary_heads)
+    written = load_checkpoint(trained / "demo.pth")
+    exact = build_model(written.layout, written.weights, heads=written.heads)
     expected = {tensor.name: numpy_helper.to_array(tensor) for tensor in exact.graph.initializer}
     for tensor in fold_casts(onnx.load(trained / "demo.onnx")).graph.initializer:
         values = expected.pop(tensor.name)

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 from mutate import mutate, mutate_model
 from reader import Reader, texts
@@ -130,11 +131,14 @@ class _Hostile:
 def _checkpoints() -> list[bytes]:
     import torch
 
-    from fastscnn_opt.network.layout import CheckpointLayout, expected_entries
+    from fastscnn_opt.network.layout import expected_entries
+    from fastscnn_opt.network.layouts import SEGMENTRON
 
     tensors = {"conv.weight": torch.ones(2, 3), "half": torch.ones(4, dtype=torch.float16), "count": torch.tensor(7)}
-    entries = {name: torch.zeros(1) for name in expected_entries(next(iter(CheckpointLayout)), frozenset())}
+    entries = {name: torch.zeros(1) for name in expected_entries(SEGMENTRON, 19)}
     seeds = [pickle.dumps({"state_dict": _Hostile()}), pickle.dumps({"a": [1, 2.5, "x"]})]
+    arrays = {"conv.weight": np.ones((2, 3), np.float32), "double": np.zeros(4), "count": np.int64(7)}
+    seeds += [pickle.dumps(arrays, protocol) for protocol in (2, 4, 5)]
     for state, zipped in (
         (tensors, True),
         (tensors, False),

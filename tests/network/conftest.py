@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fastscnn_opt.network.layout import CheckpointLayout, expected_entries
+from fastscnn_opt.network.layout import Head, Layout, expected_entries
+from fastscnn_opt.network.layouts import SEGMENTRON
 
 Checkpoint = Callable[..., Path]
 
 
-def _random_state(layout: CheckpointLayout, heads: tuple[str, ...] = ()) -> dict[str, NDArray]:
+def _random_state(layout: Layout, heads: tuple[Head, ...] = (), classes: int = 19) -> dict[str, NDArray]:
     """Weights whose size keeps activations near one, and batch normalisation that is far from the identity."""
     random = np.random.default_rng(7)
     state: dict[str, NDArray] = {}
-    for key, shape in expected_entries(layout, heads).items():
+    for key, shape in expected_entries(layout, classes, heads).items():
         if key.endswith("num_batches_tracked"):
             state[key] = np.array(5)
-        elif key.endswith("running_var"):
+        elif key.endswith(("running_var", "_variance")):
             state[key] = random.uniform(0.5, 2, shape).astype(np.float32)
         elif len(shape) == 4:
             state[key] = random.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)
@@ -42,12 +43,13 @@ def write_checkpoint(tmp_path: Path) -> Checkpoint:
     torch = pytest.importorskip("torch", reason="checkpoints need torch")
 
     def write(
-        layout: CheckpointLayout = CheckpointLayout.SEGMENTRON,
-        heads: tuple[str, ...] | None = None,
+        layout: Layout = SEGMENTRON,
+        heads: tuple[Head, ...] | None = None,
         wrap=lambda state: state,
+        classes: int = 19,
     ) -> Path:
-        heads = layout.auxiliary_heads if heads is None else heads
-        state = {key: torch.from_numpy(np.array(value)) for key, value in _random_state(layout, heads).items()}
+        heads = layout.heads if heads is None else heads
+        state = {key: torch.from_numpy(np.array(value)) for key, value in _random_state(layout, heads, classes).items()}
         path = tmp_path / "checkpoint.pth"
         torch.save(wrap(state), path)
         return path

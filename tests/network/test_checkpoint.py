@@ -2,12 +2,15 @@ import builtins
 import pickle
 import re
 import zipfile
+from collections import OrderedDict
 
+import numpy as np
 import pytest
 
 from fastscnn_opt.errors import CheckpointError
 from fastscnn_opt.network.checkpoint import load_checkpoint
-from fastscnn_opt.network.layout import CheckpointLayout, expected_entries
+from fastscnn_opt.network.layout import expected_entries
+from fastscnn_opt.network.layouts import LAYOUTS, MMSEGMENTATION, PADDLESEG, SEGMENTRON, TRAMAC
 
 torch = pytest.importorskip("torch", reason="checkpoints need torch")
 
@@ -19,7 +22,7 @@ class Hostile:
         return exec, ("raise SystemExit('the checkpoint ran code')",)
 
 
-@pytest.mark.parametrize("layout", CheckpointLayout)
+@pytest.mark.parametrize("layout", [SEGMENTRON, TRAMAC, MMSEGMENTATION], ids=str)
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -27,24 +30,104 @@ class Hostile:
         lambda state: {"epoch": 3, "state_dict": state, "optimizer": {}, "lr_scheduler": None},
         lambda state: {f"module.{key}": value for key, value in state.items()},
         lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {"model": {"state_dict": {f"net.{key}": value for key, value in state.items()}}, "epoch": 1},
+        lambda state: {"model_state_dict": {f"module.model.{key}": value for key, value in state.items()}},
     ],
-    ids=["bare", "with state_dict", "DataParallel", "both"],
+    ids=["bare", "with state_dict", "DataParallel", "both", "nested", "two prefixes"],
 )
 def test_every_published_form_is_read(write_checkpoint, layout, wrap):
-    found, state = load_checkpoint(write_checkpoint(layout, wrap=wrap))
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    assert (found, shapes) == (layout, expected_entries(layout, layout.auxiliary_heads))
+    found = load_checkpoint(write_checkpoint(layout, wrap=wrap))
+    shapes = {key: value.shape for key, value in found.weights.items()}
+    assert (found.layout, found.heads, shapes) == (layout, layout.heads, expected_entries(layout, 19, layout.heads))
 
 
 def test_auxiliary_heads_may_be_absent(write_checkpoint):
-    layout, state = load_checkpoint(write_checkpoint(CheckpointLayout.SEGMENTRON, heads=()))
-    assert (layout, len(state)) == (CheckpointLayout.SEGMENTRON, 268)
+    found = load_checkpoint(write_checkpoint(SEGMENTRON, heads=()))
+    assert (found.layout, found.heads, len(found.weights)) == (SEGMENTRON, (), 268)
 
 
 def test_the_old_file_format_is_read(write_checkpoint):
-    path = write_checkpoint(CheckpointLayout.TRAMAC, heads=())
+    path = write_checkpoint(TRAMAC, heads=())
     torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
-    assert load_checkpoint(path)[0] is CheckpointLayout.TRAMAC
+    assert load_checkpoint(path).layout is TRAMAC
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("classes", [1, 2, 150])
+def test_the_number_of_classes_is_read(write_checkpoint, layout, classes):
+    assert load_checkpoint(write_checkpoint(layout, classes=classes)).classes == classes
+
+
+def paddle_file(tmp_path, state, protocol=4):
+    path = tmp_path / "model.pdparams"
+    path.write_bytes(pickle.dumps(state, protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: OrderedDict(state) | {"StructuredToParameterName@@": {"a": "conv2d_0.w_0"}},
+        lambda state: {key: Pair(key, value) for key, value in state.items()},
+        lambda state: {key: np.asfortranarray(value) for key, value in state.items()},
+        lambda state: {key: value.astype(">f8") for key, value in state.items()},
+    ],
+    ids=["arrays", "with other names", "of newer versions", "columns first", "of another machine"],
+)
+def test_a_pickle_of_arrays_is_read_without_torch(tmp_path, random_state, monkeypatch, protocol, wrap):
+    without_torch(monkeypatch)
+    state = random_state(PADDLESEG, PADDLESEG.heads)
+    found = load_checkpoint(paddle_file(tmp_path, wrap(state), protocol))
+    assert (found.layout, found.heads, found.weights.keys()) == (PADDLESEG, PADDLESEG.heads, state.keys())
+    for key, value in state.items():
+        np.testing.assert_array_equal(found.weights[key], value)
+
+
+class Pair:
+    """A tensor as paddle.save writes it since version 2.1."""
+
+    def __init__(self, name, value):
+        self.content = (name, value)
+
+    def __reduce__(self):
+        return tuple, (self.content,)
+
+
+def without_torch(monkeypatch):
+    real_import = builtins.__import__
+
+    def guarded(name, *rest):
+        if name == "torch":
+            raise ModuleNotFoundError(name)
+        return real_import(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", guarded)
+
+
+CLASSES = ["road", "car"]
+PALETTE = [[128, 64, 128], [0, 0, 142]]
+
+
+@pytest.mark.parametrize(
+    ("meta", "names", "palette"),
+    [
+        ({"CLASSES": tuple(CLASSES), "PALETTE": PALETTE}, CLASSES, PALETTE),
+        ({"dataset_meta": {"classes": CLASSES, "palette": PALETTE}}, CLASSES, PALETTE),
+        ({"CLASSES": CLASSES, "PALETTE": None}, CLASSES, []),
+        ({"CLASSES": [*CLASSES, "bus"], "PALETTE": [[0, 0, 256], [0, 0, 0]]}, [], []),
+        ({"CLASSES": "ab", "PALETTE": [[1, 2], [3, 4]]}, [], []),
+        ({"CLASSES": [1, 2]}, [], []),
+        ({}, [], []),
+        (3, [], []),
+    ],
+)
+def test_classes_of_mmsegmentation_are_read_if_there_is_one_for_each(write_checkpoint, meta, names, palette):
+    found = load_checkpoint(
+        write_checkpoint(MMSEGMENTATION, classes=2, wrap=lambda state: {"meta": meta, "state_dict": state})
+    )
+    assert (list(found.names), [list(colour) for colour in found.palette]) == (names, palette)
 
 
 def refused(path):
@@ -69,7 +152,7 @@ def test_a_folder_is_refused(tmp_path):
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "bad.pth"
     path.write_bytes(content)
-    assert "not a checkpoint written by torch.save" in refused(path)
+    assert "not a checkpoint written by torch.save or paddle.save" in refused(path)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
@@ -88,7 +171,7 @@ def test_a_hostile_pickle_does_not_run(tmp_path, save):
 
 
 def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastscnn_opt.network.checkpoint.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("fastscnn_opt.network.unpickling.MOST_BYTES", 1 << 20)
     path = tmp_path / "bomb.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes((1 << 20) + 1))
@@ -97,9 +180,17 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch)
         load_checkpoint(path)
 
 
-def test_a_hostile_pickle_of_a_newer_protocol_does_not_run(tmp_path):
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_hostile_pickle_of_any_protocol_does_not_run(tmp_path, protocol):
     path = tmp_path / "hostile.pth"
-    path.write_bytes(pickle.dumps(Hostile(), protocol=5))
+    path.write_bytes(pickle.dumps({"a": np.ones(3), "b": Hostile()}, protocol))
+    assert "exec' and not only read tensors; save model.state_dict() alone" in refused(path)
+
+
+@pytest.mark.parametrize("content", [np.ones(2, "O"), np.ones(2, "S8"), np.ones(2, [("a", "f4")]), np.ones(2, "c8")])
+def test_arrays_of_other_values_than_numbers_are_refused(tmp_path, content):
+    path = tmp_path / "objects.pdparams"
+    path.write_bytes(pickle.dumps({"a": content}, 4))
     refused(path)
 
 
@@ -119,7 +210,22 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path, content):
 def test_another_network_is_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save(torch.nn.Linear(2, 2).state_dict(), path)
-    assert "not a FastSCNN checkpoint" in refused(path)
+    known = "segmentron, tramac, mmsegmentation, mmsegmentation-2020, paddleseg"
+    assert f"not a FastSCNN checkpoint in a known layout ({known}): its 2 keys begin with weight, bias" in refused(path)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_a_missing_key_is_named_with_the_layout(write_checkpoint, layout):
+    key = next(key for key in expected_entries(layout, 19) if "bottleneck2.1" in key)
+    message = refused(write_checkpoint(layout, wrap=lambda state: {k: v for k, v in state.items() if k != key}))
+    assert message.endswith(f"does not fit FastSCNN in the {layout} layout, keys are 1 missing ({key})")
+
+
+def test_several_copies_of_the_network_are_refused(write_checkpoint):
+    def twice(state):
+        return {f"{prefix}{key}": value for prefix in ("model.", "ema.") for key, value in state.items()}
+
+    assert "several times, under 'model.', 'ema.'; save one of them alone" in refused(write_checkpoint(wrap=twice))
 
 
 def test_missing_and_unexpected_keys_are_listed_in_short(write_checkpoint):
@@ -127,7 +233,7 @@ def test_missing_and_unexpected_keys_are_listed_in_short(write_checkpoint):
         kept = {key: value for key, value in state.items() if "bottleneck2.1" not in key}
         return kept | {"extra.weight": torch.zeros(1)}
 
-    message = refused(write_checkpoint(CheckpointLayout.SEGMENTRON, wrap=damage))
+    message = refused(write_checkpoint(SEGMENTRON, wrap=damage))
     shortened = (
         r"18 missing \(global_feature_extractor\.bottleneck2\.1\.\S+, \S+, \S+ and 15 more\) and 1 unexpected \(extra"
     )
@@ -139,21 +245,30 @@ def test_half_an_auxiliary_head_is_refused(write_checkpoint):
     assert "1 missing (auxlayer2.4.bias)" in message
 
 
-def test_another_number_of_classes_is_refused(write_checkpoint):
-    def twenty_one_classes(state):
-        return state | {
-            "classifier.conv.1.weight": torch.zeros(21, 128, 1, 1),
-            "classifier.conv.1.bias": torch.zeros(21),
-        }
+@pytest.mark.parametrize(
+    ("shape", "needed"),
+    [
+        ((21, 96, 1, 1), "for 21 classes needs [21, 128, 1, 1] (and 5 more)"),
+        ((), "for 1 class needs [1, 128, 1, 1] (and 5 more)"),
+    ],
+)
+def test_another_shape_is_refused(write_checkpoint, shape, needed):
+    changed = {"classifier.conv.1.weight": torch.zeros(shape)}
+    message = refused(write_checkpoint(wrap=lambda state: state | changed))
+    assert f"classifier.conv.1.weight has shape {list(shape)}, FastSCNN in the segmentron layout" in message
+    assert needed in message
 
-    message = refused(write_checkpoint(wrap=twenty_one_classes))
-    assert "classifier.conv.1.weight has shape [21, 128, 1, 1]" in message
-    assert "[19, 128, 1, 1] (and 1 more)" in message
+
+@pytest.mark.parametrize("change", [lambda value: value.bfloat16(), lambda value: value.double().to_sparse()])
+def test_floats_of_any_kind_are_read(write_checkpoint, change):
+    key = "classifier.conv.1.bias"
+    path = write_checkpoint(wrap=lambda state: state | {key: change(torch.ones(19))})
+    np.testing.assert_array_equal(load_checkpoint(path).weights[key], np.ones(19, np.float32))
 
 
 def test_integer_weights_are_refused(write_checkpoint):
     message = refused(write_checkpoint(wrap=lambda state: state | {"classifier.conv.1.bias": torch.zeros(19).long()}))
-    assert "classifier.conv.1.bias is torch.int64" in message
+    assert "classifier.conv.1.bias is int64" in message
 
 
 def test_weights_of_a_diverged_training_are_refused(write_checkpoint):
@@ -163,18 +278,12 @@ def test_weights_of_a_diverged_training_are_refused(write_checkpoint):
     assert "classifier.conv.1.bias holds NaN or infinity" in message
 
 
-def test_without_torch_the_cure_is_named(tmp_path, monkeypatch):
-    real_import = builtins.__import__
-
-    def without_torch(name, *rest):
-        if name == "torch":
-            raise ModuleNotFoundError(name)
-        return real_import(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without_torch)
-    assert "pip install 'fastscnn-opt[export]'" in refused(tmp_path / "any.pth")
+def test_without_torch_the_cure_is_named(write_checkpoint, monkeypatch):
+    path = write_checkpoint()
+    without_torch(monkeypatch)
+    assert "pip install 'fastscnn-opt[export]'" in refused(path)
 
 
 def test_the_real_checkpoint_is_read(real_data):
-    layout, state = load_checkpoint(real_data / "weights" / "fast_scnn_tramac_layout.pth")
-    assert (layout, len(state)) == (CheckpointLayout.TRAMAC, 268)
+    found = load_checkpoint(real_data / "weights" / "fast_scnn_tramac_layout.pth")
+    assert (found.layout, found.classes, len(found.weights)) == (TRAMAC, 19, 268)

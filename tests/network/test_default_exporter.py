@@ -9,7 +9,7 @@ import torch
 from graphs import run
 
 from fastscnn_opt.network.export import build_model
-from fastscnn_opt.network.layout import CheckpointLayout
+from fastscnn_opt.network.layouts import TRAMAC
 from fastscnn_opt.network.module import FastSCNN
 from fastscnn_opt.rewriting.manager import PassManager
 
@@ -34,14 +34,14 @@ class MainOutput(torch.nn.Module):
 def exports(torch_export) -> dict[str, onnx.ModelProto]:
     """Both exports of one network with random weights and statistics, as they come and after the pipeline."""
     torch.manual_seed(0)
-    network = FastSCNN(CheckpointLayout.TRAMAC).eval()
+    network = FastSCNN(TRAMAC, 19).eval()
     for norm in network.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(norm.running_mean, -0.2, 0.2)
             torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
     weights = {key: value.numpy() for key, value in network.state_dict().items()}
     raw = torch_export(MainOutput(network), (1, 3, HEIGHT, WIDTH), input_names=["image"], output_names=["output1"])
-    own = build_model(CheckpointLayout.TRAMAC, weights, shape=(1, HEIGHT, WIDTH))
+    own = build_model(TRAMAC, weights, shape=(1, HEIGHT, WIDTH))
     return {"raw": raw, "torch": PassManager(PIPELINE).run(raw).model, "own": PassManager(PIPELINE).run(own).model}
 
 

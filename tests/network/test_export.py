@@ -8,7 +8,8 @@ from onnx import numpy_helper
 
 from fastscnn_opt.errors import CheckpointError, ModelError
 from fastscnn_opt.network.export import build_model, export_checkpoint, fold_batch_norm
-from fastscnn_opt.network.layout import CheckpointLayout, Outputs, convolutions
+from fastscnn_opt.network.layout import Outputs, convolutions
+from fastscnn_opt.network.layouts import SEGMENTRON, TRAMAC
 
 SMALL = (1, 64, 128)
 
@@ -24,11 +25,11 @@ def attribute(node, name):
 @pytest.fixture
 def segmentron(random_state):
     """All three outputs of a SegmenTron network for 1x3x64x128."""
-    layout = CheckpointLayout.SEGMENTRON
-    return build_model(layout, random_state(layout, layout.auxiliary_heads), heads=layout.auxiliary_heads, shape=SMALL)
+    weights = random_state(SEGMENTRON, SEGMENTRON.heads)
+    return build_model(SEGMENTRON, weights, heads=SEGMENTRON.heads, shape=SMALL)
 
 
-@pytest.mark.parametrize("layout", CheckpointLayout)
+@pytest.mark.parametrize("layout", [SEGMENTRON, TRAMAC], ids=str)
 @pytest.mark.parametrize("opset", [11, 13, 17])
 def test_the_export_computes_what_the_module_computes(write_checkpoint, image, layout, opset):
     torch = pytest.importorskip("torch", reason="the module needs torch")
@@ -36,8 +37,9 @@ def test_the_export_computes_what_the_module_computes(write_checkpoint, image, l
     from fastscnn_opt.network.module import FastSCNN
 
     path = write_checkpoint(layout)
-    network = FastSCNN(layout, layout.auxiliary_heads).eval()
-    network.load_state_dict(load_checkpoint(path)[1], strict=True)
+    network = FastSCNN(layout, 19, layout.heads).eval()
+    weights = load_checkpoint(path).weights
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()}, strict=True)
     with torch.no_grad():
         expected = network(torch.from_numpy(image), auxiliary=True)
     found = run(export_checkpoint(path, height=64, width=128, outputs=Outputs.ALL, opset=opset), image)
@@ -55,9 +57,9 @@ def test_the_real_checkpoint_exports_to_what_the_module_computes(real_data):
     from fastscnn_opt.network.module import FastSCNN
 
     path = real_data / "weights" / "fast_scnn_tramac_layout.pth"
-    layout, state = load_checkpoint(path)
-    network = FastSCNN(layout).eval()
-    network.load_state_dict(state, strict=True)
+    found = load_checkpoint(path)
+    network = FastSCNN(found.layout, found.classes).eval()
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in found.weights.items()}, strict=True)
     photo = Image.open(min(real_data.glob("cityscapes/leftImg8bit/val/*/*.png"))).convert("RGB")
     pixels = normalise(np.asarray(photo)[None, 256:768, 512:1536])
     with torch.no_grad():
@@ -73,7 +75,7 @@ def test_outputs_are_the_main_one_or_all(write_checkpoint, outputs, names):
 
 
 def test_input_and_outputs_are_static(random_state):
-    model = build_model(CheckpointLayout.TRAMAC, random_state(CheckpointLayout.TRAMAC), shape=(3, 64, 96))
+    model = build_model(TRAMAC, random_state(TRAMAC), shape=(3, 64, 96))
     assert shapes(model.graph.input) == {"image": (3, 3, 64, 96)}
     assert shapes(model.graph.output) == {"output1": (3, 19, 64, 96)}
 
@@ -124,14 +126,14 @@ def test_the_layout_is_written_into_the_model(segmentron):
 
 
 def test_the_same_weights_give_the_same_bytes(random_state):
-    state = random_state(CheckpointLayout.TRAMAC)
-    first, second = (build_model(CheckpointLayout.TRAMAC, state, shape=SMALL).SerializeToString() for _ in range(2))
+    state = random_state(TRAMAC)
+    first, second = (build_model(TRAMAC, state, shape=SMALL).SerializeToString() for _ in range(2))
     assert first == second
 
 
 def test_batch_norm_is_folded_by_its_definition():
     name = "feature_fusion.conv_lower_res"
-    convolution = convolutions(CheckpointLayout.SEGMENTRON)[name]
+    convolution = convolutions(SEGMENTRON, 19)[name]
     random = np.random.default_rng(1)
     state = {key: random.uniform(0.5, 2, shape).astype(np.float32) for key, shape in convolution.entries() if shape}
     weight, bias = fold_batch_norm(convolution, state)
@@ -147,13 +149,24 @@ def test_batch_norm_is_folded_by_its_definition():
 @pytest.mark.parametrize("shape", [(1, 100, 128), (1, 64, 130), (1, 0, 64), (1, 64, -32), (0, 64, 64)])
 def test_a_size_that_the_network_cannot_have_is_refused(random_state, shape):
     with pytest.raises(ModelError, match=r"cannot build FastSCNN for (batch|height|width) -?\d+: it must be"):
-        build_model(CheckpointLayout.TRAMAC, random_state(CheckpointLayout.TRAMAC), shape=shape)
+        build_model(TRAMAC, random_state(TRAMAC), shape=shape)
+
+
+@pytest.mark.parametrize(("height", "nearest"), [(360, "352 or 384"), (33, "32 or 64"), (31, "32"), (-5, "32")])
+def test_the_nearest_sizes_are_named(random_state, height, nearest):
+    with pytest.raises(ModelError, match=f"height {height}: it must be a multiple of 32; use {nearest}$"):
+        build_model(TRAMAC, random_state(TRAMAC), shape=(1, height, 64))
+
+
+def test_a_padding_that_no_stem_has_is_refused(write_checkpoint):
+    with pytest.raises(ModelError, match="stem padding 2: it must be 0 or 1"):
+        export_checkpoint(write_checkpoint(), stem_padding=2)
 
 
 @pytest.mark.parametrize("opset", [10, 1000])
 def test_an_opset_that_cannot_hold_the_network_is_refused(random_state, opset):
     with pytest.raises(ModelError, match=f"opset {opset}: it must be between 11 and"):
-        build_model(CheckpointLayout.TRAMAC, random_state(CheckpointLayout.TRAMAC), shape=SMALL, opset=opset)
+        build_model(TRAMAC, random_state(TRAMAC), shape=SMALL, opset=opset)
 
 
 def test_a_bad_checkpoint_is_refused(tmp_path):

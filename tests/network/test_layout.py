@@ -1,6 +1,7 @@
 import pytest
 
-from fastscnn_opt.network.layout import CheckpointLayout, convolutions, expected_entries, heads_in, recognise
+from fastscnn_opt.network.layout import convolutions, expected_entries, heads_in
+from fastscnn_opt.network.layouts import LAYOUTS, SEGMENTRON, TRAMAC
 
 SEGMENTRON_KEYS = {
     "learning_to_downsample.conv.conv.weight": (32, 3, 3, 3),
@@ -41,45 +42,27 @@ TRAMAC_KEYS = {
 @pytest.mark.parametrize(
     ("layout", "heads", "count"),
     [
-        (CheckpointLayout.SEGMENTRON, ("auxlayer1", "auxlayer2"), 284),
-        (CheckpointLayout.SEGMENTRON, (), 268),
-        (CheckpointLayout.TRAMAC, (), 268),
-        (CheckpointLayout.TRAMAC, ("auxlayer",), 276),
+        (SEGMENTRON, SEGMENTRON.heads, 284),
+        (SEGMENTRON, (), 268),
+        (TRAMAC, (), 268),
+        (TRAMAC, TRAMAC.heads, 276),
     ],
 )
 def test_a_checkpoint_has_as_many_keys_as_published(layout, heads, count):
-    assert len(expected_entries(layout, heads)) == count
+    assert len(expected_entries(layout, 19, heads)) == count
 
 
-@pytest.mark.parametrize(
-    ("layout", "published"), [(CheckpointLayout.SEGMENTRON, SEGMENTRON_KEYS), (CheckpointLayout.TRAMAC, TRAMAC_KEYS)]
-)
+@pytest.mark.parametrize(("layout", "published"), [(SEGMENTRON, SEGMENTRON_KEYS), (TRAMAC, TRAMAC_KEYS)], ids=str)
 def test_published_keys_have_their_published_shapes(layout, published):
-    entries = expected_entries(layout, layout.auxiliary_heads)
+    entries = expected_entries(layout, 19, layout.heads)
     assert {key: entries.get(key) for key in published} == published
 
 
-@pytest.mark.parametrize("layout", CheckpointLayout)
-def test_a_layout_is_recognised_with_and_without_auxiliary_heads(layout):
-    assert recognise(expected_entries(layout)) is layout
-    assert recognise(expected_entries(layout, layout.auxiliary_heads)) is layout
-
-
-@pytest.mark.parametrize("keys", [[], ["conv1.weight", "bn1.weight", "fc.bias"], ["classifier.conv.1.weight"]])
-def test_other_keys_are_not_recognised(keys):
-    assert recognise(keys) is None
-
-
-def test_a_damaged_checkpoint_is_still_recognised():
-    keys = [key for key in expected_entries(CheckpointLayout.TRAMAC) if "bottleneck3" not in key]
-    assert recognise(keys) is CheckpointLayout.TRAMAC
-
-
 def test_heads_are_found_by_any_of_their_keys():
-    assert heads_in(CheckpointLayout.SEGMENTRON, ["auxlayer2.0.weight", "classifier.conv.1.bias"]) == ("auxlayer2",)
+    assert heads_in(SEGMENTRON, ["auxlayer2.0.weight", "classifier.conv.1.bias"]) == SEGMENTRON.heads[1:]
 
 
-@pytest.mark.parametrize("layout", CheckpointLayout)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_no_two_convolutions_share_a_key(layout):
-    prefixes = [convolution.conv for convolution in convolutions(layout, layout.auxiliary_heads).values()]
+    prefixes = [convolution.conv for convolution in convolutions(layout, 19, layout.heads).values()]
     assert len(set(prefixes)) == len(prefixes)

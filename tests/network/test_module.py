@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fastscnn_opt.network.layout import CheckpointLayout
+from fastscnn_opt.network.layouts import SEGMENTRON, TRAMAC
 
 torch = pytest.importorskip("torch", reason="the module needs torch")
 
@@ -14,7 +14,7 @@ class PlainNetwork:
     """FastSCNN written down once more, straight from the paper and the checkpoint keys, to compare with."""
 
     def __init__(self, layout, state):
-        self.segmentron = layout is CheckpointLayout.SEGMENTRON
+        self.segmentron = layout is SEGMENTRON
         self.state = state
 
     def conv(self, x, conv, norm, act=functional.relu, **how):
@@ -79,15 +79,15 @@ class PlainNetwork:
 
 
 def network_with(state, layout, heads):
-    network = FastSCNN(layout, heads).eval()
+    network = FastSCNN(layout, 19, heads).eval()
     network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in state.items()}, strict=True)
     return network
 
 
-@pytest.mark.parametrize("layout", CheckpointLayout)
+@pytest.mark.parametrize("layout", [SEGMENTRON, TRAMAC], ids=str)
 def test_the_module_computes_the_network_of_the_paper(layout, image, random_state):
-    state = random_state(layout, layout.auxiliary_heads)
-    network = network_with(state, layout, layout.auxiliary_heads)
+    state = random_state(layout, layout.heads)
+    network = network_with(state, layout, layout.heads)
     with torch.no_grad():
         found = network(torch.from_numpy(image), auxiliary=True)
         expected = PlainNetwork(layout, network.state_dict())(torch.from_numpy(image))
@@ -95,30 +95,28 @@ def test_the_module_computes_the_network_of_the_paper(layout, image, random_stat
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("layout", "parameters"), [(CheckpointLayout.SEGMENTRON, 1_209_961), (CheckpointLayout.TRAMAC, 1_138_051)]
-)
+@pytest.mark.parametrize(("layout", "parameters"), [(SEGMENTRON, 1_209_961), (TRAMAC, 1_138_051)])
 def test_the_number_of_parameters(layout, parameters):
-    heads = layout.auxiliary_heads if layout is CheckpointLayout.SEGMENTRON else ()
-    assert sum(parameter.numel() for parameter in FastSCNN(layout, heads).parameters()) == parameters
+    heads = layout.heads if layout is SEGMENTRON else ()
+    assert sum(parameter.numel() for parameter in FastSCNN(layout, 19, heads).parameters()) == parameters
 
 
 def test_only_the_main_output_is_computed_unless_asked():
-    network = FastSCNN(CheckpointLayout.SEGMENTRON, ("auxlayer1", "auxlayer2")).eval()
+    network = FastSCNN(SEGMENTRON, 19, SEGMENTRON.heads).eval()
     with torch.no_grad():
         outputs = network(torch.zeros(2, 3, 64, 96))
     assert [tuple(output.shape) for output in outputs] == [(2, 19, 64, 96)]
 
 
 def test_outputs_have_the_size_that_is_asked_for():
-    network = FastSCNN(CheckpointLayout.TRAMAC).eval()
+    network = FastSCNN(TRAMAC, 19).eval()
     with torch.no_grad():
         (output,) = network(torch.zeros(1, 3, 64, 64), size=(8, 16))
     assert tuple(output.shape) == (1, 19, 8, 16)
 
 
 def test_a_gradient_reaches_every_parameter():
-    network = FastSCNN(CheckpointLayout.SEGMENTRON, ("auxlayer1", "auxlayer2")).train()
+    network = FastSCNN(SEGMENTRON, 19, SEGMENTRON.heads).train()
     outputs = network(torch.randn(2, 3, 64, 64), auxiliary=True)
     sum(output.square().mean() for output in outputs).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []

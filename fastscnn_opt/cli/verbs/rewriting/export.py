@@ -16,7 +16,8 @@ from fastscnn_opt.text import counted
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the ONNX model goes.")],
     checkpoint: Annotated[
-        Path | None, typer.Argument(metavar="CHECKPOINT", help="A FastSCNN checkpoint (.pth).", show_default=False)
+        Path | None,
+        typer.Argument(metavar="CHECKPOINT", help="A FastSCNN checkpoint (.pth, .pdparams).", show_default=False),
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Export the bundled demo network instead of a checkpoint.")
@@ -29,6 +30,15 @@ def command(
         Pooling, typer.Option(help="How adaptive-avgpool lowers the pooling; keep leaves its node in.")
     ] = Pooling.MATMUL,
     opset: Annotated[int | None, typer.Option(help="Version of the operator set, 11 or newer (default 13).")] = None,
+    stem_padding: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Padding of the first convolution, if not that of the layout: mmsegmentation of 2020 also had 0.",
+            show_default=False,
+        ),
+    ] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Turn a FastSCNN checkpoint into an ONNX model."""
@@ -36,20 +46,27 @@ def command(
 
     if (checkpoint is None) != demo:
         raise typer.BadParameter("give a checkpoint, or --demo", param_hint="CHECKPOINT")
-    if demo and (height, width, opset) != (None, None, None):
+    if demo and any(value is not None for value in (height, width, opset, stem_padding)):
         raise typer.BadParameter(
-            "the bundled network has a fixed size and opset", param_hint="--height, --width, --opset"
+            "the bundled network has a fixed size, opset and padding",
+            param_hint="--height, --width, --opset, --stem-padding",
         )
     with progress(None, "exporting and verifying"):
         if checkpoint:
             size = (SIZE[0] if height is None else height, SIZE[1] if width is None else width)
-            version = OPSET if opset is None else opset
             made = export_to_file(
-                checkpoint, output, batch=batch, size=size, outputs=outputs, opset=version, pooling=pooling
+                checkpoint,
+                output,
+                shape=(batch, *size),
+                outputs=outputs,
+                opset=OPSET if opset is None else opset,
+                pooling=pooling,
+                stem_padding=stem_padding,
             )
         else:
             made = export_demo_to_file(output, batch=batch, outputs=outputs, pooling=pooling)
     if form is Format.JSON:
         print_json(asdict(made))
         return
-    typer.echo(f"wrote {output}: {made.layout} layout, {counted(made.nodes, 'node')}, sha256 {made.sha256}")
+    sizes = f"{counted(made.classes, 'class', 'classes')}, {counted(made.nodes, 'node')}"
+    typer.echo(f"wrote {output}: {made.layout} layout, {sizes}, sha256 {made.sha256}")

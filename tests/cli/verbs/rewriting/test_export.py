@@ -6,6 +6,8 @@ import onnx
 import pytest
 
 from fastscnn_opt.cli.main import run
+from fastscnn_opt.network.layout import expected_entries
+from fastscnn_opt.network.layouts import MMSEGMENTATION_2020
 
 
 @pytest.fixture
@@ -20,7 +22,9 @@ def test_the_demo_network_has_the_outputs_that_are_asked_for(tmp_path, capsys, o
     assert run(["export", "--demo", "-o", str(tmp_path / "d.onnx"), "--outputs", outputs, "--format", "json"]) == 0
     model = onnx.load(tmp_path / "d.onnx")
     assert [output.name for output in model.graph.output] == names
-    assert json.loads(capsys.readouterr().out)["nodes"] == len(model.graph.node)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed.keys() == {"layout", "classes", "nodes", "sha256"}
+    assert (printed["classes"], printed["nodes"]) == (19, len(model.graph.node))
 
 
 @pytest.mark.usefixtures("demo")
@@ -42,10 +46,22 @@ def test_adaptive_pooling_is_lowered_unless_it_is_kept(tmp_path, pooling, is_low
     [
         ([], "give a checkpoint, or --demo"),
         (["best.pth", "--demo"], "give a checkpoint, or --demo"),
-        (["--demo", "--height", "64"], "the bundled network has a fixed size and opset"),
+        (["--demo", "--height", "64"], "the bundled network has a fixed size, opset and padding"),
+        (["--demo", "--stem-padding", "0"], "the bundled network has a fixed size, opset and padding"),
     ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(tmp_path, capsys, arguments, words):
     assert run(["export", *arguments, "-o", str(tmp_path / "d.onnx")]) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_exported_with_the_padding_that_is_asked_for(tmp_path, capsys):
+    torch = pytest.importorskip("torch", reason="checkpoints need torch")
+    entries = expected_entries(MMSEGMENTATION_2020, 3)
+    torch.save({key: torch.ones(shape) for key, shape in entries.items()}, tmp_path / "c.pth")
+    given = ["--height", "64", "--width", "64", "--stem-padding", "0"]
+    assert run(["export", str(tmp_path / "c.pth"), "-o", str(tmp_path / "c.onnx"), *given]) == 0
+    assert "mmsegmentation-2020 layout, 3 classes, " in capsys.readouterr().out
+    stem = onnx.load(tmp_path / "c.onnx").graph.node[0]
+    assert next(attribute.ints for attribute in stem.attribute if attribute.name == "pads") == [0, 0, 0, 0]
