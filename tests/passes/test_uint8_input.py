@@ -5,7 +5,8 @@ import onnx
 import pytest
 from graphs import add_initializers, operators, parse, run
 
-from fastscnn_opt.errors import PipelineError
+from fastscnn_opt.errors import PassError, PipelineError
+from fastscnn_opt.model.metadata import Metadata, add_metadata, metadata_of
 from fastscnn_opt.rewriting.manager import PassManager
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -49,7 +50,7 @@ def test_without_padding_no_node_is_left_of_the_normalisation(rewrite):
     result = rewrite(network(*CONVOLUTIONS["no padding"]), "uint8-input")
     assert operators(result.model) == ["Transpose", "Cast", "Conv"]
     assert [change.what for change in result.steps[0].changes] == [
-        "float32 N, 3, H, W -> uint8 nhwc, the normalisation folded into conv"
+        "float32 N, C, H, W -> uint8 nhwc, the normalisation folded into conv"
     ]
 
 
@@ -71,6 +72,66 @@ def test_the_mean_and_deviation_of_the_training_can_be_given(rewrite, pixels):
     result = rewrite(model, "uint8-input{mean=0.5|0.25|0 std=1|0.5|0.125}")
     wanted = normalised(pixels, np.array([0.5, 0.25, 0]), np.array([1, 0.5, 0.125]))
     np.testing.assert_allclose(run(result.model, pixels)[0], run(model, wanted)[0], atol=5e-5)
+
+
+BGR = {"image_mean": [103.53, 116.28, 123.675], "image_std": [57.375, 57.12, 58.395], "rescale_factor": 1.0}
+
+
+def stating(model, **preprocess):
+    add_metadata(model, Metadata(preprocess=preprocess))
+    return model
+
+
+def test_the_preprocessing_that_the_model_states_is_folded(rewrite, pixels):
+    model = stating(network(*CONVOLUTIONS["no padding"]), **BGR)
+    result = rewrite(model, "uint8-input")
+    wanted = ((pixels - np.array(BGR["image_mean"])) / BGR["image_std"]).transpose(0, 3, 1, 2).astype(np.float32)
+    np.testing.assert_allclose(run(result.model, pixels)[0], run(model, wanted)[0], atol=2e-5)
+    assert result.steps[0].skips == []
+
+
+def test_what_is_given_wins_over_what_the_model_states(rewrite, pixels):
+    model = stating(network(*CONVOLUTIONS["no padding"]), **BGR)
+    result = rewrite(model, "uint8-input{mean=0.5 std=0.25}")
+    wanted = normalised(pixels, np.array([0.5] * 3), np.array([0.25] * 3))
+    np.testing.assert_allclose(run(result.model, pixels)[0], run(model, wanted)[0], atol=5e-5)
+
+
+def test_afterwards_the_model_states_that_it_takes_bytes(rewrite):
+    model = stating(network(*CONVOLUTIONS["no padding"]), channel_order="bgr", **BGR)
+    assert metadata_of(rewrite(model, "uint8-input").model).preprocess == {
+        "image_mean": [0.0],
+        "image_std": [1.0],
+        "rescale_factor": 1.0,
+        "channel_order": "bgr",
+    }
+
+
+def test_imagenet_is_only_assumed_with_a_word(rewrite):
+    (skip,) = rewrite(network(*CONVOLUTIONS["no padding"]), "uint8-input").steps[0].skips
+    assert skip.why == "nothing states its mean and deviation, so ImageNet's are assumed"
+
+
+def grey_network():
+    return parse(
+        """
+        g (float[1,1,9,8] image) => (float[1,2,7,6] y) { [conv] y = Conv(image, w) }
+    """,
+        w=np.random.default_rng(4).normal(size=(2, 1, 3, 3)).astype(np.float32),
+    )
+
+
+def test_grey_images_with_a_stated_mean_become_bytes(rewrite, pixels):
+    model, grey = grey_network(), pixels[:1, ..., :1]
+    result = rewrite(model, "uint8-input{mean=0.4 std=0.2}")
+    np.testing.assert_allclose(
+        run(result.model, grey)[0], run(model, normalised(grey, np.array([0.4]), np.array([0.2])))[0], atol=2e-5
+    )
+
+
+def test_the_mean_of_grey_images_is_not_guessed():
+    with pytest.raises(PassError, match=r"one channel, and its mean or deviation is not stated.*uint8-input\{mean="):
+        PassManager("uint8-input").run(grey_network())
 
 
 def test_two_convolutions_that_read_the_image_are_both_changed(rewrite, pixels):
@@ -121,7 +182,7 @@ def test_the_input_keeps_its_name(rewrite):
     ("text", "reason"),
     [
         ("g (uint8[1,3,4,4] x) => (float[1,3,4,4] y) { y = Cast<to=1>(x) }", "is uint8 already"),
-        ("g (float[1,1,4,4] x) => (float[1,1,4,4] y) { y = Relu(x) }", "its shape is [1, 1, 4, 4], not that of RGB"),
+        ("g (float[1,4,4,4] x) => (float[1,4,4,4] y) { y = Relu(x) }", "its shape is [1, 4, 4, 4], not that of images"),
         ("g (int32[1,3,4,4] x) => (float[1,3,4,4] y) { y = Cast<to=1>(x) }", "is int32, not float32"),
         ("g (float[1,3,4,4] x) => (float[1,3,4,4] y) { [r] y = Relu(x) }", "Relu r reads it, and only a convolution"),
         ("g (float[1,3,4,4] x) => (int64[4] y) { y = Shape(x) }", "no node reads its values"),
@@ -144,7 +205,11 @@ def test_another_input_is_left_alone(text, reason):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [("mean=0.5", "mean takes three values"), ("std=1|0|1", "std takes values above 0"), ("layout=hwc", "nhwc")],
+    [
+        ("mean=0.5|0.5", "mean takes one value, or three"),
+        ("std=1|0|1", "std takes values above 0"),
+        ("layout=hwc", "nhwc"),
+    ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(PipelineError, match=message):
