@@ -23,10 +23,10 @@ _TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce"
 
 def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None:
     """Print the variant table of a run, with the rows of a table of published figures below it."""
-    from fastscnn_opt.scoring.caveats import run_caveats
     from fastscnn_opt.scoring.reference import read_reference
     from fastscnn_opt.scoring.tables.rendering import FLAT, ONE_RUN, cells, flat_cells, published_cells
 
+    _print_caveats(run)
     published = None if reference is None else read_reference(reference)
     if form is TableFormat.JSON:
         print_json(run.to_json() | ({"reference": published.to_json()} if published else {}))
@@ -46,8 +46,13 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
     print_table(columns, lines, form, title=title)
     if form is TableFormat.TABLE:
         _print_reasons(rows)
-        for caveat in run_caveats(run):
-            note(f"note: {caveat}")
+
+
+def _print_caveats(run: Run) -> None:
+    from fastscnn_opt.scoring.caveats import run_caveats
+
+    for caveat in run_caveats(run):
+        note(f"note: {caveat}")
 
 
 def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tuple[list[Column], list[list[str]], str]:

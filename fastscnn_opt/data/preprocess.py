@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -73,6 +73,15 @@ class Preprocess:
     pad_value: int = 0
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
+
+    def normalisation(self) -> dict[str, Any]:
+        """Return mean, deviation, factor and channel order as a model's metadata state them."""
+        return {
+            "image_mean": list(self.image_mean),
+            "image_std": list(self.image_std),
+            "rescale_factor": self.rescale_factor,
+            "channel_order": self.channel_order,
+        }
 
     def table(self, channels: int, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         """Return the input value of each byte, of shape (channels, 256), computed in float64 and rounded once."""

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.data.preprocess import IMAGENET
+from fastscnn_opt.data.presets import preset_classes
+from fastscnn_opt.model.metadata import Metadata, add_metadata
+
 if TYPE_CHECKING:
     import onnx
 
@@ -23,12 +27,14 @@ def demo_model() -> onnx.ModelProto:
 
     The input ``image`` is float32 1, 3, 1024, 2048: RGB / 255, normalised with the ImageNet mean and standard
     deviation. The outputs ``output1`` to ``output3`` are logits, float32 1, 19, 1024, 2048, of the classifier and the
-    two auxiliary heads.
+    two auxiliary heads. The metadata say so.
     """
     import onnx
 
-    model = onnx.ModelProto.FromString(files("fastscnn_opt.demo").joinpath(DEMO_FILE).read_bytes())
-    return fold_casts(model)
+    model = fold_casts(onnx.ModelProto.FromString(files("fastscnn_opt.demo").joinpath(DEMO_FILE).read_bytes()))
+    classes = preset_classes("cityscapes")
+    add_metadata(model, Metadata(classes.names, classes.palette, IMAGENET.normalisation()))
+    return model
 
 
 def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,10 +1,11 @@
-"""What makes a measurement of speed rough: few rounds, and other programs at work meanwhile."""
+"""Say what makes the figures of a run rough or unlikely: the timing, what was assumed about models, odd accuracies."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import FEWEST_ROUNDS
 from fastscnn_opt.text import counted
 
@@ -16,6 +17,9 @@ _BUSY_CORES, _BUSY_SHARE = 0.25, 0.05
 
 A program that is at work takes a whole core, and what the system does by itself takes a few hundredths.
 """
+
+_MOST_OF_EXACT = 0.1
+"""Points of mIoU by which an exact variant may differ from the baseline: more than ties of two logits explain."""
 
 
 def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: str = "") -> list[str]:
@@ -37,7 +41,27 @@ def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: s
 
 
 def run_caveats(run: Run) -> list[str]:
-    """Return what makes the speeds in the table of a run rough, each caveat once."""
+    """Return what makes the figures in the table of a run rough or unlikely, each caveat once."""
+    return [*_accuracy_caveats(run), *_speed_caveats(run)]
+
+
+def _accuracy_caveats(run: Run) -> list[str]:
+    noted: dict[str, list[str]] = {}
+    for plan, row in zip(run.plan, run.table, strict=True):
+        record = run.record_of(plan)
+        for text in record.details.notes if record and record.details else ():
+            noted.setdefault(text, []).append(row.label)
+        exact = all(step.contract == Contract.EXACT for step in row.steps)
+        if exact and row.mIoU_drop is not None and abs(row.mIoU_drop) > _MOST_OF_EXACT:
+            text = (
+                f"every pass promises the same function as the baseline's, and mIoU changes by {-row.mIoU_drop:+.2f} "
+                "points; check mean and std of uint8-input, the channel order, and the precision of the target"
+            )
+            noted.setdefault(text, []).append(row.label)
+    return [f"{', '.join(labels)}: {text}" if len(run.plan) > len(labels) else text for text, labels in noted.items()]
+
+
+def _speed_caveats(run: Run) -> list[str]:
     timings = [run.timing_of(run.record_of(plan)) for plan in run.plan]
     used = [session for session in run.sessions if any(timing in session.rows for timing in timings if timing)]
     cores = run.description.machine.cores

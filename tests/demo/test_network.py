@@ -8,9 +8,11 @@ import pytest
 from graphs import parse, run
 from onnx import TensorProto, numpy_helper
 
-from fastscnn_opt.data.preprocess import normalise
+from fastscnn_opt.data.preprocess import IMAGENET, normalise
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo.network import demo_model, fold_casts, store_as_float16
 from fastscnn_opt.demo.scenes import render_scene
+from fastscnn_opt.model.metadata import metadata_of
 
 
 @pytest.fixture
@@ -100,3 +102,9 @@ def test_the_demo_network_recognises_most_of_an_unseen_scene():
     (logits,) = run(model, normalise(image[None]))
     labelled = label != 255
     assert (logits[0].argmax(axis=0)[labelled] == label[labelled]).mean() > 0.9
+
+
+def test_the_network_states_its_classes_and_preprocessing():
+    metadata = metadata_of(demo_model())
+    assert metadata.names[:2] == ("road", "sidewalk")
+    assert DataSource("x").preprocess_for(metadata) == IMAGENET

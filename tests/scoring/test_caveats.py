@@ -6,9 +6,20 @@ import pytest
 from runs import described
 
 from fastscnn_opt.machine import Machine
+from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.caveats import run_caveats, timing_caveats
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.records import (
+    AccuracyDetails,
+    AccuracyFigures,
+    Keys,
+    RowPlan,
+    RowRecord,
+    RowTiming,
+    SessionRecord,
+    Status,
+    StepSummary,
+)
 from fastscnn_opt.scoring.run import Run
 
 
@@ -43,3 +54,44 @@ def test_a_run_is_timed_again_only_with_another_effort_or_in_another_folder():
     )
     (caveat,) = run_caveats(Run(Path("run"), described(plan, machine=Machine(cores=2)), [record], [session]))
     assert caveat.endswith("when the machine is quiet, with another --rounds or --seconds, or into another run folder")
+
+
+def scored(name, miou, contract=None, notes=()):
+    """Return the plan of a row and its record; `contract` is that of its only pass."""
+    plan = RowPlan(name, "", (), "onnxruntime", 1)
+    step = StepSummary(name="a", contract=contract, changes=1, skips=0, verified=True) if contract else None
+    record = RowRecord(
+        *plan.identity[:1], "", (), "onnxruntime", 1,
+        source="m", data="d", keys=Keys("r", "a", "s"), status=Status.OK, steps=(step,) if step else (),
+        accuracy=AccuracyFigures(miou, miou, miou), details=AccuracyDetails(notes=notes),
+    )  # fmt: skip
+    return plan, record
+
+
+def caveats(*rows):
+    plans, records = zip(*rows, strict=True)
+    return run_caveats(Run(Path("run"), described(*plans), list(records), []))
+
+
+@pytest.mark.parametrize("miou", [0.498, 0.502])
+def test_an_exact_row_that_differs_from_its_baseline_is_told(miou):
+    (caveat,) = caveats(scored("base", 0.5), scored("bytes", miou, Contract.EXACT))
+    change = "-0.20" if miou < 0.5 else "+0.20"
+    assert caveat.startswith("bytes (onnxruntime, batch 1): every pass promises the same function")
+    assert f"mIoU changes by {change} points" in caveat
+
+
+def test_ties_of_an_exact_row_are_no_caveat():
+    assert caveats(scored("base", 0.5), scored("bytes", 0.4995, Contract.EXACT)) == []
+
+
+def test_a_lossy_row_may_differ():
+    assert caveats(scored("base", 0.5), scored("int8", 0.4, Contract.LOSSY)) == []
+
+
+def test_a_note_about_every_row_stands_once():
+    assert caveats(scored("base", 0.5, notes=("assumed",)), scored("other", 0.5, notes=("assumed",))) == ["assumed"]
+
+
+def test_a_note_about_one_row_names_it():
+    assert caveats(scored("base", 0.5), scored("other", 0.5, notes=("odd",))) == ["other (onnxruntime, batch 1): odd"]

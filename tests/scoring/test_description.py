@@ -42,7 +42,7 @@ def test_the_file_has_the_keys_of_all_releases_in_their_order(tmp_path):
         "schema", "started", "machine", "versions", "variants_file", "model", "data", "baseline", "baseline_target",
         "max_drop", "rows", "search",
     ]  # fmt: skip
-    source = {"root": None, "split": "val", "synthetic": 2, "seed": 0, "limit": None, "description": {}}
+    source = {"root": None, "split": "val", "synthetic": 2, "seed": 0, "limit": None, "description": {}, "file": None}
     assert content["data"] == {"is": "2 scenes", "key": "d", "source": source}
     assert content["search"]["trials"] == [{"choices": ["", "simplify"], "ending": "scored"}]
 
