@@ -23,12 +23,13 @@ from fastscnn_opt import errors
 from fastscnn_opt.targets.processes.death import (
     ChildCrashedError,
     ChildHungError,
+    beyond_limit,
     how_it_ended,
     last_words,
     out_of_memory_kills,
 )
 from fastscnn_opt.targets.processes.lifetime import end_tree
-from fastscnn_opt.targets.processes.limits import memory_in_words, memory_of
+from fastscnn_opt.targets.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,11 +41,6 @@ CAN_PAUSE = hasattr(signal, "SIGSTOP") and hasattr(os, "waitid")
 """Whether `Child.pause` works on this system."""
 
 _CLOSING_SECONDS = 5.0
-
-_POLL_S = 0.02
-_POLLS_PER_TREE = 25
-"""Seconds between two looks at the memory of a process, and how many of them pass before its descendants are included:
-finding these takes milliseconds, which would disturb timed work."""
 
 
 class Child:
@@ -205,11 +201,11 @@ class Child:
     def _watch_memory(self, limit: int) -> None:
         """Kill the process when it and its descendants hold more than `limit` bytes; a paused one gets no more."""
         polls = 0
-        while not self._ended.wait(_POLL_S):
+        while not self._ended.wait(POLL_S):
             if self._paused.is_set():
                 continue
             polls += 1
-            held = memory_of(self.pid, with_descendants=polls % _POLLS_PER_TREE == 0)
+            held = memory_of(self.pid, with_descendants=polls % POLLS_PER_TREE == 0)
             if held > limit:
                 self._held_bytes = held
                 self.kill()
@@ -221,9 +217,7 @@ class Child:
         exit_code, starved = self._process.returncode, out_of_memory_kills() != self._kills_before
         ended, cure = how_it_ended(exit_code, self._last_words, starved=starved), ""
         if self._held_bytes and self._limits.memory_bytes is not None:
-            held, limit = memory_in_words(self._held_bytes), memory_in_words(self._limits.memory_bytes)
-            ended = f"ran out of memory: it held {held} of the {limit} that it may, and was ended"
-            cure = "raise the memory limit if it needs more"
+            ended, cure = beyond_limit(self._held_bytes, self._limits.memory_bytes)
         what = f"the process {ended} during {command}{self._last_words}"
         return ChildCrashedError(what, where=self.name, cure=cure, command=command, arguments=arguments)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.targets.processes.limits import memory_in_words
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def how_it_ended(exit_code: int, words: str, *, starved: bool) -> str:
     if (starved and -exit_code == signal.SIGKILL) or any(word in words for word in _MEMORY_WORDS):
         return f"ran out of memory and {end}"
     return end
+
+
+def beyond_limit(held: int, limit: int) -> tuple[str, str]:
+    """Return how a process ended that was killed for holding `held` bytes, and what its user can do about it."""
+    words = f"it held {memory_in_words(held)} of the {memory_in_words(limit)} that it may, and was ended"
+    return f"ran out of memory: {words}", "raise the memory limit if it needs more"
 
 
 def signal_name(number: int) -> str:

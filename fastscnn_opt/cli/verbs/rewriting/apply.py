@@ -30,6 +30,7 @@ def command(
     no_verify: options.NoVerify = False,
     everything: options.AllNodes = False,
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Apply named passes to a model and verify each one.
@@ -37,6 +38,10 @@ def command(
     With --dry-run nothing is written or verified. The command says for each pass what it would change in the graph that
     the passes before it make, and which nodes it considers but leaves alone, with the reason.
     """
+    if memory is not None:
+        from fastscnn_opt.targets.processes.limited import carry_on_within
+
+        carry_on_within(memory, model)
     from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file
     from fastscnn_opt.rewriting.report import describe_plan
 

@@ -1,9 +1,13 @@
 """The verb `apply` from the outside: files, JSON, dry runs, errors and exit codes."""
 
 import json
+import os
+import subprocess
+import sys
 
 import onnx
 import pytest
+from graphs import parse, save
 
 from fastscnn_opt.cli.main import run
 from fastscnn_opt.model.loading import load_model
@@ -138,3 +142,23 @@ def test_a_truncated_model_is_one_sentence(model_file, tmp_path, capsys):
 def test_an_empty_pipeline_copies_the_model(model_file, tmp_path):
     assert apply(model_file, "--passes", "", "-o", tmp_path / "out.onnx") == 0
     assert onnx.load(tmp_path / "out.onnx") == onnx.load(model_file)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
+def test_a_model_that_needs_more_memory_than_it_may_writes_nothing(tmp_path):
+    text = "g (float[1,16,2048,2048] x) => (float[1,16,2048,2048] y) { a = Relu(x) y = Identity(a) }"
+    file = save(parse(text), tmp_path / "m.onnx")
+    words = [
+        "apply",
+        str(file),
+        "--passes",
+        "remove-noops",
+        "-o",
+        str(tmp_path / "out.onnx"),
+        "--memory-limit",
+        "300 MiB",
+    ]
+    ended = subprocess.run([sys.executable, "-m", "fastscnn_opt", *words], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(f"error: {file}: the process ran out of memory: it held ")
+    assert list(tmp_path.iterdir()) == [file]
