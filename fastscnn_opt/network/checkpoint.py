@@ -49,12 +49,12 @@ class Checkpoint:
     palette: tuple[tuple[int, int, int], ...]
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, *, with_heads: bool = True) -> Checkpoint:
     """Read a checkpoint of torch (.pth) or PaddleSeg (.pdparams).
 
     The file holds a bare `state_dict`, or a dict with one under ``state_dict``, ``model`` or ``model_state_dict``; its
     keys may have a prefix, such as ``module.``. No code in the file is run. Where
-    keys have a prefix, those without it do not count.
+    keys have a prefix, those without it do not count. Without `with_heads`, auxiliary heads of any kind are left out.
 
     Raises
     ------
@@ -63,6 +63,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     content = unpickle(path)
     layout, state = _network(_state_dict(content, path), path)
+    if not with_heads:
+        state = {key: value for key, value in state.items() if not key.startswith(layout.names.heads)}
     heads = heads_in(layout, state)
     _check_keys(state, expected_entries(layout, 0, heads), layout, path)
     classes = classes_in(layout, state)
@@ -131,7 +133,9 @@ def _check_keys(state: Mapping[str, Any], expected: Iterable[str], layout: Layou
     complaints = [f"{len(keys)} {what} ({_shortened(keys)})" for what, keys in found if keys]
     if complaints:
         raise CheckpointError(
-            f"does not fit FastSCNN in the {layout} layout, keys are {' and '.join(complaints)}", where=path
+            f"does not fit FastSCNN in the {layout} layout, keys are {' and '.join(complaints)}",
+            where=path,
+            cure=_cure(layout, [key for _, keys in found for key in keys]),
         )
 
 
@@ -146,7 +150,14 @@ def _check_shapes(
             f"{key} has shape {list(state[key].shape)}, FastSCNN in the {layout} layout for "
             f"{counted(classes, 'class', 'classes')} needs {list(expected[key])}{more}",
             where=path,
+            cure=_cure(layout, wrong),
         )
+
+
+def _cure(layout: Layout, keys: Sequence[str]) -> str:
+    """Return how to mend a checkpoint in which these keys do not fit."""
+    heads_alone = all(key.startswith(layout.names.heads) for key in keys)
+    return "its auxiliary heads are of another kind, export the main output alone" if heads_alone else ""
 
 
 def _array(key: str, value: Any, path: Path) -> NDArray[np.float32]:

@@ -86,10 +86,9 @@ def export_checkpoint(
 
     if stem_padding not in (None, 0, 1):
         raise ModelError(f"cannot build FastSCNN for stem padding {stem_padding}: it must be 0 or 1")
-    found = load_checkpoint(checkpoint)
+    found = load_checkpoint(checkpoint, with_heads=outputs == Outputs.ALL)
     layout = found.layout if stem_padding is None else replace(found.layout, stem_padding=(stem_padding, stem_padding))
-    heads = found.heads if outputs == Outputs.ALL else ()
-    model = build_model(layout, found.weights, heads=heads, shape=(batch, height, width), opset=opset)
+    model = build_model(layout, found.weights, heads=found.heads, shape=(batch, height, width), opset=opset)
     add_metadata(model, describe(layout, found.classes, found.names, found.palette))
     return model
 

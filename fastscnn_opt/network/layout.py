@@ -85,6 +85,8 @@ class Names:
         Two separable blocks and the last convolution.
     head
         Within an auxiliary head: the first convolution, its batch normalisation, and the last convolution.
+    heads
+        What the keys of all auxiliary heads begin with.
     norm
         Scale, shift, mean and variance of a batch normalisation, and what else it stores.
     root
@@ -102,6 +104,7 @@ class Names:
     branches: Pair = ("feature_fusion.conv_lower_res", "feature_fusion.conv_higher_res")
     classifier: tuple[str, str, str] = ("classifier.dsconv1", "classifier.dsconv2", "classifier.conv.1")
     head: tuple[str, str, str] = ("0", "1", "4")
+    heads: str = "auxlayer"
     stem: str = "learning_to_downsample.conv"
     downsample: Pair = ("learning_to_downsample.dsconv1", "learning_to_downsample.dsconv2")
     norm: tuple[str, ...] = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

@@ -68,6 +68,7 @@ _MMSEGMENTATION_NAMES = Names(
     branch=("conv", "bn"),
     classifier=("decode_head.convs.0", "decode_head.convs.1", "decode_head.conv_seg"),
     head=("convs.0.conv", "convs.0.bn", "conv_seg"),
+    heads="auxiliary_head.",
 )
 _MMSEGMENTATION_HEADS = (Head("auxiliary_head.0", reads_global_features=True), Head("auxiliary_head.1"))
 

@@ -169,6 +169,24 @@ def test_an_opset_that_cannot_hold_the_network_is_refused(random_state, opset):
         build_model(TRAMAC, random_state(TRAMAC), shape=SMALL, opset=opset)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"auxlayer2.0.weight": (32, 64, 3, 3)}, {"auxlayer.classify.weight": (19, 32, 1, 1)}, {}],
+    ids=["other width", "other names", "incomplete"],
+)
+def test_auxiliary_heads_of_another_kind_do_not_hinder_the_main_output(write_checkpoint, changed):
+    torch = pytest.importorskip("torch", reason="checkpoints need torch")
+
+    def change(state):
+        kept = {key: value for key, value in state.items() if key != "auxlayer2.0.weight"}
+        return kept | {key: torch.zeros(shape) for key, shape in changed.items()}
+
+    path = write_checkpoint(wrap=change)
+    assert len(export_checkpoint(path, height=64, width=64).graph.output) == 1
+    with pytest.raises(CheckpointError, match="its auxiliary heads are of another kind, export the main output alone"):
+        export_checkpoint(path, height=64, width=64, outputs=Outputs.ALL)
+
+
 def test_a_bad_checkpoint_is_refused(tmp_path):
     path = tmp_path / "bad.pth"
     path.write_text("no")
