@@ -53,8 +53,8 @@ def load_checkpoint(path: Path, *, with_heads: bool = True) -> Checkpoint:
     """Read a checkpoint of torch (.pth) or PaddleSeg (.pdparams).
 
     The file holds a bare `state_dict`, or a dict with one under ``state_dict``, ``model`` or ``model_state_dict``; its
-    keys may have a prefix, such as ``module.``. No code in the file is run. Where
-    keys have a prefix, those without it do not count. Without `with_heads`, auxiliary heads of any kind are left out.
+    keys may have a prefix, such as ``module.``, and then those without it do not count. No code in the file is run.
+    Without `with_heads`, auxiliary heads of any kind are left out.
 
     Raises
     ------

@@ -128,6 +128,9 @@ PADDLESEG = Layout(
 
 LAYOUTS = (SEGMENTRON, TRAMAC, MMSEGMENTATION, MMSEGMENTATION_2020, PADDLESEG)
 
+_DEEPEST = 8
+"""Parts between dots of the longest key of a layout."""
+
 
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Layout, list[str]] | None:
     """Find the network in a checkpoint by its keys, mapped to their shapes.
@@ -161,8 +164,10 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Layout, list[str]]
 
 
 def _splits(key: str) -> Iterator[tuple[str, str]]:
-    """Yield every way to split a key into a prefix that is empty or ends with a dot, and the rest."""
-    yield "", key
-    for place, character in enumerate(key):
-        if character == ".":
-            yield key[: place + 1], key[place + 1 :]
+    """Yield the ways to split a key into a prefix that is empty or ends with a dot, and up to `_DEEPEST` parts."""
+    place = len(key)
+    for _ in range(_DEEPEST):
+        place = key.rfind(".", 0, max(place, 0))
+        yield key[: place + 1], key[place + 1 :]
+        if place < 0:
+            return

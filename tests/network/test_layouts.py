@@ -111,6 +111,10 @@ def test_a_damaged_checkpoint_is_still_recognised(layout):
     assert recognise(kept) == (layout, [""])
 
 
+def test_a_key_of_many_parts_takes_no_time():
+    assert recognise({"a." * 10**6: (1,)}) is None
+
+
 def test_all_copies_of_the_network_are_found():
     entries = expected_entries(SEGMENTRON, 19)
     copies = {f"{prefix}{key}": shape for prefix in ("model.", "ema.") for key, shape in entries.items()}
