@@ -178,6 +178,8 @@ def _takes(field: dict[str, Any], definitions: dict[str, Any]) -> str:
         return f"a list of {len(field['prefixItems'])}, each {_takes(field['prefixItems'][0], definitions)}"
     if field.get("type") == "array":
         return f"a list, each {_takes(field['items'], definitions)}"
+    if field.get("type") == "object" and field.get("additionalProperties") is True:
+        return "a table of numbers or lists of numbers, such as `{ threshold = 0.5, size = [512, 1024] }`"
     limits = (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"))
     bounds = "".join(f", {word} {field[key]:g}" for key, word in limits if key in field)
     return _KINDS.get(field.get("type", ""), "a table") + bounds
@@ -188,4 +190,4 @@ def _default(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|")

@@ -65,7 +65,7 @@ def test_the_descriptions_of_datasets_are_valid(page, tmp_path):
     for block in blocks:
         file.write_text(block)
         classes.append(len(read_description(file).classes))
-    assert classes == [3, 19]
+    assert classes == [3, 19, 11]
 
 
 def test_the_page_about_data_names_every_preset(page):

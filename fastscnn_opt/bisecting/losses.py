@@ -181,11 +181,11 @@ class Deviation:
             return
         inputs, metadata = signature_of(model).inputs, metadata_of(model)
         source = self._source.for_model(metadata)
-        preprocess = source.preprocess_for(metadata)
+        preprocess, given = source.preprocess_for(metadata), source.interface.inputs
         dataset = open_for(source, inputs, preprocess)
         with closing(prefetch(dataset.load, len(dataset))) as samples:
             for sample in samples:
-                yield image_input(inputs, preprocess=preprocess).feed([sample.image])
+                yield image_input(inputs, None, preprocess, given).feed([sample.image])
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,14 @@ def _per_channel(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
+def _numbers(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_numbers(entry) for entry in value]
+    if not isinstance(value, bool | int | float):
+        raise ValueError("should be a number, or a list of numbers or lists")  # noqa: TRY004 - pydantic reports it
+    return value
+
+
 def _names_or_preset(value: object) -> object:
     if not isinstance(value, str) and not (value and isinstance(value, list | tuple)):
         raise ValueError("should be a list of names, or the name of a preset")
@@ -49,6 +57,7 @@ Size = tuple[Count, Count]
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_relative)]
 Numbers = Annotated[tuple[float, ...], AfterValidator(_per_channel)]
 Deviations = Annotated[tuple[Annotated[float, Field(gt=0)], ...], AfterValidator(_per_channel)]
+Constant = Annotated[Any, BeforeValidator(_numbers)]
 Names = tuple[Annotated[str, Field(min_length=1)], ...]
 
 
@@ -148,6 +157,14 @@ class DataTable(_Table):
     """
     threshold: float | None = None
     """Of a model with one channel: the output above which a pixel is of class 1 (probabilities: 0.5, logits: 0)."""
+    output: Annotated[str, Field(min_length=1)] | None = None
+    """Name of the model's output that is read; the first without it."""
+    output_layout: Literal["nchw", "nhwc"] | None = None
+    """Order of the axes of that output: `n` images, `c` classes, `h` rows, `w` columns. Without it `nchw`; an output
+    that may be `nhwc` by its shape is an error.
+    """
+    inputs: dict[str, Constant] = {}
+    """Of a model with several inputs: the value of each one that is no image, by name. A number fills the input."""
     synthetic: Count | None = None
     """Number of synthetic street scenes."""
     seed: Annotated[int, Field(ge=0)] = 0

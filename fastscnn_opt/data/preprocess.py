@@ -1,14 +1,16 @@
-"""What a model expects of an image: its size, channel order and normalisation."""
+"""What a model expects of an image: its size, channel order and normalisation; and how its other ends are used."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 MEAN = (0.485, 0.456, 0.406)
@@ -96,6 +98,29 @@ class Preprocess:
 
 IMAGENET = Preprocess()
 """RGB between 0 and 1, normalised with ImageNet's mean and deviation, at the size of the image."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Which output of a model is read, in which order of axes, and what its inputs beside the image get.
+
+    Attributes
+    ----------
+    output
+        Name of the output; the first by default.
+    output_layout
+        Order of the axes of the output; None where nothing says so.
+    inputs
+        Value of each input beside the image, by name: a number, or nested lists of numbers.
+    """
+
+    output: str | None = None
+    output_layout: Literal["nchw", "nhwc"] | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+PLAIN = Interface()
+"""The first output, and no input beside the image."""
 
 
 def normalise(

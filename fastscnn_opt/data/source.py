@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.description import DataTable, PreprocessTable
     from fastscnn_opt.data.folder import FolderDataset
     from fastscnn_opt.data.pairs import Patterns
-    from fastscnn_opt.data.preprocess import Preprocess
+    from fastscnn_opt.data.preprocess import Interface, Preprocess
 
 _OWN = ("root", "split", "synthetic", "seed", "limit")
 
@@ -139,6 +139,18 @@ class DataSource:
 
         carried = carried_table(metadata).complete(IMAGENET) if metadata.preprocess else IMAGENET
         return self.table.preprocess.complete(carried) if self.description else carried
+
+    def reading(self, output: str) -> DataSource:
+        """Return the dataset for a model whose output of that name is read."""
+        return replace(self, description={**self.description, "output": output})
+
+    @property
+    def interface(self) -> Interface:
+        """Which output of the model is read, and what its inputs beside the image get."""
+        from fastscnn_opt.data.preprocess import Interface
+
+        keys = self._keys
+        return Interface(keys.get("output"), keys.get("output_layout"), keys.get("inputs", {}))
 
     def stated(self) -> Metadata:
         """Return what the description states about the model, for its metadata."""

@@ -79,7 +79,7 @@ def evaluate(
         An image or label is unusable, or no pixel at all is labelled.
     """
     setup = setup or Setup.of(dataset)
-    source = image_input(session.inputs, batch, setup.preprocess)
+    source = image_input(session.inputs, batch, setup.preprocess, setup.interface.inputs)
     predictor = Predictor(session, source, setup)
     confusion, pixels = ConfusionMatrix.empty(dataset.classes.names), 0
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from fastscnn_opt.data.preprocess import IMAGENET, Preprocess, Resize, at_least, fit, normalise
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.measuring.session import FREE, TensorSpec
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +47,8 @@ class ImageInput:
         Height and width that the model fixes; None for those it leaves open.
     preprocess
         What happens to an image before.
+    constants
+        What the other inputs get, by name.
     """
 
     name: str
@@ -55,6 +58,7 @@ class ImageInput:
     channels_last: bool
     size: tuple[int | None, int | None]
     preprocess: Preprocess = IMAGENET
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def size_for(self, image: tuple[int, int], where: str) -> tuple[int, int]:
         """Return height and width of the input for an image of that height and width.
@@ -122,23 +126,32 @@ class ImageInput:
             else:
                 self.fill(feed, index, image)
         feed[len(images) :] = feed[len(images) - 1]
-        return {self.name: feed}
+        return {self.name: feed, **self.constants}
 
 
 def image_input(
-    inputs: tuple[TensorSpec, ...], batch: int | None = None, preprocess: Preprocess = IMAGENET
+    inputs: tuple[TensorSpec, ...],
+    batch: int | None = None,
+    preprocess: Preprocess = IMAGENET,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> ImageInput:
     """Work out how to feed images to a model with `inputs`, `batch` at a time.
 
-    By default the batch is the model's, or 1 where the model leaves it open. Raises ModelError.
+    By default the batch is the model's, or 1 where the model leaves it open. `given` are the values of the inputs that
+    take no images, by name. Raises ModelError.
     """
-    if len(inputs) != 1:
-        names = ", ".join(repr(spec.name) for spec in inputs) or "none"
+    names = [spec.name for spec in inputs]
+    if wrong := sorted(given.keys() - set(names)):
+        raise ModelError(unknown("input", wrong[0], names), where="[data.inputs]")
+    left = [spec for spec in inputs if spec.name not in given]
+    if len(left) != 1:
+        listed = ", ".join(repr(spec.name) for spec in left) or "none"
         raise ModelError(
-            f"the model has {counted(len(inputs), 'input')} ({names}), but images need exactly one",
-            cure="export it with one",
+            f"the model has {counted(len(left), 'input')}{' beside [data.inputs]' if given else ''} ({listed}), but "
+            "images need exactly one",
+            cure="give every other input its value in [data.inputs]" if left else "leave one out of [data.inputs]",
         )
-    spec = inputs[0]
+    spec = left[0]
     if spec.dtype not in _TYPES or len(spec.shape) != 4:
         raise ModelError(
             f"input {spec.name!r} is {signature(spec)}; images need {', '.join(_TYPES[:-1])} or {_TYPES[-1]} with four "
@@ -166,14 +179,21 @@ def image_input(
         channels_last,
         (None if height == FREE else height, None if width == FREE else width),
         preprocess,
+        {one.name: _constant(one, given[one.name], _batch(spec, batch)) for one in inputs if one.name in given},
     )
 
 
-def model_size(inputs: tuple[TensorSpec, ...]) -> tuple[int, int] | None:
+def image_spec(inputs: Sequence[TensorSpec], given: Collection[str] = ()) -> TensorSpec | None:
+    """Return the input that takes the images: the first of four dimensions that is not among the names `given`."""
+    return next((spec for spec in inputs if len(spec.shape) == 4 and spec.name not in given), None)
+
+
+def model_size(inputs: Sequence[TensorSpec], given: Collection[str] = ()) -> tuple[int, int] | None:
     """Return the height and width of the images that a model with `inputs` takes, or None if it does not fix them."""
-    if not inputs or len(inputs[0].shape) != 4:
+    spec = image_spec(inputs, given)
+    if spec is None:
         return None
-    height, width = inputs[0].shape[1:3] if has_channels_last(inputs[0].shape) else inputs[0].shape[2:]
+    height, width = spec.shape[1:3] if has_channels_last(spec.shape) else spec.shape[2:]
     return None if FREE in (height, width) else (height, width)
 
 
@@ -187,10 +207,11 @@ def open_for(source: DataSource, inputs: tuple[TensorSpec, ...], preprocess: Pre
     DataError
         As `DataSource.open`.
     """
-    size = model_size(inputs) or preprocess.window or preprocess.size
-    if source.synthetic is not None and size is None and inputs:
+    spec = image_spec(inputs, source.interface.inputs)
+    size = model_size(inputs, source.interface.inputs) or preprocess.window or preprocess.size
+    if source.synthetic is not None and size is None and spec is not None:
         raise ModelError(
-            f"input {inputs[0].name!r} is {signature(inputs[0])}, so nothing says how large synthetic scenes should be",
+            f"input {spec.name!r} is {signature(spec)}, so nothing says how large synthetic scenes should be",
             cure="fix the size of the model first, or state `size` in [data.preprocess] of a description",
         )
     return source.open(scene_size=size)
@@ -218,6 +239,31 @@ def _batch(spec: TensorSpec, batch: int | None) -> int:
             cure="leave the batch out, or change the model with `fastscnn-opt apply --passes static-batch`",
         )
     return fixed
+
+
+def _constant(spec: TensorSpec, value: Any, batch: int) -> NDArray[Any]:
+    """Return a value that a user states for an input, in its type and shape. Raises ModelError if it does not fit.
+
+    An open dimension that the value has is as long as there; otherwise the first one is as long as the batch, and any
+    other 1.
+    """
+    refusal = ModelError(
+        f"the value of input {spec.name!r} does not fit {signature(spec)}",
+        where="[data.inputs]",
+        cure="give a number, or lists of that shape",
+    )
+    try:
+        stated = np.array(value)
+        missing = len(spec.shape) - stated.ndim
+        lengths = ((batch, *[1] * (missing - 1)) if missing > 0 else ()) + stated.shape
+        shape = [have if length == FREE else length for have, length in zip(lengths, spec.shape, strict=True)]
+        stated = np.broadcast_to(stated, shape)
+    except ValueError as error:  # of lists that differ in length, too
+        raise refusal from error
+    array: NDArray[Any] = stated.astype(spec.dtype)
+    if not np.issubdtype(array.dtype, np.floating) and (array != stated).any():
+        raise refusal
+    return array
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

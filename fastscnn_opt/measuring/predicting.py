@@ -8,8 +8,11 @@ from statistics import median
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.data.preprocess import IMAGENET, Preprocess
+import numpy as np
+
+from fastscnn_opt.data.preprocess import IMAGENET, PLAIN, Interface, Preprocess
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.measuring.layout import may_end_in_classes
 from fastscnn_opt.measuring.prediction import Decoder
 from fastscnn_opt.measuring.windows import slide
 from fastscnn_opt.text import counted, unknown
@@ -17,7 +20,6 @@ from fastscnn_opt.text import counted, unknown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from fastscnn_opt.data.dataset import Dataset
@@ -62,18 +64,18 @@ class Setup:
         What happens to an image before the model sees it.
     decoder
         What makes a label map of the output.
-    output
-        Name of the output; the first by default.
+    interface
+        Which output is read, and what inputs beside the image get.
     """
 
     preprocess: Preprocess
     decoder: Decoder
-    output: str | None = None
+    interface: Interface = PLAIN
 
     @classmethod
-    def of(cls, dataset: Dataset, preprocess: Preprocess = IMAGENET, output: str | None = None) -> Setup:
+    def of(cls, dataset: Dataset, preprocess: Preprocess = IMAGENET, interface: Interface = PLAIN) -> Setup:
         """Return the setup for a model whose classes are those of `dataset`."""
-        return cls(preprocess, Decoder(len(dataset.classes), dataset.prediction_map, dataset.threshold), output)
+        return cls(preprocess, Decoder(len(dataset.classes), dataset.prediction_map, dataset.threshold), interface)
 
 
 Image = tuple["NDArray[np.uint8]", tuple[int, ...], str]
@@ -122,23 +124,37 @@ class Predictor:
     def output(self) -> str:
         """Name of the output that is read. Raises ModelError if there is no such output."""
         names = [spec.name for spec in self.session.outputs]
-        if self.setup.output is None:
+        name = self.setup.interface.output
+        if name is None:
             return names[0]
-        if self.setup.output not in names:
-            raise ModelError(unknown("output", self.setup.output, names))
-        return self.setup.output
+        if name not in names:
+            raise ModelError(unknown("output", name, names))
+        return name
 
     def run(self, feed: NDArray[Any]) -> NDArray[Any]:
-        """Return the output for a batch of inputs. Raises ModelError if it does not hold one entry for each."""
+        """Return the output for a batch of inputs, classes in front of height and width.
+
+        Raises ModelError if it does not hold one entry for each image, or the classes may lie along either axis.
+        """
         with self.stages.measure("infer", len(feed)):
-            output: NDArray[Any] = self.session.run({self.source.name: feed})[self.output]
+            output: NDArray[Any] = self.session.run({self.source.name: feed, **self.source.constants})[self.output]
         if output.ndim < 3 or len(output) != len(feed):
             raise ModelError(
                 f"output {self.output!r} is {output.dtype} ({', '.join(map(str, output.shape))}), which is neither "
                 f"logits N, C, H, W nor label maps N, H, W of {counted(len(feed), 'image')}",
                 cure="export the model with one of these, or name another output",
             )
-        return output
+        size = feed.shape[1:3] if self.source.channels_last else feed.shape[2:]
+        return self._classes_first(output, (size[0], size[1])) if output.ndim == 4 else output
+
+    def _classes_first(self, output: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+        layout = self.setup.interface.output_layout
+        if layout is None and np.issubdtype(output.dtype, np.floating) and may_end_in_classes(output.shape, size):
+            raise ModelError(
+                f"output {self.output!r} is {' x '.join(map(str, output.shape))}, which may be N, H, W, C",
+                cure='say output_layout = "nhwc" in [data], or "nchw" if the second axis has the classes',
+            )
+        return output.transpose(0, 3, 1, 2) if layout == "nhwc" else output
 
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:

@@ -52,9 +52,9 @@ class CalibrationImages:
         specs = tuple(_spec(tensor) for tensor in graph.inputs)
         metadata = parse(graph.metadata)
         source = source.for_model(metadata)
-        self._preprocess = source.preprocess_for(metadata)
+        self._preprocess, self._interface = source.preprocess_for(metadata), source.interface
         self._dataset = open_for(source, specs, self._preprocess)
-        self._input = image_input(specs, preprocess=self._preprocess)
+        self._input = image_input(specs, None, self._preprocess, self._interface.inputs)
         self._input.size_for(self._dataset.size, "")
         described = json.dumps(source.description, sort_keys=True) if source.description else ""
         self._fingerprint = self._dataset.fingerprint() + described + json.dumps(metadata.preprocess, sort_keys=True)
@@ -122,7 +122,7 @@ class CalibrationImages:
             file.write_bytes(expand_adaptive_pooling(model).SerializeToString())
             session = OnnxSession(load_session(file, session_options()), file)
             try:
-                return evaluate(session, self, Setup.of(self, self._preprocess)).confusion.iou
+                return evaluate(session, self, Setup.of(self, self._preprocess, self._interface)).confusion.iou
             except (ModelError, DataError) as error:
                 raise PassError(
                     f"max_drop needs a network whose output can be compared with the labels: {error}"

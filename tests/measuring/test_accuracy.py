@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastscnn_opt.data.dataset import Sample
+from fastscnn_opt.data.preprocess import Interface
 from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, ModelError
@@ -189,15 +190,52 @@ def test_classes_beyond_those_of_the_data_are_wrong_everywhere(answer):
 
 
 def test_another_output_is_read_by_name():
-    setup = Setup.of(Scenes(1), output="auxiliary")
+    setup = Setup.of(Scenes(1), interface=Interface(output="auxiliary"))
     engine = Engine((NCHW, "uint8"), one_hot())
     engine.run = lambda _feeds: {"output1": np.zeros(3), "auxiliary": one_hot()(np.zeros((2, *SIZE), np.int64))}
     assert evaluate(engine, Scenes(2), setup).confusion.counts[:, 1:].sum() == 0
 
 
+@pytest.mark.parametrize("classes", [19, 4])
+def test_logits_with_their_classes_last_are_read_where_that_is_stated(classes):
+    def answer(labels):
+        return np.eye(40, dtype=np.float32)[labels][..., :classes]
+
+    stated = Setup.of(Scenes(2), interface=Interface(output_layout="nhwc"))
+    confusion = evaluate(Engine((NCHW, "uint8"), answer), Scenes(2), stated).confusion
+    labels = Scenes(2).labels[Scenes(2).labels < 19]
+    assert confusion.counts.trace() == np.count_nonzero(labels < classes)
+    with pytest.raises(
+        ModelError, match=rf"is 2 x 4 x 6 x {classes}, which may be N, H, W, C; say output_layout = .nhwc"
+    ):
+        evaluate(Engine((NCHW, "uint8"), answer), Scenes(2))
+
+
+def test_as_many_classes_as_rows_are_read_as_stated():
+    scenes = Scenes(2, size=(19, 19))
+    answers = {"nchw": one_hot(), "nhwc": lambda labels: np.eye(19, dtype=np.float32)[labels]}
+    for layout, answer in answers.items():
+        setup = Setup.of(scenes, interface=Interface(output_layout=layout))
+        assert evaluate(Engine(((2, 19, 19, 3), "uint8"), answer), scenes, setup).confusion.pix_acc == 1
+
+
+def test_labels_with_a_channel_behind_are_read_where_that_is_stated():
+    setup = Setup.of(Scenes(2), interface=Interface(output_layout="nhwc"))
+    assert evaluate(Engine((NCHW, "uint8"), lambda labels: labels[..., None]), Scenes(2), setup).confusion.pix_acc == 1
+
+
+def test_more_than_256_classes_are_told_apart():
+    setup = Setup.of(Scenes(2))
+    answer = one_hot(classes=300)
+    confusion = evaluate(Engine((NCHW, "uint8"), lambda labels: answer(labels + 256)), Scenes(2), setup).confusion
+    assert confusion.counts[:, 19].sum() == confusion.pixels
+
+
 def test_an_output_that_is_not_there_is_answered_with_the_nearest():
     with pytest.raises(ModelError, match="unknown output 'auxilary'; did you mean 'auxiliary'"):
-        evaluate(Engine((NCHW, "uint8"), one_hot()), Scenes(2), Setup.of(Scenes(1), output="auxilary"))
+        evaluate(
+            Engine((NCHW, "uint8"), one_hot()), Scenes(2), Setup.of(Scenes(1), interface=Interface(output="auxilary"))
+        )
 
 
 def test_images_of_several_sizes_are_fed_one_by_one_to_an_open_input():

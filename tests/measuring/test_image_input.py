@@ -101,8 +101,61 @@ def test_a_window_that_is_not_the_size_of_the_input_is_refused():
 
 def test_several_inputs_are_refused_by_name():
     specs = tuple(TensorSpec(name, (1, 3, *SIZE), "float32") for name in ("left", "right"))
-    with pytest.raises(ModelError, match="2 inputs \\('left', 'right'\\)"):
+    with pytest.raises(ModelError, match=r"2 inputs \('left', 'right'\), .* its value in \[data.inputs\]"):
         image_input(specs)
+
+
+def several(value, shape=(), dtype="float32", batch=2, name="other"):
+    specs = (TensorSpec("other", shape, dtype), TensorSpec("image", (-1, 3, *SIZE), "float32"))
+    return image_input(specs, batch, given={name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "dtype", "expected"),
+    [
+        (0.5, (), "float32", 0.5),
+        (0.5, (1,), "float16", [0.5]),
+        ([512, 1024], (2,), "int64", [512, 1024]),
+        ([512, 1024], (-1,), "int32", [512, 1024]),
+        ([512, 1024], (-1, 2), "int64", [[512, 1024], [512, 1024]]),
+        (True, (1, 2), "bool", [[True, True]]),
+        ([[1], [2]], (2, 3), "uint8", [[1, 1, 1], [2, 2, 2]]),
+        (7, (-1, 1, -1), "int64", [[[7]], [[7]]]),
+    ],
+)
+def test_an_input_with_a_stated_value_gets_it_in_its_type_and_shape(value, shape, dtype, expected):
+    feed = several(value, shape, dtype).feed([IMAGE])
+    assert list(feed) == ["image", "other"]
+    assert feed["other"].dtype == dtype
+    assert feed["other"].tolist() == expected
+    assert feed["image"].shape == (2, 3, *SIZE)
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "dtype"),
+    [
+        ([1, 2, 3], (2,), "int64"),
+        ([[1, 2]], (2,), "int64"),
+        ([[1], [2, 3]], (2, 2), "int64"),
+        (0.5, (), "int64"),
+        (256, (), "uint8"),
+        (-1, (), "uint8"),
+        (2, (), "bool"),
+    ],
+)
+def test_a_value_that_does_not_fit_its_input_is_refused(value, shape, dtype):
+    with pytest.raises(ModelError, match=r"\[data.inputs\]: the value of input 'other' does not fit "):
+        several(value, shape, dtype)
+
+
+def test_a_value_for_an_input_that_is_not_there_is_answered_with_the_nearest():
+    with pytest.raises(ModelError, match=r"\[data.inputs\]: unknown input 'othre'; did you mean 'other'\?"):
+        several(1, name="othre")
+
+
+def test_a_value_for_every_input_leaves_none_for_the_images():
+    with pytest.raises(ModelError, match=r"0 inputs beside \[data.inputs\] \(none\), .*; leave one out"):
+        image_input((TensorSpec("image", NCHW, "float32"),), given={"image": 0})
 
 
 @pytest.mark.parametrize(("batch", "words"), [(4, "batch is fixed at 2"), (0, "holds no image")])

@@ -86,9 +86,9 @@ def pipeline_for(model: onnx.ModelProto, passes: str, batch: int | None) -> str:
 
 
 def batch_of(model: onnx.ModelProto) -> int | None:
-    """Return the leading dimension of the first input, or None where the model leaves it open."""
-    inputs = graph_inputs(model)
-    dims = inputs[0].type.tensor_type.shape.dim if inputs else []
+    """Return the leading dimension of the input of images, or None where the model leaves it open."""
+    shapes = [value.type.tensor_type.shape.dim for value in graph_inputs(model)]
+    dims = next((dims for dims in shapes if len(dims) == 4), shapes[0] if shapes else [])
     return int(dims[0].dim_value) if dims and dims[0].HasField("dim_value") else None
 
 

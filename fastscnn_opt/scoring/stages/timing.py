@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fastscnn_opt.errors import UserError
+from fastscnn_opt.measuring.image_input import image_spec
 from fastscnn_opt.measuring.latency import WarmUp, iterations_per_turn
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Open, Time, WarmUpRuns
@@ -96,7 +97,8 @@ def _make_ready(worker: Worker, model: CompiledModel) -> tuple[Worker, int, Warm
     warm = worker.run(WarmUpRuns(model.batch))
     worker.pause()
     _log.info("%s: warm after %d runs, steady: %s", model.name, warm.runs, warm.steady)
-    batch = inputs[0].shape[0] if inputs and inputs[0].shape else 1
+    image = image_spec(inputs) or next(iter(inputs), None)
+    batch = image.shape[0] if image is not None and image.shape else 1
     return worker, batch if batch > 0 else model.batch or 1, warm
 
 

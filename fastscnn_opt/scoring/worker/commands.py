@@ -189,7 +189,7 @@ class Evaluate(Command[Evaluation]):
         from fastscnn_opt.data.assumptions import preprocess_notes
         from fastscnn_opt.data.classes import CLASSES
         from fastscnn_opt.measuring.accuracy import evaluate
-        from fastscnn_opt.measuring.image_input import open_for
+        from fastscnn_opt.measuring.image_input import image_spec, open_for
         from fastscnn_opt.measuring.plausibility import implausible
         from fastscnn_opt.measuring.predicting import Setup
         from fastscnn_opt.scoring.pictures.predictions import save_predictions
@@ -202,9 +202,10 @@ class Evaluate(Command[Evaluation]):
             save = None
             if self.predictions is not None and dataset.classes.names == CLASSES:  # pictures have only these colours
                 save = stack.enter_context(save_predictions(self.predictions, dataset.names, dataset.size))
-            setup = Setup.of(dataset, preprocess)
+            setup = Setup.of(dataset, preprocess, source.interface)
             found = evaluate(session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save)
-        takes_bytes = bool(session.inputs) and session.inputs[0].dtype == "uint8"
+        image = image_spec(session.inputs, source.interface.inputs)
+        takes_bytes = image is not None and image.dtype == "uint8"
         notes = [*preprocess_notes(source, self.metadata, takes_bytes=takes_bytes), *implausible(found)]
         details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms(), notes=tuple(notes))
         return Evaluation(AccuracyFigures(**found.to_json()), details, peak_rss_bytes())

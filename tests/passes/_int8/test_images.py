@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from graphs import parse
 from PIL import Image
-from quantised import SIZE
+from quantised import SIZE, quantisation, scenes
 
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.errors import DataError, ModelError
@@ -46,6 +47,18 @@ def test_a_description_brings_its_own_split(network, rewrite, dataset):
     assert of_files.SerializeToString() == rewrite(network, "int8{images=2}").model.SerializeToString()
     with pytest.raises(DataError, match="has no images of the split 'train'"):
         PassManager(f"int8{{data={file} split=train}}").run(network)
+
+
+def test_other_inputs_get_the_value_that_the_description_states(rewrite, dataset):
+    model = parse(f"""
+        g (float[1] gain, float[1,3,{SIZE[0]},{SIZE[1]}] image) => (float[1,1,{SIZE[0]},{SIZE[1]}] y)
+        <float[1,3,1,1] w = {{1, 2, 3}}> {{ bright = Mul(image, gain) [point] y = Conv(bright, w) }}
+    """)
+    file = dataset.parent / "own.toml"
+    file.write_text('[data]\nroot = "city"\nsplit = "train"\ninputs = { gain = 2.5 }\n')
+    scale, _ = quantisation(rewrite(model, f"int8{{data={file} images=2 equalise=false}}").model, "point")
+    values = [2.5 * scene for scene in scenes(2)]
+    assert scale == pytest.approx((np.max(values) - np.min(values)) / 255, rel=1e-5)
 
 
 def test_a_wrong_split_is_an_error_with_the_nearest(network, dataset):

@@ -25,6 +25,12 @@ def test_an_open_batch_becomes_the_one_asked_for(batch, length):
     assert timing_feeds((TensorSpec("image", (FREE, 3), "float32"),), batch)["image"].shape == (length, 3)
 
 
+def test_the_batch_is_that_of_the_images():
+    specs = (TensorSpec("size", (2,), "int64"), TensorSpec("image", (FREE, 3, 4, 4), "float32"))
+    feeds = timing_feeds(specs, 4)
+    assert (feeds["size"].shape, feeds["image"].shape) == ((2,), (4, 3, 4, 4))
+
+
 def test_a_fixed_batch_is_not_another():
     with pytest.raises(TargetError, match="the batch of input 'image' is fixed at 1, not 4"):
         timing_feeds((TensorSpec("image", (1, 3), "float32"),), 4)

@@ -37,6 +37,10 @@ def command(
         int | None, typer.Option(help="Images per run; by default what the model takes.", min=1, show_default=False)
     ] = None,
     limit: options.ImageLimit = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Name of the output that is read, instead of the first.", show_default=False),
+    ] = None,
     target: options.Target = "onnxruntime",
     settings: options.TargetSettings = None,
     dumps: Annotated[
@@ -68,8 +72,9 @@ def command(
     source = options.data_source(data, split, synthetic, seed, limit)
     if dumps is None and (output_index or dtype or tool or running_mean):
         raise typer.BadParameter("goes with --dumps only", param_hint="--output-index, --dtype, --tool, --running-mean")
-    if dumps is not None and (settings or target != "onnxruntime"):
-        raise typer.BadParameter("goes with a model, not with --dumps", param_hint="--target, --option")
+    if dumps is not None and (settings or output or target != "onnxruntime"):
+        raise typer.BadParameter("goes with a model, not with --dumps", param_hint="--target, --option, --output")
+    source = source if output is None else source.reading(output)
     if model is not None and dumps is None:
         limits = Limits(limit_s, memory)
         result, scored = _score_model(model, source, options.target_choice(target, settings), batch, limits), model.name

@@ -105,6 +105,79 @@ def test_a_size_that_nothing_explains_is_refused_with_the_key(capsys, tree):
     assert 'resize = "stretch"' in message
 
 
+def with_other_ends():
+    """Return the network with an auxiliary head in front, logits whose classes come last, and factors to multiply."""
+    model = parse(f"""
+        other (float[{CLASSES}] factor, float[1,3,{HEIGHT // 2},{WIDTH // 2}] image)
+            => (float[1,{CLASSES},2,4] auxiliary, float[1,{HEIGHT // 8},{WIDTH // 8},{CLASSES}] main)
+        {{
+            pooled = AveragePool<kernel_shape=[4,4], strides=[4,4]>(image)
+            logits = Conv(pooled, w)
+            turned = Transpose<perm=[0,2,3,1]>(logits)
+            main = Mul(turned, factor)
+            negative = Neg(logits)
+            auxiliary = MaxPool<kernel_shape=[2,2], strides=[2,2]>(negative)
+        }}
+    """)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(WEIGHTS, "w"))
+    return model
+
+
+def test_an_output_is_chosen_by_name_and_other_inputs_get_their_value(capsys, tree):
+    onnx.save(with_other_ends(), tree / "ends.onnx")
+    description = (tree / "own.toml").read_text()
+    ends = description.replace('root = "."', 'root = "."\noutput_layout = "nhwc"\ninputs = { factor = 2.5 }')
+    (tree / "ends.toml").write_text(ends)
+    expected = evaluated(capsys, tree / "other.onnx", "--data", tree / "own.toml")
+    assert evaluated(capsys, tree / "ends.onnx", "--data", tree / "ends.toml", "--output", "main") == expected
+    (tree / "named.toml").write_text(ends.replace('root = "."', 'root = "."\noutput = "main"'))
+    assert evaluated(capsys, tree / "ends.onnx", "--data", tree / "named.toml") == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "arguments", "words"),
+    [
+        ("inputs = { factor = 1 }", ["--output", "mian"], "unknown output 'mian'; did you mean 'main'?"),
+        ("inputs = { factor = 1 }", ["--output", "main"], "output 'main' is 1 x 4 x 8 x 20, which may be N, H, W, C"),
+        ("", [], "the model has 2 inputs ('factor', 'image'), but images need exactly one; give every other input"),
+        ("inputs = { factor = [1, 2] }", [], "the value of input 'factor' does not fit float32 (20)"),
+        ('inputs = { factor = "1" }', [], "inputs.factor should be a number, or a list of numbers or lists"),
+        ('output_layout = "hwc"', [], "output_layout"),
+    ],
+    ids=["output", "layout", "no value", "shape", "text", "unknown layout"],
+)
+def test_what_is_wrong_with_the_ends_of_a_model_is_one_sentence(capsys, tree, keys, arguments, words):
+    onnx.save(with_other_ends(), tree / "ends.onnx")
+    description = (tree / "own.toml").read_text().replace('root = "."', f'root = "."\n{keys}')
+    (tree / "ends.toml").write_text(description)
+    assert run(["eval", str(tree / "ends.onnx"), "--data", str(tree / "ends.toml"), *arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_score_reads_the_output_and_feeds_the_inputs_that_the_description_states(capsys, tree):
+    onnx.save(with_other_ends(), tree / "ends.onnx")
+    ends = (tree / "own.toml").read_text()
+    stated = ends.replace(
+        'root = "."', 'root = "."\noutput = "main"\noutput_layout = "nhwc"\ninputs = { factor = 2.5 }'
+    )
+    (tree / "variants.toml").write_text(f"""
+        {stated}
+        [model]
+        path = "ends.onnx"
+        [score]
+        batch = [1]
+        [[variant]]
+        name = "as it is"
+    """)
+    expected = evaluated(capsys, tree / "other.onnx", "--data", tree / "own.toml")
+    code = run(["score", str(tree / "variants.toml"), "--run", str(tree / "run"), "--rounds", "5", "--format", "json"])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    (row,) = json.loads(captured.out)["rows"]
+    assert (row["status"], row["pixAcc"]) == ("ok", expected["pixAcc"])
+    assert row["fps"] == pytest.approx(1000 / row["median_ms"], rel=0.01)
+
+
 def test_fastscnn_on_camvid_scores_as_measured_independently(capsys, tmp_path, real_data):
     pytest.importorskip("torch", reason="reading a checkpoint needs torch")
     checkpoint, model = real_data / "weights" / "fast_scnn_tramac_layout.pth", tmp_path / "model.onnx"
