@@ -136,6 +136,12 @@ def attach(model: onnx.ModelProto, file: Path) -> None:
         load_values(tensor)
 
 
+def locations_in(model: onnx.ModelProto) -> set[str]:
+    """Return the paths of the data files of a model as its file gives them, relative to its folder."""
+    tensors = filter(is_outside, (*model.graph.initializer, *_inner_tensors(model)))
+    return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+
+
 def load_values(tensor: onnx.TensorProto) -> None:
     """Read the values of a tensor from its file into the message."""
     tensor.raw_data = place_of(tensor).map().tobytes()

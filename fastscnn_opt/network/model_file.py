@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.files import check_place
 from fastscnn_opt.model.metadata import add_metadata
-from fastscnn_opt.model.saving import fingerprint, save_model
+from fastscnn_opt.model.saving import fingerprint, keep_apart, save_model
 from fastscnn_opt.network.describing import describe
 from fastscnn_opt.network.export import export_checkpoint
 from fastscnn_opt.network.layout import Outputs, Pooling
@@ -59,6 +59,7 @@ def export_to_file(
         The file cannot be written.
     """
     check_place(output)
+    keep_apart(output, checkpoint, "checkpoint")
     batch, height, width = shape
     model = export_checkpoint(
         checkpoint,

@@ -6,10 +6,9 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import ModelError
 from fastscnn_opt.files import check_place
 from fastscnn_opt.model.loading import load_model
-from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.model.saving import keep_apart, save_model
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.rewriting.instruments import GraphDump, Instrument, PassProgress
 from fastscnn_opt.rewriting.manager import PassManager
@@ -60,17 +59,17 @@ def apply_to_file(
     PipelineError
         The pipeline does not parse, or names an unknown pass or option.
     ModelError
-        `output` is `model` itself, or the model cannot be read.
+        A file to write is one that `model` consists of, or the model cannot be read.
     PassError, CheckFailedError
         As `PassManager.run`.
     OSError
         `output` cannot be written.
     """
     built = build_pipeline(read_pipeline(passes))
-    if output.exists() and model.exists() and output.samefile(model):
-        raise ModelError("is the model itself, which stays as it is", where=output, cure="give -o another file")
     check_place(output)
     dumps = [] if dump is None else [GraphDump(dump)]
+    for place in (output, *(place for graphs in dumps for place in graphs.files(built))):
+        keep_apart(place, model)
     with _rare_collections():
         result = _run(model, built, dumps, note, progress, verify=verify)
         save_model(result.model, output)

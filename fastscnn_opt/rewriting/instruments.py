@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.model.saving import save_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import onnx
@@ -53,6 +53,11 @@ class GraphDump(Instrument):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def files(self, passes: Sequence[Pass]) -> list[Path]:
+        """Return the files that a run of `passes` writes, in their order."""
+        names = ["input", *(item.name for item in passes)]
+        return [self.folder / f"{index:02}-{name}.onnx" for index, name in enumerate(names)]
 
     def before(self, item: Pass, index: int, model: onnx.ModelProto) -> None:
         """Write the input of the pipeline once."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.model.metadata import read_metadata
+from fastscnn_opt.model.saving import keep_apart
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
@@ -63,11 +64,12 @@ def compile_model(
 ) -> dict[str, str]:
     """Compile an ONNX file for `target` in a child process; return the versions of the tools that did it.
 
-    The output of a vendor tool goes to ``<artefact>.log``. Raises what `Worker` does, and TargetError if there is no
-    such target here.
+    The output of a vendor tool goes to ``<artefact>.log``. Raises what `Worker` does, TargetError if there is no such
+    target here, and ModelError if a file to write is one that the model consists of.
     """
     if not artefact.absolute().parent.is_dir():
         raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="create it first")
+    keep_apart(artefact, model)
     versions = target.available(to_compile_only=True).tool_versions()
     log = artefact.with_name(artefact.name + ".log")
     with Worker(str(model), target, limits=limits) as worker:

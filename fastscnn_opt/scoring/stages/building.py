@@ -75,7 +75,8 @@ def build_model(
         )
     digest = fingerprint(graph)
     file = output / f"{digest[:16]}.onnx" if output.is_dir() else output
-    save_model(graph, file)
+    if not (file.exists() and file.samefile(model)):  # a pipeline that changes nothing, on a model of a run folder
+        save_model(graph, file)
     return BuiltModel(file, digest, tuple(map(_summary, result.steps)))
 
 

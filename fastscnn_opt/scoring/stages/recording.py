@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.machine import versions
-from fastscnn_opt.model.saving import data_beside
+from fastscnn_opt.model.saving import files_of
 from fastscnn_opt.scoring.records import Keys, RowRecord, Status, key_of, now
 
 if TYPE_CHECKING:
@@ -85,6 +85,5 @@ class Recorder:
 
 
 def _size(model: Path) -> int:
-    """Return the size of a built model in bytes, including the file with its weights if there is one."""
-    data = data_beside(model)
-    return model.stat().st_size + (data.stat().st_size if data.exists() else 0)
+    """Return the size of a built model in bytes, including that of its weights if there is one."""
+    return sum(file.stat().st_size for file in files_of(model))

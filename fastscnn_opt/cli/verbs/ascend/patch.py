@@ -206,11 +206,14 @@ def derive(
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import name_from, to_toml
     from fastscnn_opt.files import write_atomically
+    from fastscnn_opt.model.saving import keep_apart
 
     derived = _derive(profile, model, batch, name or name_from(output or profile or model or Path("derived")))
     if root is not None:
         derived = without_listed(derived, find_impl(root))
     if output is not None and not dry_run:
+        if (source := profile or model) is not None:
+            keep_apart(output, source, "profile" if profile else "model")
         write_atomically(output, to_toml(derived.patch).encode())
     if form is Format.JSON:
         print_json(derived.to_json() | {"output": str(output) if output else None})
