@@ -167,8 +167,9 @@ def image_input(
     stated = max(len(preprocess.image_mean), len(preprocess.image_std))
     if stated > channels and spec.dtype != "uint8":
         raise ModelError(
-            f"input {spec.name!r} takes one channel, and {stated} values are stated for its mean or deviation",
-            cure="give image_mean and image_std in [data.preprocess] one value each",
+            f"input {spec.name!r} takes one channel, and mean and deviation have {stated} values (ImageNet's, if none "
+            "are stated)",
+            cure="give image_mean and image_std in [data.preprocess] of a description one value each",
         )
     height, width = spec.shape[1:3] if channels_last else spec.shape[2:]
     return ImageInput(

@@ -211,5 +211,5 @@ def test_of_a_larger_image_the_first_window_is_taken():
 
 
 def test_a_grey_float_input_needs_one_mean_and_deviation():
-    with pytest.raises(ModelError, match="takes one channel, and 3 values are stated for its mean or deviation; give"):
+    with pytest.raises(ModelError, match="takes one channel, and mean and deviation have 3 values"):
         source((1, 1, *SIZE))

@@ -15,7 +15,7 @@ from fastscnn_opt.rewriting.manager import PassManager
 
 def test_what_takes_no_images_is_an_error():
     model = parse("g (float[1,1,8,8] x) => (float[1,1,8,8] y) <float[1,1,1,1] w = {1}> { y = Conv(x, w) }")
-    with pytest.raises(ModelError, match="takes one channel, and 3 values are stated for its mean or deviation"):
+    with pytest.raises(ModelError, match="takes one channel, and mean and deviation have 3 values"):
         PassManager("int8").run(model)
 
 
