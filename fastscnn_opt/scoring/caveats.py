@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import FEWEST_ROUNDS
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, joined
 
 if TYPE_CHECKING:
+    from fastscnn_opt.scoring.records import AccuracyFigures
     from fastscnn_opt.scoring.run import Run
 
 _BUSY_CORES, _BUSY_SHARE = 0.25, 0.05
@@ -18,8 +20,8 @@ _BUSY_CORES, _BUSY_SHARE = 0.25, 0.05
 A program that is at work takes a whole core, and what the system does by itself takes a few hundredths.
 """
 
-_MOST_OF_EXACT = 0.1
-"""Points of mIoU by which an exact variant may differ from the baseline: more than ties of two logits explain."""
+_UNLIKELY_POINTS = 0.1
+"""Points of mIoU that ties of two logits do not explain."""
 
 
 def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: str = "") -> list[str]:
@@ -48,17 +50,37 @@ def run_caveats(run: Run) -> list[str]:
 def _accuracy_caveats(run: Run) -> list[str]:
     noted: dict[str, list[str]] = {}
     for plan, row in zip(run.plan, run.table, strict=True):
-        record = run.record_of(plan)
-        for text in record.details.notes if record and record.details else ():
-            noted.setdefault(text, []).append(row.label)
+        record, reference = run.record_of(plan), run.reference_of(plan)
+        texts = list(record.details.notes) if record and record.details else []
         exact = all(step.contract == Contract.EXACT for step in row.steps)
-        if exact and row.mIoU_drop is not None and abs(row.mIoU_drop) > _MOST_OF_EXACT:
-            text = (
+        if exact and row.mIoU_drop is not None and abs(row.mIoU_drop) > _UNLIKELY_POINTS:
+            texts.append(
                 f"every pass promises the same function as the baseline's, and mIoU changes by {-row.mIoU_drop:+.2f} "
                 "points; check mean and std of uint8-input, the channel order, and the precision of the target"
             )
+        if record and record.accuracy and reference:
+            texts += _other_classes(record.accuracy, reference)
+        for text in texts:
             noted.setdefault(text, []).append(row.label)
     return [f"{', '.join(labels)}: {text}" if len(run.plan) > len(labels) else text for text, labels in noted.items()]
+
+
+def _other_classes(accuracy: AccuracyFigures, reference: AccuracyFigures) -> list[str]:
+    """Return a caveat where mIoU is a mean over other classes than the baseline's, which explains much of its drop."""
+    ours = {name: value for name, value in accuracy.iou.items() if value is not None}
+    others = {name: value for name, value in reference.iou.items() if value is not None}
+    both = ours.keys() & others.keys()
+    if ours.keys() == others.keys() or not both:
+        return []
+    drop = 100 * fsum(others[name] - ours[name] for name in both) / len(both)
+    if abs(100 * (reference.mIoU - accuracy.mIoU) - drop) <= _UNLIKELY_POINTS:
+        return []
+    odd = joined([repr(name) for name in accuracy.iou if name in ours.keys() ^ others.keys()])
+    text = (
+        f"no label has {odd}, and only the row or the baseline predicts it, which then counts as 0 in mIoU; over the "
+        f"other classes the drop is {drop:.2f} points"
+    )
+    return [text]
 
 
 def _speed_caveats(run: Run) -> list[str]:

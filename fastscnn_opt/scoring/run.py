@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.scoring.description import RunDescription
-    from fastscnn_opt.scoring.records import CompiledRecord, RowPlan, RowRecord, RowTiming, SessionRecord
+    from fastscnn_opt.scoring.records import (
+        AccuracyFigures,
+        CompiledRecord,
+        RowPlan,
+        RowRecord,
+        RowTiming,
+        SessionRecord,
+    )
 
 
 @dataclass(frozen=True)
@@ -51,17 +58,15 @@ class Run:
     @property
     def table(self) -> list[TableRow]:
         """The variant table: a row for everything that the variants file asks for, scored or not, in its order."""
-        plans = self.plan
-        records = {plan.identity: self.record_of(plan) for plan in plans}
         rows = []
-        for plan in plans:
-            record = records[plan.identity]
+        for plan in self.plan:
+            record, reference = self.record_of(plan), self.reference_of(plan)
             rows.append(
                 table_row(
                     plan,
                     record,
                     self.timing_of(record),
-                    reference=self._reference_miou(plan, plans, records),
+                    reference=reference.mIoU if reference else None,
                     max_drop=self.description.max_drop,
                 )
             )
@@ -99,15 +104,13 @@ class Run:
         wanted = (record.identity, record.keys.speed)
         return next((timing for timing in timings if (timing.identity, timing.speed_key) == wanted), None)
 
-    def _reference_miou(
-        self, plan: RowPlan, plans: tuple[RowPlan, ...], records: dict[tuple[str, str, int], RowRecord | None]
-    ) -> float | None:
-        """Return the mIoU of the baseline of a row: on its target where it was scored there, else on its first one."""
+    def reference_of(self, plan: RowPlan) -> AccuracyFigures | None:
+        """Return the accuracy of a row's baseline: on its target where it was scored there, else on its first one."""
         target = self.baseline.target or plan.target
-        candidates = [other for other in plans if other.variant == self.baseline.variant]
+        candidates = [other for other in self.plan if other.variant == self.baseline.variant]
         candidates.sort(key=lambda other: other.target != target)
-        scored = (records[other.identity] for other in candidates)
-        return next((record.accuracy.mIoU for record in scored if record and record.accuracy), None)
+        scored = map(self.record_of, candidates)
+        return next((record.accuracy for record in scored if record and record.accuracy), None)
 
     def _repr_html_(self) -> str:
         """Show the variant table in a notebook."""

@@ -56,14 +56,14 @@ def test_a_run_is_timed_again_only_with_another_effort_or_in_another_folder():
     assert caveat.endswith("when the machine is quiet, with another --rounds or --seconds, or into another run folder")
 
 
-def scored(name, miou, contract=None, notes=()):
-    """Return the plan of a row and its record; `contract` is that of its only pass."""
+def scored(name, miou, contract=None, notes=(), iou=None):
+    """Return the plan of a row and its record; `contract` is that of its only pass, `iou` that of each class."""
     plan = RowPlan(name, "", (), "onnxruntime", 1)
     step = StepSummary(name="a", contract=contract, changes=1, skips=0, verified=True) if contract else None
     record = RowRecord(
         *plan.identity[:1], "", (), "onnxruntime", 1,
         source="m", data="d", keys=Keys("r", "a", "s"), status=Status.OK, steps=(step,) if step else (),
-        accuracy=AccuracyFigures(miou, miou, miou), details=AccuracyDetails(notes=notes),
+        accuracy=AccuracyFigures(miou, miou, miou, iou or {}), details=AccuracyDetails(notes=notes),
     )  # fmt: skip
     return plan, record
 
@@ -95,3 +95,16 @@ def test_a_note_about_every_row_stands_once():
 
 def test_a_note_about_one_row_names_it():
     assert caveats(scored("base", 0.5), scored("other", 0.5, notes=("odd",))) == ["other (onnxruntime, batch 1): odd"]
+
+
+def test_a_drop_that_is_only_due_to_another_set_of_classes_is_told():
+    """The mean over two classes, 0.7, becomes one over three, because the row predicts a class that no label has."""
+    base = scored("base", 0.7, iou={"road": 0.8, "car": 0.6, "train": None})
+    (caveat,) = caveats(base, scored("int8", 0.46, Contract.LOSSY, iou={"road": 0.79, "car": 0.59, "train": 0.0}))
+    assert "no label has 'train'" in caveat
+    assert caveat.endswith("over the other classes the drop is 1.00 points")
+
+
+def test_the_same_classes_are_no_caveat():
+    base = scored("base", 0.7, iou={"road": 0.8, "car": 0.6, "train": None})
+    assert caveats(base, scored("int8", 0.6, Contract.LOSSY, iou={"road": 0.7, "car": 0.5, "train": None})) == []
