@@ -180,7 +180,7 @@ def image_input(
         channels_last,
         (None if height == FREE else height, None if width == FREE else width),
         preprocess,
-        {one.name: _constant(one, given[one.name], _batch(spec, batch)) for one in inputs if one.name in given},
+        {one.name: constant_feed(one, given[one.name], _batch(spec, batch)) for one in inputs if one.name in given},
     )
 
 
@@ -242,7 +242,7 @@ def _batch(spec: TensorSpec, batch: int | None) -> int:
     return fixed
 
 
-def _constant(spec: TensorSpec, value: Any, batch: int) -> NDArray[Any]:
+def constant_feed(spec: TensorSpec, value: Any, batch: int) -> NDArray[Any]:
     """Return a value that a user states for an input, in its type and shape. Raises ModelError if it does not fit.
 
     An open dimension that the value has is as long as there; otherwise the first one is as long as the batch, and any

@@ -21,7 +21,7 @@ from fastscnn_opt.targets.base import CrossCompiler
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastscnn_opt.model.metadata import Metadata
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.variants import ModelTable, Variants
     from fastscnn_opt.targets.processes.limits import Limits
@@ -54,13 +54,13 @@ def identify_source(variants: Variants) -> SourceModel:
 class RowCompiler:
     """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``.
 
-    `stated` is what the description of the data states about the model.
+    `images` are what the models will be run on; their description states things about the model.
     """
 
-    def __init__(self, run: OpenRun, source: SourceModel, stated: Metadata, *, verify: bool, limits: Limits) -> None:
+    def __init__(self, run: OpenRun, source: SourceModel, images: DataSource, *, verify: bool, limits: Limits) -> None:
         self._run = run
         self._source = source
-        self._stated = stated
+        self._stated, self._given = images.stated(), images.interface.inputs
         self._verify = verify
         self._limits = limits
 
@@ -132,7 +132,8 @@ class RowCompiler:
         """Return the compiled row with the keys that its figures on `data` get."""
         accuracy = key_of(record.speed_key, data, versions(("fastscnn-opt", "numpy", "pillow")))
         row = key_of(accuracy, record.source, plan.passes, plan.patches, self._verify)
-        return Job(plan, record, Keys(row, accuracy, record.speed_key), self._run.folder, self._log(plan))
+        speed = key_of(record.speed_key, dict(self._given)) if self._given else record.speed_key
+        return Job(plan, record, Keys(row, accuracy, speed), self._run.folder, self._log(plan), self._given)
 
     def _worker(self, plan: RowPlan, target: TargetSpec) -> Worker:
         return Worker(plan.label, target, log=self._log(plan), limits=self._limits)

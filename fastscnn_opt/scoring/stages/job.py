@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowPlan
@@ -18,7 +19,7 @@ class CompiledModel:
     """A compiled model and what it takes to run it in a process; the process appends its output to `log`.
 
     `name` stands for it in messages, and `model` is the file that was compiled. Without `batch` it runs at its own
-    batch size.
+    batch size. `given` are the values of inputs that take no images.
     """
 
     name: str
@@ -27,17 +28,22 @@ class CompiledModel:
     model: Path
     batch: int | None = None
     log: Path | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A row of a run that is built and compiled, and the keys under which its figures are recorded."""
+    """A row of a run that is built and compiled, and the keys under which its figures are recorded.
+
+    `given` are the values of inputs that take no images.
+    """
 
     plan: RowPlan
     compiled: CompiledRecord
     keys: Keys
     folder: Path
     log: Path
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> Path:
@@ -53,4 +59,4 @@ class Job:
     def compiled_model(self) -> CompiledModel:
         """The compiled model, ready to be opened."""
         artefact = self.folder / self.compiled.artefact
-        return CompiledModel(self.plan.label, self.target, artefact, self.model, self.plan.batch, self.log)
+        return CompiledModel(self.plan.label, self.target, artefact, self.model, self.plan.batch, self.log, self.given)

@@ -52,7 +52,7 @@ class RowScorer:
         self._progress = progress
         self.limits = settings.limits(variants)
         self.recorder = Recorder(run, source.key, data, settings.verify, self.limits, note)
-        self._compiler = RowCompiler(run, source, variants.source.stated(), verify=settings.verify, limits=self.limits)
+        self._compiler = RowCompiler(run, source, variants.source, verify=settings.verify, limits=self.limits)
 
     def score_all(self) -> None:
         """Build, compile, evaluate and time all rows that are not finished, as far as the stage includes this."""

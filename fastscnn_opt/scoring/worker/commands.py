@@ -4,7 +4,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
@@ -228,9 +228,13 @@ class Predict(Command[None]):
 
 @dataclass(frozen=True)
 class WarmUpRuns(Command[WarmUp]):
-    """Run the opened artefact on prepared inputs until its latency is steady, or for `cap_s` seconds."""
+    """Run the opened artefact on prepared inputs until its latency is steady, or for `cap_s` seconds.
+
+    `given` are the values of inputs that take no images.
+    """
 
     batch: int | None = None
+    given: dict[str, Any] = field(default_factory=dict)
     cap_s: float = 10.0
     name: ClassVar[str] = "warm_up"
 
@@ -239,7 +243,7 @@ class WarmUpRuns(Command[WarmUp]):
         from fastscnn_opt.measuring.latency import warm_up
 
         session = state.opened
-        state.timer = session.timer(timing_feeds(session.inputs, self.batch))
+        state.timer = session.timer(timing_feeds(session.inputs, self.batch, self.given))
         return warm_up(state.timer, cap_s=self.cap_s)
 
 

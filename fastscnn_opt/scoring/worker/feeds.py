@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.measuring.image_input import image_spec
+from fastscnn_opt.measuring.image_input import constant_feed, image_spec
 from fastscnn_opt.measuring.session import FREE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
     from fastscnn_opt.measuring.session import TensorSpec
 
 
-def timing_feeds(inputs: tuple[TensorSpec, ...], batch: int | None) -> dict[str, NDArray[np.generic]]:
+def timing_feeds(
+    inputs: tuple[TensorSpec, ...], batch: int | None, given: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, NDArray[np.generic]]:
     """Return noise with the statistics of images for every input: mean 0 and deviation 1, or 0 to 255 for integers.
 
+    The inputs in `given` get the value that they have there instead.
     An open leading dimension becomes `batch`, or 1. Raises TargetError for any other open dimension, or another batch
-    than that of the images.
+    than that of the images, and ModelError for a value that does not fit its input.
     """
     import numpy as np
 
     rng = np.random.default_rng(0)
     feeds: dict[str, NDArray[np.generic]] = {}
-    images = image_spec(inputs) or next(iter(inputs), None)
+    images = image_spec(inputs, given) or next(iter(inputs), None)
     for spec in inputs:
+        if spec.name in given:
+            feeds[spec.name] = constant_feed(spec, given[spec.name], batch or 1)
+            continue
         shape = tuple((batch or 1) if axis == 0 and dim == FREE else dim for axis, dim in enumerate(spec.shape))
         if FREE in shape:
             raise TargetError(

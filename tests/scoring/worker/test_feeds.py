@@ -31,6 +31,11 @@ def test_the_batch_is_that_of_the_images():
     assert (feeds["size"].shape, feeds["image"].shape) == ((2,), (4, 3, 4, 4))
 
 
+def test_an_input_with_a_stated_value_gets_that():
+    specs = (TensorSpec("size", (2,), "int64"), TensorSpec("image", (1, 3, 4, 4), "float32"))
+    assert timing_feeds(specs, None, {"size": [512, 1024]})["size"].tolist() == [512, 1024]
+
+
 def test_a_fixed_batch_is_not_another():
     with pytest.raises(TargetError, match="the batch of input 'image' is fixed at 1, not 4"):
         timing_feeds((TensorSpec("image", (1, 3), "float32"),), 4)

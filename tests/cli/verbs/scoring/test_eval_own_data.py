@@ -106,15 +106,16 @@ def test_a_size_that_nothing_explains_is_refused_with_the_key(capsys, tree):
 
 
 def with_other_ends():
-    """Return the network with an auxiliary head in front, logits whose classes come last, and factors to multiply."""
+    """Return the network with an auxiliary head in front, logits whose classes come last, and two other inputs."""
     model = parse(f"""
-        other (float[{CLASSES}] factor, float[1,3,{HEIGHT // 2},{WIDTH // 2}] image)
+        other (float[{CLASSES}] factor, int64[4] form, float[1,3,{HEIGHT // 2},{WIDTH // 2}] image)
             => (float[1,{CLASSES},2,4] auxiliary, float[1,{HEIGHT // 8},{WIDTH // 8},{CLASSES}] main)
         {{
             pooled = AveragePool<kernel_shape=[4,4], strides=[4,4]>(image)
             logits = Conv(pooled, w)
             turned = Transpose<perm=[0,2,3,1]>(logits)
-            main = Mul(turned, factor)
+            scaled = Mul(turned, factor)
+            main = Reshape(scaled, form)
             negative = Neg(logits)
             auxiliary = MaxPool<kernel_shape=[2,2], strides=[2,2]>(negative)
         }}
@@ -126,7 +127,9 @@ def with_other_ends():
 def test_an_output_is_chosen_by_name_and_other_inputs_get_their_value(capsys, tree):
     onnx.save(with_other_ends(), tree / "ends.onnx")
     description = (tree / "own.toml").read_text()
-    ends = description.replace('root = "."', 'root = "."\noutput_layout = "nhwc"\ninputs = { factor = 2.5 }')
+    ends = description.replace(
+        'root = "."', 'root = "."\noutput_layout = "nhwc"\ninputs = { factor = 2.5, form = [1, 4, 8, 20] }'
+    )
     (tree / "ends.toml").write_text(ends)
     expected = evaluated(capsys, tree / "other.onnx", "--data", tree / "own.toml")
     assert evaluated(capsys, tree / "ends.onnx", "--data", tree / "ends.toml", "--output", "main") == expected
@@ -137,10 +140,26 @@ def test_an_output_is_chosen_by_name_and_other_inputs_get_their_value(capsys, tr
 @pytest.mark.parametrize(
     ("keys", "arguments", "words"),
     [
-        ("inputs = { factor = 1 }", ["--output", "mian"], "unknown output 'mian'; did you mean 'main'?"),
-        ("inputs = { factor = 1 }", ["--output", "main"], "output 'main' is 1 x 4 x 8 x 20, which may be N, H, W, C"),
-        ("", [], "the model has 2 inputs ('factor', 'image'), but images need exactly one; give every other input"),
-        ("inputs = { factor = [1, 2] }", [], "the value of input 'factor' does not fit float32 (20)"),
+        (
+            "inputs = { factor = 1, form = [1, 4, 8, 20] }",
+            ["--output", "mian"],
+            "unknown output 'mian'; did you mean 'main'?",
+        ),
+        (
+            "inputs = { factor = 1, form = [1, 4, 8, 20] }",
+            ["--output", "main"],
+            "output 'main' is 1 x 4 x 8 x 20, which may be N, H, W, C",
+        ),
+        (
+            "",
+            [],
+            "the model has 3 inputs ('factor', 'form', 'image'), but images need exactly one; give every other input",
+        ),
+        (
+            "inputs = { factor = [1, 2], form = [1, 4, 8, 20] }",
+            [],
+            "the value of input 'factor' does not fit float32 (20)",
+        ),
         ('inputs = { factor = "1" }', [], "inputs.factor should be a number, or a list of numbers or lists"),
         ('output_layout = "hwc"', [], "output_layout"),
     ],
@@ -158,7 +177,8 @@ def test_score_reads_the_output_and_feeds_the_inputs_that_the_description_states
     onnx.save(with_other_ends(), tree / "ends.onnx")
     ends = (tree / "own.toml").read_text()
     stated = ends.replace(
-        'root = "."', 'root = "."\noutput = "main"\noutput_layout = "nhwc"\ninputs = { factor = 2.5 }'
+        'root = "."',
+        'root = "."\noutput = "main"\noutput_layout = "nhwc"\ninputs = { factor = 2.5, form = [1, 4, 8, 20] }',
     )
     (tree / "variants.toml").write_text(f"""
         {stated}
