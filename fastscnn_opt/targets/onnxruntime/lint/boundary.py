@@ -61,6 +61,25 @@ def full_size_logits(graph: Graph) -> Iterator[Problem]:
             )
 
 
+@rule("C203", Severity.HINT, "logits smaller than the image")
+def small_logits(graph: Graph) -> Iterator[Problem]:
+    """Find logits that are smaller than the image, so that the host has to resize them.
+
+    Cure: `upsample-output` appends that Resize, and `argmax-output,fast-argmax` behind it lets the model
+    return a label map of the size of the image.
+    """
+    size = model_size(signature_of(graph.model).inputs)
+    for value, logits in _logits(graph):
+        if size is not None and logits[0] < size[0] and logits[1] < size[1]:
+            passes = "upsample-output,argmax-output,fast-argmax"
+            yield Problem(
+                value.name,
+                f"has {logits[0]}x{logits[1]} pixels, and the image {size[0]}x{size[1]}, so the host has to resize it",
+                f"let the model return label maps of that size with `{passes}`",
+                passes,
+            )
+
+
 @rule("C301", Severity.HINT, "operator set too old for int8")
 def old_opset(graph: Graph) -> Iterator[Problem]:
     """Find a default operator set older than 13, in which int8 weights have no scale per channel.

@@ -24,6 +24,7 @@ _RULES: tuple[Rule[Graph], ...] = (
     operators.half_precision,
     boundary.needless_output,
     boundary.full_size_logits,
+    boundary.small_logits,
     boundary.old_opset,
     boundary.open_dimension,
 )

@@ -27,6 +27,21 @@ def test_logits_of_the_size_of_the_image_could_be_labels(problems, operator, pas
     assert problems(boundary.full_size_logits, made) == []
 
 
+@pytest.mark.parametrize(
+    ("output", "reported"), [("float[1,3,8,8]", 1), ("float[1,3,16,16]", 0), ("float[1,1,8,8]", 0), ("uint8[1,8,8]", 0)]
+)
+def test_smaller_logits_are_left_to_the_host(problems, output, reported):
+    text = f"g (float[1,3,16,16] image) => ({output} y) {{ y = vendor.Network(image) }}"
+    assert len(problems(boundary.small_logits, text)) == reported
+
+
+def test_smaller_logits_become_labels_of_the_size_of_the_image(cured):
+    model = parse("""
+        g (float[1,3,16,16] image) => (float[1,3,8,8] y) { y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(image) }
+    """)
+    assert cured(boundary.small_logits, model) == []
+
+
 @pytest.mark.parametrize(("opset", "reported"), [(11, 1), (13, 0), (17, 0)])
 def test_int8_needs_opset_13(problems, opset, reported):
     text = "g (float[1,3,4,4] x) => (float[1,3,4,4] y) { y = Relu(x) }"
