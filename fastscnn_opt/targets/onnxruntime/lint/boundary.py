@@ -8,7 +8,7 @@ import numpy as np
 
 from fastscnn_opt.linting.rules import Problem, Severity, rule
 from fastscnn_opt.measuring.image_input import model_size
-from fastscnn_opt.targets.signature import signature_of
+from fastscnn_opt.measuring.session import FREE, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def full_size_logits(graph: Graph) -> Iterator[Problem]:
     logits are the result of a bilinear Resize.
     """
     makers = {name: node.op_type for node in graph.nodes for name in node.output}
-    size = model_size(signature_of(graph.model).inputs)
+    size = _image_size(graph)
     for value, logits in _logits(graph):
         if size is not None and logits == size:
             passes = "argmax-output,fast-argmax" if makers.get(value.name) == "Resize" else "argmax-output"
@@ -68,7 +68,7 @@ def small_logits(graph: Graph) -> Iterator[Problem]:
     Cure: `upsample-output` appends that Resize, and `argmax-output,fast-argmax` behind it lets the model
     return a label map of the size of the image.
     """
-    size = model_size(signature_of(graph.model).inputs)
+    size = _image_size(graph)
     for value, logits in _logits(graph):
         if size is not None and logits[0] < size[0] and logits[1] < size[1]:
             passes = "upsample-output,argmax-output,fast-argmax"
@@ -93,7 +93,7 @@ def old_opset(graph: Graph) -> Iterator[Problem]:
         yield Problem(
             "model",
             f"opset {graph.opset} has no scales per channel, which the pass `int8` needs",
-            f"export it with `--opset {_SCALES_PER_CHANNEL}`, or convert it with onnx.version_converter",
+            f"export it with opset {_SCALES_PER_CHANNEL} or newer, or convert it with onnx.version_converter",
         )
 
 
@@ -117,6 +117,14 @@ def open_dimension(graph: Graph) -> Iterator[Problem]:
                 cure,
                 passes,
             )
+
+
+def _image_size(graph: Graph) -> tuple[int, int] | None:
+    """Return the height and width of the first input, if it is an image of fixed size."""
+    shape = graph.shape(graph.inputs[0].name) if graph.inputs else None
+    if shape is None:
+        return None
+    return model_size((TensorSpec("image", tuple(FREE if length is None else length for length in shape), ""),))
 
 
 def _logits(graph: Graph) -> Iterator[tuple[onnx.ValueInfoProto, tuple[int, int]]]:

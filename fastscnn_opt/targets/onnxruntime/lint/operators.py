@@ -140,7 +140,7 @@ def batch_normalisation(graph: Graph) -> Iterator[Problem]:
     if folded:
         yield Problem(
             folded[0].node,
-            f"is the first of {len(folded)} normalisations that a convolution in front of it could take over",
+            f"is the first normalisation (of {len(folded)}) that a convolution in front of it could take over",
             "fold them with the pass `fold-batchnorm`, before `int8` in any case",
             "fold-batchnorm",
         )
@@ -207,6 +207,6 @@ def half_precision(graph: Graph) -> Iterator[Problem]:
     if halves:
         yield Problem(
             label(halves[0]),
-            f"is the first of {len(halves)} layers in float16, which onnxruntime computes in float32 on most CPUs",
+            f"is the first layer (of {len(halves)}) in float16, which onnxruntime computes in float32 on most CPUs",
             "use the float32 model on a CPU; `int8` makes it faster there",
         )

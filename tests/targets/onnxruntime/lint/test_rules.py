@@ -1,6 +1,7 @@
 """All rules for CPUs together."""
 
 import pytest
+from graphs import parse
 
 from fastscnn_opt.demo.network import demo_model
 from fastscnn_opt.rewriting.manager import PassManager
@@ -38,3 +39,15 @@ def test_the_pipeline_for_label_maps_is_clean(exported):
     pipeline = RULE_SET.fix_pipeline(RULE_SET.lint(slow))
     assert pipeline == "conv-before-resize,fast-argmax"
     assert codes(PassManager(pipeline, verify=False).run(slow).model) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "g (seq(float[1]) x) => (seq(float[1]) y) { y = Identity(x) }",
+        "g () => (float[1] y) { y = Constant<value_float=1.0>() }",
+        "g (float x) => (float y) { y = Relu(x) }",
+    ],
+)
+def test_models_without_an_image_are_clean(text):
+    assert codes(parse(text)) == set()
