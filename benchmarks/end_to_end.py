@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from side_by_side import TurnTaker
 
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.folder import FolderDataset
 from fastscnn_opt.data.images import read_image
 from fastscnn_opt.data.preprocess import MEAN, STD
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.machine import machine, versions
 from fastscnn_opt.measuring.latency import ratio_to_baseline
@@ -153,7 +153,7 @@ def build(source: Path, way: Way, folder: Path) -> Path:
 
 def accuracy(runners: Sequence[Runner], dataset: FolderDataset, folder: Path) -> list[dict[str, float]]:
     """Return for each way pixAcc, mIoU, and how its labels differ from those of the first, the plain way."""
-    matrices = [ConfusionMatrix.empty(CLASSES) for _ in runners]
+    matrices = [ConfusionMatrix.empty(preset_classes("cityscapes").names) for _ in runners]
     moved, gaps = [0] * len(runners), [0.0] * len(runners)
     for index, pair in enumerate(dataset.pairs):
         label = dataset.load(index).label

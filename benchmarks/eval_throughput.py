@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fastscnn_opt.data.classes import CLASSES, TRAIN_ID_OF
 from fastscnn_opt.data.folder import FolderDataset
 from fastscnn_opt.data.preprocess import MEAN, STD, normalise
+from fastscnn_opt.data.presets import preset_classes, read_preset
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.accuracy import evaluate
 from fastscnn_opt.measuring.label_map import label_map
@@ -54,11 +54,14 @@ def bare_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int64]:
     """Count one image after the other with plain Pillow and numpy."""
     mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
     counts = np.zeros((19, 19), np.int64)
+    train_ids = np.full(256, 255, np.uint8)
+    for label_id, train_id in read_preset("cityscapes")["label_map"].items():
+        train_ids[int(label_id)] = train_id
     for pair in dataset.pairs:
         pixels = np.asarray(Image.open(pair.image), np.float32)
         image = np.ascontiguousarray(((pixels / 255 - mean) / std).transpose(2, 0, 1)[None])
         label = np.asarray(Image.open(pair.mask))
-        label = TRAIN_ID_OF[label] if pair.mask.name.endswith("labelIds.png") else label
+        label = train_ids[label] if pair.mask.name.endswith("labelIds.png") else label
         prediction = session.run({session.inputs[0].name: image})[session.outputs[0].name].argmax(axis=1)[0]
         valid = label != 255
         cells = label[valid].astype(np.int64) * 19 + prediction[valid]
@@ -68,7 +71,7 @@ def bare_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int64]:
 
 def sequential_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int64]:
     """Count one image after the other with this project's functions."""
-    matrix = ConfusionMatrix.empty(CLASSES)
+    matrix = ConfusionMatrix.empty(preset_classes("cityscapes").names)
     for index in range(len(dataset)):
         sample = dataset.load(index)
         logits = session.run({session.inputs[0].name: normalise(sample.image[None])})[session.outputs[0].name]

@@ -22,7 +22,7 @@ from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as offic
 from PIL import Image
 from side_by_side import print_machine, print_turns, take_turns
 
-from fastscnn_opt.data.classes import CLASSES, IGNORE, LABEL_ID_OF
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+CLASSES, IGNORE = preset_classes("cityscapes").names, 255
 
 
 def make_pairs(source: DataSource) -> list[Pair]:
@@ -100,7 +102,9 @@ def main() -> None:
     given = parser.parse_args()
     source = DataSource(root=str(given.data), limit=given.images) if given.data else DataSource(synthetic=given.images)
     pairs = make_pairs(source)
-    pictures = [(Image.fromarray(LABEL_ID_OF[label]), Image.fromarray(LABEL_ID_OF[guess])) for label, guess in pairs]
+    ids = np.zeros(256, np.uint8)
+    ids[: len(CLASSES)] = [official.name2label[name].id for name in CLASSES]
+    pictures = [(Image.fromarray(ids[label]), Image.fromarray(ids[guess])) for label, guess in pairs]
     tensors = [(torch.from_numpy(label), torch.from_numpy(guess)) for label, guess in pairs]
     runs = {
         "fastscnn-opt": partial(count_here, pairs),

@@ -52,8 +52,8 @@ class Int8(Pass):
     6. ``max_drop=0.2`` limits the loss of mIoU, in points (percent). The pass quantises every layer alone and ranks the
        layers by how much the IoU of a class changes in the mean, gain or loss. Then it leaves the fewest layers from
        the top of the ranking in float such that this change, with all others in int8, is at most two thirds of
-       ``max_drop``. The last third is a margin for images that were not measured. This needs labels, and a network for
-       the 19 classes of Cityscapes.
+       ``max_drop``. The last third is a margin for images that were not measured. This needs labels, and an output
+       that can be compared with them. Without ``data=FILE.toml`` the classes are those of Cityscapes.
     7. A graph that is quantised already is left alone. Below opset 13 there are no scales per channel, so convert or
        export the model with 13 or newer.
 

@@ -1,1 +1,1 @@
-"""Images and labels: the Cityscapes layout, preprocessing, binary dumps, synthetic street scenes."""
+"""Images and labels: descriptions and presets, preprocessing, binary dumps, synthetic street scenes."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fastscnn_opt.data.preprocess import Preprocess, Resample, Resize
-from fastscnn_opt.data.presets import preset_classes, read_preset
+from fastscnn_opt.data.presets import DEFAULT_PRESET, preset_classes, read_preset
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.schema import fault, parse_toml, read_text
 from fastscnn_opt.text import counted
@@ -226,7 +226,7 @@ def complete(table: DataTable, folder: Path) -> DataTable:
     if (table.root is None) == (table.synthetic is None):
         raise DataError("give either root, a folder, or synthetic, a number of scenes", where="[data]")
     given = table.model_dump(exclude_unset=True)
-    preset = table.preset or (None if table.images else "cityscapes")
+    preset = table.preset or (None if table.images else DEFAULT_PRESET)
     merged = _merged(read_preset(preset) if preset else {}, given)
     if isinstance(merged.get("classes"), str):
         named = preset_classes(merged["classes"])

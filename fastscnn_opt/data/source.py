@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.dataset import Classes
-from fastscnn_opt.data.presets import read_preset
+from fastscnn_opt.data.presets import DEFAULT_PRESET, read_preset
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model.metadata import PREPROCESS, Metadata, read_metadata
 from fastscnn_opt.text import counted
@@ -124,10 +124,22 @@ class DataSource:
         palette = {"palette": metadata.palette} if len(metadata.palette) == len(metadata.names) else {}
         return replace(self, description={**self.description, "classes": metadata.names, **palette})
 
+    @property
+    def prediction_map(self) -> Mapping[int, int]:
+        """Class of the model -> class of the dataset, where the two differ."""
+        found: dict[int, int] = self._keys.get("prediction_map", {})
+        return found
+
+    @property
+    def threshold(self) -> float | None:
+        """Of a model with one channel: the output above which a pixel is of class 1."""
+        found: float | None = self._keys.get("threshold")
+        return found
+
     @cached_property
     def _keys(self) -> dict[str, Any]:
         """The keys of ``[data]`` beside those that are fields; the preset of a Cityscapes tree needs no validation."""
-        return self.table.model_dump(exclude_none=True) if self.description else read_preset("cityscapes")
+        return self.table.model_dump(exclude_none=True) if self.description else read_preset(DEFAULT_PRESET)
 
     def preprocess_for(self, metadata: Metadata) -> Preprocess:
         """Return what happens to an image before a model with this metadata sees it.
@@ -173,12 +185,8 @@ class DataSource:
             from fastscnn_opt.data.synthetic import SIZE, SyntheticDataset
 
             count = min(self.synthetic, self.limit or self.synthetic)
-            keys = self._keys
             return SyntheticDataset(
-                range(self.seed, self.seed + count),
-                scene_size or SIZE,
-                keys.get("prediction_map", {}),
-                keys.get("threshold"),
+                range(self.seed, self.seed + count), scene_size or SIZE, self.prediction_map, self.threshold
             )
         return self.folder()
 
@@ -219,8 +227,8 @@ class DataSource:
             classes,
             reader,
             second,
-            keys.get("prediction_map", {}),
-            keys.get("threshold"),
+            self.prediction_map,
+            self.threshold,
         )
 
     def fingerprint(self) -> str:

@@ -7,9 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.data.classes import LABEL_ID_OF
+import numpy as np
+
 from fastscnn_opt.data.images import write_png
 from fastscnn_opt.data.prefetch import prefetch
+from fastscnn_opt.data.presets import read_preset
 from fastscnn_opt.data.synthetic import scene_name
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.errors import DataError
@@ -17,11 +19,21 @@ from fastscnn_opt.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
 IMAGES, LABELS = "leftImg8bit", "gtFine"
 """Folders of a Cityscapes tree."""
 
 CITY = "scene"
 """Folder that stands in for a city."""
+
+
+def _label_ids() -> NDArray[np.uint8]:
+    """Return the labelId of each class, uint8 of shape (256,); ignored pixels become 0, unlabelled."""
+    table = np.zeros(256, dtype=np.uint8)
+    for label_id, index in read_preset("cityscapes")["label_map"].items():
+        table[index] = int(label_id)
+    return table
 
 
 def write_cityscapes(
@@ -55,12 +67,12 @@ def write_cityscapes(
             )
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".scenes-") as name:
-        partial = Path(name)
+        partial, table = Path(name), _label_ids()
         for kind in (IMAGES, LABELS):
             (partial / kind).mkdir()
 
         def write(index: int) -> None:
-            _write_scene(partial, seeds[index], height, width)
+            _write_scene(partial, seeds[index], height, width, table)
 
         with closing(prefetch(write, len(seeds))) as written:
             for _ in written:
@@ -72,8 +84,8 @@ def write_cityscapes(
             (partial / kind).rename(place / CITY)
 
 
-def _write_scene(folder: Path, seed: int, height: int, width: int) -> None:
+def _write_scene(folder: Path, seed: int, height: int, width: int, label_ids: NDArray[np.uint8]) -> None:
     image, label = render_scene(seed, height=height, width=width)
     stem = f"{scene_name(seed)}_000000"
     write_png(folder / IMAGES / f"{stem}_{IMAGES}.png", image)
-    write_png(folder / LABELS / f"{stem}_{LABELS}_labelIds.png", LABEL_ID_OF[label])
+    write_png(folder / LABELS / f"{stem}_{LABELS}_labelIds.png", label_ids[label])

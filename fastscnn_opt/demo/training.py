@@ -28,7 +28,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.demo.network import DEMO_FILE, store_as_float16
 from fastscnn_opt.demo.training_loss import total_loss
 from fastscnn_opt.demo.training_scenes import Scenes, class_frequencies, normalised, random_crops, rendered
@@ -77,7 +77,7 @@ class Training:
     def __init__(self, minutes: float) -> None:
         torch.manual_seed(0)
         self.minutes = minutes
-        self.network = FastSCNN(SEGMENTRON, len(CLASSES), SEGMENTRON.heads)
+        self.network = FastSCNN(SEGMENTRON, len(preset_classes("cityscapes")), SEGMENTRON.heads)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in torch's stubs
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network), lr=LEARNING_RATE)
@@ -152,7 +152,7 @@ def weights_of(frequencies: NDArray[np.float64]) -> Tensor:
 @torch.no_grad()
 def evaluate(network: FastSCNN, scenes: Scenes) -> dict[str, Any]:
     """Return pixAcc, mIoU and the IoU of each class that is present, over whole scenes at full resolution."""
-    confusion = ConfusionMatrix.empty(CLASSES)
+    confusion = ConfusionMatrix.empty(preset_classes("cityscapes").names)
     network.eval()
     for image, label in zip(scenes.images, scenes.labels, strict=True):
         with torch.autocast("cpu", torch.bfloat16):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fastscnn_opt.data.classes import IGNORE
+from fastscnn_opt.demo.scenes.canvas import Label
 
 AUXILIARY_WEIGHT = 0.4
 """Weight of each auxiliary head's loss, as in the published training recipes."""
@@ -45,8 +45,8 @@ def segmentation_loss(logits: Tensor, labels: Tensor, class_weights: Tensor) -> 
     It approximates mIoU, the metric of the network, in which a rare class counts as much as the road.
     """
     logarithms = logits.log_softmax(dim=1)
-    entropy = functional.nll_loss(logarithms, labels, class_weights, ignore_index=IGNORE)
-    labelled = labels != IGNORE
+    entropy = functional.nll_loss(logarithms, labels, class_weights, ignore_index=int(Label.IGNORE))
+    labelled = labels != int(Label.IGNORE)
     classes = labels.masked_fill(~labelled, 0)
     probabilities = logarithms.exp() * labelled[:, None]
     hits = probabilities.gather(1, classes[:, None]).flatten()
@@ -71,5 +71,7 @@ def total_loss(
     main, *auxiliary = (interpolated_at(logits, size, rows, columns) for logits in outputs)
     loss = segmentation_loss(main, chosen, class_weights)
     for logits in auxiliary:
-        loss = loss + AUXILIARY_WEIGHT * functional.cross_entropy(logits, chosen, class_weights, ignore_index=IGNORE)
+        loss = loss + AUXILIARY_WEIGHT * functional.cross_entropy(
+            logits, chosen, class_weights, ignore_index=int(Label.IGNORE)
+        )
     return loss

@@ -12,8 +12,8 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.preprocess import normalise
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.demo.scenes import render_scene
 
@@ -63,7 +63,7 @@ def class_frequencies(scenes: Scenes, step: int = 8) -> NDArray[np.float64]:
     counts = np.zeros(256, dtype=np.int64)
     for label in scenes.labels:
         counts += np.bincount(label[::step, ::step].ravel(), minlength=256)
-    labelled = counts[: len(CLASSES)]
+    labelled = counts[: len(preset_classes("cityscapes"))]
     return np.asarray(labelled / labelled.sum(), dtype=np.float64)
 
 

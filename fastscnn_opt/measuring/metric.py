@@ -59,10 +59,16 @@ class ConfusionMatrix:
         count = len(self.classes)
         columns, ignored = count + 1, ignored_value(count)
         labels, predictions = label.ravel(), prediction.ravel()
-        cells = np.multiply(labels, columns, dtype=np.uint16 if (ignored + 1) * columns <= 1 << 16 else np.int64)
-        np.add(cells, np.minimum(predictions, count), out=cells, casting="unsafe")
-        by_label = np.bincount(cells, minlength=(ignored + 1) * columns).reshape(ignored + 1, columns)
-        if by_label[count:ignored].any():
+        rows, outside = ignored + 1, False
+        if count > 255:  # a row for each value of 16 bits would take up to gigabytes
+            outside = bool(((labels >= count) & (labels != ignored)).any())
+            labels, rows = np.minimum(labels, count), count + 1
+        cells = np.multiply(labels, columns, dtype=np.uint16 if rows * columns <= 1 << 16 else np.int64)
+        if np.iinfo(predictions.dtype).max > count:
+            predictions = np.minimum(predictions, count)
+        np.add(cells, predictions, out=cells, casting="unsafe")
+        by_label = np.bincount(cells, minlength=rows * columns).reshape(rows, columns)
+        if outside or (count <= 255 and by_label[count:ignored].any()):
             raise ValueError(f"a label lies outside 0 to {count - 1} and {ignored}")
         np.add(self.counts, by_label[:count], out=self.counts)
 

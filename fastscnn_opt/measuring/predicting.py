@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.measuring.image_input import ImageInput
     from fastscnn_opt.measuring.session import Session
 
@@ -73,7 +74,9 @@ class Setup:
     interface: Interface = PLAIN
 
     @classmethod
-    def of(cls, dataset: Dataset, preprocess: Preprocess = IMAGENET, interface: Interface = PLAIN) -> Setup:
+    def of(
+        cls, dataset: Dataset | DataSource, preprocess: Preprocess = IMAGENET, interface: Interface = PLAIN
+    ) -> Setup:
         """Return the setup for a model whose classes are those of `dataset`."""
         return cls(preprocess, Decoder(len(dataset.classes), dataset.prediction_map, dataset.threshold), interface)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.data.classes import CLASSES, PALETTE
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.model.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def describe(
 
     A network of a project that publishes weights for Cityscapes alone, with as many classes, has those of Cityscapes.
     """
-    if layout.cityscapes and classes == len(CLASSES) and not names:
-        names, palette = CLASSES, tuple((r, g, b) for r, g, b in PALETTE.tolist())
+    cityscapes = preset_classes("cityscapes")
+    if layout.cityscapes and classes == len(cityscapes) and not names:
+        names, palette = cityscapes.names, cityscapes.palette
     return Metadata(names, palette, {key: getattr(layout.preprocess, key) for key in _STATED})

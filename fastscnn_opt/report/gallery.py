@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.data.dataset import Sample
 from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.files import from_os_error
-from fastscnn_opt.scoring.pictures.drawing import in_palette
-from fastscnn_opt.scoring.pictures.predictions import SavedImages, SavedPredictions
+from fastscnn_opt.scoring.pictures.drawing import Colours, in_palette
+from fastscnn_opt.scoring.pictures.predictions import SavedImages, SavedPredictions, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,8 +72,10 @@ class Gallery:
         The file of label maps of each row, by the number of the row.
     baseline
         The file of the baseline.
-    classes
-        The classes that occur in the pictures.
+    legend
+        The name and the colour (RGB) of each class that occurs in the pictures.
+    ignored
+        The colour of ignored pixels in words.
     notes
         What is missing, and why.
     """
@@ -82,7 +83,8 @@ class Gallery:
     pictures: tuple[Picture, ...] = ()
     files: dict[int, str] = field(default_factory=dict)
     baseline: str = ""
-    classes: tuple[int, ...] = ()
+    legend: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    ignored: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -90,12 +92,13 @@ def make_gallery(content: ReportContent, most: int = MOST_PICTURES) -> Gallery:
     """Return the pictures of a run, at most `most` of them; the notes say what cannot be shown."""
     try:
         return _gallery(content, most)
-    except RunError as error:
+    except (RunError, DataError) as error:
         return Gallery(notes=(str(error),))
 
 
 def _gallery(content: ReportContent, most: int) -> Gallery:
-    predictions, files, notes = _read_predictions(content)
+    colours = Colours(content.run.description.data.classes)
+    predictions, files, notes = _read_predictions(content, colours.beyond)
     base = next((files[entry.number] for entry in content.baselines if entry.number in files), None)
     if base is None:
         why = "the label maps of the baseline were not saved; score into a new folder to see pictures"
@@ -109,9 +112,11 @@ def _gallery(content: ReportContent, most: int) -> Gallery:
     if not chosen:
         notes.append("every row has exactly the label maps of the baseline, so there is nothing to compare")
         chosen = list(range(len(images.names)))[:1]
-    samples, missing = _samples(content, images, chosen)
+    samples, missing = _samples(content, images, chosen, colours)
     saved = [
-        _SavedImage(images.names[index], {name: found.load(index) for name, found in predictions.items()}, sample)
+        _SavedImage(
+            images.names[index], {name: found.load(index) for name, found in predictions.items()}, sample, colours
+        )
         for index, sample in zip(chosen, samples, strict=True)
     ]
     pictures: tuple[Picture, ...] = ()
@@ -119,13 +124,17 @@ def _gallery(content: ReportContent, most: int) -> Gallery:
         pictures = tuple(image.picture(base, step) for image in saved)
         if sum(map(_bytes_of, pictures)) <= BUDGET_BYTES:
             break
-    classes = {int(value) for image in saved for labels in image.all_labels() for value in np.unique(labels)}
-    shown = tuple(sorted(value for value in classes if value < len(CLASSES)))
+    found = {int(value) for image in saved for labels in image.all_labels() for value in np.unique(labels)}
+    legend = tuple(
+        (colours.names[value], tuple(colours.table[value].tolist())) for value in sorted(found - {colours.ignored})
+    )
     files = {number: name for number, name in files.items() if name in predictions}
-    return Gallery(pictures, files, base, shown, (*notes, *missing))
+    return Gallery(pictures, files, base, legend, colours.ignored_colour, (*notes, *missing))
 
 
-def _read_predictions(content: ReportContent) -> tuple[dict[str, SavedPredictions], dict[int, str], list[str]]:
+def _read_predictions(
+    content: ReportContent, classes: int
+) -> tuple[dict[str, SavedPredictions], dict[int, str], list[str]]:
     """Return the readable files of label maps by name, the file of each row by number, and notes on what is missing."""
     predictions: dict[str, SavedPredictions] = {}
     files: dict[int, str] = {}
@@ -134,10 +143,9 @@ def _read_predictions(content: ReportContent) -> tuple[dict[str, SavedPrediction
         name = entry.details.predictions
         if name is None:
             if entry.row.mIoU is not None:
-                why = "its label maps were not saved, as happens with classes other than those of Cityscapes"
-                notes.append(f"{entry.label}: {why}")
+                notes.append(f"{entry.label}: the release that scored it did not save its label maps")
             continue
-        found = predictions.get(name) or SavedPredictions(content.run.folder / name)
+        found = predictions.get(name) or SavedPredictions(content.run.folder / name, classes)
         try:
             _ = found.images
         except RunError as error:
@@ -159,7 +167,7 @@ def _most_changed(predictions: Mapping[str, SavedPredictions], base: str) -> lis
 
 
 def _samples(
-    content: ReportContent, images: SavedImages, chosen: Sequence[int]
+    content: ReportContent, images: SavedImages, chosen: Sequence[int], colours: Colours
 ) -> tuple[Sequence[Sample | None], tuple[str, ...]]:
     """Return the photographs and labels of the chosen images, at the saved size, and a note if they are missing."""
     absent = [None] * len(chosen)
@@ -167,10 +175,13 @@ def _samples(
     if source is None:
         return absent, ("the run does not say where its images are, so photographs and labels are left out",)
     try:
-        dataset = source.open(scene_size=images.size)
-        if dataset.names[: len(images.names)] != images.names or dataset.size != images.size:
+        dataset = source.open(scene_size=images.sizes[0])
+        samples = [dataset.load(index) for index in chosen if index < len(dataset)]
+        sizes = [sample.label.shape for sample in samples]
+        if dataset.names[: len(images.names)] != images.names or sizes != [images.sizes[index] for index in chosen]:
             return absent, ("photographs and labels are left out: the data are other images now",)
-        return [_reduced(dataset.load(index), images.step) for index in chosen], ()
+        drawn = [replace(sample, label=colours.of_label(sample.label)) for sample in samples]
+        return [_reduced(sample, step_of(images.sizes[index])) for sample, index in zip(drawn, chosen, strict=True)], ()
     except (DataError, OSError) as error:
         why = from_os_error(error) if isinstance(error, OSError) else error
         return absent, (f"photographs and labels are left out: {why}",)
@@ -188,10 +199,11 @@ class _SavedImage:
     """An image at the saved size: its label map from each file, and its photograph and label if they were found."""
 
     name: str
-    maps: dict[str, NDArray[np.uint8]]
+    maps: dict[str, NDArray[np.unsignedinteger]]
     sample: Sample | None
+    colours: Colours
 
-    def all_labels(self) -> list[NDArray[np.uint8]]:
+    def all_labels(self) -> list[NDArray[np.integer]]:
         """Return every predicted label map, and the label."""
         return [*self.maps.values(), *([self.sample.label] if self.sample else [])]
 
@@ -206,30 +218,33 @@ class _SavedImage:
             width,
             height,
             _jpeg_url(sample.image) if sample else None,
-            _png_url(in_palette(label)) if label is not None else None,
-            {name: _view(labels, maps[base], label) for name, labels in maps.items()},
+            _png_url(in_palette(label, self.colours)) if label is not None else None,
+            {name: self._view(labels, maps[base], label) for name, labels in maps.items()},
         )
 
-
-def _view(labels: NDArray[np.uint8], base: NDArray[np.uint8], label: NDArray[np.uint8] | None) -> View:
-    changes = pixel_changes(labels, base, label)
-    picture = Image.fromarray(changes)
-    picture.putpalette(bytes(value for colour in _COLOURS.values() for value in colour), "RGBA")
-    correct = None
-    if label is not None and (counted := label != IGNORE).any():
-        correct = float((labels == label)[counted].mean())
-    return View(_png_url(in_palette(labels)), _png_url(picture), float((changes != SAME).mean()), correct)
+    def _view(self, labels: NDArray[np.integer], base: NDArray[np.integer], label: NDArray[np.integer] | None) -> View:
+        changes = pixel_changes(labels, base, label)
+        picture = Image.fromarray(changes)
+        picture.putpalette(bytes(value for colour in _COLOURS.values() for value in colour), "RGBA")
+        correct = None
+        if label is not None and (counted := label != self.colours.ignored).any():
+            correct = float((labels == label)[counted].mean())
+        drawn = _png_url(in_palette(labels, self.colours))
+        return View(drawn, _png_url(picture), float((changes != SAME).mean()), correct)
 
 
 def pixel_changes(
-    labels: NDArray[np.uint8], base: NDArray[np.uint8], label: NDArray[np.uint8] | None
+    labels: NDArray[np.integer], base: NDArray[np.integer], label: NDArray[np.integer] | None
 ) -> NDArray[np.uint8]:
-    """Return how each pixel changed from the map `base` to `labels`, given the correct `label`; all are H, W."""
+    """Return how each pixel changed from the map `base` to `labels`, given the correct `label`; all are H, W.
+
+    Ignored pixels of `label` hold a value that no prediction has.
+    """
     changes = np.where(labels == base, SAME, OTHER).astype(np.uint8)
     if label is not None:
-        judged = (labels != base) & (label != IGNORE)
-        changes[judged & (labels == label)] = CORRECTED
-        changes[judged & (base == label)] = BROKEN
+        differs = labels != base
+        changes[differs & (labels == label)] = CORRECTED
+        changes[differs & (base == label)] = BROKEN
     return changes
 
 

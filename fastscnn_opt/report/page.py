@@ -6,7 +6,6 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.data.classes import CLASSES, PALETTE
 from fastscnn_opt.report import charts, sections
 from fastscnn_opt.report.answers import answers
 from fastscnn_opt.report.commands import commands_for
@@ -50,11 +49,11 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
         "charts": list(plots),
         "heat": sections.heat(content),
         "confusions": [entry for entry, _ in matrices],
+        "most_confused": sections.MOST_CONFUSED if len(content.classes) > sections.MOST_CONFUSED else None,
         "costs": sorted(pass_costs(content), key=lambda cost: -cost.points),
         "noticeable": NOTICEABLE,
         "gallery": gallery,
         "picture_rows": sections.picture_rows(content, gallery),
-        "legend": [(CLASSES[index], PALETTE[index].tolist()) for index in gallery.classes],
         "entries": content.entries,
         "unfolded": chosen[:1],
         "commands": partial(commands_for, content.run),
@@ -66,8 +65,7 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
     }
     data = {
         "charts": plots,
-        "classes": [*content.classes, "no class of the data"],
-        "confusions": [counts for _, counts in matrices],
+        "confusions": [sections.confusion(counts, content.classes) for _, counts in matrices],
         "views": sections.picture_views(gallery),
     }
     environment = Environment(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.pareto import NOTICEABLE
+from fastscnn_opt.scoring.pictures.drawing import NO_CLASS
 from fastscnn_opt.scoring.records import StepNodes
 from fastscnn_opt.text import counted
 
@@ -22,6 +25,9 @@ Section = dict[str, Any]
 
 _MOST_NAMED = 9
 """The heat map names its columns if there are at most this many; otherwise, and on a phone, it numbers them."""
+
+MOST_CONFUSED = 32
+"""Classes that the confusion matrix shows at most, so that it can be read."""
 
 COLUMNS = (
     ("no.", True), ("row", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
@@ -126,6 +132,27 @@ def _heat_cell(loss: float | None) -> Section:
     return {"text": f"{-loss:+.1f}" if abs(loss) >= 0.05 else "0", "tone": tone, "share": share}
 
 
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Section:
+    """Return the confusion matrix for the script: its counts, and the names of its columns, which begin with its rows.
+
+    Of many classes only those are shown that are confused most. The others are added up in a row and a column.
+    """
+    matrix = np.asarray(counts, dtype=np.int64)
+    number = len(matrix)
+    names = [*classes, NO_CLASS][: matrix.shape[1]]
+    if number > MOST_CONFUSED:
+        wrong = matrix.sum(axis=1) + matrix[:, :number].sum(axis=0) - 2 * matrix.diagonal()
+        shown = np.sort(np.argsort(-wrong, kind="stable")[:MOST_CONFUSED])
+        place = np.full(matrix.shape[1], MOST_CONFUSED)
+        place[shown] = range(MOST_CONFUSED)
+        place[number:] = MOST_CONFUSED + 1
+        names = [*(classes[index] for index in shown), "all others", *names[number:]]
+        sums = np.zeros((MOST_CONFUSED + 1, len(names)), dtype=np.int64)
+        np.add.at(sums, (place[:number, None], place), matrix)
+        matrix = sums
+    return {"names": names, "counts": matrix.tolist()}
+
+
 def picture_rows(content: ReportContent, gallery: Gallery) -> list[Section]:
     """Return the rows whose pictures can be chosen; the one that changes an image most is selected at first."""
     rows = [entry for entry in content.entries if gallery.files.get(entry.number, gallery.baseline) != gallery.baseline]
@@ -203,7 +230,9 @@ def facts(content: ReportContent, entry: ReportRow) -> list[tuple[str, str]]:
         "images": f"{accuracy.images} with {accuracy.pixels} labelled pixels"
         if accuracy and accuracy.pixels is not None
         else None,
-        "mIoU over all 19": f"{100 * entry.row.mIoU_all:.2f} %" if entry.row.mIoU_all is not None else None,
+        f"mIoU over all {len(entry.iou)}": f"{100 * entry.row.mIoU_all:.2f} %"
+        if entry.row.mIoU_all is not None
+        else None,
         "scored": f"{record.at}, in {record.seconds:.1f} s" if record and record.at else None,
         "timed": f"{session.at}, {counted(session.rounds, 'round')}; {session.isolation}" if session else None,
         "warm-up": f"{counted(warm.runs, 'run')}, {'steady' if warm.steady else 'never steady'}" if warm else None,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from fastscnn_opt.data.dataset import Classes
+from fastscnn_opt.data.presets import DEFAULT_PRESET, preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.machine import Machine
 from fastscnn_opt.scoring.records import RowPlan, as_json, key_of
@@ -50,6 +52,11 @@ class DataDescription:
     def scenes(self) -> int | None:
         """The number of synthetic scenes; None for other images."""
         return self.source.synthetic if self.source else None
+
+    @property
+    def classes(self) -> Classes:
+        """The classes of the labels; old releases had one set of them."""
+        return self.source.classes if self.source else preset_classes(DEFAULT_PRESET)
 
 
 @dataclass(frozen=True)

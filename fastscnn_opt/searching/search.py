@@ -102,6 +102,7 @@ def search(
     """
     strategy = strategy_for(space, budget.evaluations)
     started = monotonic()
+    given = replace(given, source=given.source.for_model_file(given.model))
     variants = given.variants
     source, data = identify_source(variants), variants.source.fingerprint()
     tried_before = _tried_before(folder, space)

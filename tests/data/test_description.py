@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from cityscapes import CLASSES, LABEL_IDS, PALETTE
 from PIL import Image
 
-from fastscnn_opt.data.classes import CLASSES, LABEL_IDS, PALETTE
 from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.data.description import read_description
 from fastscnn_opt.data.preprocess import IMAGENET, Preprocess, Resize
@@ -45,10 +45,13 @@ def test_presets_have_as_many_classes_as_their_datasets(name, count):
 
 
 def test_the_classes_of_cityscapes_are_those_of_its_scripts():
+    official = pytest.importorskip("cityscapesscripts.helpers.labels", reason="cityscapesscripts is not installed")
     preset = read_preset("cityscapes")
-    assert tuple(preset["classes"]) == CLASSES
-    assert preset["palette"] == PALETTE.tolist()
-    assert preset["label_map"] == {str(label_id): index for index, label_id in enumerate(LABEL_IDS)}
+    evaluated = sorted((label for label in official.labels if not label.ignoreInEval), key=lambda label: label.trainId)
+    assert preset["classes"] == [label.name for label in evaluated]
+    assert preset["palette"] == [list(label.color) for label in evaluated]
+    assert preset["label_map"] == {str(label.id): label.trainId for label in evaluated}
+    assert preset["largest_value"] == max(label.id for label in official.labels)
 
 
 def test_the_colours_of_voc_are_those_of_its_development_kit():

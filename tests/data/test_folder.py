@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from cityscapes import TRAIN_ID_OF
 from PIL import Image
 
-from fastscnn_opt.data.classes import TRAIN_ID_OF
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 

@@ -106,7 +106,7 @@ def _predictions() -> list[bytes]:
     from fastscnn_opt.scoring.pictures.predictions import save_predictions
 
     file = Path("predictions-seed.zip")
-    with save_predictions(file, ["a"], _SIZE) as keep:
+    with save_predictions(file, ["a"], 19) as keep:
         keep(np.arange(24).reshape(_SIZE) % 19)
     content = file.read_bytes()
     file.unlink()
@@ -116,7 +116,7 @@ def _predictions() -> list[bytes]:
 def _read_predictions(path: Path) -> None:
     from fastscnn_opt.scoring.pictures.predictions import SavedPredictions
 
-    SavedPredictions(path).load(0)
+    SavedPredictions(path, 19).load(0)
 
 
 _PLAN = {"variant": "v", "passes": "", "patches": [], "target": "onnxruntime", "batch": 1}

@@ -179,7 +179,7 @@ def test_a_compressed_bomb_among_kept_predictions_is_refused(tmp_path):
         archive.writestr("00000.png", bytes(1 << 27))
     assert (tmp_path / "p.zip").stat().st_size < 1 << 20
     with pytest.raises(RunError, match="larger than"):
-        SavedPredictions(tmp_path / "p.zip").load(0)
+        SavedPredictions(tmp_path / "p.zip", 19).load(0)
 
 
 def test_values_nested_too_deeply_are_refused(tmp_path):

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from cityscapes import CLASSES, LABEL_ID_OF
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from fastscnn_opt.data.classes import CLASSES, LABEL_ID_OF
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=12)
@@ -88,6 +88,22 @@ def test_figures_agree_with_the_official_scripts(tmp_path, monkeypatch):
     ours = {name: math.nan if value is None else value for name, value in matrix.iou.items()}
     assert ours == pytest.approx(scores, nan_ok=True, abs=1e-12)
     assert matrix.miou == pytest.approx(official.getScoreAverage(scores, official.args), abs=1e-12)
+
+
+def test_predictions_of_a_narrow_type_are_counted_for_many_classes():
+    matrix = ConfusionMatrix.empty([f"class {index}" for index in range(300)])
+    matrix.update(np.array([0, 299, 65535, 7], np.uint16), np.array([0, 255, 1, 7], np.uint8))
+    assert {(row, column) for row, column in zip(*np.nonzero(matrix.counts), strict=True)} == {
+        (0, 0),
+        (299, 255),
+        (7, 7),
+    }
+
+
+def test_a_label_beyond_many_classes_is_refused():
+    matrix = ConfusionMatrix.empty([f"class {index}" for index in range(300)])
+    with pytest.raises(ValueError, match="a label lies outside 0 to 299 and 65535"):
+        matrix.update(np.array([300], np.uint16), np.array([0], np.uint16))
 
 
 def test_an_absent_class_is_left_out_of_one_mean_and_zero_in_the_other():

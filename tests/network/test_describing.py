@@ -1,6 +1,6 @@
 import pytest
+from cityscapes import CLASSES, PALETTE
 
-from fastscnn_opt.data.classes import CLASSES, PALETTE
 from fastscnn_opt.network.describing import describe
 from fastscnn_opt.network.layouts import LAYOUTS, MMSEGMENTATION, PADDLESEG, SEGMENTRON, TRAMAC
 

@@ -5,8 +5,8 @@ import json
 
 import onnx
 import pytest
+from cityscapes import CLASSES
 
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.network.layout import Outputs, Pooling
 from fastscnn_opt.network.layouts import MMSEGMENTATION

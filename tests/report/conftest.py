@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cityscapes import CLASSES
 
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.synthetic import scene_name
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.measuring.latency import WarmUp
@@ -60,8 +60,9 @@ class RunBuilder:
     def row(
         self, variant, miou=None, fps=None, *, passes="", steps=(), target="onnxruntime", batch=1, iou=None,
         status=Status.OK, reason="", maps=None, old=False, host=7.0,
+        names=None, count=19,
     ):  # fmt: skip
-        """Add a row; `iou` is by class, 0.5 for all by default, `maps` are label maps to be kept.
+        """Add a row; `iou` is by class, 0.5 for all by default, `maps` are label maps to be kept, of images `names`.
 
         `host` is what the host needs for an image, in ms; the stages add up to it.
         """
@@ -73,7 +74,7 @@ class RunBuilder:
             classes = dict.fromkeys(CLASSES, 0.5) | (iou or {})
             accuracy = AccuracyFigures(miou + 0.1, miou, miou, classes, pixels=9, images=2)
             stages = STAGES | {"preprocess": 2.0, "post": host - 2.0}
-            file = None if maps is None else self.keep(f"{len(self.plans)}.zip", maps)
+            file = None if maps is None else self.keep(f"{len(self.plans)}.zip", maps, names, count)
             details = AccuracyDetails(np.eye(19, dtype=int).tolist(), stages, file)
         self.records.append(
             RowRecord(
@@ -88,13 +89,13 @@ class RunBuilder:
             self.timings.append((plan, key, fps))
         return self
 
-    def keep(self, name, maps):
+    def keep(self, name, maps, names, classes):
         """Keep label maps as an evaluation does."""
         file = self.folder / "predictions" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         (self.folder / "run.json").touch()
-        names = [scene_name(index) for index in range(len(maps))]
-        with save_predictions(file, names, maps[0].shape) as save:
+        names = names or [scene_name(index) for index in range(len(maps))]
+        with save_predictions(file, names, classes) as save:
             for labels in maps:
                 save(labels)
         return f"predictions/{name}"

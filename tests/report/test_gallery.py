@@ -5,9 +5,9 @@ import io
 
 import numpy as np
 import pytest
+from cityscapes import PALETTE
 from PIL import Image
 
-from fastscnn_opt.data.classes import PALETTE
 from fastscnn_opt.report import gallery as module
 from fastscnn_opt.report.gallery import BROKEN, CORRECTED, OTHER, SAME, make_gallery, pixel_changes
 
@@ -32,7 +32,7 @@ def test_predictions_are_in_the_colours_of_cityscapes(typical, kept_maps):
 
 
 def test_pixels_are_classified_by_how_they_changed():
-    label = np.array([[1, 1, 1, 1, 255]], np.uint8)
+    label = np.array([[1, 1, 1, 1, 20]], np.uint8)
     base = np.array([[1, 1, 2, 3, 4]], np.uint8)
     labels = np.array([[1, 2, 1, 4, 5]], np.uint8)
     assert pixel_changes(labels, base, label).tolist() == [[SAME, BROKEN, CORRECTED, OTHER, OTHER]]
@@ -70,11 +70,57 @@ def test_data_that_are_other_images_now_are_not_shown(build, kept_maps):
     assert gallery.notes == ("photographs and labels are left out: the data are other images now",)
 
 
+@pytest.fixture
+def own(build, tmp_path):
+    """A run on two images of different sizes, with three classes, and a row that predicts no class in a corner."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "own"
+    labels = [np.array([[0, 1, 2, 255]] * 3, np.uint8), np.array([[2, 1]] * 5, np.uint8)]
+    for kind in ("images", "masks"):
+        (root / kind / "val").mkdir(parents=True)
+    for index, label in enumerate(labels):
+        Image.fromarray(label).save(root / "masks" / "val" / f"{index}.png")
+        photo = rng.integers(0, 256, (*label.shape, 3), dtype=np.uint8)
+        Image.fromarray(photo).save(root / "images" / "val" / f"{index}.png")
+    description = {"preset": "folder", "classes": ["a", "b", "c"]}
+    data = {"is": "own", "key": "d", "source": {"root": str(root), "description": description}}
+    right = [np.where(label == 255, 0, label) for label in labels]
+    changed = [labels.copy() for labels in right]
+    changed[0][0, 0], changed[1][0, 0] = 1, 7
+    names = ["0", "1"]
+    return (
+        build(data=data)
+        .row("base", 0.6, 10, maps=right, names=names, count=3)
+        .row("fast", 0.5, 20, maps=changed, names=names, count=3)
+        .content()
+    )
+
+
+def test_images_of_several_sizes_are_shown_with_their_own_classes(own):
+    gallery = make_gallery(own)
+    assert gallery.notes == ()
+    assert {picture.name: (picture.height, picture.width) for picture in gallery.pictures} == {"0": (3, 4), "1": (5, 2)}
+    assert [name for name, _ in gallery.legend] == ["a", "b", "c", "no class of the data"]
+
+
+def test_what_is_ignored_and_what_is_no_class_are_told_apart(own):
+    gallery = make_gallery(own)
+    black, red, green, white, magenta = (0, 0, 0), (128, 0, 0), (0, 128, 0), (255, 255, 255), (255, 0, 255)
+    first, second = sorted(gallery.pictures, key=lambda picture: picture.name)
+    assert pixels(first.label)[0, :, :3].tolist() == [list(colour) for colour in (black, red, green, white)]
+    assert gallery.ignored == "white"
+    shown = pixels(second.views[gallery.files[2]].prediction)[..., :3]
+    assert shown[0].tolist() == [list(magenta), list(red)]
+    assert gallery.legend[-1] == ("no class of the data", magenta)
+    assert first.views[gallery.files[2]].correct == pytest.approx(8 / 9), "ignored pixels do not count"
+    assert second.views[gallery.files[2]].correct == pytest.approx(9 / 10), "no class is never correct"
+
+
 def test_a_run_of_an_earlier_release_has_no_pictures_and_says_so(build):
     gallery = make_gallery(build().row("base", 0.6, 10, old=True).content())
     assert gallery.pictures == ()
     assert gallery.notes == (
-        "base: its label maps were not saved, as happens with classes other than those of Cityscapes",
+        "base: the release that scored it did not save its label maps",
         "the label maps of the baseline were not saved; score into a new folder to see pictures",
     )
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastscnn_opt.ascend.dumps.content import content_of, read_dump
 from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, find_dumps
 from fastscnn_opt.ascend.prepare.folder import is_prepared, open_prepared
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.dataset import check_size
 from fastscnn_opt.data.prefetch import prefetch
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.accuracy import Accuracy
 from fastscnn_opt.measuring.metric import ConfusionMatrix
@@ -131,7 +131,7 @@ def evaluate_dumps(
         predictions = read_dump(dump, content, labels.size)
         return [(labels.label(dump.first + index), prediction) for index, prediction in enumerate(predictions)]
 
-    confusion = ConfusionMatrix.empty(CLASSES)
+    confusion = ConfusionMatrix.empty(preset_classes("cityscapes").names)
     running: list[tuple[float, float]] = []
     with closing(prefetch(load, len(dumps))) as loaded:
         for pairs in loaded:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, DumpFile, ElementType, some
-from fastscnn_opt.data.classes import CLASSES
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.label_map import label_map
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_CLASSES = len(CLASSES)
+_CLASSES = len(preset_classes("cityscapes"))
 _LARGEST_TEXT = 1 << 32
 """Bytes of a text dump, at most: more than a batch of four images of 1024 x 2048 needs with 25 characters a value."""
 

@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.prepare.folder import (
+    IGNORED,
     IMAGES,
     LABEL_TYPE,
     LABELS,
@@ -22,7 +23,6 @@ from fastscnn_opt.ascend.prepare.folder import (
 )
 from fastscnn_opt.ascend.prepare.plan import Plan, compare
 from fastscnn_opt.ascend.prepare.request import ImageType
-from fastscnn_opt.data.classes import IGNORE
 from fastscnn_opt.data.dataset import check_size
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.data.preprocess import normalise
@@ -80,7 +80,7 @@ def encode_image(image: NDArray[np.uint8], dtype: ImageType) -> bytes:
 def encode_label(label: NDArray[np.uint8]) -> bytes:
     """Return the bytes of a label file from a label map H, W, trainIds: float32 with -1 for ignored pixels."""
     values = label.astype(LABEL_TYPE)
-    values[label == IGNORE] = -1
+    values[label == IGNORED] = -1
     return values.tobytes()
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from fastscnn_opt.ascend.prepare.request import ImageType
-from fastscnn_opt.data.classes import CLASSES, IGNORE
+from fastscnn_opt.data.masks import ignored_value
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.schema import Strict, first_fault
@@ -33,6 +34,10 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 
 LABEL_TYPE = np.dtype("<f4")
+
+_CLASSES = len(preset_classes("cityscapes"))
+IGNORED = ignored_value(_CLASSES)
+"""TrainId of pixels that count nowhere, -1 in the files."""
 """Element type of a label file; the original evaluation script reads labels as float32."""
 
 
@@ -138,11 +143,9 @@ def _train_ids(values: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
     with np.errstate(invalid="ignore"):  # a NaN becomes some number, which the comparison finds
         whole = values.astype(np.int16)
     labels = whole.astype(np.uint8)  # -1 becomes 255
-    known = (labels < len(CLASSES)) | (labels == IGNORE)
-    if not ((whole == values) & known & (whole >= -1) & (whole <= IGNORE)).all():
-        raise DataError(
-            f"holds values that are no trainIds (0 to {len(CLASSES) - 1}, -1 for ignored pixels)", where=path
-        )
+    known = (labels < _CLASSES) | (labels == IGNORED)
+    if not ((whole == values) & known & (whole >= -1) & (whole <= IGNORED)).all():
+        raise DataError(f"holds values that are no trainIds (0 to {_CLASSES - 1}, -1 for ignored pixels)", where=path)
     return labels
 
 

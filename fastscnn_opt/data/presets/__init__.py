@@ -10,6 +10,9 @@ from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.text import unknown
 
+DEFAULT_PRESET = "cityscapes"
+"""The preset of data that nothing describes."""
+
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets, in alphabetical order."""

@@ -66,9 +66,9 @@ const line = (...cells) => {
 };
 const chooser = document.getElementById("confusion-row");
 const drawConfusion = () => {
-  const counts = data.confusions[chooser.value], names = data.classes;
+  const { counts, names } = data.confusions[chooser.value];
   const head = document.createElement("thead"), body = document.createElement("tbody");
-  head.append(line(cell("th", ""), ...names.slice(0, counts[0].length).map((name) => cell("th", name))));
+  head.append(line(cell("th", ""), ...names.map((name) => cell("th", name))));
   counts.forEach((pixels, label) => {
     const total = pixels.reduce((sum, count) => sum + count, 0);
     const cells = pixels.map((count, predicted) => {

@@ -1,1 +1,1 @@
-"""Label maps as pictures: saved in a run folder, drawn in the Cityscapes colours, laid over photographs."""
+"""Label maps as pictures: saved in a run folder, drawn in the colours of their classes, laid over photographs."""

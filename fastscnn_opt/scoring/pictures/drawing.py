@@ -1,13 +1,17 @@
-"""Label maps in the Cityscapes colours, alone and over photographs, with a legend."""
+"""Label maps in the colours of their classes, alone and over photographs, with a legend."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fastscnn_opt.data.classes import CLASSES, IGNORE, PALETTE
+from fastscnn_opt.data.dataset import Classes, Colour, voc_colour
+from fastscnn_opt.data.masks import ignored_value
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
@@ -15,33 +19,76 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_COLOURS = np.zeros((256, 3), dtype=np.uint8)
-_COLOURS[: len(CLASSES)] = PALETTE
-_COLOURS.setflags(write=False)
-"""RGB of each value of a label map, (256, 3); ignored values are black, as in the Cityscapes downloads."""
+NO_CLASS = "no class of the data"
+"""What a prediction beyond the classes of the data is called."""
+
+_SPARE = {"black": (0, 0, 0), "white": (255, 255, 255), "magenta": (255, 0, 255), "light grey": (211, 211, 211)}
+"""Colours for what is no class, in this order, as far as no class has them."""
 
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 
 
-def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a label map (H, W; trainIds, 255 for ignored) in colours, H, W, 3, RGB."""
-    return np.take(_COLOURS, labels, axis=0)
+@dataclass(frozen=True)
+class Colours:
+    """The colours of a drawn label map: it holds `classes`, `beyond` where a prediction is none of them, `ignored`."""
+
+    classes: Classes
+
+    @property
+    def beyond(self) -> int:
+        """The value of a predicted class that the data do not have."""
+        return len(self.classes)
+
+    @property
+    def ignored(self) -> int:
+        """The value of a pixel that counts nowhere."""
+        return len(self.classes) + 1
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each value."""
+        return (*self.classes.names, NO_CLASS, "ignored")
+
+    @cached_property
+    def table(self) -> NDArray[np.uint8]:
+        """RGB of each value, (values, 3). What is no class has a colour that no class has."""
+        taken = set(self.classes.palette)
+        free = (colour for colour in chain(_SPARE.values(), map(voc_colour, range(1 << 24))) if colour not in taken)
+        ignored, beyond = next(free), next(free)
+        return np.array([*self.classes.palette, beyond, ignored], dtype=np.uint8)
+
+    @property
+    def ignored_colour(self) -> str:
+        """The colour of ignored pixels in words."""
+        colour: Colour = tuple(self.table[self.ignored].tolist())
+        return next((name for name, spare in _SPARE.items() if spare == colour), f"RGB {colour}")
+
+    def of_label(self, label: NDArray[np.unsignedinteger]) -> NDArray[np.uint32]:
+        """Return a label map of the dataset (H, W) with `ignored` where its pixels are ignored."""
+        return np.where(label == ignored_value(len(self.classes)), self.ignored, label.astype(np.uint32))
 
 
-def in_palette(labels: NDArray[np.uint8]) -> Image.Image:
-    """Return a label map (H, W) as a picture that holds classes and a table of colours, which compresses best."""
-    picture = Image.fromarray(np.where(labels == IGNORE, len(CLASSES), labels).astype(np.uint8))
-    picture.putpalette(_COLOURS[: len(CLASSES) + 1].tobytes())
+def colourise(labels: NDArray[np.integer], colours: Colours) -> NDArray[np.uint8]:
+    """Return a label map (H, W) in colours, H, W, 3, RGB."""
+    return np.take(colours.table, labels, axis=0)
+
+
+def in_palette(labels: NDArray[np.integer], colours: Colours) -> Image.Image:
+    """Return a label map (H, W) as a picture; up to 256 values with a table of colours, which compresses best."""
+    if len(colours.table) > 256:
+        return Image.fromarray(colourise(labels, colours))
+    picture = Image.fromarray(labels.astype(np.uint8))
+    picture.putpalette(colours.table.tobytes())
     return picture
 
 
-def blend(photo: NDArray[np.uint8], labels: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
+def blend(photo: NDArray[np.uint8], labels: NDArray[np.integer], alpha: float, colours: Colours) -> NDArray[np.uint8]:
     """Lay the colours of a label map (H, W) over a photograph (H, W, 3); `alpha` is their share, 0 to 1.
 
-    Ignored pixels (255) show the photograph.
+    Ignored pixels show the photograph.
     """
-    mixed = np.rint((1 - alpha) * photo.astype(np.float32) + alpha * colourise(labels)).astype(np.uint8)
-    return np.where((labels == IGNORE)[..., None], photo, mixed)
+    mixed = np.rint((1 - alpha) * photo.astype(np.float32) + alpha * colourise(labels, colours)).astype(np.uint8)
+    return np.where((labels == colours.ignored)[..., None], photo, mixed)
 
 
 def beside(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> NDArray[np.uint8]:
@@ -59,12 +106,13 @@ def beside(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> ND
     return np.asarray(page)
 
 
-def with_legend(picture: NDArray[np.uint8], present: Sequence[int]) -> NDArray[np.uint8]:
-    """Return a picture (H, W, 3) with a legend of the classes `present` below it, in as many lines as it takes."""
+def with_legend(picture: NDArray[np.uint8], present: Sequence[int], colours: Colours) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) with a legend of the values `present` below it, in as many lines as it takes."""
     height, width, _ = picture.shape
     font = _font(width)
     swatch = int(font.size)
-    cell = int(max((font.getlength(name) for name in CLASSES), default=0)) + 3 * swatch
+    names = {number: _shortened(colours.names[number], font, width - 2 * swatch) for number in present}
+    cell = int(max(map(font.getlength, names.values()), default=0)) + 3 * swatch
     columns = max(1, width // cell)
     lines = -(-len(present) // columns)
     page = Image.new("RGB", (width, height + 2 * swatch * lines), _PAPER)
@@ -72,8 +120,8 @@ def with_legend(picture: NDArray[np.uint8], present: Sequence[int]) -> NDArray[n
     pen = ImageDraw.Draw(page)
     for index, number in enumerate(present):
         left, top = index % columns * cell + swatch // 2, height + index // columns * 2 * swatch + swatch // 2
-        pen.rectangle((left, top, left + swatch, top + swatch), fill=tuple(map(int, PALETTE[number])))
-        pen.text((left + 3 * swatch // 2, top), CLASSES[number], _INK, font)
+        pen.rectangle((left, top, left + swatch, top + swatch), fill=tuple(colours.table[number].tolist()))
+        pen.text((left + 3 * swatch // 2, top), names[number], _INK, font)
     return np.asarray(page)
 
 

@@ -12,15 +12,17 @@ import numpy as np
 from PIL import Image
 
 from fastscnn_opt.data.images import read_image, read_mask
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.files import write_atomically
+from fastscnn_opt.model.metadata import Metadata, read_metadata
 from fastscnn_opt.scoring.one_model import opened_model
-from fastscnn_opt.scoring.pictures.drawing import beside, blend, with_legend
+from fastscnn_opt.scoring.pictures.drawing import Colours, beside, blend, with_legend
 from fastscnn_opt.scoring.worker.commands import Predict
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fastscnn_opt.targets.spec import TargetSpec
 
@@ -33,7 +35,7 @@ class Style:
     legend: bool = False
 
 
-def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False) -> list[Path]:
+def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False) -> dict[Path, Path]:
     """Return the file for the picture of each image: its name, as PNG, in `folder`.
 
     Raises
@@ -58,43 +60,64 @@ def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False)
             raise DataError("the picture would replace an image itself", where=place, cure="give another folder")
         if place.exists() and not overwrite:
             raise DataError("exists already", where=place, cure="give another folder, or --overwrite")
-    return places
+    return dict(zip(images, places, strict=True))
 
 
 def draw_overlays(
     models: Sequence[Path],
-    images: Sequence[Path],
-    places: Sequence[Path],
+    places: Mapping[Path, Path],
     *,
     target: TargetSpec,
     style: Style,
+    source: DataSource | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_image: Callable[[int], None] | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Run each model on each image and write its picture to its place; two models stand side by side, with captions.
 
+    `source` describes the classes and the preprocessing. What it does not say comes from the models; where they name no
+    classes, these are those of the default preset. Return notes for the user.
     Each model runs in a child process. Nothing is written before all models have seen all images. `on_image` gets
     the number of images that a model has seen since the last call.
 
     Raises
     ------
     DataError, ModelError, TargetError
-        An image cannot be read, or a model cannot run on it; see `photographs.write_label_maps`.
+        An image cannot be read, or a model cannot run on it; see `photographs.write_label_maps`. The models name
+        different classes.
     """
-    for image in images:
+    for image in places:
         read_image(image)  # so that an error comes before the first model is compiled
+    stated = [read_metadata(model) for model in models]
+    classes, assumed = _classes(source, stated)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
-        maps = []
-        for index, model in enumerate(models):
+        maps: list[list[Path]] = []
+        notes: list[str] = []
+        for index, (model, metadata) in enumerate(zip(models, stated, strict=True)):
             folder = Path(name) / str(index)
             folder.mkdir()
             with opened_model(model, target, limits=limits) as worker:
-                worker.run(Predict(tuple(images), folder), on_image)
-            maps.append([folder / f"{index}.png" for index in range(len(images))])
-        captions = _captions(models)
-        for image, place, files in zip(images, places, zip(*maps, strict=True), strict=True):
+                told = worker.run(Predict(tuple(places), folder, classes, metadata, assumed), on_image)
+            notes += told
+            maps.append([folder / f"{index}.png" for index in range(len(places))])
+        captions, colours = _captions(models), Colours(classes.classes)
+        for (image, place), files in zip(places.items(), zip(*maps, strict=True), strict=True):
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, _picture(image, files, captions, style))
+            write_atomically(place, _picture(image, files, captions, style, colours))
+    return tuple(dict.fromkeys(notes))
+
+
+def _classes(source: DataSource | None, stated: Sequence[Metadata]) -> tuple[DataSource, bool]:
+    """Return the description with classes, and whether these are assumed because nothing names them."""
+    if source is not None and source.has_classes:
+        return source, False
+    named = {metadata.names: metadata for metadata in stated if metadata.names}
+    if len(named) > 1:
+        raise ModelError("the two models name different classes", cure="describe common ones in a TOML file for --data")
+    if not named and source is None:
+        return DataSource(root="."), True
+    described = source or DataSource(root=".", description={"preset": "folder"})
+    return described.for_model(next(iter(named.values()), Metadata())), False
 
 
 def _captions(models: Sequence[Path]) -> list[str]:
@@ -105,13 +128,13 @@ def _captions(models: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(model) for model in models]
 
 
-def _picture(image: Path, files: Sequence[Path], captions: Sequence[str], style: Style) -> bytes:
+def _picture(image: Path, files: Sequence[Path], captions: Sequence[str], style: Style, colours: Colours) -> bytes:
     """Return an image with each label map laid over it, as the content of a PNG file."""
     photo = read_image(image)
     maps = [read_mask(file) for file in files]
-    picture = beside([blend(photo, labels, style.alpha) for labels in maps], captions)
+    picture = beside([blend(photo, labels, style.alpha, colours) for labels in maps], captions)
     if style.legend:
-        picture = with_legend(picture, [int(number) for number in np.unique(np.stack(maps))])
+        picture = with_legend(picture, [int(number) for number in np.unique(np.stack(maps))], colours)
     content = io.BytesIO()
     Image.fromarray(picture).save(content, format="PNG")
     return content.getvalue()

@@ -4,57 +4,69 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fastscnn_opt.data.classes import CLASSES
 from fastscnn_opt.data.images import read_image, write_png
-from fastscnn_opt.data.preprocess import IMAGENET
+from fastscnn_opt.data.presets import DEFAULT_PRESET
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.measuring.image_input import image_input
-from fastscnn_opt.measuring.predicting import Predictor, Setup
-from fastscnn_opt.measuring.prediction import Decoder
+from fastscnn_opt.measuring.predicting import Predictor
+from fastscnn_opt.measuring.session import FREE
+from fastscnn_opt.scoring.pictures.predictions import limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from fastscnn_opt.measuring.predicting import Setup
     from fastscnn_opt.measuring.session import Session
 
 
 def write_label_maps(
-    session: Session, images: Sequence[Path], folder: Path, *, on_image: Callable[[int], None] | None = None
+    session: Session,
+    images: Sequence[Path],
+    folder: Path,
+    setup: Setup,
+    *,
+    assumed: bool = False,
+    on_image: Callable[[int], None] | None = None,
 ) -> None:
     """Write the label map of each image, at its own size, as a grey PNG of classes: ``0.png``, ``1.png``, ...
 
-    Where the model takes a batch, each image fills all of it.
+    The number of classes stands for a prediction beyond them. `assumed` tells that nothing describes the classes, so
+    that they are those of `DEFAULT_PRESET`; a model with others is refused then. Where the model takes a batch, each
+    image fills all of it.
 
     Raises
     ------
     DataError
         An image cannot be read.
     ModelError
-        The model does not take an image of its size, or gives neither logits nor label maps.
+        The model does not take an image of its size, gives neither logits nor label maps, or has classes that nothing
+        describes.
     """
-    setup = Setup(IMAGENET, Decoder(len(CLASSES)))
+    classes = setup.decoder.classes
     for index, path in enumerate(images):
         photo = read_image(path)
         try:
-            predictor = Predictor(session, image_input(session.inputs, preprocess=setup.preprocess), setup)
+            predictor = Predictor(
+                session, image_input(session.inputs, None, setup.preprocess, setup.interface.inputs), setup
+            )
             labels = predictor.predict([(photo, photo.shape[:2], path.name)])[0]
-            _check_colours(labels, predictor.output)
+            if assumed:
+                _check_classes(predictor, int(labels.max()) + 1, classes)
         except ModelError as error:
             raise error.within(path) from None
-        write_png(folder / f"{index}.png", labels.astype(np.uint8))
+        write_png(folder / f"{index}.png", limited(labels, classes))
         if on_image is not None:
             on_image(1)
 
 
-def _check_colours(labels: NDArray[np.integer], output: str) -> None:
-    if labels.max() >= len(CLASSES):
+def _check_classes(predictor: Predictor, found: int, classes: int) -> None:
+    """Raise ModelError if the output has channels, or `found` classes, for other classes than those assumed."""
+    shape = next(spec.shape for spec in predictor.session.outputs if spec.name == predictor.output)
+    channels = shape[1] if len(shape) == 4 else FREE
+    if found > classes or channels not in (FREE, 1, classes):
         raise ModelError(
-            f"output {output!r} holds the class {labels.max()}, and pictures have those of Cityscapes, 0 to "
-            f"{len(CLASSES) - 1}",
-            cure="take a model with these classes",
+            f"output {predictor.output!r} has {max(found, channels)} classes, and nothing describes classes other than "
+            f"the {classes} of the preset {DEFAULT_PRESET!r}",
+            cure="describe them in a TOML file, and give it as --data",
         )

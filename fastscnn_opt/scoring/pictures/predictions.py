@@ -1,8 +1,7 @@
 """Saves the label maps that a model gives for the images of a dataset in one small file, and loads them.
 
-The file is a ZIP archive: ``about.json`` with the names and the size of the images and the step between the saved
-pixels, and one palette PNG of classes per image. An entry is named after the number of its image, because an
-image may have any name.
+The file is a ZIP archive: ``about.json`` with the names and sizes of the images, and one PNG of classes per image. An
+entry is named after the number of its image, because an image may have any name.
 """
 
 from __future__ import annotations
@@ -12,16 +11,14 @@ import json
 import zipfile
 import zlib
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from fastscnn_opt.data.classes import CLASSES, IGNORE
 from fastscnn_opt.errors import RunError
-from fastscnn_opt.measuring.resampling import nearest_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_IMAGES = 500
-"""Images whose label maps are saved at most: as many as the Cityscapes validation set has."""
+"""Images whose label maps are saved at most."""
 
 _LONGEST_SIDE = 1024
 """Pixels of the longer side of a saved map at most; enough for a page, and a tenth of the disk space."""
@@ -38,52 +35,55 @@ _LONGEST_SIDE = 1024
 _ABOUT = "about.json"
 _GREY = [level for level in range(256) for _ in "RGB"]
 
-_LARGEST_PART = 2 * _LONGEST_SIDE**2
-"""Bytes of a file in the archive at most; a grey PNG of that many pixels is smaller."""
+_LARGEST_PART = 3 * _LONGEST_SIDE**2
+"""Bytes of a file in the archive at most; a PNG of that many pixels of 16 bits is smaller."""
 
 
 @dataclass(frozen=True)
 class SavedImages:
-    """The images of saved label maps: the first `names` of a dataset, of height and width `size`.
-
-    Every `step`-th row and column of pixels is saved.
-    """
+    """The images of saved label maps: the first `names` of a dataset, each with height and width."""
 
     names: tuple[str, ...]
-    size: tuple[int, int]
-    step: int
+    sizes: tuple[tuple[int, int], ...]
+
+
+def step_of(size: tuple[int, int]) -> int:
+    """Return n where every n-th row and column of a label map of this height and width is saved."""
+    return max(1, -(-max(size) // _LONGEST_SIDE))
 
 
 class SavedPredictions:
-    """The label maps in a file that `save_predictions` wrote. Raises RunError for anything else."""
+    """The label maps of a number of `classes` that `save_predictions` wrote. Raises RunError for another file."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, classes: int) -> None:
         self._file = file
+        self._classes = classes
 
     @cached_property
     def images(self) -> SavedImages:
         """The images whose label maps are in the file."""
         try:
             about = json.loads(self._read(_ABOUT))
-            height, width = map(int, about["size"])
-            return SavedImages(tuple(map(str, about["names"])), (height, width), int(about["step"]))
+            names = tuple(map(str, about["names"]))
+            sizes = about["sizes"] if "sizes" in about else [about["size"]] * len(names)  # as old releases have it
+            return SavedImages(
+                names, tuple((int(height), int(width)) for _, (height, width) in zip(names, sizes, strict=True))
+            )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise self._damaged(error) from error
 
-    def load(self, index: int) -> NDArray[np.uint8]:
-        """Return the label map of one image, H, W, at the size it was saved: 0 to 18, or 255 for no class."""
+    def load(self, index: int) -> NDArray[np.unsignedinteger]:
+        """Return the label map of one image, H, W, as it was saved; the number of classes means none of them."""
         try:
             with Image.open(io.BytesIO(self._read(_entry(index))), formats=["PNG"]) as image:
                 labels = np.asarray(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise self._damaged(error) from error
-        height, width = self.images.size
-        step = self.images.step
-        if labels.shape != (-(-height // step), -(-width // step)) or labels.dtype != np.uint8:
+        height, width = size = self.images.sizes[index]
+        step = step_of(size)
+        if labels.shape != (-(-height // step), -(-width // step)):
             raise self._damaged(f"image {index} is {labels.dtype} {labels.shape}")
-        if labels[labels != IGNORE].max(initial=0) >= len(CLASSES):
-            raise self._damaged(f"image {index} holds class {labels.max()}")
-        return labels
+        return limited(labels, self._classes)
 
     def _read(self, entry: str) -> bytes:
         try:
@@ -108,29 +108,27 @@ class SavedPredictions:
 
 
 @contextmanager
-def save_predictions(
-    file: Path, names: Sequence[str], size: tuple[int, int]
-) -> Iterator[Callable[[NDArray[np.integer]], None]]:
+def save_predictions(file: Path, names: Sequence[str], classes: int) -> Iterator[Callable[[NDArray[np.integer]], None]]:
     """Yield a function that saves one label map after the other to `file`, which appears when the block ends well.
 
-    The maps are those of the images `names`, in order, of height and width `size`; those after `MOST_IMAGES` are not
-    saved.
+    The maps (H, W) are those of the images `names`, in order; those after `MOST_IMAGES` are not saved. They hold 0 to
+    `classes` - 1, and greater numbers for no class.
     """
-    images = SavedImages(tuple(names[:MOST_IMAGES]), size, -(-max(size) // _LONGEST_SIDE))
+    sizes: list[tuple[int, ...]] = []
     partial = file.with_name(f".unfinished-{file.name}")
-    count = 0
     try:
         with zipfile.ZipFile(partial, "w") as archive:
 
             def save(labels: NDArray[np.integer]) -> None:
-                nonlocal count
-                if count < len(images.names):
-                    kept = nearest_at(labels, images.size)[:: images.step, :: images.step]
-                    archive.writestr(_entry(count), _png(np.where(kept < len(CLASSES), kept, IGNORE)))
-                    count += 1
+                if len(sizes) < MOST_IMAGES:
+                    height, width = labels.shape
+                    step = step_of((height, width))
+                    kept = limited(labels[::step, ::step], classes)
+                    archive.writestr(_entry(len(sizes)), _png(kept))
+                    sizes.append((height, width))
 
             yield save
-            archive.writestr(_ABOUT, json.dumps(asdict(images)))
+            archive.writestr(_ABOUT, json.dumps({"names": names[: len(sizes)], "sizes": sizes}))
         partial.replace(file)
     finally:
         with suppress(FileNotFoundError):
@@ -141,10 +139,19 @@ def _entry(index: int) -> str:
     return f"{index:05d}.png"
 
 
-def _png(labels: NDArray[np.integer]) -> bytes:
+def limited(labels: NDArray[np.integer], classes: int) -> NDArray[np.unsignedinteger]:
+    """Return label maps with the number `classes` for all that is no class, in the smallest type."""
+    limited: NDArray[np.unsignedinteger] = np.minimum(labels, np.int64(classes)).astype(
+        np.uint8 if classes < 256 else np.uint16
+    )
+    return limited
+
+
+def _png(labels: NDArray[np.unsignedinteger]) -> bytes:
     """Return a label map as a PNG; one with a palette is not filtered, which takes a tenth of the time."""
-    picture = Image.fromarray(labels.astype(np.uint8))
-    picture.putpalette(bytes(_GREY))
+    picture = Image.fromarray(labels)
+    if labels.dtype == np.uint8:
+        picture.putpalette(bytes(_GREY))
     content = io.BytesIO()
     picture.save(content, format="PNG", compress_level=3)
     return content.getvalue()

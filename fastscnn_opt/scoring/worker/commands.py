@@ -186,10 +186,8 @@ class Evaluate(Command[Evaluation]):
 
     def run(self, state: WorkerState) -> Evaluation:
         """Measure the accuracy."""
-        from fastscnn_opt.data.assumptions import preprocess_notes
-        from fastscnn_opt.data.classes import CLASSES
         from fastscnn_opt.measuring.accuracy import evaluate
-        from fastscnn_opt.measuring.image_input import image_spec, open_for
+        from fastscnn_opt.measuring.image_input import open_for
         from fastscnn_opt.measuring.plausibility import implausible
         from fastscnn_opt.measuring.predicting import Setup
         from fastscnn_opt.scoring.pictures.predictions import save_predictions
@@ -200,30 +198,38 @@ class Evaluate(Command[Evaluation]):
         dataset = open_for(source, session.inputs, preprocess)
         with ExitStack() as stack:
             save = None
-            if self.predictions is not None and dataset.classes.names == CLASSES:  # pictures have only these colours
-                save = stack.enter_context(save_predictions(self.predictions, dataset.names, dataset.size))
+            if self.predictions is not None:
+                save = stack.enter_context(save_predictions(self.predictions, dataset.names, len(dataset.classes)))
             setup = Setup.of(dataset, preprocess, source.interface)
             found = evaluate(session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save)
-        image = image_spec(session.inputs, source.interface.inputs)
-        takes_bytes = image is not None and image.dtype == "uint8"
-        notes = [*preprocess_notes(source, self.metadata, takes_bytes=takes_bytes), *implausible(found)]
+        notes = [*_assumptions(source, self.metadata, session), *implausible(found)]
         details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms(), notes=tuple(notes))
         return Evaluation(AccuracyFigures(**found.to_json()), details, peak_rss_bytes())
 
 
 @dataclass(frozen=True)
-class Predict(Command[None]):
-    """Write the label map of each image into `folder`, as ``0.png``, ``1.png``, ..."""
+class Predict(Command[tuple[str, ...]]):
+    """Write the label map of each image into `folder`, as ``0.png``, ``1.png``, ..., and return notes for the user.
+
+    `source` and `metadata` are as for `Evaluate`; for `assumed` see `write_label_maps`.
+    """
 
     images: tuple[Path, ...]
     folder: Path
+    source: DataSource
+    metadata: Metadata
+    assumed: bool = False
     name: ClassVar[str] = "predict"
 
-    def run(self, state: WorkerState) -> None:
+    def run(self, state: WorkerState) -> tuple[str, ...]:
         """Write the label maps."""
+        from fastscnn_opt.measuring.predicting import Setup
         from fastscnn_opt.scoring.pictures.photographs import write_label_maps
 
-        write_label_maps(state.opened, self.images, self.folder, on_image=state.progress)
+        session = state.opened
+        setup = Setup.of(self.source, self.source.preprocess_for(self.metadata), self.source.interface)
+        write_label_maps(session, self.images, self.folder, setup, assumed=self.assumed, on_image=state.progress)
+        return tuple(_assumptions(self.source, self.metadata, session))
 
 
 @dataclass(frozen=True)
@@ -260,6 +266,15 @@ class Time(Command[list[float]]):
             raise TargetError("the artefact was not warmed up")
         state.timer(1)
         return state.timer(self.iterations)
+
+
+def _assumptions(source: DataSource, metadata: Metadata, session: Session) -> list[str]:
+    """Return what a user has to know of the preprocessing of the opened artefact."""
+    from fastscnn_opt.data.assumptions import preprocess_notes
+    from fastscnn_opt.measuring.image_input import image_spec
+
+    image = image_spec(session.inputs, source.interface.inputs)
+    return preprocess_notes(source, metadata, takes_bytes=image is not None and image.dtype == "uint8")
 
 
 COMMANDS: dict[str, type[Command[Any]]] = {

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cityscapes import LABEL_IDS
 from PIL import Image
 
 from fastscnn_opt.ascend.prepare import binary
@@ -16,7 +17,6 @@ from fastscnn_opt.ascend.prepare.folder import read_manifest
 from fastscnn_opt.ascend.prepare.plan import plan
 from fastscnn_opt.ascend.prepare.request import ImageType, Request
 from fastscnn_opt.data import folder
-from fastscnn_opt.data.classes import LABEL_IDS
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastscnn_opt.data.preprocess import IMAGENET
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.measuring.predicting import Setup
+from fastscnn_opt.measuring.prediction import Decoder
 from fastscnn_opt.measuring.session import TensorSpec
 from fastscnn_opt.scoring.pictures.photographs import write_label_maps
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+SETUP = Setup(IMAGENET, Decoder(19))
 
 
 class RedAsLabel:
@@ -26,7 +31,7 @@ def test_images_of_several_sizes_get_label_maps_of_their_own(tmp_path):
     Image.fromarray(PIXELS).save(images[0])
     Image.fromarray(PIXELS[:3, :5]).save(images[1])
     done = []
-    write_label_maps(RedAsLabel(), images, tmp_path, on_image=done.append)
+    write_label_maps(RedAsLabel(), images, tmp_path, SETUP, on_image=done.append)
     for index, pixels in enumerate((PIXELS, PIXELS[:3, :5])):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{index}.png")), np.minimum(pixels[..., 0], 18))
     assert done == [1, 1]
@@ -40,14 +45,42 @@ def test_a_size_that_the_model_does_not_take_is_named_with_the_image(tmp_path):
     with pytest.raises(
         ModelError, match=r"street\.png: input 'image' takes 32 x 64, but the images are 6 x 8 \(height x width\)"
     ):
-        write_label_maps(Fixed(), [tmp_path / "street.png"], tmp_path)
+        write_label_maps(Fixed(), [tmp_path / "street.png"], tmp_path, SETUP)
 
 
-def test_a_class_that_has_no_colour_is_refused_with_the_image(tmp_path):
-    class Red(RedAsLabel):
-        def run(self, feeds):
-            return {"labels": np.full_like(feeds["image"][..., 0], 19)}
-
+@pytest.fixture
+def street(tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / "street.png")
-    with pytest.raises(ModelError, match=r"street\.png: output 'labels' holds the class 19, and pictures have"):
-        write_label_maps(Red(), [tmp_path / "street.png"], tmp_path)
+    return tmp_path / "street.png"
+
+
+@pytest.mark.parametrize("shape", [(), (1, 21, 6, 8)])
+def test_classes_that_nothing_describes_are_refused_with_the_image(street, tmp_path, shape):
+    class Red(RedAsLabel):
+        outputs = (TensorSpec("labels", shape, ""),)
+
+        def run(self, feeds):
+            found = RedAsLabel.run(self, feeds)["labels"]
+            return {"labels": found if shape else np.full_like(found, 20)}
+
+    with pytest.raises(
+        ModelError, match=r"street\.png: output 'labels' has 21 classes, and nothing describes .* 19 of"
+    ):
+        write_label_maps(Red(), [street], tmp_path, SETUP, assumed=True)
+
+
+def test_classes_beyond_the_described_ones_are_one_value(street, tmp_path):
+    write_label_maps(RedAsLabel(), [street], tmp_path, Setup(IMAGENET, Decoder(2, {7: 1})))
+    red = np.minimum(PIXELS[..., 0], 18)
+    expected = np.select([red == 7, red == 0], [1, 0], 2)  # 1 is given to 7, so the model's own 1 is no class
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "0.png")), expected)
+
+
+def test_many_classes_are_written_in_16_bits(street, tmp_path):
+    class Many(RedAsLabel):
+        def run(self, feeds):
+            return {"labels": feeds["image"][..., 0].astype(np.int64) + 300}
+
+    write_label_maps(Many(), [street], tmp_path, Setup(IMAGENET, Decoder(400)))
+    expected = np.minimum(PIXELS[..., 0].astype(int) + 300, 400)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "0.png")), expected)

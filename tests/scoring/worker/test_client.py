@@ -68,7 +68,7 @@ def test_a_checkpoint_is_exported_in_the_child(real_data, tmp_path):
         Build(Path("a.onnx"), "simplify", Path("out"), 2, verify=True, findings=Path("models")),
         Export(Path("a.pth"), Path("a.onnx"), Outputs.ALL, 64, 128),
         Evaluate(DataSource(synthetic=2), Metadata(("road",), ((1, 2, 3),), {"image_mean": [0.5]}), batch=3),
-        Predict((Path("a.png"), Path("b.png")), Path("maps")),
+        Predict((Path("a.png"), Path("b.png")), Path("maps"), DataSource("root"), Metadata(), assumed=True),
         Open(TargetSpec("onnxruntime", {"threads": 2}), Path("a.onnx")),
         Time(3),
     ],

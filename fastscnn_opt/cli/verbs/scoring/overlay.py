@@ -15,10 +15,18 @@ from fastscnn_opt.text import counted
 
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images of a size that the model takes.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="The photographs.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the pictures.")],
     against: Annotated[
         Path | None, typer.Option(metavar="MODEL2", help="Another model to show beside the first.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Description of the classes and the preprocessing.",
+            show_default="what the model says, else the classes of Cityscapes",
+        ),
     ] = None,
     alpha: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the colours; 0 shows the photograph alone, 1 the colours.")
@@ -30,17 +38,21 @@ def command(
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
 ) -> None:
-    """Draw what a model sees in photographs, in the Cityscapes colours, over the photographs themselves.
+    """Draw what a model sees in photographs, in the colours of its classes, over the photographs themselves.
 
     The picture of street.jpg is DIR/street.png. With --against, two models are shown side by side.
     """
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.pictures.overlay import Style, draw_overlays, places_for
 
     places = places_for(images, output, overwrite=overwrite)
+    source = None if data is None else DataSource.at(str(data))
     models = [model] if against is None else [model, against]
     with progress(len(models) * len(images), "images") as advance:
-        draw_overlays(
-            models, images, places, target=options.target_choice(target, settings), style=Style(alpha, legend),
-            limits=Limits(limit_s, memory), on_image=advance,
+        notes = draw_overlays(
+            models, places, target=options.target_choice(target, settings), style=Style(alpha, legend),
+            source=source, limits=Limits(limit_s, memory), on_image=advance,
         )  # fmt: skip
+    for text in notes:
+        note(f"note: {text}")
     note(f"wrote {counted(len(places), 'picture')} to {output}")

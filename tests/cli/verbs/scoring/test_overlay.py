@@ -3,11 +3,11 @@
 import numpy as np
 import onnx
 import pytest
+from cityscapes import PALETTE
 from graphs import add_initializers, parse
 from PIL import Image
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.data.classes import PALETTE
 
 
 def save_network(file, weights):
@@ -46,7 +46,10 @@ def test_each_image_gets_a_picture_of_its_name(network, images, tmp_path, capsys
     assert (shown[:, :32] == PALETTE[13]).all()
     assert (shown[:, 32:] == PALETTE[0]).all()
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", f"wrote 2 pictures to {tmp_path / 'out'}\n")
+    assert captured.out == ""
+    assumed, wrote = captured.err.splitlines()
+    assert assumed.startswith("note: neither the description nor the model states image_mean and image_std")
+    assert wrote == f"wrote 2 pictures to {tmp_path / 'out'}"
 
 
 def test_the_photograph_shines_through(network, images, tmp_path):
@@ -61,12 +64,76 @@ def test_two_models_stand_side_by_side_with_a_legend(network, images, tmp_path):
     assert run(["overlay", str(network), str(images[0]), *arguments]) == 0
     shown = np.asarray(Image.open(tmp_path / "out" / "wide.png"))
     assert shown.shape[1] > 2 * 64
-    (top, *_), columns = np.where((shown == PALETTE[13]).all(axis=-1))
+    top = np.where((shown == PALETTE[13]).all(axis=-1))[0].min()
+    columns = np.where((shown[top : top + 16] == PALETTE[13]).all(axis=-1))[1]
     assert top > 0, "the captions are above"
     assert (shown[top : top + 16, :32] == PALETTE[13]).all()
     assert (shown[top : top + 16, -64:] == PALETTE[0]).all()
     assert shown.shape[0] > top + 16, "the legend is below"
     assert columns.max() < 64
+
+
+DESCRIPTION = """
+[data]
+preset = "folder"
+root = "."
+classes = ["dark", "red"]
+palette = [[10, 20, 30], [40, 50, 60]]
+prediction_map = { 13 = 1 }
+
+[data.preprocess]
+image_mean = [0.5]
+image_std = [1]
+"""
+
+
+def test_a_description_says_which_classes_and_colours_there_are(network, images, tmp_path, capsys):
+    (tmp_path / "own.toml").write_text(DESCRIPTION)
+    arguments = ["--data", str(tmp_path / "own.toml"), "--alpha", "1", "-o", str(tmp_path / "out")]
+    assert run(["overlay", str(network), str(images[0]), *arguments]) == 0
+    shown = np.asarray(Image.open(tmp_path / "out" / "wide.png"))
+    assert (shown[:, :32] == (40, 50, 60)).all()
+    assert (shown[:, 32:] == (10, 20, 30)).all()
+    assert "note" not in capsys.readouterr().err
+
+
+def name_classes(file, **props):
+    model = onnx.load(file)
+    onnx.helper.set_model_props(model, props)
+    onnx.save(model, file)
+
+
+def test_a_model_says_which_classes_and_colours_it_has(tmp_path, images):
+    weights = np.zeros((2, 3, 1, 1), np.float32)
+    weights[1, 0] = 1
+    model = parse("linear (float[1,3,H,W] image) => (float[1,2,H,W] logits) { logits = Conv(image, w) }")
+    add_initializers(model, w=weights)
+    onnx.save(model, tmp_path / "own.onnx")
+    palette = {"fastscnn_opt.palette": "[[10, 20, 30], [40, 50, 60]]"}
+    name_classes(tmp_path / "own.onnx", names='{"0": "dark", "1": "red"}', **palette)
+    assert (
+        run(["overlay", str(tmp_path / "own.onnx"), str(images[0]), "--alpha", "1", "-o", str(tmp_path / "out")]) == 0
+    )
+    shown = np.asarray(Image.open(tmp_path / "out" / "wide.png"))
+    assert (shown[:, :32] == (40, 50, 60)).all()
+    assert (shown[:, 32:] == (10, 20, 30)).all()
+
+
+def test_two_models_with_different_classes_are_not_compared(network, images, tmp_path, capsys):
+    other = save_network(tmp_path / "other.onnx", np.zeros((19, 3, 1, 1), np.float32))
+    name_classes(network, names='{"0": "dark", "1": "red"}')
+    name_classes(other, names='{"0": "red", "1": "dark"}')
+    words = failed(capsys, network, images[0], "--against", other, "-o", tmp_path / "out")
+    assert words == "error: the two models name different classes; describe common ones in a TOML file for --data\n"
+
+
+def test_classes_that_nothing_describes_are_not_drawn_in_wrong_colours(images, tmp_path, capsys):
+    model = parse("linear (float[1,3,H,W] image) => (float[1,21,H,W] logits) { logits = Conv(image, w) }")
+    add_initializers(model, w=np.zeros((21, 3, 1, 1), np.float32))
+    onnx.save(model, tmp_path / "voc.onnx")
+    words = failed(capsys, tmp_path / "voc.onnx", images[0], "-o", tmp_path / "out")
+    assert "output 'logits' has 21 classes, and nothing describes classes other than the 19 of the preset" in words
+    assert not (tmp_path / "out").exists()
 
 
 def failed(capsys, *arguments) -> str:
