@@ -26,6 +26,11 @@ def closest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | Non
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
 
 
+def letters(name: str) -> str:
+    """Return the letters and digits of a name in lower case, for comparing spellings: ``Traffic_Light`` etc."""
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
 def counted(count: int, thing: str, things: str | None = None) -> str:
     """Return a number with its noun: ``1 row``, ``2 rows``; `things` is the plural where an s does not make it."""
     return f"{count} {thing if count == 1 else things or f'{thing}s'}"

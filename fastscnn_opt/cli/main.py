@@ -40,6 +40,7 @@ VERBS = {
     "export": Verb("rewriting", "Turn a FastSCNN checkpoint into an ONNX model."),
     "compile": Verb("ascend", "Compile a model for a target."),
     "prepare": Verb("ascend", "Write the binary images and labels that the vendor's tools read."),
+    "data": Verb("scoring", "Check a dataset and its description before anything runs."),
     "eval": Verb("scoring", "Score the accuracy of a model on labelled images."),
     "scenes": Verb("setup", "Write synthetic street scenes with labels as a Cityscapes tree."),
     "bench": Verb("scoring", "Time models side by side, interleaved, with intervals."),

@@ -10,7 +10,7 @@ from fastscnn_opt.data.preprocess import Preprocess, Resample, Resize
 from fastscnn_opt.data.presets import DEFAULT_PRESET, preset_classes, read_preset
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.schema import fault, parse_toml, read_text
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, letters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -269,7 +269,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     if "classes" in over:
         outdated |= {"palette"} if _continue(over["classes"], base.get("classes", ())) else {"palette", *_MEANINGS}
     if "label_map" in over:
-        outdated |= {"reduce_zero_label"}
+        outdated |= {"reduce_zero_label", "largest_value"}
     if "masks" in over:
         outdated |= {"fallback"}
     for key in outdated - over.keys():
@@ -284,8 +284,4 @@ _MEANINGS = ("label_map", "reduce_zero_label", "largest_value", "ignore_index", 
 def _continue(classes: str | Sequence[str], first: Sequence[str]) -> bool:
     """Tell whether `classes`, names or a preset that has them, begin with those of `first`."""
     names = preset_classes(classes).names if isinstance(classes, str) else classes
-    return [_letters(name) for name in names[: len(first)]] == [_letters(name) for name in first]
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
+    return [letters(name) for name in names[: len(first)]] == [letters(name) for name in first]

@@ -53,15 +53,15 @@ class FolderDataset:
     def load(self, index: int) -> Sample:
         """Decode one pair. Raises DataError."""
         pair = self.pairs[index]
-        label = (self.fallback if pair.is_fallback else self.masks).read(pair.mask)
+        label = self.reader_of(pair).read(pair.mask)
         image = read_image(pair.image)
         if label.shape != image.shape[:2]:
-            raise DataError(
-                f"{_size_text(label.shape)}, but its image is {_size_text(image.shape)}",
-                where=pair.mask,
-                cure="use the mask that was made for this image",
-            )
+            raise misfit(pair, label.shape, image.shape)
         return Sample(pair.name, image, label)
+
+    def reader_of(self, pair: Pair) -> MaskReader:
+        """Return what reads the mask of a pair."""
+        return self.fallback if pair.is_fallback else self.masks
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes when any file's name or content does, and with nothing else.
@@ -75,6 +75,15 @@ class FolderDataset:
             for file, content in zip(files, hashes, strict=True):
                 digest.update(f"{os.path.relpath(file, self.root)} {content}\n".encode())
         return digest.hexdigest()
+
+
+def misfit(pair: Pair, mask: tuple[int, ...], image: tuple[int, ...]) -> DataError:
+    """Return the error of a mask whose height and width are not those of its image."""
+    return DataError(
+        f"{_size_text(mask)}, but its image is {_size_text(image)}",
+        where=pair.mask,
+        cure="use the mask that was made for this image",
+    )
 
 
 def _content_hash(file: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ from fastscnn_opt.errors import DataError
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,6 +29,23 @@ _SHOWN = 5
 def ignored_value(classes: int) -> int:
     """Return what stands in a label map for pixels that count nowhere: 255, or 65535 beyond 255 classes."""
     return 255 if classes <= 255 else 65535
+
+
+MaskValue = int | tuple[int, int, int]
+"""A value, or a colour."""
+
+
+@dataclass(frozen=True)
+class MaskCounts:
+    """How many pixels of a mask of height and width `size` are of each class, and of each value that is no class.
+
+    `ignored` counts the values that count nowhere, and `unknown` those that should not be there.
+    """
+
+    size: tuple[int, int]
+    classes: Counter[int] = field(default_factory=Counter)
+    ignored: Counter[MaskValue] = field(default_factory=Counter)
+    unknown: Counter[MaskValue] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -66,21 +85,68 @@ class MaskReader:
         """
         values = read_mask(path)
         if values.ndim == 3:
-            values = self._indices(values, path)
+            self._check_takes_colours(path)
+            values, found = self._places(values)
+            if not found.all():
+                raise self.refusal(self.count(path), path)
         table, known = self._table()
         if values.dtype == np.uint8:
             table, known = table[:256], known[:256]
         # No value lies outside the tables; any mode but "raise" saves numpy a pass over all pixels.
         if not np.take(known, values, mode="clip").all():
-            wrong = ~known[values]
-            raise DataError(
-                f"holds {_values(values[wrong])} in {counted(int(np.count_nonzero(wrong)), 'pixel')}, and "
-                f"{self._allowed()}",
-                where=path,
-                cure="mend the mask, or say with label_map or ignore_index what the value means",
-            )
+            raise self.refusal(self.count(path), path)
         labels: NDArray[np.unsignedinteger] = np.take(table, values, mode="clip")
         return labels
+
+    def count(self, path: Path) -> MaskCounts:
+        """Count the pixels of every value in a file, also of those that stand for no class.
+
+        Raises DataError if the file is no mask, or holds colours where the data describe values.
+        """
+        values = read_mask(path)
+        places: NDArray[np.integer]
+        names: Sequence[MaskValue]
+        if values.ndim == 3:
+            self._check_takes_colours(path)
+            codes, pixels = np.unique(_codes(values), return_counts=True)
+            colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
+            places, found = self._places(colours)
+            names = [(red, green, blue) for red, green, blue in colours.tolist()]
+        else:
+            histogram = np.bincount(values.ravel())
+            places = np.flatnonzero(histogram)
+            found, pixels, names = np.ones(len(places), dtype=np.bool_), histogram[places], places.tolist()
+        table, known = self._table()
+        counts = MaskCounts((values.shape[0], values.shape[1]))
+        for name, number, label, is_known in zip(
+            names, pixels.tolist(), table[places].tolist(), (known[places] & found).tolist(), strict=True
+        ):
+            if not is_known:
+                counts.unknown[name] = number
+            elif label == ignored_value(self.classes):
+                counts.ignored[name] = number
+            else:
+                counts.classes[label] += number
+        return counts
+
+    def refusal(self, counts: MaskCounts, path: Path) -> DataError:
+        """Return the error of a mask that holds values or colours that stand for no class."""
+        unknown, pixels = list(counts.unknown), counted(sum(counts.unknown.values()), "pixel")
+        listed = ", ".join(str(list(value) if isinstance(value, tuple) else value) for value in unknown[:_SHOWN])
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        if isinstance(first := unknown[0], tuple):
+            nearest = list(min(self.palette or (), key=lambda colour: math.dist(colour, first)))
+            return DataError(
+                f"holds {'the colour' if len(unknown) == 1 else 'the colours'} {listed}{more} in {pixels}, which the "
+                "palette does not have",
+                where=path,
+                cure=f"add the colour to palette, whose nearest is {nearest}, or mend the mask",
+            )
+        return DataError(
+            f"holds the value{'s' if len(unknown) > 1 else ''} {listed}{more} in {pixels}, and {self._allowed()}",
+            where=path,
+            cure="mend the mask, or say with label_map or ignore_index what the value means",
+        )
 
     def _allowed(self) -> str:
         if self.largest_value is not None:
@@ -107,8 +173,8 @@ class MaskReader:
             table[list(self.label_map)] = list(self.label_map.values())
         return table, known
 
-    def _indices(self, colours: NDArray[np.integer], path: Path) -> NDArray[np.uint16]:
-        """Return the place in the palette of every pixel of an RGB mask (H, W, 3)."""
+    def _check_takes_colours(self, path: Path) -> None:
+        """Raise DataError if the data describe masks of values."""
         if self.label_map or self.reduce_zero_label:
             raise DataError(
                 "is an RGB mask, and the data describe masks of values",
@@ -119,33 +185,16 @@ class MaskReader:
             raise DataError(
                 "is an RGB mask, and the data have no palette", where=path, cure="give palette, one colour a class"
             )
-        codes = _codes(colours)
-        known = _codes(np.asarray(self.palette))
+
+    def _places(self, colours: NDArray[np.integer]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+        """Return the place in the palette of every colour (..., 3), and whether it is there at all."""
+        codes, known = _codes(colours), _codes(np.asarray(self.palette))
         order = np.argsort(known, kind="stable")
         places = np.minimum(np.searchsorted(known[order], codes), len(known) - 1)
-        found = known[order][places] == codes
-        if not found.all():
-            wrong = colours[~found]
-            unknown = np.unique(wrong.reshape(-1, 3), axis=0)
-            listed = ", ".join(str(colour.tolist()) for colour in unknown[:_SHOWN])
-            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-            raise DataError(
-                f"holds {'the colour' if len(unknown) == 1 else 'the colours'} {listed}{more} in "
-                f"{counted(len(wrong), 'pixel')}, which the palette does not have",
-                where=path,
-                cure="add the colour to palette, or mend the mask",
-            )
-        return order[places].astype(np.uint16)
+        return order[places].astype(np.uint16), known[order][places] == codes
 
 
 def _codes(colours: NDArray[np.integer]) -> NDArray[np.int32]:
     wide = colours.astype(np.int32)
     codes: NDArray[np.int32] = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
     return codes
-
-
-def _values(values: NDArray[np.integer]) -> str:
-    found = np.unique(values)
-    listed = ", ".join(map(str, found[:_SHOWN].tolist()))
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"the value{'s' if len(found) > 1 else ''} {listed}{more}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -70,10 +69,12 @@ class Patterns:
             return
         folders = (self.root.parent, *sorted(folder for folder in self.root.iterdir() if folder.is_dir()))
         nearby = [folder for folder in folders if (folder / first).is_dir()]
+        meant = closest(first, [folder.name for folder in folders[1:]], likeness=0.6)
+        mend = f", or did you mean {meant!r} in the pattern `images`?" if meant and not nearby else ""
         raise DataError(
             f"holds no folder {first}, so it is not the root of this dataset",
             where=self.root,
-            cure=f"give {nearby[0] if nearby else self._root_in_words()}",
+            cure=f"give {nearby[0] if nearby else self._root_in_words()}{mend}",
         )
 
     def _first_folder(self) -> str | None:
@@ -173,26 +174,29 @@ class Patterns:
     def _no_match(self) -> DataError:
         """Return the error of `images` that no file fits: which part of the pattern fails, and what is there."""
         pattern, folder = self._expanded(self.images), self.root
+        cure = self._fitting_pattern()
         for part in pattern.partition("*")[0].split("/")[:-1]:
             if not (folder / part).is_dir():
                 folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
                 what = f"holds no folder {part!r}, which the pattern {self.images!r} names"
-                return DataError(what, where=folder, cure=f"mend `images`, {nearest(part, folders)}")
+                return DataError(what, where=folder, cure=cure or f"mend `images`, {nearest(part, folders)}")
             folder /= part
         files = list(_files(folder))
         if not files:
             masks = len(self.masks_without_image(()))
             beside = f", beside {counted(masks, 'mask')}" if masks else ""
             return DataError(f"holds no image{beside}", where=folder, cure="check the root and the pattern `images`")
-        stem, dot, _ = self.images.rpartition(".")
-        for suffix, _ in Counter(file.suffix for file in files if file.suffix.lower() in _SUFFIXES).most_common():
-            if dot and next(_matches(self.root, self._expanded(stem + suffix)), None):
-                cure = f"say images = {stem + suffix!r}"
-                break
-        else:
-            cure = "mend `images`"
         what = f"{counted(len(files), 'file')}, such as {files[0].name}, and none fits the pattern {self.images!r}"
-        return DataError(f"holds {what}", where=folder, cure=cure)
+        return DataError(f"holds {what}", where=folder, cure=cure or "mend `images`")
+
+    def _fitting_pattern(self) -> str:
+        """Return the advice to write `images` with another suffix, or without the split, if that finds files."""
+        stem, dot, _ = self.images.rpartition(".")
+        patterns = [stem + suffix for suffix in _SUFFIXES] if dot else []
+        for pattern in (*patterns, self.images.replace("{split}/", "")):
+            if next(_matches(self.root, self._expanded(pattern)), None):
+                return f"say images = {pattern!r}"
+        return ""
 
 
 def _cure_for(mask: Path, stem: str) -> str:

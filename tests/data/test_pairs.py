@@ -77,12 +77,14 @@ def test_a_folder_of_masks_that_is_missing_is_named(tree):
             r"/i: holds no folder 'val', which .*; mend `images`, did you mean 'vall'",
         ),
         ("i/a.jpg", "i/*.png", r"/i: holds 1 file, such as a\.jpg, and none fits .*; say images = 'i/\*\.jpg'"),
+        ("i/a.jpg", "i/{split}/*.jpg", r"/i: holds no folder 'val', which .*; say images = 'i/\*\.jpg'"),
+        ("imgs/a.jpg", "images/*.jpg", r"holds no folder images.*, or did you mean 'imgs' in the pattern `images`\?"),
         ("i/a.jpg", "i/*_x.png", r"/i: holds 1 file, such as a\.jpg, and none fits the pattern .*; mend `images`"),
     ],
 )
 def test_a_pattern_that_nothing_fits_is_followed_as_far_as_it_goes(tree, file, pattern, words):
     with pytest.raises(DataError, match=words):
-        Patterns(tree(file), "", pattern, "m/*.png").pairs()
+        Patterns(tree(file), "val", pattern, "m/*.png").pairs()
 
 
 def test_masks_without_images_are_counted(tree):
