@@ -1,11 +1,11 @@
-"""AIPP: normalisation of images on the device, so that the model takes them as uint8 RGB."""
+"""AIPP: normalisation of images on the device, so that the model takes them as bytes."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.data.preprocess import MEAN, STD
+from fastscnn_opt.data.preprocess import IMAGENET, Preprocess
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import TensorSpec
 
@@ -16,12 +16,17 @@ _CHANNELS = 3
 _BYTES = "RGB888_U8"
 
 
-def aipp_config(height: int, width: int) -> str:
+def aipp_config(height: int, width: int, preprocess: Preprocess = IMAGENET) -> str:
     """Return the text of an AIPP file with the same effect as `data.preprocess.normalise`.
 
     The device computes ``(x - mean_chn - min_chn) * var_reci_chn`` for every channel of a byte image, with integer
-    ``mean_chn`` (0 when left out), so ``min_chn`` is 255 MEAN and ``var_reci_chn`` is 1 / (255 STD).
+    ``mean_chn`` (0 when left out), so ``min_chn`` is the mean and ``var_reci_chn`` one by the deviation, in bytes.
+    Bytes come in the model's channel order, so none are swapped.
     """
+    factor = preprocess.rescale_factor
+    means, deviations = (
+        values * _CHANNELS if len(values) == 1 else values for values in (preprocess.image_mean, preprocess.image_std)
+    )
     return "\n".join(
         [
             "aipp_op {",
@@ -32,8 +37,8 @@ def aipp_config(height: int, width: int) -> str:
             f"  src_image_size_h: {height}",
             "  csc_switch: false",
             "  rbuv_swap_switch: false",
-            *(f"  min_chn_{channel}: {255 * mean:.15g}" for channel, mean in enumerate(MEAN)),
-            *(f"  var_reci_chn_{channel}: {1 / (255 * std):.15g}" for channel, std in enumerate(STD)),
+            *(f"  min_chn_{channel}: {mean / factor:.15g}" for channel, mean in enumerate(means)),
+            *(f"  var_reci_chn_{channel}: {factor / std:.15g}" for channel, std in enumerate(deviations)),
             "}",
             "",
         ]

@@ -20,7 +20,10 @@ from fastscnn_opt.ascend.runners.ais_bench_session import AisBenchSession, impor
 from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, executable
 from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 from fastscnn_opt.ascend.runners.msame import Msame
+from fastscnn_opt.data.preprocess import IMAGENET
+from fastscnn_opt.data.source import carried_table
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.model.metadata import metadata_of
 from fastscnn_opt.rewriting.options import check_options
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
@@ -51,7 +54,8 @@ class Ascend310(AtcOptions):
     Attributes
     ----------
     aipp
-        Let the device normalise: the compiled file takes uint8 RGB images, N, H, W, 3.
+        Let the device normalise as the metadata of the model state (as for ImageNet where they do not): the compiled
+        file takes uint8 images, N, H, W, 3, in the model's channel order.
     patches
         White-list patches that the toolkit has while it compiles. The caller of `compile` applies them; the target
         only distinguishes artefacts by them.
@@ -181,7 +185,8 @@ class Ascend310(AtcOptions):
         if not inputs:
             what = "the model has no input that AIPP could feed"
             raise TargetError(what, where=f"target {self.name}", cure="leave out the option aipp")
-        file.write_text(aipp_config(*image_size(inputs[0])), encoding="utf-8")
+        preprocess = carried_table(metadata_of(model)).complete(IMAGENET)
+        file.write_text(aipp_config(*image_size(inputs[0]), preprocess), encoding="utf-8")
         return replace(self, aipp=False, insert_op_conf=file)
 
     def _installed_runner(self) -> RunMethod | None:

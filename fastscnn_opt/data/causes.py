@@ -9,7 +9,7 @@ from fastscnn_opt.data.presets import preset_names, read_preset
 from fastscnn_opt.text import counted, letters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fastscnn_opt.data.checking import DataCheck
 
@@ -61,12 +61,16 @@ def _values_of_classes(check: DataCheck) -> set[int]:
 
 
 def _preset_with_values(names: Sequence[str], values: set[int]) -> str | None:
-    """Return the preset with the most of these classes whose masks hold these values and whose values are no classes."""
+    """Return a preset that has most of these classes, and whose masks hold values up to the largest of these."""
     known = {letters(name) for name in names}
     for name in preset_names():
         preset = read_preset(name)
         shared = known & {letters(other) for other in preset.get("classes", ())}
-        if "largest_value" in preset and 2 * len(shared) > len(known) and max(values, default=0) <= preset["largest_value"]:
+        if (
+            "largest_value" in preset
+            and 2 * len(shared) > len(known)
+            and max(values, default=0) <= preset["largest_value"]
+        ):
             return name
     return None
 
@@ -88,7 +92,9 @@ def _about_classes(check: DataCheck) -> Iterator[str]:
         yield f"{counted(len(absent), 'class', 'classes')} of {len(names)} never seen: {_some(absent)}"
     for index, name in enumerate(names):
         if index in check.classes and letters(name) in _VOID:
-            cure = "leave its values out of label_map" if check.source.table.label_map else f"say ignore_index = {index}"
+            cure = (
+                "leave its values out of label_map" if check.source.table.label_map else f"say ignore_index = {index}"
+            )
             yield f"{name!r} counts as a class; if it stands for pixels that nobody labelled, {cure}"
 
 

@@ -46,7 +46,7 @@ class Patterns:
     def pairs(self, limit: int | None = None, missing: list[DataError] | None = None) -> tuple[Pair, ...]:
         """Return the pairs in the order of their images; `limit` keeps the first ones only.
 
-        Errors of images without a mask go to the list `missing`, if there is one.
+        Errors of single files that are missing go to the list `missing`, if there is one.
 
         Raises
         ------
@@ -112,10 +112,7 @@ class Patterns:
             if second.is_file():
                 yield Pair(stem, image, second, is_fallback=True)
                 return
-        error = DataError("has no mask", where=image, cure=_cure_for(first, "" if missing else stem))
-        if missing is None:
-            raise error
-        missing.append(error)
+        _report(DataError("has no mask", where=image, cure=_cure_for(first, "" if missing else stem)), missing)
 
     def _listed(self, missing: list[DataError] | None) -> Iterator[Pair]:
         listing = self.root / self._expanded(str(self.listing))
@@ -135,19 +132,22 @@ class Patterns:
                 yield from self._of_stem(words[0], f"{listing}, line {number}", missing)
             else:
                 image, mask = self.root / words[0], self.root / words[1]
-                for file in (image, mask):
-                    if not file.is_file():
-                        raise DataError(f"there is no file {file}", where=f"{listing}, line {number}")
-                yield Pair(image.stem, image, mask)
+                absent = [file for file in (image, mask) if not file.is_file()]
+                for file in absent:
+                    _report(DataError(f"there is no file {file}", where=f"{listing}, line {number}"), missing)
+                if not absent:
+                    yield Pair(image.stem, image, mask)
 
     def _of_stem(self, stem: str, where: str, missing: list[DataError] | None) -> Iterator[Pair]:
         pattern = self._expanded(self.images)
         if pattern.count("*") != 1:
             raise DataError("names a stem, and `images` needs exactly one * for it to stand for", where=where)
         image = self.root / _filled(pattern, (stem,))
-        if not image.is_file():
-            raise DataError(f"there is no image {image}", where=where, cure="mend the list, or the pattern `images`")
-        yield from self._pair(image, (stem,), missing)
+        if image.is_file():
+            yield from self._pair(image, (stem,), missing)
+        else:
+            cure = "mend the list, or the pattern `images`"
+            _report(DataError(f"there is no image {image}", where=where, cure=cure), missing)
 
     def _nothing_found(self) -> DataError:
         if self.listing is not None:
@@ -197,6 +197,13 @@ class Patterns:
             if next(_matches(self.root, self._expanded(pattern)), None):
                 return f"say images = {pattern!r}"
         return ""
+
+
+def _report(error: DataError, missing: list[DataError] | None) -> None:
+    """Put an error into the list `missing`; raise it where there is none."""
+    if missing is None:
+        raise error
+    missing.append(error)
 
 
 def _cure_for(mask: Path, stem: str) -> str:

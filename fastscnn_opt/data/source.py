@@ -200,7 +200,7 @@ class DataSource:
         return Patterns(Path(str(self.root)), self.split, keys["images"], keys["masks"], second, keys.get("list"))
 
     def folder(self, missing: list[DataError] | None = None) -> FolderDataset:
-        """Open a dataset of files; errors of images without a mask go to the list `missing`, if there is one.
+        """Open a dataset of files; errors of single files that are missing go to the list `missing`.
 
         Raises DataError as `open` does.
         """

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastscnn_opt.ascend.aipp import aipp_config, byte_input, image_size
+from fastscnn_opt.data.preprocess import Preprocess
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.measuring.session import TensorSpec
 
@@ -38,6 +39,15 @@ def test_the_device_then_computes_the_usual_normalisation():
     for channel, (mean, std) in enumerate(zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)):
         on_device = (pixels - float(fields[f"min_chn_{channel}"])) * float(fields[f"var_reci_chn_{channel}"])
         np.testing.assert_allclose(on_device, (pixels / 255 - mean) / std, atol=1e-12)
+
+
+def test_other_preprocessing_is_computed_on_the_device():
+    preprocess = Preprocess(image_mean=(103.5,), image_std=(57.0, 58.0, 59.0), rescale_factor=1.0, channel_order="bgr")
+    fields = dict(re.findall(r"(\w+): ([\d.]+)", aipp_config(4, 6, preprocess)))
+    pixels = np.arange(256)
+    for channel, std in enumerate((57.0, 58.0, 59.0)):
+        on_device = (pixels - float(fields[f"min_chn_{channel}"])) * float(fields[f"var_reci_chn_{channel}"])
+        np.testing.assert_allclose(on_device, (pixels - 103.5) / std, atol=1e-12)
 
 
 def test_the_size_of_the_images_is_that_of_the_input():

@@ -4,6 +4,7 @@ import json
 import sys
 
 import numpy as np
+import onnx
 import pytest
 
 from fastscnn_opt.ascend.target import Ascend310
@@ -108,6 +109,18 @@ def test_normalisation_can_move_to_the_device(model_file, tmp_path):
     artefact = compiled(Ascend310(aipp=True), model_file(), tmp_path)
     assert "src_image_size_w: 6\n  src_image_size_h: 4\n" in json.loads(artefact.read_text())["aipp"]
     assert Signature.load(artefact).inputs == (TensorSpec("image", (2, 4, 6, 3), "uint8"),)
+
+
+@pytest.mark.usefixtures("all_tools")
+def test_the_device_normalises_as_the_model_states(model_file, tmp_path):
+    file = model_file()
+    model = onnx.load(file)
+    stated = {"image_mean": [10, 20, 30], "image_std": [2, 4, 8], "rescale_factor": 1}
+    model.metadata_props.add(key="fastscnn_opt.preprocess", value=json.dumps(stated))
+    onnx.save(model, file)
+    text = json.loads(compiled(Ascend310(aipp=True), file, tmp_path).read_text())["aipp"]
+    assert "min_chn_0: 10\n  min_chn_1: 20\n  min_chn_2: 30\n" in text
+    assert "var_reci_chn_0: 0.5\n  var_reci_chn_1: 0.25\n  var_reci_chn_2: 0.125\n" in text
 
 
 @pytest.mark.usefixtures("all_tools")

@@ -37,9 +37,7 @@ def test_nothing_is_told_about_a_dataset_without_a_flaw(causes):
 
 def test_masks_of_0_and_255_need_a_label_map(causes):
     told = causes([[0, 255, 255]], TWO)
-    assert told[0] == (
-        "the masks hold 0 and 255 only; if 255 is the second class, say label_map = { 0 = 0, 255 = 1 }"
-    )
+    assert told[0] == ("the masks hold 0 and 255 only; if 255 is the second class, say label_map = { 0 = 0, 255 = 1 }")
 
 
 def test_the_label_map_for_0_and_255_is_right(causes):
@@ -58,7 +56,9 @@ def test_other_classes_with_values_beyond_are_not_those_of_a_preset(causes):
 def test_classes_taken_for_label_ids_need_no_label_map(causes):
     label_map = ", ".join(f"{value} = {index}" for index, value in enumerate(range(7, 26)))
     told = causes([[0, 1, 8, 10, 18]], f'classes = "cityscapes"\nlabel_map = {{ {label_map} }}')
-    assert "no value is above 18, and label_map goes up to 25; if values are classes already, say label_map = {}" in told
+    assert (
+        "no value is above 18, and label_map goes up to 25; if values are classes already, say label_map = {}" in told
+    )
 
 
 def test_one_value_beyond_the_classes_may_be_what_nobody_labelled(causes):
@@ -73,9 +73,7 @@ def test_values_from_1_to_the_number_of_classes_may_have_a_reduced_zero_label(ca
 
 def test_mostly_ignored_pixels_are_told_with_their_value(causes):
     told = causes([[0, 1, 255, 255, 255, 255, 255, 255]], TWO)
-    assert told == [
-        "75 % of the pixels are ignored, 75 % for their value 255; check label_map and ignore_index"
-    ]
+    assert told == ["75 % of the pixels are ignored, 75 % for their value 255; check label_map and ignore_index"]
 
 
 def test_a_single_class_says_nothing(causes):
@@ -91,7 +89,8 @@ def test_many_classes_that_are_never_seen_are_counted(causes):
 
 
 @pytest.mark.parametrize(
-    ("more", "cure"), [("", "say ignore_index = 1"), ("label_map = { 0 = 0, 1 = 1 }", "leave its values out of label_map")]
+    ("more", "cure"),
+    [("", "say ignore_index = 1"), ("label_map = { 0 = 0, 1 = 1 }", "leave its values out of label_map")],
 )
 def test_void_as_a_class_is_told(causes, more, cure):
     (told,) = causes([[0, 1]], f'classes = ["road", "Void"]\n{more}')

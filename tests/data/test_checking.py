@@ -67,9 +67,7 @@ def test_values_without_a_class_are_counted_in_every_mask(described):
 def test_colours_are_counted_too(described):
     places = np.random.default_rng(2).integers(0, 3, SIZE)
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 9]], np.uint8)
-    check = check_data(
-        described({"a": colours[places]}, 'classes = ["r", "g"]\npalette = [[255, 0, 0], [0, 255, 0]]')
-    )
+    check = check_data(described({"a": colours[places]}, 'classes = ["r", "g"]\npalette = [[255, 0, 0], [0, 255, 0]]'))
     assert check.classes == {0: np.count_nonzero(places == 0), 1: np.count_nonzero(places == 1)}
     assert check.unknown == {(0, 0, 9): np.count_nonzero(places == 2)}
     assert "holds the colour [0, 0, 9] in" in str(check.problems[0])

@@ -103,6 +103,16 @@ def test_errors_of_images_without_a_mask_are_gathered_where_a_list_is_given(tree
     assert [error.where for error in missing] == [str(root / "i" / name) for name in ("a.png", "c.png")]
 
 
+def test_errors_of_a_list_are_gathered_too(tree):
+    root, missing = tree("i/a.png", "m/a.png", "i/b.png"), []
+    (root / "list.txt").write_text("i/a.png m/a.png\ni/x.png m/a.png\nb\ny\n")
+    found = Patterns(root, "", "i/*.png", "m/*.png", listing="list.txt").pairs(None, missing)
+    assert names(found, root) == [("i/a.png", "m/a.png")]
+    assert [error.what.replace(f"{root}/", "") for error in missing] == [
+        "there is no file i/x.png", "has no mask", "there is no image i/y.png",
+    ]  # fmt: skip
+
+
 def test_the_splits_of_lists_are_known(tree):
     root = tree("lists/train.txt", "lists/val.txt")
     assert Patterns(root, "", "i/*.png", "m/*.png", listing="lists/{split}.txt").splits() == ["train", "val"]

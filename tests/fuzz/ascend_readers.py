@@ -130,7 +130,7 @@ def _read_dump(path: Path) -> None:
 
     dumps = find_dumps(DumpChoice(path.parent), ["image"])
     for dump in dumps:
-        read_dump(dump, content_of(dumps, _SIZE[0] * _SIZE[1], None), _SIZE)
+        read_dump(dump, content_of(dumps, _SIZE[0] * _SIZE[1], None, 19), _SIZE)
 
 
 def _labels() -> list[bytes]:

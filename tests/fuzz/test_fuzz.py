@@ -145,7 +145,7 @@ def test_an_array_with_a_damaged_header_is_refused(tmp_path, header):
     start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
     (tmp_path / "image_1.npy").write_bytes(start + header + bytes(24))
     with pytest.raises(DataError, match="not an array file of numpy"):
-        content_of(find_dumps(DumpChoice(tmp_path), ["image"]), 24, None)
+        content_of(find_dumps(DumpChoice(tmp_path), ["image"]), 24, None, 19)
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "[" * 3000])
@@ -222,7 +222,7 @@ def test_an_endless_file_is_refused_before_it_is_read(tmp_path, size):
     with pytest.raises(DataError, match="which is no report"):
         read_report(tmp_path / "image_1.txt")
     with pytest.raises(DataError, match="which is no dump"):
-        content_of(find_dumps(DumpChoice(tmp_path), ["image"]), 24, None)
+        content_of(find_dumps(DumpChoice(tmp_path), ["image"]), 24, None, 19)
 
 
 @pytest.mark.parametrize("change", [{"steps": [{"contract": "exact"}]}, {"accuracy": {"mIoU": 0.5}}, {"unknown": 1}])

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastscnn_opt.ascend.dumps.content import content_of, read_dump
 from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, find_dumps
-from fastscnn_opt.ascend.prepare.folder import is_prepared, open_prepared
+from fastscnn_opt.ascend.prepare.folder import check_description, is_prepared, open_prepared
 from fastscnn_opt.data.dataset import check_size
 from fastscnn_opt.data.prefetch import prefetch
-from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.accuracy import Accuracy
 from fastscnn_opt.measuring.metric import ConfusionMatrix
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.data.dataset import Dataset
+    from fastscnn_opt.data.dataset import Classes, Dataset
     from fastscnn_opt.data.source import DataSource
 
 
@@ -40,8 +39,12 @@ class LabelMaps(Protocol):
     def size(self) -> tuple[int, int]:
         """Height and width."""
 
-    def label(self, index: int) -> NDArray[np.uint8]:
-        """Return one label map, H, W, trainIds with 255 for ignored pixels."""
+    @property
+    def classes(self) -> Classes:
+        """The classes that labels are in."""
+
+    def label(self, index: int) -> NDArray[np.unsignedinteger]:
+        """Return one label map, H, W, with `ignored_value` for ignored pixels."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,12 @@ class DatasetLabels:
         """Height and width."""
         return self.dataset.size
 
-    def label(self, index: int) -> NDArray[np.uint8]:
+    @property
+    def classes(self) -> Classes:
+        """The classes that labels are in."""
+        return self.dataset.classes
+
+    def label(self, index: int) -> NDArray[np.unsignedinteger]:
         """Return one label map. Raises DataError."""
         return check_size(self.dataset.load(index), self.size).label
 
@@ -124,14 +132,14 @@ def evaluate_dumps(
     """
     height, width = labels.size
     dumps = find_dumps(choice, labels.names)
-    content = content_of(dumps, height * width, dtype)
+    content = content_of(dumps, height * width, dtype, len(labels.classes))
 
-    def load(turn: int) -> list[tuple[NDArray[np.uint8], NDArray[np.integer]]]:
+    def load(turn: int) -> list[tuple[NDArray[np.unsignedinteger], NDArray[np.integer]]]:
         dump = dumps[turn]
         predictions = read_dump(dump, content, labels.size)
         return [(labels.label(dump.first + index), prediction) for index, prediction in enumerate(predictions)]
 
-    confusion = ConfusionMatrix.empty(preset_classes("cityscapes").names)
+    confusion = ConfusionMatrix.empty(labels.classes.names)
     running: list[tuple[float, float]] = []
     with closing(prefetch(load, len(dumps))) as loaded:
         for pairs in loaded:
@@ -159,8 +167,15 @@ def open_labels(source: DataSource) -> LabelMaps:
     Raises
     ------
     DataError
-        There is no such dataset, or the folder is only half prepared.
+        There is no such dataset, the folder is only half prepared, or the description is of no use for dumps.
     """
     if source.root is not None and is_prepared(Path(source.root)):
         return open_prepared(Path(source.root), source.limit)
+    check_description(source)
+    if source.description and source.table.prediction_map:
+        raise DataError(
+            "prediction_map is stated, and dumps are scored with the classes of the data",
+            where=f"{source.file}: [data]",
+            cure="leave it out, and name the classes of the model",
+        )
     return DatasetLabels(source.open())

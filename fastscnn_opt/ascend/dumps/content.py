@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, DumpFile, ElementType, some
-from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.label_map import label_map
 
@@ -21,21 +20,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_CLASSES = len(preset_classes("cityscapes"))
 _LARGEST_TEXT = 1 << 32
 """Bytes of a text dump, at most: more than a batch of four images of 1024 x 2048 needs with 25 characters a value."""
 
 
 @dataclass(frozen=True)
 class DumpContent:
-    """What a dump holds for each image: logits (19, H, W), or a label map (H, W)."""
+    """What a dump holds for each image: logits (`classes`, H, W), or a label map (H, W)."""
 
     dtype: ElementType
     logits: bool
+    classes: int
 
     def values(self, pixels: int) -> int:
         """Return how many values an image of `pixels` pixels has."""
-        return _CLASSES * pixels if self.logits else pixels
+        return self.classes * pixels if self.logits else pixels
 
     def size(self, pixels: int) -> int:
         """Return how many bytes an image of `pixels` pixels has."""
@@ -45,22 +44,23 @@ class DumpContent:
         return f"{self.dtype} {'logits' if self.logits else 'label map'}"
 
 
-DEDUCED = tuple(
-    [DumpContent(dtype, logits=True) for dtype in (ElementType.FLOAT32, ElementType.FLOAT16)]
-    + [DumpContent(dtype, logits=False) for dtype in (ElementType.UINT8, ElementType.INT32, ElementType.INT64)]
+_DEDUCED = (
+    *((dtype, True) for dtype in (ElementType.FLOAT32, ElementType.FLOAT16)),
+    *((dtype, False) for dtype in (ElementType.UINT8, ElementType.INT32, ElementType.INT64)),
 )
-"""The contents that the size of a file is compared with; no two have the same size."""
+"""Type of the contents that the size of a file is compared with, and whether they are logits."""
 
 
-def content_of(dumps: Sequence[DumpFile], pixels: int, dtype: ElementType | None) -> DumpContent:
-    """Deduce what dump files hold from their sizes, for images of `pixels` pixels.
+def content_of(dumps: Sequence[DumpFile], pixels: int, dtype: ElementType | None, classes: int) -> DumpContent:
+    """Deduce what dump files hold from their sizes, for images of `pixels` pixels and a number of `classes`.
 
     Raises
     ------
     DataError
         A file is truncated or too long, no known content has such a size, or more than one has.
     """
-    candidates = DEDUCED if dtype is None else (DumpContent(dtype, logits=True), DumpContent(dtype, logits=False))
+    kinds = _DEDUCED if dtype is None else ((dtype, True), (dtype, False))
+    candidates = [DumpContent(kind, logits, classes) for kind, logits in kinds]
     binary = [dump for dump in dumps if dump.path.suffix != TEXT]
     if not binary:
         return _content_of_text(dumps[0], pixels, candidates)
@@ -108,8 +108,8 @@ def read_dump(dump: DumpFile, content: DumpContent, size: tuple[int, int]) -> ND
         )
     values = values[: dump.count * wanted]
     if not content.logits:
-        return _checked_classes(values.reshape(dump.count, height, width), dump.path)
-    logits = values.reshape(dump.count, _CLASSES, height, width)
+        return _checked_classes(values.reshape(dump.count, height, width), content.classes, dump.path)
+    logits = values.reshape(dump.count, content.classes, height, width)
     if logits.dtype.kind == "f":
         return label_map(cast("NDArray[np.floating]", logits))
     return cast("NDArray[np.int64]", logits.argmax(axis=1))
@@ -143,11 +143,12 @@ def _unknown_content(dump: DumpFile, pixels: int, candidates: Sequence[DumpConte
 
 def _content_of_text(dump: DumpFile, pixels: int, candidates: Sequence[DumpContent]) -> DumpContent:
     values = _read_text(dump.path).size
-    for content in (candidates[0], DumpContent(candidates[0].dtype, logits=False)):
+    classes = candidates[0].classes
+    for content in (candidates[0], DumpContent(candidates[0].dtype, logits=False, classes=classes)):
         if values in (content.values(pixels) * dump.count, content.values(pixels) * dump.capacity):
             return content
     raise DataError(
-        f"{values} values, but an image of {pixels} pixels has {_CLASSES * pixels} logits or {pixels} labels",
+        f"{values} values, but an image of {pixels} pixels has {classes * pixels} logits or {pixels} labels",
         where=dump.path,
         cure="the dump is truncated, or its image has another size",
     )
@@ -190,18 +191,18 @@ def _read_text(path: Path) -> NDArray[np.float32]:
         ) from error
 
 
-def _checked_classes(labels: NDArray[np.generic], path: Path) -> NDArray[np.integer]:
-    if not (labels.min() >= 0 and labels.max() < _CLASSES):
+def _checked_classes(labels: NDArray[np.generic], classes: int, path: Path) -> NDArray[np.integer]:
+    if not (labels.min() >= 0 and labels.max() < classes):
         raise DataError(
-            f"holds values from {labels.min()} to {labels.max()}, but the classes are 0 to {_CLASSES - 1}",
+            f"holds values from {labels.min()} to {labels.max()}, but the classes are 0 to {classes - 1}",
             where=path,
             cure="check the type of the dump (--dtype) and which output it is (--output-index)",
         )
-    classes = labels.astype(np.uint8)
-    if not np.array_equal(classes, labels):
+    whole: NDArray[np.integer] = labels.astype(np.uint8 if classes <= 256 else np.uint16)
+    if not np.array_equal(whole, labels):
         raise DataError(
             "holds values between two classes, so it is no label map",
             where=path,
             cure="check --dtype and --output-index",
         )
-    return classes
+    return whole

@@ -11,7 +11,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.ascend.prepare.folder import (
-    IGNORED,
     IMAGES,
     LABEL_TYPE,
     LABELS,
@@ -24,10 +23,12 @@ from fastscnn_opt.ascend.prepare.folder import (
 from fastscnn_opt.ascend.prepare.plan import Plan, compare
 from fastscnn_opt.ascend.prepare.request import ImageType
 from fastscnn_opt.data.dataset import check_size
+from fastscnn_opt.data.masks import ignored_value
 from fastscnn_opt.data.prefetch import prefetch
-from fastscnn_opt.data.preprocess import normalise
+from fastscnn_opt.data.preprocess import IMAGENET, Preprocess, normalise
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.files import locked, write_atomically
+from fastscnn_opt.model.metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,17 +71,17 @@ def info_text(work: Plan) -> str:
     return "".join(f"{index} {path.as_posix()} {size}\n" for index, path in enumerate(paths))
 
 
-def encode_image(image: NDArray[np.uint8], dtype: ImageType) -> bytes:
-    """Return the bytes of an image file from an image H, W, 3, RGB: see `ImageType`."""
+def encode_image(image: NDArray[np.uint8], dtype: ImageType, preprocess: Preprocess = IMAGENET) -> bytes:
+    """Return the bytes of an image file from an image H, W, 3, RGB, in the model's channel order: see `ImageType`."""
     if dtype is ImageType.UINT8:
-        return image.tobytes()
-    return normalise(image[None]).astype("<f4", copy=False).tobytes()
+        return preprocess.order(image).tobytes()
+    return normalise(image[None], preprocess).astype("<f4", copy=False).tobytes()
 
 
-def encode_label(label: NDArray[np.uint8]) -> bytes:
-    """Return the bytes of a label file from a label map H, W, trainIds: float32 with -1 for ignored pixels."""
+def encode_label(label: NDArray[np.unsignedinteger], classes: int) -> bytes:
+    """Return the bytes of a label file from a label map H, W of so many classes: float32, -1 for ignored pixels."""
     values = label.astype(LABEL_TYPE)
-    values[label == IGNORED] = -1
+    values[label == ignored_value(classes)] = -1
     return values.tobytes()
 
 
@@ -116,14 +117,16 @@ def _write_pending(work: Plan, on_image: Callable[[int], None]) -> None:
 
 def _write_manifest(work: Plan, images: dict[str, FinishedImage]) -> None:
     ordered = tuple(images[name] for name in work.dataset.names if name in images)
-    text = work.manifest.model_copy(update={"images": ordered}).model_dump_json(indent=1)
+    text = work.manifest.model_copy(update={"images": ordered}).model_dump_json(indent=1, exclude_none=True)
     write_atomically(work.root / MANIFEST, text.encode() + b"\n")
 
 
 def _write_pair(work: Plan, index: int) -> FinishedImage:
     sample = check_size(work.dataset.load(index), (work.manifest.height, work.manifest.width))
-    image = _write_file(work.root, image_file(sample.name), encode_image(sample.image, work.manifest.dtype))
-    label = _write_file(work.root, label_file(sample.name), encode_label(sample.label))
+    preprocess = work.request.source.preprocess_for(Metadata())
+    pixels = encode_image(sample.image, work.manifest.dtype, preprocess)
+    image = _write_file(work.root, image_file(sample.name), pixels)
+    label = _write_file(work.root, label_file(sample.name), encode_label(sample.label, len(work.dataset.classes)))
     return FinishedImage(name=sample.name, image=image, label=label)
 
 

@@ -1,7 +1,7 @@
 """Folders of binary images and labels for the vendor's benchmark tools: their layout, manifest and labels.
 
 ``leftImg8bit/<name>_leftImg8bit.bin`` is an image, either normalised float32 of shape 1, 3, H, W or raw uint8 of shape
-1, H, W, 3. ``gtFine/<name>_gtFine_labelIds.bin`` is its label map, float32 of shape 1, H, W: trainIds, with -1 for
+1, H, W, 3. ``gtFine/<name>_gtFine_labelIds.bin`` is its label map, float32 of shape 1, H, W: classes, with -1 for
 ignored pixels. All are little endian and without a header.
 """
 
@@ -14,10 +14,13 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from fastscnn_opt.ascend.prepare.request import ImageType
+from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.data.masks import ignored_value
+from fastscnn_opt.data.preprocess import Resize
 from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.schema import Strict, first_fault
 from fastscnn_opt.text import counted
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from fastscnn_opt.data.source import DataSource
 
 IMAGES = "leftImg8bit"
 LABELS = "gtFine"
@@ -34,10 +39,6 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 
 LABEL_TYPE = np.dtype("<f4")
-
-_CLASSES = len(preset_classes("cityscapes"))
-IGNORED = ignored_value(_CLASSES)
-"""TrainId of pixels that count nowhere, -1 in the files."""
 """Element type of a label file; the original evaluation script reads labels as float32."""
 
 
@@ -61,7 +62,7 @@ class Manifest(Strict):
     """What a prepared folder is made from, and which of its files are finished.
 
     `source` describes the dataset in words, `fingerprint` is that of the dataset, and `count` its number of images;
-    `images` are the finished ones.
+    `images` are the finished ones. `classes` are the names of classes that are not those of Cityscapes.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -71,6 +72,7 @@ class Manifest(Strict):
     height: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)]
     count: Annotated[int, Field(ge=1)]
+    classes: tuple[str, ...] | None = None
     images: tuple[FinishedImage, ...] = ()
 
 
@@ -120,9 +122,10 @@ class PreparedLabels:
     names: tuple[str, ...]
     size: tuple[int, int]
     """Height and width."""
+    classes: Classes
 
-    def label(self, index: int) -> NDArray[np.uint8]:
-        """Read one label map as H, W, trainIds with 255 for ignored pixels. Raises DataError."""
+    def label(self, index: int) -> NDArray[np.unsignedinteger]:
+        """Read one label map as H, W, with `ignored_value` for ignored pixels. Raises DataError."""
         path = self.root / label_file(self.names[index])
         height, width = self.size
         try:
@@ -136,17 +139,33 @@ class PreparedLabels:
                 where=path,
                 cure="prepare the data again",
             )
-        return _train_ids(values, path).reshape(height, width)
+        return _classes_in(values, len(self.classes), path).reshape(height, width)
 
 
-def _train_ids(values: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
+def _classes_in(values: NDArray[np.float32], classes: int, path: Path) -> NDArray[np.unsignedinteger]:
+    ignored = ignored_value(classes)
     with np.errstate(invalid="ignore"):  # a NaN becomes some number, which the comparison finds
-        whole = values.astype(np.int16)
-    labels = whole.astype(np.uint8)  # -1 becomes 255
-    known = (labels < _CLASSES) | (labels == IGNORED)
-    if not ((whole == values) & known & (whole >= -1) & (whole <= IGNORED)).all():
-        raise DataError(f"holds values that are no trainIds (0 to {_CLASSES - 1}, -1 for ignored pixels)", where=path)
+        whole = values.astype(np.int32)
+    if not ((whole == values) & (whole >= -1) & ((whole < classes) | (whole == ignored))).all():
+        raise DataError(f"holds values that are no classes (0 to {classes - 1}, -1 for ignored pixels)", where=path)
+    labels: NDArray[np.unsignedinteger] = whole.astype(
+        np.uint8 if ignored == 255 else np.uint16
+    )  # -1 becomes `ignored`
     return labels
+
+
+def check_description(source: DataSource) -> None:
+    """Raise DataError if images of a dataset do not go into files, or into a model, as they are."""
+    if not source.description:
+        return
+    preprocess = source.preprocess_for(Metadata())
+    if preprocess.resize is not Resize.NONE or preprocess.window is not None:
+        key = "window" if preprocess.window is not None else "resize"
+        raise DataError(
+            f"{key} is stated, but binary files and dumps have the size of the images",
+            where=f"{source.file}: [data.preprocess]",
+            cure=f"leave {key} out, and give images of the model's size",
+        )
 
 
 def is_prepared(root: Path) -> bool:
@@ -174,7 +193,8 @@ def open_prepared(root: Path, limit: int | None = None) -> PreparedLabels:
                 cure="run `prepare` again to finish them",
             )
         names = tuple(image.name for image in manifest.images)
-        return PreparedLabels(root, names[:limit], (manifest.height, manifest.width))
+        classes = Classes.of(manifest.classes) if manifest.classes else preset_classes("cityscapes")
+        return PreparedLabels(root, names[:limit], (manifest.height, manifest.width), classes)
     files = sorted((root / LABELS).glob(f"*{LABEL_SUFFIX}"))
     if not files:
         raise DataError(
@@ -182,4 +202,5 @@ def open_prepared(root: Path, limit: int | None = None) -> PreparedLabels:
         )
     pixels = files[0].stat().st_size // LABEL_TYPE.itemsize
     size = SIZE if pixels == SIZE[0] * SIZE[1] else (1, pixels)
-    return PreparedLabels(root, tuple(path.name.removesuffix(LABEL_SUFFIX) for path in files)[:limit], size)
+    names = tuple(path.name.removesuffix(LABEL_SUFFIX) for path in files)
+    return PreparedLabels(root, names[:limit], size, preset_classes("cityscapes"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ from fastscnn_opt.ascend.prepare.folder import (
     MANIFEST,
     FinishedImage,
     Manifest,
+    check_description,
     image_file,
     label_file,
     read_manifest,
 )
 from fastscnn_opt.ascend.prepare.request import INFO, Request
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,20 +130,16 @@ def plan(request: Request) -> Plan:
     Raises
     ------
     DataError
-        The dataset is unusable; the folder holds other data, or was prepared from another dataset; or its path has
-        blanks.
+        The dataset is unusable, or its images would get another size; the folder holds other data, or was prepared
+        from another dataset; or its path has blanks.
     """
-    if request.source.description:
-        raise DataError(
-            "the folder is prepared for the published recipe, which knows Cityscapes only",
-            where=request.source.root or "",
-            cure="give the root of a Cityscapes tree",
-        )
+    check_description(request.source)
     dataset = request.source.open(request.scene_size)
 
     @cache
     def fingerprint(count: int) -> str:
-        return replace(request.source, limit=count).open(request.scene_size).fingerprint()
+        first = replace(request.source, limit=count)
+        return first.fingerprint() if first.description else first.open(request.scene_size).fingerprint()
 
     height, width = dataset.size
     manifest = Manifest(
@@ -150,6 +149,7 @@ def plan(request: Request) -> Plan:
         height=height,
         width=width,
         count=len(dataset),
+        classes=dataset.classes.names if request.source.description else None,
     )
     work = Plan(request, dataset, fingerprint, manifest)
     _check_paths(work.root, work.info, dataset)
@@ -186,6 +186,11 @@ def _check_paths(root: Path, info: Path, dataset: Dataset) -> None:
     if info.is_dir() or (info.parent != root and not info.parent.is_dir()):
         raise DataError(
             "the info file cannot be put there", where=info, cure="give a file name in a folder that exists"
+        )
+    twice = [name for name, count in Counter(dataset.names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{counted(len(twice), 'name')} of images are there twice, such as {twice[0]}", cure="rename one of the two"
         )
     for text in (str(root), *dataset.names):
         if len(text.split()) != 1 or text != text.strip():

@@ -16,7 +16,7 @@ INFO = "fast_scnn_prep_bin.info"
 
 
 class ImageType(StrEnum):
-    """What an image file holds: ``float32`` is normalised and N, C, H, W; ``uint8`` is raw RGB and N, H, W, C."""
+    """What an image file holds: ``float32`` is normalised and N, C, H, W; ``uint8`` is raw and N, H, W, C."""
 
     FLOAT32 = "float32"
     UINT8 = "uint8"

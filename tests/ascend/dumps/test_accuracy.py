@@ -10,6 +10,7 @@ from fastscnn_opt.ascend.dumps.files import DumpChoice
 from fastscnn_opt.ascend.prepare.binary import prepare
 from fastscnn_opt.ascend.prepare.plan import plan
 from fastscnn_opt.ascend.prepare.request import Request
+from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.measuring.accuracy import evaluate
@@ -82,6 +83,7 @@ class GivenLabels:
 
     names = ("a", "b")
     size = (2, 2)
+    classes = preset_classes("cityscapes")
 
     def label(self, index):
         return np.array([[[0, 0], [1, 255]], [[1, 1], [2, 2]]][index], dtype=np.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastscnn_opt.ascend.dumps.content import DEDUCED, DumpContent, content_of, read_dump
+from fastscnn_opt.ascend.dumps.content import DumpContent, content_of, read_dump
 from fastscnn_opt.ascend.dumps.files import DumpFile, ElementType
 from fastscnn_opt.errors import DataError
 
@@ -31,31 +31,49 @@ def dump(path, *arrays, count=None, capacity=None):
 
 
 def read(item, dtype=None):
-    return read_dump(item, content_of([item], PIXELS, dtype), SIZE)
+    return read_dump(item, content_of([item], PIXELS, dtype, 19), SIZE)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_logits_are_known_by_their_size(tmp_path, labels, dtype):
     item = dump(tmp_path / "a_1.bin", logits_of(labels, dtype))
-    assert content_of([item], PIXELS, None) == DumpContent(ElementType(dtype), logits=True)
+    assert content_of([item], PIXELS, None, 19) == DumpContent(ElementType(dtype), logits=True, classes=19)
     np.testing.assert_array_equal(read(item), labels[None])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
 def test_label_maps_are_known_by_their_size(tmp_path, labels, dtype):
     item = dump(tmp_path / "a_1.bin", labels.astype(dtype))
-    assert content_of([item], PIXELS, None) == DumpContent(ElementType(dtype), logits=False)
+    assert content_of([item], PIXELS, None, 19) == DumpContent(ElementType(dtype), logits=False, classes=19)
     np.testing.assert_array_equal(read(item), labels[None])
 
 
-def test_no_two_contents_have_the_same_size():
-    assert len({content.size(PIXELS) for content in DEDUCED}) == len(DEDUCED)
+@pytest.mark.parametrize("classes", [2, 300])
+def test_the_classes_are_those_of_the_data(tmp_path, classes):
+    maps = np.random.default_rng(3).integers(0, classes, SIZE)
+    item = dump(tmp_path / "a_1.bin", np.eye(classes, dtype=np.float32)[maps].transpose(2, 0, 1))
+    content = DumpContent(ElementType.FLOAT32, logits=True, classes=classes)
+    np.testing.assert_array_equal(read_dump(item, content, SIZE), maps[None])
+    labels = dump(tmp_path / "b_1.bin", maps.astype(np.int32))
+    np.testing.assert_array_equal(read_dump(labels, content_of_labels(classes), SIZE), maps[None])
+    with pytest.raises(DataError, match=f"the classes are 0 to {classes - 1}"):
+        read_dump(dump(tmp_path / "c_1.bin", np.full(SIZE, classes, np.int32)), content_of_labels(classes), SIZE)
+
+
+def content_of_labels(classes):
+    return DumpContent(ElementType.INT32, logits=False, classes=classes)
+
+
+def test_of_two_classes_the_size_says_too_little(tmp_path):
+    item = dump(tmp_path / "a_1.bin", np.zeros((2, *SIZE), np.float16))
+    with pytest.raises(DataError, match="may be float16 logits or int32 label map; say which with --dtype"):
+        content_of([item], PIXELS, None, 2)
 
 
 def test_a_label_map_of_floats_needs_its_type(tmp_path, labels):
     item = dump(tmp_path / "a_1.bin", labels.astype(np.float16))
     with pytest.raises(DataError, match="--dtype"):
-        content_of([item], PIXELS, None)
+        content_of([item], PIXELS, None, 19)
     np.testing.assert_array_equal(read(item, ElementType.FLOAT16), labels[None])
 
 
@@ -74,38 +92,42 @@ def test_what_follows_the_last_image_of_a_batch_is_padding(tmp_path, labels, ima
     maps = [labels, labels[::-1], labels[:, ::-1]]
     logits = [logits_of(item, np.float32) for item in maps]
     item = dump(tmp_path / "a_1.bin", *logits, count=images, capacity=3)
-    content = DumpContent(ElementType.FLOAT32, logits=True)
+    content = DumpContent(ElementType.FLOAT32, logits=True, classes=19)
     np.testing.assert_array_equal(read_dump(item, content, SIZE), maps[:images])
 
 
 def test_a_last_batch_may_be_saved_without_its_padding(tmp_path, labels):
     item = dump(tmp_path / "a_1.bin", logits_of(labels, np.float32), count=1, capacity=4)
-    np.testing.assert_array_equal(read_dump(item, DumpContent(ElementType.FLOAT32, logits=True), SIZE), labels[None])
+    np.testing.assert_array_equal(
+        read_dump(item, DumpContent(ElementType.FLOAT32, logits=True, classes=19), SIZE), labels[None]
+    )
 
 
 def test_one_float32_image_may_be_two_of_float16_so_the_type_is_asked_for(tmp_path, labels):
     item = dump(tmp_path / "a_1.bin", logits_of(labels, np.float32), count=1, capacity=2)
     with pytest.raises(DataError, match="--dtype"):
-        content_of([item], PIXELS, None)
-    assert content_of([item], PIXELS, ElementType.FLOAT32) == DumpContent(ElementType.FLOAT32, logits=True)
+        content_of([item], PIXELS, None, 19)
+    assert content_of([item], PIXELS, ElementType.FLOAT32, 19) == DumpContent(
+        ElementType.FLOAT32, logits=True, classes=19
+    )
 
 
 def test_truncated_dumps_are_named_with_their_sizes(tmp_path, labels):
     whole = [dump(tmp_path / f"{name}_1.bin", logits_of(labels, np.float32)) for name in "abcd"]
     whole[2].path.write_bytes(b"12345")
     with pytest.raises(DataError, match=r"1 of 4 dumps are truncated.*c_1.bin \(5 bytes\).*912 bytes"):
-        content_of(whole, PIXELS, None)
+        content_of(whole, PIXELS, None, 19)
 
 
 def test_a_size_that_fits_nothing_lists_what_would(tmp_path):
     item = dump(tmp_path / "a_1.bin", np.zeros(7, dtype=np.uint8))
     with pytest.raises(DataError, match=r"7 bytes.*float32 logits 912, float16 logits 456, uint8 label map 12"):
-        content_of([item], PIXELS, None)
+        content_of([item], PIXELS, None, 19)
 
 
 def test_an_empty_dump_is_refused(tmp_path):
     with pytest.raises(DataError, match="0 bytes"):
-        content_of([dump(tmp_path / "a_1.bin", np.zeros(0))], PIXELS, None)
+        content_of([dump(tmp_path / "a_1.bin", np.zeros(0))], PIXELS, None, 19)
 
 
 @pytest.mark.parametrize("separator", [" ", "\n", "  \n"])

@@ -84,7 +84,7 @@ def test_an_image_of_type_uint8_is_raw_rgb_in_nhwc(request_, tree):
 def test_full_size_files_have_the_sizes_of_the_recipe():
     image = np.zeros((1024, 2048, 3), dtype=np.uint8)
     assert len(encode_image(image, ImageType.FLOAT32)) == 25_165_824
-    assert len(encode_label(image[..., 0])) == 1024 * 2048 * 4
+    assert len(encode_label(image[..., 0], 19)) == 1024 * 2048 * 4
 
 
 def test_the_info_file_lists_index_path_width_height(request_):
@@ -300,7 +300,70 @@ def test_images_of_several_sizes_are_refused_with_the_name(request_, tree):
         prepare(request_)
 
 
-def test_data_of_other_classes_or_preprocessing_are_refused(request_):
-    source = replace(request_.source, description={"preprocess": {"channel_order": "bgr"}})
-    with pytest.raises(DataError, match="published recipe, which knows Cityscapes only; give the root"):
-        prepare(replace(request_, source=source))
+@pytest.fixture
+def described(tmp_path):
+    """A description of two images with their masks; ``described(text)`` adds to its ``[data.preprocess]``."""
+    rng = np.random.default_rng(4)
+    for place, kind, high, shape in (("i/a", "one", 256, (4, 6, 3)), ("i/b", "two", 256, (4, 6, 3)),
+                                      ("m/a", "one", 3, (4, 6)), ("m/b", "two", 3, (4, 6))):  # fmt: skip
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, high, shape, dtype=np.uint8)).save(tmp_path / place / f"{kind}.png")
+
+    def source(text=""):
+        (tmp_path / "own.toml").write_text(f"""
+            [data]
+            root = "."
+            images = "i/*.png"
+            masks = "m/*.png"
+            classes = ["a", "b"]
+            ignore_index = 2
+
+            [data.preprocess]
+            image_mean = [10, 20, 30]
+            image_std = [2, 4, 8]
+            rescale_factor = 1.0
+            channel_order = "bgr"
+            {text}
+        """)
+        return DataSource.at(str(tmp_path / "own.toml"))
+
+    return source
+
+
+def test_described_images_are_normalised_as_described(described, tmp_path):
+    prepare(Request(described(), tmp_path / "out"))
+    values = np.fromfile(tmp_path / "out/leftImg8bit/one_leftImg8bit.bin", "<f4").reshape(3, 4, 6)
+    bgr = np.asarray(Image.open(tmp_path / "i/a/one.png"))[..., ::-1]
+    np.testing.assert_allclose(values, ((bgr - np.array([10.0, 20, 30])) / [2, 4, 8]).transpose(2, 0, 1), rtol=1e-6)
+    prepare(Request(described(), tmp_path / "bytes", ImageType.UINT8))
+    raw = np.fromfile(tmp_path / "bytes/leftImg8bit/one_leftImg8bit.bin", np.uint8)
+    np.testing.assert_array_equal(raw.reshape(4, 6, 3), bgr)
+
+
+def test_described_labels_are_the_classes_of_the_description(described, tmp_path):
+    prepare(Request(described(), tmp_path / "out"))
+    values = np.fromfile(tmp_path / "out/gtFine/one_gtFine_labelIds.bin", "<f4").reshape(4, 6)
+    mask = np.asarray(Image.open(tmp_path / "m/a/one.png")).astype(int)
+    np.testing.assert_array_equal(values, np.where(mask == 2, -1, mask))
+    assert read_manifest(tmp_path / "out").classes == ("a", "b")
+
+
+def test_another_description_is_another_dataset(described, tmp_path):
+    prepare(Request(described(), tmp_path / "out"))
+    with pytest.raises(DataError, match="was prepared from another dataset"):
+        prepare(Request(described("pad_value = 3"), tmp_path / "out"))
+
+
+@pytest.mark.parametrize(("text", "key"), [('resize = "stretch"', "resize"), ("window = [2, 2]", "window")])
+def test_images_that_would_get_another_size_are_refused(described, tmp_path, text, key):
+    words = rf"own\.toml: \[data\.preprocess\]: {key} is stated, but .* size of the images; leave {key} out, and give"
+    with pytest.raises(DataError, match=words):
+        prepare(Request(described(text), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_images_of_one_name_are_refused(described, tmp_path):
+    for place in ("i", "m"):
+        (tmp_path / place / "b" / "two.png").rename(tmp_path / place / "b" / "one.png")
+    with pytest.raises(DataError, match="1 name of images are there twice, such as one; rename"):
+        prepare(Request(described(), tmp_path / "out"))

@@ -51,7 +51,7 @@ def test_a_folder_of_the_original_recipe_has_no_manifest(tmp_path):
 
 @pytest.mark.parametrize("value", [19, 254, -2, 0.5, np.nan, 300, -300, np.inf])
 def test_a_value_that_is_no_train_id_is_refused(tmp_path, value):
-    with pytest.raises(DataError, match="no trainIds"):
+    with pytest.raises(DataError, match="no classes"):
         open_prepared(bare(tmp_path, a=[0, value])).label(0)
 
 

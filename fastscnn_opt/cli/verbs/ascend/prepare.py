@@ -15,9 +15,7 @@ from fastscnn_opt.text import counted
 
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files; may be half done.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Root of a Cityscapes tree: holds leftImg8bit and gtFine.")
-    ] = None,
+    data: options.Data = None,
     split: options.Split = None,
     synthetic: options.Synthetic = None,
     seed: options.Seed = None,
@@ -25,7 +23,7 @@ def command(
     width: Annotated[int, typer.Option(help="Width of synthetic scenes.", min=32)] = 2048,
     limit: options.ImageLimit = None,
     dtype: Annotated[
-        ImageType, typer.Option(help="float32: normalised 1x3xHxW; uint8: raw RGB 1xHxWx3, for a model with AIPP.")
+        ImageType, typer.Option(help="float32: normalised 1x3xHxW; uint8: raw 1xHxWx3, for a model with AIPP.")
     ] = ImageType.FLOAT32,
     info: Annotated[
         Path | None, typer.Option(help="The info file (default: fast_scnn_prep_bin.info in OUTPUT).")
@@ -43,7 +41,7 @@ def command(
 ) -> None:
     """Write the binary images, labels and info file for the vendor's benchmark tools.
 
-    Images are leftImg8bit/NAME_leftImg8bit.bin; labels are gtFine/NAME_gtFine_labelIds.bin, float32 trainIds with -1
+    Images are leftImg8bit/NAME_leftImg8bit.bin; labels are gtFine/NAME_gtFine_labelIds.bin, float32 classes with -1
     for ignored pixels; both lie below OUTPUT. An interrupted run goes on where it stopped: a manifest lists the
     finished files with their sizes and SHA-256. The info file names the images as OUTPUT is written here, so run the
     benchmark tool from the same folder, or give an absolute path.

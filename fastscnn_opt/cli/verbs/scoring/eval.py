@@ -28,7 +28,9 @@ def command(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Root of a Cityscapes tree; with --dumps also a folder made by `prepare`."),
+        typer.Option(
+            "--data", help="Root of a Cityscapes tree, or a TOML description; with --dumps also a folder of `prepare`."
+        ),
     ] = None,
     split: options.Split = None,
     synthetic: options.Synthetic = None,

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fastscnn_opt.cli.main import run
 
@@ -74,3 +75,39 @@ def test_a_missing_dump_is_one_sentence_that_names_it(dumps, prepared, capsys):
 )
 def test_wrong_usage_is_refused(arguments):
     assert run(["eval", *arguments]) == 2
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The description of two images of three classes, and dumps of which one pixel in eight is wrong."""
+    for folder in ("i", "m", "dumps"):
+        (tmp_path / folder).mkdir()
+    for seed, name in enumerate(("x", "y")):
+        mask = np.random.default_rng(seed).choice(np.array([0, 1, 2, 255], np.uint8), (4, 8))
+        Image.new("RGB", (8, 4)).save(tmp_path / "i" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "m" / f"{name}.png")
+        found = np.where(mask == 255, 0, mask)
+        found[:, 0] = (found[:, 0] + 1) % 3
+        np.eye(3, dtype=np.float32)[found].transpose(2, 0, 1).tofile(tmp_path / "dumps" / f"{name}_leftImg8bit_1.bin")
+    (tmp_path / "own.toml").write_text(
+        '[data]\nroot = "."\nimages = "i/*.png"\nmasks = "m/*.png"\nclasses = ["a", "b", "c"]\n'
+    )
+    return tmp_path
+
+
+def test_dumps_of_described_data_have_its_classes(own, capsys):
+    masks = np.stack([np.asarray(Image.open(own / "m" / f"{name}.png")) for name in "xy"])
+    labelled = masks != 255
+    figures = score(capsys, "--dumps", own / "dumps", "--data", own / "own.toml")
+    assert list(figures["iou"]) == ["a", "b", "c"]
+    assert figures["pixels"] == np.count_nonzero(labelled)
+    assert figures["pixAcc"] == 1 - np.count_nonzero(labelled[..., 0]) / np.count_nonzero(labelled)
+    assert run(["prepare", "--data", str(own / "own.toml"), "-o", str(own / "prep")]) == 0
+    assert score(capsys, "--dumps", own / "dumps", "--data", own / "prep") == figures
+
+
+def test_a_prediction_map_is_refused_for_dumps(own, capsys):
+    with (own / "own.toml").open("a") as file:
+        file.write("prediction_map = { 2 = 1 }\n")
+    assert run(["eval", "--dumps", str(own / "dumps"), "--data", str(own / "own.toml")]) == 1
+    assert "own.toml: [data]: prediction_map is stated, and dumps are scored with" in capsys.readouterr().err
