@@ -30,10 +30,12 @@ class StaticBatch(Pass):
        or Expand, the ``sizes`` of a Resize, a part of a Concat in shape arithmetic), that entry becomes ``n``. An entry
        counts as the batch because the batch flows there, never because of its value. A constant that another node also
        reads is copied first. Arithmetic that reads the batch from a Shape stays as it is.
-    3. Three things are errors that name the node: a node that mixes images (it folds the batch into another axis, sums
-       or joins along it, or pads it), an operand that was made for the old batch size, and an unknown operator.
-    4. In a graph whose batch is dynamic nothing inside depends on its size, so only inputs and outputs are set.
-    5. A graph that has the batch size ``n`` already is left alone.
+    3. A Reshape may fold the batch into another axis, as transformers do with the rows and the heads of an image, if
+       another one takes it out again.
+    4. Three things are errors that name the node: a node that mixes images (it sums or joins along the batch, or pads
+       it), an operand that was made for the old batch size, and an unknown operator.
+    5. In a graph whose batch is dynamic nothing inside depends on its size, so only inputs and outputs are set.
+    6. A graph that has the batch size ``n`` already is left alone.
 
     Image i of the new batch gives what it gave in the old graph, image by image.
     """
@@ -65,17 +67,17 @@ class StaticBatch(Pass):
             for tensor in inputs:
                 yield Skip(tensor, f"the batch is {self.n} already")
             return
-        axes = {tensor.name: 0 for tensor in (*inputs, *graph.outputs)}
+        sizes = {tensor.name: (0, self.n) for tensor in (*inputs, *graph.outputs)}
         flow = None
         if old is not None:
             flow = follow_batch(graph, inputs, old, self.n)
-            axes = flow.axes
+            sizes = flow.new_sizes()
             yield from flow.changes
         _check_outputs(graph, flow)
         for tensor in (*inputs, *graph.outputs):
             if tensor.shape and tensor.shape[0] != self.n:
                 yield Change(tensor, f"batch {'dynamic' if old is None else old} -> {self.n}")
-        _set_batch(graph, axes, self.n)
+        _set_batch(graph, sizes)
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Run the old graph on the images, as many at a time as its own batch size; the last batch is filled up."""
@@ -107,7 +109,11 @@ def _old_batch(inputs: Sequence[gs.Variable]) -> int | None:
 def _check_outputs(graph: gs.Graph, flow: BatchFlow | None) -> None:
     """Refuse an output without the batch in front; in a dynamic graph, one whose first dimension is fixed."""
     for output in graph.outputs:
-        carries = flow.axis(output) == 0 if flow else bool(output.shape) and not isinstance(output.shape[0], int)
+        carries = (
+            (flow.axis(output), flow.times(output)) == (0, 1)
+            if flow
+            else bool(output.shape) and not isinstance(output.shape[0], int)
+        )
         if not carries:
             raise PassError(
                 f"output {output.name!r} does not carry the batch in front, so it has no meaning for another batch",
@@ -115,14 +121,14 @@ def _check_outputs(graph: gs.Graph, flow: BatchFlow | None) -> None:
             )
 
 
-def _set_batch(graph: gs.Graph, axes: dict[str, int], batch: int) -> None:
-    """Write the batch size into the shapes of all tensors that carry it."""
+def _set_batch(graph: gs.Graph, sizes: dict[str, tuple[int, int]]) -> None:
+    """Write the axis and size given for all tensors that carry the batch into their shapes."""
     tensors = {tensor.name: tensor for tensor in (*graph.tensors().values(), *graph.inputs, *graph.outputs)}
-    for name, axis in axes.items():
+    for name, (axis, size) in sizes.items():
         tensor = tensors.get(name)
         if tensor is not None and tensor.shape:
             shape = list(tensor.shape)
-            shape[axis] = batch
+            shape[axis] = size
             tensor.shape = shape
 
 

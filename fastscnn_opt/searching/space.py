@@ -31,9 +31,6 @@ _PLUGINS_BEFORE = "labels"
 _QUANTISING = "int8"
 """The pass that is calibrated on images, which its option ``data`` names."""
 
-_BATCH = "static-batch"
-"""The pass that a search has no use for: the batch size is given."""
-
 Choices = tuple[str, ...]
 """The alternative chosen in each slot."""
 
@@ -146,7 +143,7 @@ def default_space(scored: DataSource | None = None) -> Space:
     text = files(__package__).joinpath(_DEFAULT).read_text(encoding="utf-8")
     space = _parse(text, _DEFAULT)
     installed = entry_points()
-    named = {_BATCH, *(item.name for slot in space.slots for text in slot.alternatives for item in parse(text))}
+    named = {item.name for slot in space.slots for text in slot.alternatives for item in parse(text)}
     others = [Slot(name, ("", name)) for name in installed if name not in named and _needs_nothing(name)]
     slots: list[Slot] = []
     for slot in space.slots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -15,8 +16,14 @@ from .values import Values, constant_entries, numbers
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-SIMPLIFY = "run simplify first, or export the model with fixed shapes"
+SIMPLIFY = "run simplify first"
 """Cure for shapes that are computed in ways that cannot be followed here, but are constant in the end."""
+
+
+BATCH = "export the model with the batch size that you need"
+
+WRITTEN_OUT = "run adaptive-avgpool first, which knows the adaptive pooling that PyTorch writes out so"
+"""Cure for a GatherND: exporters write it only as the beginning of such a pooling."""
 
 
 class BatchFlow:
@@ -33,6 +40,8 @@ class BatchFlow:
     ----------
     axes
         Axis of the batch by tensor name; a tensor that is not listed has none.
+    folds
+        What else lies along that axis, by tensor name: the numbers of elements outside and inside of the batch.
     changes
         The constants that got the new batch size.
     """
@@ -42,17 +51,38 @@ class BatchFlow:
         self.old = old
         self.new = new
         self.axes: dict[str, int] = {}
+        self.folds: dict[str, tuple[int, int]] = {}
         self.changes: list[Change] = []
         self._values: dict[str, Values | None] = {}
-        self._copies: dict[tuple[str, int], tuple[gs.Tensor, gs.Constant]] = {}
+        self._copies: dict[tuple[str, int, int], tuple[gs.Tensor, gs.Constant]] = {}
 
     def set_axis(self, node: gs.Node, axis: int) -> None:
-        """Record that the batch lies along `axis` in all outputs of `node`."""
-        self.axes.update((tensor.name, axis) for tensor in node.outputs if tensor.name)
+        """Record that the batch lies along `axis` in all outputs of `node`, folded as in its inputs."""
+        folds = {self.folds.get(tensor.name) for tensor in node.inputs if tensor.name in self.axes}
+        if len(folds) > 1:
+            self.refuse(node, "the batch is folded into other axes of its inputs in different ways")
+        fold = next(iter(folds), None)
+        for tensor in node.outputs:
+            if tensor.name and tensor.name not in self.axes:
+                self.set_fold(tensor, axis, fold or (1, 1))
+
+    def set_fold(self, tensor: gs.Tensor, axis: int, fold: tuple[int, int]) -> None:
+        """Record that the batch lies along `axis` of `tensor`, with `fold` elements outside and inside of it."""
+        self.axes[tensor.name] = axis
+        if fold != (1, 1):
+            self.folds[tensor.name] = fold
+
+    def times(self, tensor: gs.Tensor) -> int:
+        """Return how many elements an image has along the batch axis of `tensor`; 1 where nothing is folded into it."""
+        return math.prod(self.folds.get(tensor.name, (1, 1)))
 
     def set_values(self, node: gs.Node, values: Values) -> None:
         """Record the entries of the output of `node`."""
         self._values[node.outputs[0].name] = values
+
+    def new_sizes(self) -> dict[str, tuple[int, int]]:
+        """Return axis and new size of the batch, with what is folded into it, by tensor name."""
+        return {name: (axis, math.prod(self.folds.get(name, (1, 1))) * self.new) for name, axis in self.axes.items()}
 
     def axis(self, tensor: gs.Tensor) -> int | None:
         """Return the axis of `tensor` along which the batch lies, None if it has none."""
@@ -77,15 +107,13 @@ class BatchFlow:
             self.refuse(node, "the shape of its input is not known", cure=SIMPLIFY)
         return list(tensor.shape)
 
-    def refuse(
-        self, node: gs.Node, why: str, cure: str = "export the model with the batch size that you need"
-    ) -> NoReturn:
+    def refuse(self, node: gs.Node, why: str, cure: str = BATCH) -> NoReturn:
         """Raise the error that the batch cannot be followed through `node`, with the reason and the cure."""
         raise PassError(why, where=f"{node.name} ({node.op})", cure=cure)
 
-    def follow(self, node: gs.Node, index: int, entry: int, what: str) -> None:
-        """Set `entry` of the constant input `index` of `node` from the old batch size to the new one."""
-        node.inputs[index] = self._with_batch(node.inputs[index], entry, node)
+    def follow(self, node: gs.Node, index: int, entry: int, what: str, times: int = 1) -> None:
+        """Set `entry` of the constant input `index` of `node` to `times` the new batch size."""
+        node.inputs[index] = self._with_batch(node.inputs[index], entry, times * self.new, node)
         self.changes.append(Change(node, f"{what}: batch {self.old} -> {self.new}"))
 
     def name_copies(self) -> None:
@@ -94,28 +122,28 @@ class BatchFlow:
             if not original.inputs and not original.outputs:
                 copy.name = original.name
 
-    def _with_batch(self, tensor: gs.Tensor, entry: int, node: gs.Node) -> gs.Tensor:
-        """Return `tensor` with one entry changed to the new batch size; a copy of it if another node reads it too."""
+    def _with_batch(self, tensor: gs.Tensor, entry: int, size: int, node: gs.Node) -> gs.Tensor:
+        """Return `tensor` with one entry changed to `size`; a copy of it if another node reads it too."""
         whole = numbers(self.values(tensor))
         if whole is None or any(producer.op == "Concat" for producer in tensor.inputs):
-            return self._through_producer(tensor, entry, node)
-        if (tensor.name, entry) in self._copies:
-            return self._copies[tensor.name, entry][1]
-        return self._changed_constant(tensor, entry, whole)
+            return self._through_producer(tensor, entry, size, node)
+        if (tensor.name, entry, size) in self._copies:
+            return self._copies[tensor.name, entry, size][1]
+        return self._changed_constant(tensor, entry, size, whole)
 
-    def _changed_constant(self, tensor: gs.Tensor, entry: int, whole: list[int]) -> gs.Constant:
+    def _changed_constant(self, tensor: gs.Tensor, entry: int, size: int, whole: list[int]) -> gs.Constant:
         import onnx_graphsurgeon as gs
 
-        whole[entry] = self.new
+        whole[entry] = size
         array = np.array(whole, dtype=tensor.dtype or np.int64)
         if isinstance(tensor, gs.Constant) and len(tensor.outputs) == 1:
             tensor.values = array
             return tensor
         copy = gs.Constant(unique_name(self.graph, f"{tensor.name}_batch_{self.new}"), array)
-        self._copies[tensor.name, entry] = (tensor, copy)
+        self._copies[tensor.name, entry, size] = (tensor, copy)
         return copy
 
-    def _through_producer(self, tensor: gs.Tensor, entry: int, node: gs.Node) -> gs.Tensor:
+    def _through_producer(self, tensor: gs.Tensor, entry: int, size: int, node: gs.Node) -> gs.Tensor:
         """Do the work of `_with_batch` for a computed tensor, at the node that makes it."""
         producer = tensor.inputs[0]
         part = 0
@@ -130,5 +158,5 @@ class BatchFlow:
         if len(tensor.outputs) > 1 or any(tensor is output for output in self.graph.outputs):
             tensor = append_node(self.graph, producer.op, inputs, f"{producer.name}_batch_{self.new}", **producer.attrs)
             producer = tensor.inputs[0]
-        producer.inputs[part] = self._with_batch(inputs[part], entry, node)
+        producer.inputs[part] = self._with_batch(inputs[part], entry, size, node)
         return tensor

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 
-from .flow import SIMPLIFY, BatchFlow
+from .flow import BATCH, SIMPLIFY, WRITTEN_OUT, BatchFlow
 from .inference import complete_shapes
 from .rules import CREATORS, RULES, SHAPED
-from .values import Values, depends_on_batch, evaluate, shape_entries
+from .values import Symbol, Values, depends_on_batch, evaluate, shape_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,14 +55,15 @@ def _visit(flow: BatchFlow, node: gs.Node) -> None:
         flow.set_values(node, result)
     elif any(map(depends_on_batch, values)):
         if node.op not in CREATORS:
-            flow.refuse(node, "computes with the batch size in a way that is not followed")
+            flow.refuse(node, "computes with the batch size in a way that is not followed", cure=SIMPLIFY)
         flow.set_axis(node, CREATORS[node.op](flow, node))
 
 
 def _axis_behind(flow: BatchFlow, node: gs.Node, values: list[Values | None]) -> int:
     """Return the axis of the batch behind a node that reads it in its data."""
     if node.op not in RULES or (node.domain not in ONNX_DOMAINS and node.op not in ("AdaptiveAvgPool2d", "ATen")):
-        flow.refuse(node, "what this operator does with the batch is not known")
+        cure = WRITTEN_OUT if node.op == "GatherND" else BATCH
+        flow.refuse(node, "what this operator does with the batch is not known", cure)
     if node.op not in SHAPED and any(map(depends_on_batch, values)):
         flow.refuse(node, "computes with the batch size, so its result for one image depends on the others")
     return RULES[node.op](flow, node)
@@ -71,4 +72,6 @@ def _axis_behind(flow: BatchFlow, node: gs.Node, values: list[Values | None]) ->
 def _shape_of(flow: BatchFlow, node: gs.Node) -> Values:
     tensor = node.inputs[0]
     entries = shape_entries(flow.shape(tensor, node), flow.axis(tensor))
+    if flow.times(tensor) > 1:
+        entries[flow.axis(tensor)] = Symbol.MIXED
     return entries[node.attrs.get("start", 0) : node.attrs.get("end")]

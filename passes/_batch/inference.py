@@ -8,36 +8,59 @@ import numpy as np
 
 from fastscnn_opt.model.element_types import element_type
 
-from .values import Symbol, Values
+from .values import Symbol, Values, constant_entries, evaluate, shape_entries
 
 if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
 
 
-def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batch: int) -> None:
+def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batch: int) -> str:
     """Fill in the unknown shapes of the node's outputs at the batch size `batch`, where they can be inferred.
 
-    `values` are the entries of the node's inputs.
+    `values` are the entries of the node's inputs. Return why inference refuses the node, "" if it does not.
     """
     import onnx
     from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 
     named = [(tensor, entries) for tensor, entries in zip(node.inputs, values, strict=True) if tensor.name]
     if all(_is_known(tensor) for tensor in node.outputs) or any(tensor.dtype is None for tensor, _ in named):
-        return
+        return ""
     types = {tensor.name: _type(tensor) for tensor, _ in named}
     data = {tensor.name: made for tensor, entries in named if (made := _data(tensor, entries, batch)) is not None}
     try:
         schema = onnx.defs.get_schema(node.op, opset, node.domain or "")
         inferred = onnx.shape_inference.infer_node_outputs(schema, OnnxExporter.export_node(node), types, data)
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError):
-        return
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError) as error:
+        return str(error).strip().split("\n", 1)[0]
     for tensor in node.outputs:
         if tensor.name in inferred and inferred[tensor.name].tensor_type.HasField("shape"):
             found = inferred[tensor.name].tensor_type
             tensor.shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in found.shape.dim]
             tensor.dtype = onnx.helper.tensor_dtype_to_np_dtype(found.elem_type)
+    return ""
+
+
+def complete_graph(graph: gs.Graph) -> dict[str, Values]:
+    """Fill in the unknown shapes of a sorted graph, where they can be inferred; return the entries of shape arithmetic.
+
+    An entry that is not known before the graph runs is a symbol.
+    """
+    known: dict[str, Values] = {}
+    for node in graph.nodes:
+        values = [known.get(tensor.name, constant_entries(tensor)) for tensor in node.inputs]
+        complete_shapes(node, graph.opset, values, 0)
+        enter_values(known, node, values)
+    return known
+
+
+def enter_values(known: dict[str, Values], node: gs.Node, inputs: list[Values | None]) -> None:
+    """Enter the entries of the output of `node` into `known`, those of its `inputs` given."""
+    if node.op == "Shape" and node.inputs[0].shape is not None:
+        entries = shape_entries(list(node.inputs[0].shape), None)
+        known[node.outputs[0].name] = entries[node.attrs.get("start", 0) : node.attrs.get("end")]
+    elif (result := evaluate(node, inputs)) is not None:
+        known[node.outputs[0].name] = result
 
 
 def _is_known(tensor: gs.Tensor) -> bool:

@@ -120,27 +120,27 @@ def _gemm(flow: BatchFlow, node: gs.Node) -> int:
     return 0
 
 
-_PER_IMAGE = """
+PER_IMAGE = """
 AdaptiveAvgPool2d ATen AveragePool BatchNormalization Conv ConvInteger ConvTranspose DepthToSpace GlobalAveragePool
 GlobalLpPool GlobalMaxPool GroupNormalization InstanceNormalization LRN LpPool MaxPool QLinearConv SpaceToDepth
 """
-_POINTWISE = """
+POINTWISE = """
 Abs Cast Ceil Celu Clip DequantizeLinear Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity IsNaN LeakyRelu
 Log Mish Neg Not QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid Sign Softplus Softsign Sqrt Swish Tanh
 ThresholdedRelu
 """
-_BROADCAST = """
+BROADCAST = """
 Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor
 """
-_REDUCE = """
+REDUCE = """
 ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
 """
 
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(_PER_IMAGE.split(), _per_image),
-    **dict.fromkeys(_POINTWISE.split(), only_axis),
-    **dict.fromkeys(_BROADCAST.split(), _broadcast),
-    **dict.fromkeys(_REDUCE.split(), _reduce),
+    **dict.fromkeys(PER_IMAGE.split(), _per_image),
+    **dict.fromkeys(POINTWISE.split(), only_axis),
+    **dict.fromkeys(BROADCAST.split(), _broadcast),
+    **dict.fromkeys(REDUCE.split(), _reduce),
     **dict.fromkeys(["Hardmax", "LayerNormalization", "LogSoftmax", "Softmax"], _from_axis),
     **dict.fromkeys(["ArgMax", "ArgMin", "Split"], _along(0)),
     **dict.fromkeys(["LpNormalization", "TopK"], _along(-1)),

@@ -35,25 +35,55 @@ def axes_of(flow: BatchFlow, node: gs.Node, rank: int) -> list[int] | None:
 
 
 def reshape(flow: BatchFlow, node: gs.Node) -> int:
-    """Keep the batch in front if the rest of the target holds exactly one image."""
-    if only_axis(flow, node) != 0:
-        flow.refuse(node, "the batch is not the first axis of what it reshapes")
+    """Keep the batch in front if the rest of the target holds exactly one image, or fold it into another axis."""
+    axis = only_axis(flow, node)
     entries = list(flow.entries(node, 1, "target shape"))
     first, rest = (entries or [Symbol.MIXED])[0], entries[1:]
     keeps_zeros = not node.attrs.get("allowzero", 0)
-    if Symbol.BATCH in rest or Symbol.MIXED in rest:
-        flow.refuse(node, "mixes the batch with other axes")
-    if first is Symbol.BATCH or (first == 0 and keeps_zeros):
+    if Symbol.BATCH in rest or Symbol.MIXED in entries:
+        flow.refuse(node, "mixes the batch with other axes", cure=SIMPLIFY)
+    source, made = node.inputs[0], node.outputs[0]
+    if axis == 0 and flow.times(source) == 1 and (first is Symbol.BATCH or (first == 0 and keeps_zeros)):
         return 0
-    image = flow.shape(node.inputs[0], node)[1:]
-    target = [image[place] if size == 0 and keeps_zeros else size for place, size in enumerate(rest)]
-    if first == -1 and not all(isinstance(size, int) for size in (*image, *target)):
+    shape, target = flow.shape(source, node), flow.shape(made, node)
+    if not all(isinstance(size, int) for size in (*shape, *target)):
         flow.refuse(node, "the size of one image is not known", cure=SIMPLIFY)
-    if first == flow.old:
-        flow.follow(node, 1, 0, "shape")
-    elif first != -1 or math.prod(target) != math.prod(image):  # type: ignore[arg-type]  # numbers, by the line above
+    fold = flow.folds.get(source.name, (1, 1))
+    outside = math.prod(shape[:axis]) * fold[0]  # type: ignore[arg-type]  # numbers, by the lines above
+    inside = math.prod(shape[axis + 1 :]) * fold[1]  # type: ignore[arg-type]  # as above
+    place = _place_of_batch(shape, target, outside, inside)
+    copies = keeps_zeros and 0 in entries and axis < len(entries) and entries[axis] == 0
+    if place is None or first is Symbol.BATCH or (copies and place != axis):
         flow.refuse(node, "mixes the batch with other axes")
-    return 0
+    fold = (outside // math.prod(target[:place]), inside // math.prod(target[place + 1 :]))  # type: ignore[arg-type]  # as above
+    flow.set_fold(made, place, fold)
+    if entries[place] not in (0, -1):
+        flow.follow(node, 1, place, "shape", math.prod(fold))
+    return place
+
+
+def _place_of_batch(
+    shape: list[int | str | None], target: list[int | str | None], outside: int, inside: int
+) -> int | None:
+    """Return the axis of `target` along which the batch lies, None if it would be mixed.
+
+    Elements stay in order: the axes in front of that one are among the `outside` elements, those behind it among the
+    `inside` ones. An axis with nothing but the batch comes first. A batch of 1 may fit several. Then axes at the end
+    that stay as they were are not it. Of the others it is the first where the Reshape joins axes, as before a product
+    of all rows with a matrix, and the last where it does not, as where attention splits channels into heads.
+    """
+    fits = []
+    for place in range(len(target)):
+        front, back = math.prod(target[:place]), math.prod(target[place + 1 :])  # type: ignore[arg-type]  # numbers
+        if (front, back) == (outside, inside):
+            return place
+        if outside % front == 0 and inside % back == 0:
+            fits.append(place)
+    same = 0
+    while same < min(len(shape), len(target)) and shape[-1 - same] == target[-1 - same]:
+        same += 1
+    ordered = fits if len(target) < len(shape) else fits[::-1]
+    return next((place for place in ordered if place < len(target) - same), next(iter(ordered), None))
 
 
 def flatten(flow: BatchFlow, node: gs.Node) -> int:
@@ -74,8 +104,9 @@ def resize(flow: BatchFlow, node: gs.Node) -> int:
     has_sizes = len(node.inputs) > 3 and node.inputs[3].name
     index = 3 if has_sizes else min(2, len(node.inputs) - 1)
     entries = flow.entries(node, index, "sizes" if has_sizes else "list of scales")
-    if has_sizes and entries[entry] == flow.old:
-        flow.follow(node, index, entry, "sizes")
+    times = flow.times(node.inputs[0])
+    if has_sizes and entries[entry] == times * flow.old:
+        flow.follow(node, index, entry, "sizes", times)
     elif entries[entry] != (Symbol.BATCH if has_sizes else 1):
         flow.refuse(node, "resizes along the batch")
     return axis
@@ -89,9 +120,10 @@ def expand(flow: BatchFlow, node: gs.Node) -> int:
     if entry < 0:
         return axis
     if entries[entry] not in (1, Symbol.BATCH):
-        if entries[entry] != flow.old:
+        times = flow.times(node.inputs[0])
+        if entries[entry] != times * flow.old:
             flow.refuse(node, "expands along the batch")
-        flow.follow(node, 1, entry, "shape")
+        flow.follow(node, 1, entry, "shape", times)
     return max(axis, entry)
 
 

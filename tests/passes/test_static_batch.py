@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from graphs import initializer, parse, random_input, run
+from networks import Attention, Transformer, traced
 from torch import nn
 
 from fastscnn_opt.errors import PassError, PipelineError
@@ -85,6 +86,46 @@ def test_an_export_with_shape_arithmetic_gets_another_batch(rewrite, opset, old,
     with torch.no_grad():
         expected = network(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 4), (4, 1), (2, 3)])
+@pytest.mark.parametrize("network", [Transformer, Attention])
+def test_a_batch_that_transformers_fold_into_rows_and_heads(rewrite, network, old, new):
+    """Simplified, so that every shape is a constant; a batch of 1 shows in none of them."""
+    torch.manual_seed(0)
+    module = network().eval()
+    result = rewrite(traced(module, (old, 3, 16, 24)), f"simplify,static-batch{{n={new}}}")
+    x = random_input(new, 3, 16, 24)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [Transformer, Attention])
+def test_rows_of_all_images_in_one_product(rewrite, torch_export, network):
+    """The default exporter folds the batch into the rows before every linear layer, and takes it out behind it."""
+    torch.manual_seed(0)
+    module = network().eval()
+    result = rewrite(torch_export(module, (1, 3, 16, 24)), "static-batch{n=4}")
+    x = random_input(4, 3, 16, 24)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(run(result.model, x)[0], expected, atol=1e-5)
+
+
+def test_a_folded_batch_without_its_own_axis(rewrite):
+    """Folded into the axis in front of it, and into one behind it; the batch of 3 leaves no doubt."""
+    model = parse("""
+        g (float[3,4,8] x) => (float[3,4,8] y)
+        <int64[2] rows = {12, 8}, int64[3] heads = {4, 6, 4}, int64[3] back = {4, 3, 8}, float[8,8] w> {
+            t = Transpose<perm=[1,0,2]>(x) r = Reshape(t, rows) m = MatMul(r, w)
+            h = Reshape(m, heads) s = Softmax<axis=2>(h) b = Reshape(s, back) y = Transpose<perm=[1,0,2]>(b)
+        }
+    """, w=random_input(8, 8))  # fmt: skip
+    result = rewrite(model, "static-batch{n=2}")
+    assert initializer(result.model, "rows").tolist() == [8, 8]
+    assert initializer(result.model, "heads").tolist() == [4, 4, 4]
+    assert initializer(result.model, "back").tolist() == [4, 2, 8]
 
 
 def test_a_dynamic_batch_becomes_fixed(rewrite):

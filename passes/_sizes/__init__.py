@@ -1,0 +1,1 @@
+"""How `input-size` follows height and width through a graph."""

@@ -1,0 +1,101 @@
+"""The pass `static-shape`: fixed sizes in the place of open ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.rewriting.options import written
+from fastscnn_opt.text import closest
+
+from ._batch.inference import complete_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import onnx_graphsurgeon as gs
+
+_Shape = Annotated[str, written(r"(.+:)?[1-9]\d*(x[1-9]\d*)*", "1x3x512x1024, or image:1x3x512x1024")]
+
+
+@dataclass(frozen=True)
+class StaticShape(Pass):
+    """Fix the open dimensions of the inputs.
+
+    1. ``shape`` gives the whole shape, in the order of the dimensions: ``shape=1x3x512x1024``. If the graph has several
+       inputs with open dimensions, each is named: ``shape=image:1x3x512x1024|mask:1x1x512x1024``.
+    2. Only open dimensions are set. One that is fixed at another size is an error: `static-batch` changes a fixed
+       batch, and `input-size` a fixed height and width.
+    3. The shapes of the outputs and of everything between follow, as far as shape inference and shape arithmetic tell.
+       The nodes stay as they are; `simplify` folds what has become constant.
+    """
+
+    name: ClassVar[str] = "static-shape"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    shape: tuple[_Shape, ...]
+
+    def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
+        """Set the shapes of the inputs, and then those of all other tensors.
+
+        Raises
+        ------
+        PassError
+            No input has the name or number of dimensions given, or a dimension is fixed at another size.
+        """
+        changed = False
+        for text in self.shape:
+            name, _, sizes = text.rpartition(":")
+            tensor = _input(graph, name)
+            shape = [int(size) for size in sizes.split("x")]
+            old = list(tensor.shape or [None] * len(shape))
+            _check(tensor, old, shape)
+            if old == shape:
+                yield Skip(tensor, "its shape is fixed already")
+                continue
+            tensor.shape = shape
+            changed = True
+            yield Change(tensor, f"{_times(old)} -> {_times(shape)}")
+        if changed:
+            before = {output.name: output.shape for output in graph.outputs}
+            complete_graph(graph)
+            for output in graph.outputs:
+                if output.shape != before[output.name]:
+                    yield Change(output, f"{_times(before[output.name] or '?')} -> {_times(output.shape)}")
+
+
+def _input(graph: gs.Graph, name: str) -> gs.Variable:
+    """Return the input called `name`; without a name the only one with open dimensions, or the only one."""
+    inputs = {tensor.name: tensor for tensor in graph.inputs}
+    if name:
+        if name not in inputs:
+            near = closest(name, list(inputs))
+            raise PassError(
+                f"the graph has no input {name!r}",
+                cure=f"did you mean {near!r}?" if near else f"it has {', '.join(inputs)}",
+            )
+        return inputs[name]
+    open_ones = [tensor for tensor in graph.inputs if not all(isinstance(size, int) for size in tensor.shape or [None])]
+    found = open_ones or list(graph.inputs)
+    if len(found) != 1:
+        listed = ", ".join(repr(tensor.name) for tensor in found)
+        raise PassError(
+            f"the graph has {len(found)} inputs to fix ({listed})", cure="name each, as in shape=image:1x3x512x1024"
+        )
+    return found[0]
+
+
+def _check(tensor: gs.Variable, old: Sequence[int | str | None], shape: Sequence[int]) -> None:
+    """Refuse another number of dimensions, and another size of one that is fixed."""
+    if len(old) != len(shape):
+        raise PassError(f"input {tensor.name!r} is {_times(old)}, and the shape given {_times(shape)}")
+    for place, (before, after) in enumerate(zip(old, shape, strict=True)):
+        if isinstance(before, int) and before != after:
+            cure = "change it with static-batch" if place == 0 else "change it with input-size"
+            raise PassError(f"dimension {place} of input {tensor.name!r} is fixed at {before}, not {after}", cure=cure)
+
+
+def _times(sizes: Sequence[int | str | None]) -> str:
+    return "x".join("?" if size is None else str(size) for size in sizes)
