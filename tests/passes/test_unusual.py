@@ -10,7 +10,12 @@ from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import entry_points, pass_class
 
-OPTIONS = {"static-batch": "{n=2}", "int8": "{images=1}"}
+OPTIONS = {
+    "input-size": "{scale=0.5 keep=true}",
+    "int8": "{images=1}",
+    "static-batch": "{n=2}",
+    "static-shape": "{shape=1x2x4x6}",
+}
 PASSES = [f"{name}{OPTIONS.get(name, '')}" for name in entry_points()]
 NEWEST = min(26, onnx.defs.onnx_opset_version())
 """The newest operator set that onnxruntime runs."""
