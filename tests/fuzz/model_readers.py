@@ -52,7 +52,8 @@ MODELS = (
 
 
 PIPELINES = (
-    "drop-outputs,resize-nearest", "fp16-output", "static-batch{n=2}", "input-size{height=8 width=16}", "adaptive-avgpool{lower=avgpool}",
+    "drop-outputs,resize-nearest", "fp16-output", "static-batch{n=2}", "adaptive-avgpool{lower=avgpool}",
+    "input-size{height=8 width=16}",
     "argmax-output", "large-avgpool",
 )  # fmt: skip
 

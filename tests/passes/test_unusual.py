@@ -14,7 +14,7 @@ OPTIONS = {
     "input-size": "{scale=0.5 keep=true}",
     "int8": "{images=1}",
     "static-batch": "{n=2}",
-    "static-shape": "{shape=1x2x4x6}",
+    "static-shape": "{shape=1x3x8x8}",
 }
 PASSES = [f"{name}{OPTIONS.get(name, '')}" for name in entry_points()]
 NEWEST = min(26, onnx.defs.onnx_opset_version())
