@@ -105,13 +105,13 @@ def test_images_of_several_sizes_are_shown_with_their_own_classes(own):
 
 def test_what_is_ignored_and_what_is_no_class_are_told_apart(own):
     gallery = make_gallery(own)
-    black, red, green, white, magenta = (0, 0, 0), (128, 0, 0), (0, 128, 0), (255, 255, 255), (255, 0, 255)
+    black, red, green, white, cyan = (0, 0, 0), (128, 0, 0), (0, 128, 0), (255, 255, 255), (0, 255, 255)
     first, second = sorted(gallery.pictures, key=lambda picture: picture.name)
     assert pixels(first.label)[0, :, :3].tolist() == [list(colour) for colour in (black, red, green, white)]
     assert gallery.ignored == "white"
     shown = pixels(second.views[gallery.files[2]].prediction)[..., :3]
-    assert shown[0].tolist() == [list(magenta), list(red)]
-    assert gallery.legend[-1] == ("no class of the data", magenta)
+    assert shown[0].tolist() == [list(cyan), list(red)]
+    assert gallery.legend[-1] == ("no class of the data", cyan)
     assert first.views[gallery.files[2]].correct == pytest.approx(8 / 9), "ignored pixels do not count"
     assert second.views[gallery.files[2]].correct == pytest.approx(9 / 10), "no class is never correct"
 

@@ -15,15 +15,18 @@ from fastscnn_opt.data.masks import ignored_value
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
 NO_CLASS = "no class of the data"
 """What a prediction beyond the classes of the data is called."""
 
-_SPARE = {"black": (0, 0, 0), "white": (255, 255, 255), "magenta": (255, 0, 255), "light grey": (211, 211, 211)}
-"""Colours for what is no class, in this order, as far as no class has them."""
+_IGNORED = {"black": (0, 0, 0), "white": (255, 255, 255), "light grey": (211, 211, 211)}
+"""Colours for ignored pixels; the first that no class has is taken."""
+
+_NO_CLASS = ((0, 255, 255), (255, 0, 255))
+"""Colours for predictions of no class: cyan or magenta, the first that no class has."""
 
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 
@@ -52,20 +55,26 @@ class Colours:
     @cached_property
     def table(self) -> NDArray[np.uint8]:
         """RGB of each value, (values, 3). What is no class has a colour that no class has."""
-        taken = set(self.classes.palette)
-        free = (colour for colour in chain(_SPARE.values(), map(voc_colour, range(1 << 24))) if colour not in taken)
-        ignored, beyond = next(free), next(free)
-        return np.array([*self.classes.palette, beyond, ignored], dtype=np.uint8)
+        palette = self.classes.palette
+        ignored = _free(_IGNORED.values(), palette)
+        beyond = _free(_NO_CLASS, (*palette, ignored))
+        return np.array([*palette, beyond, ignored], dtype=np.uint8)
 
     @property
     def ignored_colour(self) -> str:
         """The colour of ignored pixels in words."""
         colour: Colour = tuple(self.table[self.ignored].tolist())
-        return next((name for name, spare in _SPARE.items() if spare == colour), f"RGB {colour}")
+        return next((name for name, spare in _IGNORED.items() if spare == colour), f"RGB {colour}")
 
     def of_label(self, label: NDArray[np.unsignedinteger]) -> NDArray[np.uint32]:
         """Return a label map of the dataset (H, W) with `ignored` where its pixels are ignored."""
         return np.where(label == ignored_value(len(self.classes)), self.ignored, label.astype(np.uint32))
+
+
+def _free(preferred: Iterable[Colour], palette: Sequence[Colour]) -> Colour:
+    """Return the first of the preferred colours, or else of all colours, that a palette does not have."""
+    taken = set(palette)
+    return next(colour for colour in chain(preferred, map(voc_colour, range(1 << 24))) if colour not in taken)
 
 
 def colourise(labels: NDArray[np.integer], colours: Colours) -> NDArray[np.uint8]:

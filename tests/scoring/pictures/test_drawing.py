@@ -30,9 +30,15 @@ def test_a_palette_picture_shows_the_same_colours():
 @pytest.mark.parametrize(
     ("palette", "ignored", "beyond", "words"),
     [
-        ([(1, 2, 3)], (0, 0, 0), (255, 255, 255), "black"),
-        (None, (255, 255, 255), (255, 0, 255), "white"),  # class 0 of the generated colours is black
-        ([(0, 0, 0), (255, 255, 255), (255, 0, 255), (211, 211, 211)], (128, 0, 0), (0, 128, 0), "RGB (128, 0, 0)"),
+        ([(1, 2, 3)], (0, 0, 0), (0, 255, 255), "black"),
+        (None, (255, 255, 255), (0, 255, 255), "white"),  # class 0 of the generated colours is black
+        ([(0, 0, 0), (0, 255, 255)], (255, 255, 255), (255, 0, 255), "white"),
+        (
+            [(0, 0, 0), (255, 255, 255), (211, 211, 211), (0, 255, 255), (255, 0, 255)],
+            (128, 0, 0),
+            (0, 128, 0),
+            "RGB (128, 0, 0)",
+        ),
     ],
 )
 def test_what_is_no_class_has_colours_that_no_class_has(palette, ignored, beyond, words):

@@ -7,9 +7,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from graphs import add_initializers, parse
+from PIL import Image
 
 from fastscnn_opt.cli.main import run
+from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.variants import read_variants
 from fastscnn_opt.searching.trials import Trials
 
@@ -221,3 +226,19 @@ def test_the_run_of_another_verb_is_left_alone(here, tmp_path, capsys):
     words = failed(capsys, here / "net.onnx", "--run", tmp_path / "run", "--synthetic", 1, "--evaluations", 1000)
     assert "a run of `score`" in words
     assert (tmp_path / "run" / "run.json").read_text() == content
+
+
+def test_classes_that_only_the_model_names_are_those_of_the_run(tmp_path, capsys):
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "val").mkdir(parents=True)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "val" / "a.png")
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "masks" / "val" / "a.png")
+    (tmp_path / "own.toml").write_text('[data]\npreset = "folder"\nroot = "."\n')
+    (tmp_path / "space.toml").write_text('[[slot]]\nname = "a"\nalternatives = ["", "static-batch{n=1}"]\n')
+    model = parse("named (float[1,3,8,8] image) => (float[1,2,8,8] logits) { logits = Conv(image, w) }")
+    add_initializers(model, w=np.ones((2, 3, 1, 1), np.float32))
+    onnx.helper.set_model_props(model, {"names": '{"0": "dark", "1": "bright"}'})
+    onnx.save(model, tmp_path / "named.onnx")
+    arguments = ["--data", tmp_path / "own.toml", "--run", tmp_path / "run", "--space", tmp_path / "space.toml"]
+    failed(capsys, tmp_path / "named.onnx", *arguments)
+    assert read_run(tmp_path / "run").description.data.classes.names == ("dark", "bright")
