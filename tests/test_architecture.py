@@ -1,10 +1,13 @@
-"""The import rules of the code, and that no engine module reaches a pass except through entry points."""
+"""The import rules of the code, and what only some folders may know."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from fastscnn_opt.data.presets import preset_classes
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +21,20 @@ def test_the_import_contracts_hold():
 def test_the_engine_never_names_the_package_of_the_passes():
     naming = re.compile(r"^\s*(from|import)\s+fastscnn_opt\.passes", re.MULTILINE)
     offenders = [path for path in (ROOT / "fastscnn_opt").rglob("*.py") if naming.search(path.read_text("utf-8"))]
+    assert offenders == []
+
+
+def test_only_presets_layouts_demo_and_recipe_know_the_classes_of_cityscapes():
+    classes = preset_classes("cityscapes").names
+    known = {*classes, len(classes)} - {"train"}  # which is a split, too
+    offenders = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.value!r}"
+        for folder in ("fastscnn_opt", "passes")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path.relative_to(ROOT).parts[1] not in ("ascend", "demo", "network")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | int) and node.value in known
+    ]
     assert offenders == []
 
 
