@@ -48,8 +48,13 @@ def command(
     """
     from fastscnn_opt.ascend.prepare.binary import prepare
     from fastscnn_opt.ascend.prepare.plan import plan
+    from fastscnn_opt.data.assumptions import preprocess_notes
+    from fastscnn_opt.model.metadata import Metadata
 
     source = options.data_source(data, split, synthetic, seed, limit)
+    if source.description:  # the published recipe states nothing, and means ImageNet
+        for text in preprocess_notes(source, Metadata(), takes_bytes=dtype is ImageType.UINT8):
+            note(text)
     work = plan(Request(source, output, dtype, info, (height, width), force=force, verify=verify))
     if not dry_run:
         with progress(len(work.dataset), "images") as advance:

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 from fastscnn_opt.cli.main import run
 
@@ -25,6 +26,19 @@ def test_a_dry_run_says_how_much_disk_it_needs_and_writes_nothing(tmp_path, caps
     assert run(["prepare", "--synthetic", "500", "-o", str(tmp_path / "out"), "--dry-run"]) == 0
     assert "500 to write, 16.8 GB" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_description_leaves_open_is_told(tmp_path, capsys):
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB" if folder == "i" else "L", (8, 4)).save(tmp_path / folder / "a.png")
+    text = '[data]\nroot = "."\nimages = "i/*.png"\nmasks = "m/*.png"\nclasses = ["a"]\n'
+    (tmp_path / "own.toml").write_text(text)
+    assert run(["prepare", "--data", str(tmp_path / "own.toml"), "-o", str(tmp_path / "out")]) == 0
+    assert "states image_mean and image_std: ImageNet's are assumed" in capsys.readouterr().err
+    (tmp_path / "own.toml").write_text(text + "[data.preprocess]\nimage_mean = [0.5]\nimage_std = [0.5]\n")
+    assert run(["prepare", "--data", str(tmp_path / "own.toml"), "-o", str(tmp_path / "other")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_source_has_to_be_named(tmp_path):
