@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fastscnn_opt.errors import DataError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.scoring.pictures.drawing import Colours, blend, with_legend
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastscnn_opt.data.dataset import Classes, Sample
+    from fastscnn_opt.data.folder import FolderDataset
 
 _ALPHA = 0.5
 """Share of the colours of classes over the photograph."""
 
 
-def draw_pair(sample: Sample, classes: Classes, file: Path) -> None:
-    """Write a PNG file with the label map of a sample over its image, and a legend of the classes that it has."""
-    colours = Colours(classes)
+def draw_pair(dataset: FolderDataset, index: int, file: Path) -> None:
+    """Write a PNG file with the mask of a pair over its image, and a legend of the classes that it has.
+
+    Raises DataError if the file is one of the dataset.
+    """
+    if file.resolve() in {path.resolve() for pair in dataset.pairs for path in (pair.image, pair.mask)}:
+        raise DataError("the picture would replace a file of the dataset", where=file, cure="give another name")
+    sample, colours = dataset.load(index), Colours(dataset.classes)
     labels = colours.of_label(sample.label)
     picture = with_legend(blend(sample.image, labels, _ALPHA, colours), np.unique(labels).tolist(), colours)
     content = io.BytesIO()

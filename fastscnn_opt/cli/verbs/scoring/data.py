@@ -47,10 +47,12 @@ def command(
         print_json(result)
     else:
         _print(result, form)
-    if picture is not None and check.first_sound is not None:
+    if picture is not None and check.first_sound is None:
+        note(f"no pair is sound, so {picture} was not drawn")
+    elif picture is not None and check.first_sound is not None:
         from fastscnn_opt.scoring.pictures.labelled_pair import draw_pair
 
-        draw_pair(check.dataset.load(check.first_sound), check.dataset.classes, picture)
+        draw_pair(check.dataset, check.first_sound, picture)
         note(f"drew {check.dataset.names[check.first_sound]} into {picture}")
     if check.problems:
         raise CheckFailedError(f"{counted(len(check.problems), 'problem')} found", where=data)

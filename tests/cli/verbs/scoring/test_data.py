@@ -93,6 +93,22 @@ def test_the_picture_shows_the_first_sound_pair_in_the_colours_of_its_classes(ca
     assert pixels.shape[0] > 16, "the legend is below"
 
 
+def test_the_picture_never_replaces_a_file_of_the_dataset(capsys, file):
+    before = (file.parent / "i" / "b.png").read_bytes()
+    code, _, err = checked(capsys, file, "--limit", "2", "--picture", file.parent / "m" / ".." / "i" / "b.png")
+    assert code == 1
+    assert "the picture would replace a file of the dataset; give another name" in err
+    assert (file.parent / "i" / "b.png").read_bytes() == before
+
+
+def test_without_a_sound_pair_there_is_no_picture(capsys, file):
+    (file.parent / "m" / "a.png").write_bytes(b"")
+    code, _, err = checked(capsys, file, "--picture", file.parent / "pair.png")
+    assert code == 3
+    assert "no pair is sound" in err
+    assert not (file.parent / "pair.png").exists()
+
+
 def test_no_dataset_at_all_ends_with_exit_code_1(capsys, tmp_path):
     code, out, err = checked(capsys, tmp_path)
     assert (code, out) == (1, "")
