@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import math
+import os
+import sys
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model.external_data import is_outside, load_values, stored_bytes
+from fastscnn_opt.model.element_types import bits_of, element_type
 from fastscnn_opt.model.interface import ONNX_DOMAINS
-from fastscnn_opt.model.saving import MOST_INLINE_BYTES
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, graphs_of
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.rewriting.graph.content import model_of, replace_content, restore_documentation
 
-from ._graph import graft
+from ._graph import constant_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +30,14 @@ if TYPE_CHECKING:
 _CUSTOM_DOMAIN = "fastscnn_opt.vendor"
 """Domain given to vendor operators of the default domain while onnx-simplifier runs, which refuses them there."""
 
+_LARGEST_GROWTH = 1 << 20
+"""Bytes of a result of constants beyond which it is not stored in place of the much smaller constants."""
+
 _MOST_ROUNDS = 8
 """Rounds of onnx-simplifier before giving up on a fixed point; two are usual."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,9 @@ class Simplify(Pass):
        not.
     3. onnx-simplifier runs until nothing changes any more. The pass reports how often each operator that became more or
        less frequent was there before and is there after.
-    4. Operators outside ONNX, such as an ``AdaptiveAvgPool2d`` that is not lowered yet, stay as they are.
+    4. A node that makes a tensor of more than 1 MB out of constants of less than half of that size stays, such as an
+       Expand: folding it would blow up the file.
+    5. Operators outside ONNX, such as an ``AdaptiveAvgPool2d`` that is not lowered yet, stay as they are.
     """
 
     name: ClassVar[str] = "simplify"
@@ -54,21 +68,22 @@ class Simplify(Pass):
         PassError
             onnx-simplifier fails on the graph, or its own check does, or the weights are larger than it can take.
         """
-        import onnx_graphsurgeon as gs
-
+        growing = _growing(graph)
         for node in graph.nodes:
-            if node.op == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
+            if (node.op == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS) or node.name in growing:
                 node.domain = _CUSTOM_DOMAIN
-        before = gs.export_onnx(graph)
-        _load_weights(before)
+        before = model_of(graph)
         simplified = self._simplified(before)
         if simplified is not None:
-            graft(graph, gs.import_onnx(simplified))
+            restore_documentation(before, simplified)
+            replace_content(graph, simplified)
         for node in graph.nodes:
             if node.domain == _CUSTOM_DOMAIN:
                 node.domain = None
         yield Skip("graph", "nothing to simplify") if simplified is None else Change("graph", _what(before, simplified))
         for node in graph.nodes:
+            if node.name in growing:
+                yield Skip(node, f"its result of {growing[node.name] / 1e6:.1f} MB would be stored in the file")
             if node.op == ADAPTIVE_POOL or node.domain not in ONNX_DOMAINS:
                 yield Skip(node, "is no operator of ONNX, so onnx-simplifier does not look into it")
 
@@ -89,7 +104,8 @@ class Simplify(Pass):
 
         try:
             simplified: onnx.ModelProto
-            simplified, passed = onnxsim.simplify(model, perform_optimization=self.optimize)
+            with _silent():
+                simplified, passed = onnxsim.simplify(model, perform_optimization=self.optimize)
         except (RuntimeError, ValueError) as error:
             raise PassError(f"onnx-simplifier fails on the graph ({str(error).strip().splitlines()[0]})") from error
         if not passed:
@@ -99,12 +115,49 @@ class Simplify(Pass):
         return simplified
 
 
-def _load_weights(model: onnx.ModelProto) -> None:
-    """Read weights that are in files: onnx-simplifier takes models of one piece. Raises PassError beyond 2 GB."""
-    if sum(map(stored_bytes, model.graph.initializer)) >= MOST_INLINE_BYTES:
-        raise PassError("the weights are larger than the 2 GB that onnx-simplifier can take", cure="leave out simplify")
-    for tensor in filter(is_outside, model.graph.initializer):
-        load_values(tensor)
+def _growing(graph: gs.Graph) -> dict[str, int]:
+    """Return the nodes that make a large tensor out of much smaller constants: its bytes, by the name of the node."""
+    stored: dict[int, int] = {}  # bytes of the constants that a tensor is made of, by its identity
+    growing = {}
+    for node in graph.nodes:
+        for tensor in (*node.inputs, *node.outputs):
+            if (value := constant_value(tensor)) is not None:
+                stored[id(tensor)] = value.nbytes
+        sources = [stored.get(id(tensor)) for tensor in node.inputs if not tensor.is_empty()]
+        if node.domain not in ONNX_DOMAINS or not sources or None in sources:
+            continue
+        behind = sum(size for size in sources if size is not None)
+        made = sum(map(_static_bytes, node.outputs))
+        if made > max(_LARGEST_GROWTH, 2 * behind):
+            growing[node.name] = made
+        else:
+            stored.update((id(tensor), behind) for tensor in node.outputs)
+    return growing
+
+
+def _static_bytes(tensor: gs.Tensor) -> int:
+    """Return how many bytes a tensor takes; 0 if its type does not say so."""
+    shape = tensor.shape
+    if tensor.dtype is None or shape is None or not all(isinstance(dim, int) for dim in shape):
+        return 0
+    return int(math.prod(shape)) * bits_of(element_type(tensor.dtype)) // 8
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Log what onnx-simplifier writes to stderr instead: a node that it cannot fold is no error."""
+    with tempfile.TemporaryFile() as words:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(words.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        words.seek(0)
+        for line in words.read().decode(errors="replace").splitlines():
+            _log.debug("onnx-simplifier: %s", line)
 
 
 def _content(graph: onnx.GraphProto) -> tuple[object, ...]:

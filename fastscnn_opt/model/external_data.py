@@ -101,7 +101,12 @@ def bytes_of(tensor: onnx.TensorProto) -> Iterator[memoryview]:
 
 
 def is_same(values: NDArray[np.generic], tensor: onnx.TensorProto) -> bool:
-    """Tell whether `values` are, byte for byte, those of a tensor whose values are in a file."""
+    """Tell whether `values` are, byte for byte, those of a tensor of a loaded model."""
+    if not is_outside(tensor):
+        stored_here = values_of(tensor)
+        return (values.dtype, values.shape) == (stored_here.dtype, stored_here.shape) and (
+            values.tobytes() == stored_here.tobytes()
+        )
     place = place_of(tensor)
     if values.nbytes != place.length or not values.flags.c_contiguous:
         return False

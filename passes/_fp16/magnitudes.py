@@ -9,6 +9,7 @@ import numpy as np
 from fastscnn_opt.errors import ModelError, PassError
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.rewriting.graph.content import model_of
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 if TYPE_CHECKING:
@@ -53,11 +54,9 @@ def magnitudes_on_samples(graph: gs.Graph, names: Iterable[str], samples: int) -
     PassError
         onnxruntime does not run the graph.
     """
-    import onnx_graphsurgeon as gs
-
     if not samples or not (names := list(names)):
         return {}
-    model = expand_adaptive_pooling(gs.export_onnx(graph))
+    model = expand_adaptive_pooling(model_of(graph))
     probes = _add_probes(model, names)
     largest: dict[str, float] = {}
     try:

@@ -126,10 +126,10 @@ def test_passes_are_verified_with_weights_in_files(file):
 
 def test_simplify_takes_weights_in_files_and_refuses_too_many(file, monkeypatch):
     assert PassManager("simplify,drop-outputs").run(load_model(file)).steps[0].verified is True
-    from fastscnn_opt.passes import simplify
+    from fastscnn_opt.rewriting.graph import content
 
-    monkeypatch.setattr(simplify, "MOST_INLINE_BYTES", 1000)
-    with pytest.raises(PassError, match="larger than the 2 GB that onnx-simplifier can take; leave out simplify"):
+    monkeypatch.setattr(content, "MOST_INLINE_BYTES", 1000)
+    with pytest.raises(PassError, match="larger than the 2 GB that one piece can hold; leave the pass out"):
         PassManager("simplify").run(load_model(file))
 
 

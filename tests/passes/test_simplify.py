@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import onnx_graphsurgeon as gs
 import onnxsim
 import pytest
 import torch
@@ -10,6 +9,7 @@ from graphs import operators, parse, random_input, run
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change
+from fastscnn_opt.rewriting.graph.importing import import_model
 from fastscnn_opt.rewriting.manager import PassManager
 
 ARITHMETIC = """
@@ -146,7 +146,7 @@ def test_a_graph_with_nothing_to_simplify_keeps_its_very_nodes():
     model = parse("""
         g (float[1,3,8,8] x) => (float[1,3,2,2] y) { a = Relu(x) y = AdaptiveAvgPool2d<output_size=[2,2]>(a) }
     """)
-    graph = gs.import_onnx(model)
+    graph, _ = import_model(model, {})
     nodes = list(graph.nodes)
     assert not any(isinstance(step, Change) for step in PassManager("simplify").passes[0].rewrite(graph))
     assert all(node is before for node, before in zip(graph.nodes, nodes, strict=True))
@@ -199,3 +199,42 @@ def test_a_round_that_renames_nodes_changes_nothing(monkeypatch):
     monkeypatch.setattr(onnxsim, "simplify", rounds_that(lambda graph: setattr(graph.node[0], "name", "another")))
     result = PassManager("simplify", verify=False).run(parse(LEAKY))
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("graph", "nothing to simplify")]
+
+
+def constant_of(text: str, **constants) -> onnx.ModelProto:
+    """A sum of an image of 4 MB with a tensor `c` that `text` makes of constants."""
+    return parse(f"g (float[1,16,256,256] x) => (float[1,16,256,256] y) {{ {text} y = Add(x, c) }}", **constants)
+
+
+SIZE, F = np.array([1, 16, 256, 256]), np.float32
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        constant_of("[grow] c = Expand(k, s)", k=random_input(1, 16, 1, 1), s=SIZE),
+        constant_of("[grow] c = Tile(k, s)", k=random_input(1, 16, 1, 1), s=np.array([1, 1, 256, 256])),
+        constant_of("[grow] a = ConstantOfShape(s) c = Cos(a)", s=SIZE),
+        constant_of("[grow] a = Range(f, l, f1) c = Reshape(a, s)", f=F(0), l=F(2**20), f1=F(1), s=SIZE),
+        constant_of("[grow] c = Mul(k, l)", k=random_input(1, 16, 256, 1), l=random_input(1, 16, 1, 256)),
+        constant_of("e = Exp(k) [grow] c = Resize(e, , f)", k=random_input(1, 16, 2, 2), f=F([1, 1, 128, 128])),
+    ],
+    ids=["Expand", "Tile", "ConstantOfShape", "Range", "Mul", "Resize"],
+)  # fmt: skip
+def test_constants_are_not_folded_into_much_larger_ones(rewrite, model):
+    result = rewrite(model, "simplify")
+    assert result.model.ByteSize() < model.ByteSize() + 2000
+    assert {skip.node: skip.why for skip in result.steps[0].skips}["grow"].startswith("its result of 4.2 MB would be")
+
+
+def test_large_constants_that_do_not_grow_are_folded(rewrite):
+    model = constant_of("c = Transpose<perm=[0,3,2,1]>(k)", k=random_input(1, 256, 256, 16))
+    assert operators(rewrite(model, "simplify").model) == ["Add"]
+
+
+def test_what_the_simplifier_prints_stays_out_of_the_streams(capfd):
+    bfloat16 = onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)
+    model = parse("g (float[4] x) => (float[4] y) { f = Cast<to=1>(w) i = Identity(x) y = Mul(i, f) }", 21)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(4, dtype=bfloat16), "w"))
+    PassManager("simplify", verify=False).run(model)
+    assert capfd.readouterr() == ("", "")

@@ -11,7 +11,8 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model.external_data import has_weights_outside, is_outside, is_same, write_temporary
+from fastscnn_opt.model.documentation import document
+from fastscnn_opt.model.external_data import has_weights_outside, is_same, write_temporary
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.skeleton import LARGE_ELEMENTS, copy_without
 from fastscnn_opt.rewriting.graph.importing import function_content
@@ -47,7 +48,7 @@ def export_graph(
     model = copy_without(original, "graph")
     if graph.metadata != {prop.key: prop.value for prop in model.metadata_props}:
         onnx.helper.set_model_props(model, graph.metadata)
-    exporter = _Exporter(origins, original.ir_version, outside=has_weights_outside(original))
+    exporter = _Exporter(origins, original)
     exporter.main_graph(graph, model.graph)
     _export_functions(graph, origins, model)
     used = {node.domain for function in model.functions for node in function.node} | {""} | exporter.domains
@@ -71,10 +72,11 @@ def _export_functions(graph: gs.Graph, origins: Origins, model: onnx.ModelProto)
 
 
 class _Exporter:
-    def __init__(self, origins: Origins, ir_version: int, *, outside: bool) -> None:
+    def __init__(self, origins: Origins, original: onnx.ModelProto) -> None:
         self._origins = origins
-        self._outside = outside
-        self._ir_version = ir_version
+        self._outside = has_weights_outside(original)
+        self._ir_version = original.ir_version
+        self._interface = {info.name: info for info in (*original.graph.input, *original.graph.output)}
         self._around: list[gs.Graph] = []
         self.changed: list[tuple[gs.Node, onnx.NodeProto]] = []
         self.domains: set[str] = set()
@@ -165,7 +167,8 @@ class _Exporter:
             target.CopyFrom(origin.proto)
             target.name = tensor.name
         else:
-            target.CopyFrom(new_type(tensor, optional=bool(self._around)))
+            before = origin.proto if origin is not None else None if self._around else self._interface.get(tensor.name)
+            target.CopyFrom(new_type(tensor, before, optional=bool(self._around)))
 
     def _document(self, graph: gs.Graph, target: onnx.GraphProto, constants: list[gs.Constant]) -> list[gs.Constant]:
         """Write name, documentation and annotations; return the constants that quantisation annotations need, too."""
@@ -232,11 +235,14 @@ class _Exporter:
         """Return a tensor with these values: the original one if it has them; new large ones are written to a file."""
         origin = self._origins.constants.get(id(constant))
         before = origin.values.source if origin and isinstance(origin.values, StoredValues) else None
-        if before is not None and is_outside(before) and is_same(values, before):
+        if before is not None and is_same(values, before):
             return before
         if self._outside and values.size > LARGE_ELEMENTS:
-            return write_temporary(values, constant.name)
-        message: onnx.TensorProto = onnx.numpy_helper.from_array(values)
+            message = write_temporary(values, constant.name)
+        else:
+            message = onnx.numpy_helper.from_array(values)
+        if before is not None:
+            document(before, message)
         return message
 
     def _defaults(self, target: onnx.GraphProto) -> None:

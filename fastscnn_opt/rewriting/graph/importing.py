@@ -78,8 +78,9 @@ def _text(value: bytes) -> str | bytes:
 def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto]) -> tuple[gs.Graph, Origins]:
     """Return the graph of `model`, and what every part of it was made from; `types` are those of its tensors by name.
 
-    A node without a name gets the unique name ``OpType_index``. The graph has one attribute more than graphsurgeon's:
-    `metadata`, the model's ``metadata_props`` as a dictionary, for passes to read and to change.
+    A node without a name gets the unique name ``OpType_index``. The graph has attributes that graphsurgeon does not
+    know: `metadata`, the model's ``metadata_props`` as a dictionary, for passes to read and to change; `source`, the
+    model; and `origins`, what every part was made from.
     """
     import_function: Any = OnnxImporter.import_function  # graphsurgeon has no types
     importer = _Importer(model)
@@ -92,6 +93,7 @@ def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto
     graph.ir_version = model.ir_version
     graph.producer_name, graph.producer_version = model.producer_name, model.producer_version
     graph.metadata = {prop.key: prop.value for prop in model.metadata_props}
+    graph.source, graph.origins = model, importer.origins
     return graph, importer.origins
 
 

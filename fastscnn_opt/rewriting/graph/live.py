@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
 
+    from fastscnn_opt.rewriting.graph.origins import Origins
 
 _Message = TypeVar("_Message", "onnx.NodeProto", "onnx.ValueInfoProto")
 
@@ -49,6 +50,11 @@ class LiveGraph:
             self._inferred = None
         return self._graph
 
+    @property
+    def _origins(self) -> Origins:
+        origins: Origins = self._graph.origins  # a pass may have taken in a whole model
+        return origins
+
     def commit(self, where: str) -> None:
         """Make the model of what a pass changed, without unused nodes and sorted; `where` names it in errors.
 
@@ -61,7 +67,7 @@ class LiveGraph:
         tidy(self._graph)
         model, self._changed = export_graph(self._graph, self._origins, self._original)
         inferred = check_and_infer(model, self._graph, self._origins, self._types, where)
-        enter_types(model, inferred.graph)
+        enter_types(model, inferred.graph, documented=self.model.graph)
         self.model, self._inferred = model, inferred
 
     def discard(self) -> None:
@@ -74,7 +80,7 @@ class LiveGraph:
     def _import(self) -> None:
         inferred = Inferred(Skeleton(self.model, "the model").infer())
         self._types = inferred.types
-        self._graph, self._origins = import_model(self.model, self._types)
+        self._graph, _ = import_model(self.model, self._types)
         self._note_state()
 
     def _record(self, types: dict[str, onnx.ValueInfoProto]) -> None:

@@ -9,6 +9,7 @@ import onnx
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.model.documentation import document_value
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -45,9 +46,14 @@ def write_attribute(name: str, value: Any, target: onnx.NodeProto) -> None:
         ) from error
 
 
-def new_type(tensor: gs.Tensor, *, optional: bool) -> onnx.ValueInfoProto:
-    """Return the declaration of a graph input or output; `optional` allows it to have no type, as in control flow."""
+def new_type(tensor: gs.Tensor, before: onnx.ValueInfoProto | None, *, optional: bool) -> onnx.ValueInfoProto:
+    """Return the declaration of a graph input or output, with the documentation and denotation of that `before`.
+
+    `optional` allows it to have no type, as in control flow.
+    """
     if tensor.dtype is None and not optional:
         raise PassError(f"the graph input or output {tensor.name!r} has no type")
     info: onnx.ValueInfoProto = OnnxExporter.export_value_info_proto(tensor, do_type_check=False)
+    if before is not None:
+        document_value(before, info)
     return info

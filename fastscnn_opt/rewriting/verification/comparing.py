@@ -47,6 +47,7 @@ def compare(
     with float16 constants, another order of a sum moves its result as far as float16 rounding does. `terms` gives the
     magnitude of the terms that each output is a sum of: an output in which they cancel is only as exact as they are.
     """
+    expected, actual = _elements(expected), _elements(actual)
     if list(expected) != list(actual):
         return float("inf"), f"outputs {list(expected)} were expected, the graph has {list(actual)}"
     declared = {output.name: output.type.tensor_type.shape for output in after.graph.output}
@@ -55,7 +56,7 @@ def compare(
         promised = max(promised, HALF_NETWORK_TOLERANCE)
     worst = 0.0
     for name, value in expected.items():
-        problem = _form_problem(name, values_in(value), values_in(actual[name]), declared[name])
+        problem = _form_problem(name, values_in(value), values_in(actual[name]), declared.get(name))
         if problem:
             return float("inf"), problem
         relative = _relative_tolerance(value, promised)
@@ -82,11 +83,24 @@ def _relative_tolerance(expected: Tensor, promised: float) -> float:
     return max(promised, rounding)
 
 
-def _form_problem(name: str, expected: NDArray[Any], actual: NDArray[Any], declared: onnx.TensorShapeProto) -> str:
+def _elements(outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors in the outputs: those of a sequence under numbers, and none of an empty optional."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in outputs.items():
+        if isinstance(value, list):
+            tensors |= _elements({f"{name}[{index}]": element for index, element in enumerate(value)})
+        elif value is not None:
+            tensors[name] = value
+    return tensors
+
+
+def _form_problem(
+    name: str, expected: NDArray[Any], actual: NDArray[Any], declared: onnx.TensorShapeProto | None
+) -> str:
     if expected.shape != actual.shape:
         return f"output {name!r} has the shape {list(actual.shape)}, and {list(expected.shape)} was expected"
-    fixed = [dim.dim_value for dim in declared.dim if dim.HasField("dim_value")]
-    if len(fixed) == actual.ndim and fixed != list(actual.shape):
+    fixed = [dim.dim_value for dim in declared.dim if dim.HasField("dim_value")] if declared is not None else []
+    if declared is not None and len(fixed) == actual.ndim and fixed != list(actual.shape):
         return f"output {name!r} is declared as {fixed} and has the shape {list(actual.shape)}"
     if np.issubdtype(expected.dtype, np.floating) != np.issubdtype(actual.dtype, np.floating):
         return f"output {name!r} has the type {actual.dtype}, and {expected.dtype} was expected"
@@ -97,6 +111,8 @@ def _deviation(expected: Tensor, actual: NDArray[Any], relative: float, least: f
     """Compare two values; a difference of `least` is allowed, or of `relative` times the largest expected value."""
     if isinstance(expected, Labels):
         return _label_deviation(expected, actual, relative)
+    if expected.dtype == object:  # text
+        return _largest(np.asarray(expected != actual, dtype=np.float64), allowed=0.0)
     if not np.issubdtype(expected.dtype, np.floating):
         difference = np.abs(expected.astype(np.int64) - actual.astype(np.int64))
         return _largest(difference.astype(np.float64), allowed=0.0)

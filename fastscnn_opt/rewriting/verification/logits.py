@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx
 
 _PASSED_THROUGH = ("Cast", "Squeeze", "Identity", "Reshape", "Unsqueeze")
@@ -22,8 +24,9 @@ def expose_logits(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, tu
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     logits: dict[str, tuple[str, int]] = {}
+    producers = _producers(model.graph)
     for output in model.graph.output:
-        node = _first_behind(model.graph, output.name)
+        node = _first_behind(producers, output.name)
         if node is not None and node.op_type == "If":
             node = _hoist(exposed.graph, node)
         if node is not None and node.op_type == "ArgMax":
@@ -40,9 +43,12 @@ def expose_logits(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, tu
     return exposed, logits
 
 
-def _first_behind(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+def _producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    return {output: node for node in graph.node for output in node.output}
+
+
+def _first_behind(producers: Mapping[str, onnx.NodeProto], name: str) -> onnx.NodeProto | None:
     """Return the node that makes the tensor `name`, looking through nodes that only change its form."""
-    producers = {output: node for node in graph.node for output in node.output}
     node = producers.get(name)
     while node is not None and node.op_type in _PASSED_THROUGH:
         node = producers.get(node.input[0])
@@ -56,7 +62,7 @@ def _hoist(graph: onnx.GraphProto, condition: onnx.NodeProto) -> onnx.NodeProto 
     for attribute in condition.attribute:
         branch = onnx.GraphProto()
         branch.CopyFrom(attribute.g)
-        best = _first_behind(branch, branch.output[0].name)
+        best = _first_behind(_producers(branch), branch.output[0].name)
         nested = any(inner.HasField("g") for node in branch.node for inner in node.attribute)
         if nested or best is None or best.op_type != "ArgMax":
             continue

@@ -1,6 +1,7 @@
 """The numeric check: labels may differ only where two logits tie; other outputs stay within their tolerance."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from fastscnn_opt.errors import ContractBreachError, ModelError
 from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass
 from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.rewriting.verification.comparing import compare
+from fastscnn_opt.rewriting.verification.logits import expose_logits
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 
@@ -197,3 +200,37 @@ def test_where_terms_cancel_the_tolerance_is_that_of_the_terms(moved_by, kept):
     else:
         with pytest.raises(ContractBreachError, match=r"output 'y' deviates by 0\.5"):
             manager.run(model)
+
+
+def test_elements_of_sequences_are_compared():
+    text = (
+        "g (float[2] x) => (seq(float[2]) s, float[2] y) { [first] a = Abs(x) y = Exp(x) s = SequenceConstruct(a, y) }"
+    )
+    before, after = parse(text), parse(text)
+    runners = [GraphRunner(model) for model in (before, after)]
+    feeds = sample_inputs(before)
+    assert compare(runners[0](feeds), runners[1](feeds), after, Contract.EXACT) == (0.0, "")
+    after.graph.node[0].op_type = "Neg"
+    deviation, problem = compare(runners[0](feeds), GraphRunner(after)(feeds), after, Contract.EXACT)
+    assert deviation == 2 * feeds["x"].max()
+    assert problem.startswith("output 's[0]' deviates")
+
+
+def test_text_is_compared():
+    feeds = {"x": np.array(["cat", "dog"], dtype=object)}
+    same = GraphRunner(parse("g (string[2] x) => (string[2] y) { y = Identity(x) }"))
+    turned = GraphRunner(parse("g (string[2] x) => (string[2] y) <int64[2] i = {1, 0}> { y = Gather(x, i) }"))
+    assert compare(same(feeds), same(feeds), same.model, Contract.EXACT) == (0.0, "")
+    assert compare(same(feeds), turned(feeds), same.model, Contract.EXACT)[1].startswith("output 'y' deviates")
+
+
+def test_logits_are_looked_for_in_time_proportional_to_the_outputs():
+    names = [f"t{index}" for index in range(2000)]
+    nodes = [
+        onnx.helper.make_node("Relu", [source], [name]) for source, name in zip(["x", *names], names, strict=False)
+    ]
+    outputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in names]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", outputs[:1], outputs))
+    start = time.process_time()
+    expose_logits(model)
+    assert time.process_time() - start < 3  # a search of all nodes for every output took 20 seconds
