@@ -213,7 +213,8 @@ def open_for(source: DataSource, inputs: tuple[TensorSpec, ...], preprocess: Pre
     if source.synthetic is not None and size is None and spec is not None:
         raise ModelError(
             f"input {spec.name!r} is {signature(spec)}, so nothing says how large synthetic scenes should be",
-            cure="fix the size of the model first, or state `size` in [data.preprocess] of a description",
+            cure="fix them with the pass static-shape, such as static-shape{shape=1x3x512x1024}, or state `size` in "
+            "[data.preprocess] of a description",
         )
     return source.open(scene_size=size)
 
