@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.external_data import attach
 from fastscnn_opt.model.integrity import first_problem
+from fastscnn_opt.model.interface import opset_of
+from fastscnn_opt.model.mending import OLDEST_OPSET, complete_outputs, convert_opset, mend
 from fastscnn_opt.model.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -15,17 +19,20 @@ if TYPE_CHECKING:
 
     import onnx
 
-OLDEST_OPSET = 9
-"""The definitions of Resize and its predecessors are stable from opset 9 on; older files need a new export."""
+_notes = logging.getLogger("fastscnn_opt.notes")
+"""Notes for the user, which ``--quiet`` turns off."""
 
 
-def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """Read and check an ONNX file; large weights with external data stay in their files until something reads them.
+def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None) -> onnx.ModelProto:
+    """Read, mend and check an ONNX file; large external data stay in their files until something reads them.
+
+    What engines put up with is mended, see `mend`: the order of the nodes, missing operator sets, shapes of outputs and
+    the like. The sentences that say so are appended to `mended`; without a list they are logged as warnings.
 
     Raises
     ------
     ModelError
-        The file is missing, truncated, not ONNX, invalid, cyclic or unsorted, of an unsupported opset, or lacks its
+        The file is missing, truncated, not ONNX, invalid, cyclic, of an unsupported opset, or lacks its
         external data, or has it outside its folder.
     """
     import onnx
@@ -44,10 +51,24 @@ def load_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
             "holds no graph, so it is not an ONNX model or is an empty one", where=file, cure="export it again"
         )
     attach(model, file)
+    done = mend(model)
     if problem := first_problem(model):
         raise ModelError(problem, where=file, cure="export or copy it again")
-    check_model(model, str(file))
+    _check_opset(model, str(file))
+    Skeleton(model, str(file)).check()
+    model, conversion = convert_opset(model, str(file))
+    done += [text for text in (conversion, complete_outputs(model)) if text]
+    if mended is not None:
+        mended += done
+    elif done:
+        _note(f"{file}: {'; '.join(done)}")
     return model
+
+
+@functools.cache
+def _note(text: str) -> None:
+    """Log a note, once in a process, however often a command reads the file."""
+    _notes.warning(text)
 
 
 def check_model(model: onnx.ModelProto, where: str) -> None:
@@ -59,6 +80,9 @@ def check_model(model: onnx.ModelProto, where: str) -> None:
         With the first finding of the checker.
     """
     _check_opset(model, where)
+    if (version := opset_of(model)) < OLDEST_OPSET:
+        what = f"opset {version} is older than {OLDEST_OPSET}"
+        raise ModelError(what, where=where, cure="write it to a file and read that with load_model, which converts it")
     Skeleton(model, where).check()
 
 
@@ -70,10 +94,6 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
     newest = onnx.defs.onnx_opset_version()
     if not version:
         raise ModelError("names no version of the default operator set", where=where, cure="export it again")
-    if version < OLDEST_OPSET:
-        raise ModelError(
-            f"opset {version} is older than {OLDEST_OPSET}", where=where, cure="export it again with opset 11 or newer"
-        )
     if version > newest:
         raise ModelError(
             f"opset {version} is newer than {newest}, the newest of the installed onnx",

@@ -56,6 +56,7 @@ class Skeleton:
         _keep_unknown_shapes(model, skeleton.graph)
         try:
             self._content: bytes = skeleton.SerializeToString()
+            self._checked = skeleton.SerializeToString() if _complete_types(skeleton.graph) else self._content
         except ValueError as error:
             raise ModelError(
                 "holds more than 2 GB outside the initializers of its main graph, which cannot be checked",
@@ -68,9 +69,25 @@ class Skeleton:
         import onnx
 
         try:
-            onnx.checker.check_model(self._content)
+            onnx.checker.check_model(self._checked)
         except (onnx.checker.ValidationError, ValueError) as error:
             raise ModelError(f"{_finding(str(error))}", where=self._where) from error
+
+    def converted(self, opset: int) -> onnx.ModelProto:
+        """Return the skeleton in another version of the default operator set.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            onnx cannot convert the model.
+        """
+        import onnx
+
+        model = onnx.load_from_string(self._content)
+        if self._added or model.functions:
+            raise ValueError(f"it does not know local functions and {ADAPTIVE_POOL}")
+        converted: onnx.ModelProto = onnx.version_converter.convert_version(model, opset)
+        return converted
 
     def infer(self) -> onnx.GraphProto:
         """Return the graph of the skeleton with the types of all outputs and inner tensors that can be inferred.
@@ -99,6 +116,12 @@ def is_large(tensor: onnx.TensorProto) -> bool:
     return stored_whole and math.prod(tensor.dims) > LARGE_ELEMENTS
 
 
+def lacks_shape(value: onnx.ValueInfoProto) -> bool:
+    """Tell whether a graph input or output has no type, or is a tensor without a shape."""
+    kind = value.type.WhichOneof("value")
+    return kind is None or (kind == "tensor_type" and not value.type.tensor_type.HasField("shape"))
+
+
 def with_subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Return the nodes that are control flow: those with an attribute that holds a graph."""
     from onnx import AttributeProto
@@ -118,6 +141,18 @@ def copy_without(message: Message, left_out: str) -> Message:
         else:
             getattr(copy, field.name).extend(value)
     return copy
+
+
+def _complete_types(graph: onnx.GraphProto) -> bool:
+    """Make up what the types of inputs and outputs lack, which the checker wants and engines do not; tell if so."""
+    import onnx
+
+    lacking = [value for value in (*graph.input, *graph.output) if lacks_shape(value)]
+    for value in lacking:
+        tensor = value.type.tensor_type
+        tensor.elem_type = tensor.elem_type or onnx.TensorProto.FLOAT
+        tensor.shape.SetInParent()
+    return bool(lacking)
 
 
 def _copy_initializers(graph: onnx.GraphProto, target: onnx.GraphProto) -> None:

@@ -34,10 +34,6 @@ def set_type(model):
     model.graph.input[0].type.tensor_type.elem_type = 77
 
 
-def set_negative(model):
-    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = -4
-
-
 def set_dims(model):
     model.graph.initializer[0].dims[0] = 2**40
 
@@ -67,7 +63,6 @@ def set_raw(model):
     ("damage", "words"),
     [
         (set_type, "'image' is of the element type 77, which ONNX does not have"),
-        (set_negative, "dimension 2 of 'image' is -4"),
         (set_dims, r"the tensor 'w' holds 9 values, but 3298534883328 follow from its dimensions"),
         (set_data_type, "the tensor 'w' is of the element type -1"),
         (set_segment, "the tensor 'w' is only a segment"),

@@ -56,14 +56,6 @@ def test_a_truncated_model_is_refused_at_every_length(tiny_model, tmp_path):
             load_model(tmp_path / "m.onnx")
 
 
-def test_an_unsorted_graph_is_refused(tiny_model, tmp_path):
-    nodes = list(tiny_model.graph.node)
-    del tiny_model.graph.node[:]
-    tiny_model.graph.node.extend(reversed(nodes))
-    with pytest.raises(ModelError, match="not in topological order, or form a cycle"):
-        load_model(write(tmp_path / "m.onnx", tiny_model))
-
-
 def test_a_cyclic_graph_is_refused(tiny_model, tmp_path):
     tiny_model.graph.node[0].input[0] = "r"
     with pytest.raises(ModelError, match="not in topological order, or form a cycle"):
@@ -73,7 +65,7 @@ def test_a_cyclic_graph_is_refused(tiny_model, tmp_path):
 @pytest.mark.parametrize(("version", "what"), [(8, "older than 9"), (999, "newer than")])
 def test_an_opset_out_of_range_says_what_to_do(tiny_model, version, what):
     tiny_model.opset_import[0].version = version
-    with pytest.raises(ModelError, match=f"opset {version} is {what}.*; (export it again|upgrade onnx)"):
+    with pytest.raises(ModelError, match=f"opset {version} is {what}.*; (write it to a file|upgrade onnx)"):
         check_model(tiny_model, "m.onnx")
 
 
