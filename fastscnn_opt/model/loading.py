@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.external_data import attach
-from fastscnn_opt.model.integrity import first_problem
 from fastscnn_opt.model.interface import opset_of
-from fastscnn_opt.model.mending import OLDEST_OPSET, complete_outputs, convert_opset, mend
+from fastscnn_opt.model.reading.integrity import first_problem
+from fastscnn_opt.model.reading.mending import OLDEST_OPSET, complete_outputs, convert_opset, mend
 from fastscnn_opt.model.skeleton import Skeleton
 
 if TYPE_CHECKING:

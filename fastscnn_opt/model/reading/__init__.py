@@ -1,0 +1,1 @@
+"""What a model goes through when its file is read: mending, and a search for damage."""
