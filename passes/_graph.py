@@ -8,6 +8,7 @@ import numpy as np
 
 from fastscnn_opt.model import element_types
 from fastscnn_opt.model.element_types import element_type
+from fastscnn_opt.model.interface import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,25 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
         return np.asarray(value.values)
     types = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
     return np.asarray(value, dtype=types[kind]) if kind in types else None
+
+
+def what_fixes(tensor: gs.Tensor) -> str:
+    """Return the pass that makes the unknown shape of `tensor` known.
+
+    It is `static-shape` if a graph input that `tensor` is computed from has an open dimension. Otherwise shape
+    inference cannot see through shape arithmetic, and `simplify` folds that.
+    """
+    waiting, seen, inputs = [tensor], {id(tensor)}, {}
+    while waiting:
+        known = waiting.pop()
+        if known.is_empty() or constant_value(known) is not None:
+            continue
+        if not known.inputs:
+            inputs[known.name] = known.shape
+        for source in (source for node in known.inputs for source in node.inputs if id(source) not in seen):
+            seen.add(id(source))
+            waiting.append(source)
+    return static_shape(inputs) or "simplify"
 
 
 def type_name(tensor: gs.Tensor) -> str:

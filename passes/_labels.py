@@ -13,7 +13,7 @@ from fastscnn_opt.measuring.layout import Layout, may_end_in_classes
 from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.rewriting.contract import Change, Labels, Skip, Step, Tensor
 
-from ._graph import append_cast, append_node, detach_output, type_name
+from ._graph import append_cast, append_node, detach_output, type_name, what_fixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def take_labels(graph: gs.Graph, layout: Layout | None = None) -> Iterator[Step]
             continue
         if not isinstance(classes, int):
             raise PassError(
-                f"output {output.name!r}: its number of classes is not known", cure="export the model with fixed shapes"
+                f"output {output.name!r}: its number of classes is not known", cure=f"run {what_fixes(output)} first"
             )
         if classes > MOST_CLASSES:
             raise PassError(
@@ -88,7 +88,7 @@ def _no_logits(output: gs.Tensor) -> str:
     if output.shape is None or not output.inputs:
         raise PassError(
             f"output {output.name!r}: its shape is not known, or no node makes it",
-            cure="export the model with fixed shapes, or drop the output first",
+            cure=f"run {what_fixes(output)} first, or drop the output",
         )
     if len(output.shape) != 4:
         return f"has {len(output.shape)} dimensions, not the four of logits N, C, H, W"

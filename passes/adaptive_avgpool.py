@@ -12,6 +12,7 @@ from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
+from ._graph import what_fixes
 from ._pooling.ladder import Ladder, find_ladders
 from ._pooling.products import Products, adaptive_averages
 
@@ -133,7 +134,7 @@ def _input_size(node: gs.Node) -> tuple[int, int]:
         raise PassError(
             "the height and width of its input are not known",
             where=node.name,
-            cure="export the model with a fixed input size, or use lower=native",
+            cure=f"run {what_fixes(node.inputs[0])} first, or use lower=native",
         )
     return height, width
 

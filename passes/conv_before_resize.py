@@ -10,7 +10,7 @@ import numpy as np
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import constant_value, scales_of, unique_name
+from ._graph import constant_value, scales_of, unique_name, what_fixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def _mismatch(conv: gs.Node, resize: gs.Node, outputs: set[int]) -> str:
         return f"{resize.name} crops, and has a value of its own for what lies outside"
     for tensor in (before, after, conv.outputs[0]):
         if tensor.shape is None or not all(isinstance(size, int) for size in tensor.shape):
-            return f"the sizes around {resize.name} are not fixed; export the model with a fixed size and batch"
+            return f"the sizes around {resize.name} are not fixed; run {what_fixes(tensor)} first"
     if not _keeps_channels(resize):
         return f"{resize.name} resizes more than height and width, or by factors that are computed"
     if np.prod(after.shape) <= np.prod(before.shape):

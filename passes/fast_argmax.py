@@ -18,7 +18,7 @@ from ._emitter import Emitter
 from ._fast_argmax.cells import Grid
 from ._fast_argmax.sampling import group_by_cell
 from ._fast_argmax.tail import write_tail
-from ._graph import constant_value, scales_of, type_name
+from ._graph import constant_value, scales_of, type_name, what_fixes
 from ._labels import labels_of, take_labels
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _shape_mismatch(before: gs.Tensor, after: gs.Tensor) -> str:
         return f"its logits are {type_name(before)}, not float32 or float16"
     for tensor in (before, after):
         if tensor.shape is None or not all(isinstance(size, int) for size in tensor.shape):
-            return "its shapes are not fixed; export the model with a fixed size and batch"
+            return f"its shapes are not fixed; run {what_fixes(after)} first"
     if len(before.shape) != _RANK or list(before.shape[:2]) != list(after.shape[:2]):
         return "what is resized is not height and width alone"
     if before.shape[_CLASS_AXIS] > MOST_CLASSES:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.measuring.image_input import has_channels_last
+from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
 
 from ._batch.inference import complete_graph
@@ -88,13 +89,15 @@ class InputSize(Pass):
         if before == after:
             yield Skip(image, f"its size is {_by(after)} already")
         elif any(isinstance(size, int) for size in before.values()):
-            _check_fixed(image)
+            if first := static_shape({image.name: image.shape}):
+                raise PassError(f"input {image.name!r} has dimensions that are not fixed", cure=f"run {first} first")
             sides = {side: (before[side], after[side]) for side in _SIDES}
             yield from (
                 self._scale_inside(graph, image, places, sides) if self.keep else _resize(graph, image, places, sides)
             )
         elif self.keep:
-            raise PassError(f"input {image.name!r} has no size to keep", cure=_static_shape(image, after, places))
+            first = static_shape({image.name: image.shape})
+            raise PassError(f"input {image.name!r} has no size to keep", cure=f"run {first} first")
         else:
             image.shape = [after[places[axis]] if axis in places else size for axis, size in enumerate(image.shape)]
             complete_graph(graph)
@@ -121,7 +124,7 @@ class InputSize(Pass):
         if not all(isinstance(size, int) for size in before.values()):
             raise PassError(
                 f"input {image.name!r} has no fixed size to scale",
-                cure="fix it with static-shape, or give height and width",
+                cure=f"run {static_shape({image.name: image.shape})} first",
             )
         return {side: max(round(size * self.scale), 1) for side, size in before.items()}
 
@@ -166,22 +169,6 @@ def _image(graph: gs.Graph) -> tuple[gs.Variable, dict[int, str]]:
         raise PassError(f"the size of one image input is set, and the graph has {len(images)} ({named})")
     first = 1 if has_channels_last(images[0].shape) else 2
     return images[0], dict(zip((first, first + 1), _SIDES, strict=True))
-
-
-def _check_fixed(image: gs.Variable) -> None:
-    """Refuse an image of which only a part is fixed."""
-    if not all(isinstance(size, int) for size in image.shape):
-        text = "x".join(str(size) if isinstance(size, int) else "1" for size in image.shape)
-        raise PassError(
-            f"input {image.name!r} has dimensions that are not fixed",
-            cure=f"fix them before with static-shape{{shape={text}}}",
-        )
-
-
-def _static_shape(image: gs.Variable, size: dict[str, int], places: dict[int, str]) -> str:
-    shape = [size[places[axis]] if axis in places else length for axis, length in enumerate(image.shape)]
-    text = "x".join(str(length) if isinstance(length, int) else "1" for length in shape)
-    return f"fix it before, for instance with static-shape{{shape={text}}}"
 
 
 def _scaled_output(value: Tensor, shape: Sequence[int]) -> Tensor:

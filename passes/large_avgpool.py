@@ -10,7 +10,7 @@ import numpy as np
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import constant_value
+from ._graph import constant_value, what_fixes
 from ._pooling.products import Products
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ def _pooled_axes(node: gs.Node) -> tuple[_PooledAxis, _PooledAxis] | str | None:
     shape = node.inputs[0].shape
     if node.op == "ReduceMean" and not _averages_images(node):
         return None
-    if shape is None or len(shape) != 4:
-        return f"its input of shape {shape or 'unknown'} is not N, C, H, W"
-    height, width = shape[2:]
+    if shape is not None and len(shape) != 4:
+        return f"its input of shape {shape} is not N, C, H, W"
+    height, width = shape[2:] if shape else (None, None)
     if not isinstance(height, int) or not isinstance(width, int):
-        return "the height and width of its input are not known; export the model with a fixed input size"
+        return f"the height and width of its input are not known; run {what_fixes(node.inputs[0])} first"
     if node.op != "AveragePool":
         if not node.attrs.get("keepdims", 1):
             return "it drops the axes that it averages"

@@ -10,7 +10,7 @@ import numpy as np
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
 from ._emitter import Emitter
-from ._graph import constant_value, parameters_of
+from ._graph import constant_value, parameters_of, what_fixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +128,7 @@ def _find_stem(transpose: gs.Node) -> _Stem | str:
     if weight is None or weight.ndim != 4 or conv.attrs.get("group", 1) != 1:
         return f"{conv.name} is grouped, or its weights are not int8 constants"
     if not all(isinstance(length, int) for length in (*(image.shape or "?"), *(size or "?"))):
-        return "its shapes are not fixed; export the model with a fixed size and batch"
+        return f"its shapes are not fixed; run {what_fixes(conv.outputs[0])} first"
     if conv.attrs.get("auto_pad", "NOTSET") != "NOTSET":
         return f"the padding of {conv.name} is not written out; run simplify before"
     activations = []

@@ -40,7 +40,7 @@ Switches = Annotated[str, written(r"(true|false)(,(true|false))*", "true,false,.
 ImageSizes = Annotated[str, written(r"\d+,\d+(;\d+,\d+)*", "512,1024;1024,2048")]
 
 _PER_CODE = {
-    "E10001": "check the option that it names; open dimensions of the model are fixed with `--passes static-batch`",
+    "E10001": "check the option that it names; open dimensions of the model are fixed with the pass static-shape",
     "E10016": "check the names in the options against the model",
     "E16005": "leave one version of each operator domain in the model, or export it again",
     "E19010": f"replace the operator with a pass, or export the model with opset {OPSETS}",

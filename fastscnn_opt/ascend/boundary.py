@@ -36,8 +36,7 @@ def settle(options: AtcOptions, model: onnx.ModelProto, where: Path) -> tuple[At
     signature = signature_of(model)
     inputs, outputs = signature.inputs, _outputs(options, model, signature.outputs, where)
     if not (options.dynamic_batch_size or options.dynamic_image_size):
-        cure = "fix it with `fastscnn-opt apply --passes static-batch`, or give the target option input_shape"
-        signature.require_fixed_inputs(where, cure)
+        signature.require_fixed_inputs(where, "input_shape")
     fp16_nodes = options.input_fp16_nodes
     if _switched(options.is_input_adjust_hw_layout) and fp16_nodes is None:
         fp16_nodes = ";".join(spec.name for spec in inputs)

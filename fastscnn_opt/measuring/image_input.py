@@ -77,7 +77,7 @@ class ImageInput:
             raise ModelError(
                 f"input {self.name!r} takes {_by((height, width))}, but the images are {_by(image)} (height x width)"
                 + (f" ({where})" if where else ""),
-                cure='give the images that size, export the model for theirs, or say resize = "stretch" or '
+                cure=f'run the pass input-size{{height={image[0]} width={image[1]}}}, or say resize = "stretch" or '
                 '"keep-ratio" in [data.preprocess]',
             )
         return height, width

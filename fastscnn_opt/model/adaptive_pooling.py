@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
@@ -87,7 +88,9 @@ def _expand(graph: gs.Graph, node: gs.Node, size: tuple[int, int]) -> None:
     height, width = (source.shape or [None] * 4)[2:]
     if not isinstance(height, int) or not isinstance(width, int):
         raise ModelError(
-            "the height and width of its input are not known", where=node.name, cure="fix the input size of the model"
+            "the height and width of its input are not known",
+            where=node.name,
+            cure=f"run {static_shape({tensor.name: tensor.shape for tensor in graph.inputs}) or 'simplify'} first",
         )
     rows = []
     for row, (top, bottom) in enumerate(windows(height, size[0])):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import onnx
 
 
@@ -21,3 +23,30 @@ def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs that a caller feeds: those without an initializer."""
     initialized = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in initialized]
+
+
+def static_shape(inputs: Mapping[str, Sequence[object] | None]) -> str:
+    """Return the pass that fixes the open dimensions of `inputs`, shapes by name; "" if none is open.
+
+    A dimension that is no positive number is open. It is shown as that of one image of 512x1024.
+    """
+    texts = {name: _with_example_sizes(shape) for name, shape in inputs.items() if not _is_fixed(shape)}
+    if not texts:
+        return ""
+    shown = "|".join(f"{name}:{text}" for name, text in texts.items()) if len(texts) > 1 else next(iter(texts.values()))
+    return f"static-shape{{shape={shown}}}"
+
+
+def _is_fixed(shape: Sequence[object] | None) -> bool:
+    return shape is not None and all(isinstance(size, int) and size > 0 for size in shape)
+
+
+def _with_example_sizes(shape: Sequence[object] | None) -> str:
+    example = (1, 3, 512, 1024)
+    if shape is not None and len(shape) == len(example) and shape[3] in (1, 3) and shape[1] not in (1, 3):
+        example = (1, 512, 1024, 3)
+    given = example if shape is None else shape
+    sizes = example if len(given) == len(example) else (1,) * len(given)
+    return "x".join(
+        str(size if isinstance(size, int) and size > 0 else shown) for size, shown in zip(given, sizes, strict=True)
+    )

@@ -46,7 +46,7 @@ class CommandSession(Closable[InferenceCommand]):
                 raise TargetError(
                     f"{spec.name!r} has an open dimension, {spec.shape}, which its command cannot be fed",
                     where=artefact,
-                    cure="compile a model of fixed shapes, as `--passes static-batch` makes it",
+                    cure="compile a model of fixed shapes, as the pass static-shape makes it",
                 )
         self.inputs = signature.inputs
         self.outputs = signature.outputs

@@ -52,12 +52,20 @@ class Signature:
             raise TargetError(f"does not describe inputs and outputs ({reason})", where=file, cure=cure) from error
         return signature
 
-    def require_fixed_inputs(self, where: Path, cure: str) -> None:
-        """Raise a TargetError if an input of the model from the file `where` leaves a dimension open."""
+    def require_fixed_inputs(self, where: Path, option: str) -> None:
+        """Raise a TargetError if an input of the model from the file `where` leaves a dimension open.
+
+        `option` is the target option that fixes it.
+        """
+        from fastscnn_opt.model.interface import static_shape
+
         for spec in self.inputs:
             if FREE in spec.shape:
                 what = f"input {spec.name!r} leaves dimension {spec.shape.index(FREE)} open"
-                raise TargetError(what, where=where, cure=cure)
+                passes = static_shape({spec.name: spec.shape for spec in self.inputs})
+                raise TargetError(
+                    what, where=where, cure=f"run the pass {passes} first, or give the target option {option}"
+                )
 
 
 def signature_file(artefact: Path) -> Path:

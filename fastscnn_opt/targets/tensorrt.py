@@ -148,8 +148,7 @@ class TensorRt:
         if self.shapes:
             onnx_model = with_shapes(onnx_model, _shapes(self.shapes))
         signature = signature_of(onnx_model)
-        cure = "give the target option shapes, or fix it with `fastscnn-opt apply --passes static-batch`"
-        signature.require_fixed_inputs(model, cure)
+        signature.require_fixed_inputs(model, "shapes")
         with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
             engine = Path(name).resolve() / "model.engine"
             command = build_command(

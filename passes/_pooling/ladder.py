@@ -19,7 +19,7 @@ from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Skip
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
-from .._graph import constant_value
+from .._graph import constant_value, what_fixes
 from .products import adaptive_averages
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def _examine(transpose: gs.Node, gather: gs.Node, outputs: set[int], opset: int)
     """Return the ladder from `transpose` through `gather` on, or why there is none."""
     indices = constant_value(gather.inputs[1])
     if indices is None:
-        return "its indices are computed in the graph; fold them with simplify before it, or export with a fixed size"
+        return f"its indices are computed in the graph; run {_folding(gather)} first"
     if indices.ndim != 5 or indices.shape[-1] != 2 or not indices.size:
         return f"its indices of shape {list(indices.shape)} name no windows of rows and columns"
     size = (transpose.inputs[0].shape or [None, None])[-2:]
     if not all(isinstance(length, int) and length for length in size):
-        return "the height and width of its input are not known; export the model with a fixed input size"
+        return f"the height and width of its input are not known; run {what_fixes(transpose.inputs[0])} first"
     bins = (indices.shape[0], indices.shape[2])
     for length, count, starts in zip(size, bins, (indices[:, 0, 0, 0, 0], indices[0, 0, :, 0, 1]), strict=True):
         wanted = [start for start, _ in windows(length, count)]
@@ -102,6 +102,12 @@ def _examine(transpose: gs.Node, gather: gs.Node, outputs: set[int], opset: int)
         return nodes
     ladder = Ladder(transpose.inputs[0], (transpose, *nodes), bins)
     return _objection(ladder, opset) or ladder
+
+
+def _folding(gather: gs.Node) -> str:
+    """Return the passes that make the indices of `gather` constant."""
+    shape = what_fixes(gather.inputs[1])
+    return shape if shape == "simplify" else f"{shape},simplify"
 
 
 def _follow(gather: gs.Node, outputs: set[int]) -> list[gs.Node] | str:

@@ -78,7 +78,7 @@ def test_an_error_line_comes_with_our_cure():
     reason = "E10001: Value [-1] for parameter [image] is invalid. Reason: maybe you should set input_shape"
     assert sentence(f"{FAILED}{reason}.\n") == (
         f"atc: {reason} (log: a.log); check the option that it names; "
-        "open dimensions of the model are fixed with `--passes static-batch`"
+        "open dimensions of the model are fixed with the pass static-shape"
     )
 
 

@@ -65,7 +65,7 @@ def test_a_release_that_adds_the_machine_to_the_name_is_understood(model_file, t
 @pytest.mark.parametrize(
     ("behaviour", "sentence"),
     [
-        ("fail", r"^atc: E10001: Value \[-1\].*\(log: .*M.log\); .*static-batch`$"),
+        ("fail", r"^atc: E10001: Value \[-1\].*\(log: .*M.log\); .*static-shape$"),
         ("killed", r"^atc: was ended by SIGKILL; its last words: ATC start working now"),
         ("nothing", r"^atc: reported success, but wrote no compiled files \(log: "),
     ],

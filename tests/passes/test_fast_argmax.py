@@ -284,7 +284,7 @@ def test_an_open_batch_is_left_alone():
         g (float[N,3,4,4] logits) => (int64[N,1,8,8] best) <float[4] s = {1, 1, 2, 2}>
         { full = Resize<mode="linear">(logits, , s) best = ArgMax<axis=1>(full) }
     """)
-    assert list(skips(model).values()) == ["its shapes are not fixed; export the model with a fixed size and batch"]
+    assert list(skips(model).values()) == ["its shapes are not fixed; run static-shape{shape=1x3x4x4} first"]
 
 
 def test_scales_that_do_not_give_the_size_exactly_are_taken_as_they_are():

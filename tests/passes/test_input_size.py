@@ -272,7 +272,7 @@ def test_options_that_contradict_each_other(options, message):
 
 def test_a_partly_open_input_names_what_fixes_it():
     model = parse("g (float[N,3,32,32] image) => (float[N,3,32,32] y) { y = Relu(image) }")
-    with pytest.raises(PassError, match=r"not fixed; fix them before with static-shape\{shape=1x3x32x32\}"):
+    with pytest.raises(PassError, match=r"not fixed; run static-shape\{shape=1x3x32x32\} first"):
         PassManager(SMALLER).run(model)
 
 

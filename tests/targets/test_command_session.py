@@ -108,7 +108,7 @@ def test_a_closed_session_refuses_to_run():
 
 def test_an_open_dimension_cannot_be_fed():
     free = Signature((TensorSpec("image", (-1, 3), "float32"),), ())
-    with pytest.raises(TargetError, match="static-batch"):
+    with pytest.raises(TargetError, match="static-shape"):
         session(Recorder(), free)
 
 

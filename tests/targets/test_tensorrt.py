@@ -235,7 +235,7 @@ def test_open_dimensions_are_fixed_by_the_option(compiled):
 
 @pytest.mark.usefixtures("tools")
 def test_open_dimensions_are_refused_with_the_cure(compiled):
-    with pytest.raises(TargetError, match=r"'image' leaves dimension 0 open; give the target option shapes"):
+    with pytest.raises(TargetError, match=r"'image' leaves dimension 0 open; run .* or give the target option shapes"):
         compiled(TensorRt(), batch="N")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.linting.rules import Problem, Severity, rule
-from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.model.interface import ONNX_DOMAINS, static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,18 +72,18 @@ def open_dimension(graph: Graph) -> Iterator[Problem]:
 
     atc refuses them (E10001: Value [-1] for parameter [image] is invalid).
 
-    Cure: the pass `static-batch` for the batch; export the model with a fixed size for the others. The compile option
-    `input_shape` fixes them all, for one compilation.
+    Cure: the pass `static-batch` for the batch, `static-shape` for any other. The compile option `input_shape` fixes
+    them all, for one compilation.
     """
     for value in graph.inputs:
         shape = graph.shape(value.name)
         if shape is not None and all(length is not None for length in shape):
             continue
         only_batch = shape is not None and None not in shape[1:]
-        cure = "fix it with the pass `static-batch{n=1}`" if only_batch else "export the model with a fixed input size"
+        passes = "static-batch{n=1}" if only_batch else static_shape({value.name: shape})
         yield Problem(
             value.name,
             f"has open dimensions ({graph.describe(value.name)})",
-            f"{cure}, or give the compile option `input_shape`",
+            f"fix it with the pass `{passes}`, or give the compile option `input_shape`",
             "static-batch{n=1}" if only_batch else "",
         )

@@ -9,7 +9,7 @@ import numpy as np
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.linting.graph import Graph, attribute, label
 from fastscnn_opt.linting.rules import Problem, Severity, rule
-from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.model.interface import ONNX_DOMAINS, static_shape
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def average_pool(graph: Graph) -> Iterator[Problem]:
                 cure = "turn it into matrix products with the pass `large-avgpool`"
                 yield Problem(label(node), message, cure, "large-avgpool")
             else:
-                yield Problem(label(node), message, "export the model for images of a fixed size, and lint it again")
+                passes = static_shape({value.name: graph.shape(value.name) for value in graph.inputs}) or "simplify"
+                yield Problem(label(node), message, f"run the pass `{passes}`, and lint it again")
 
 
 @rule("A102", Severity.ERROR, "operator that atc has no parser for")

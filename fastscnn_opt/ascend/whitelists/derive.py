@@ -192,7 +192,7 @@ def _nchw(graph: Graph, tensor: str, batch: int) -> tuple[int, ...] | str:
         return f"its first extent {shape[0] or '?'} is not the batch size {old_batch[0] or '?' if old_batch else '?'}"
     known = tuple(extent for extent in shape[1:] if extent)
     if len(known) < 3:
-        return "its extents are not all known; fix the input size first"
+        return "its extents are not all known; run the pass 'static-shape' first"
     return (batch, *known)
 
 

@@ -29,6 +29,8 @@ def timing_feeds(
     """
     import numpy as np
 
+    from fastscnn_opt.model.interface import static_shape
+
     rng = np.random.default_rng(0)
     feeds: dict[str, NDArray[np.generic]] = {}
     images = image_spec(inputs, given) or next(iter(inputs), None)
@@ -40,7 +42,7 @@ def timing_feeds(
         if FREE in shape:
             raise TargetError(
                 f"dimension {shape.index(FREE)} of input {spec.name!r} is open",
-                cure="export the model with a fixed size",
+                cure=f"run the pass {static_shape({item.name: item.shape for item in inputs})} first",
             )
         if batch is not None and spec is images and shape and shape[0] != batch:
             raise TargetError(

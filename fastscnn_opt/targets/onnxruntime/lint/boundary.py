@@ -9,6 +9,7 @@ import numpy as np
 from fastscnn_opt.linting.rules import Problem, Severity, rule
 from fastscnn_opt.measuring.image_input import model_size
 from fastscnn_opt.measuring.session import FREE, TensorSpec
+from fastscnn_opt.model.interface import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,14 +104,14 @@ def open_dimension(graph: Graph) -> Iterator[Problem]:
 
     Passes that need fixed sizes, such as `fast-argmax`, leave such a model alone, and its speed cannot be measured.
 
-    Cure: `static-batch{n=1}` for the batch; export the model with a fixed size for the others.
+    Cure: the pass `static-batch{n=1}` for the batch, `static-shape` for any other.
     """
     for value in graph.inputs:
         shape = graph.shape(value.name)
         if shape is not None and None in shape:
             only_batch = None not in shape[1:]
             passes = "static-batch{n=1}" if only_batch else ""
-            cure = "fix it with `static-batch{n=1}`" if only_batch else "export the model with a fixed input size"
+            cure = f"fix it with `{passes or static_shape({value.name: shape})}`"
             yield Problem(
                 value.name,
                 f"has open dimensions ({graph.describe(value.name)}), and passes that need fixed sizes do nothing",
