@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.element_types import bits_of, element_type
-from fastscnn_opt.model.interface import ONNX_DOMAINS
-from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, graphs_of
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content, restore_documentation
 

@@ -1,4 +1,4 @@
-"""Reads the operator set and the inputs of a model."""
+"""Reads the operator set, the inputs and the inner graphs of a model."""
 
 from __future__ import annotations
 
@@ -50,3 +50,8 @@ def _with_example_sizes(shape: Sequence[object] | None) -> str:
     return "x".join(
         str(size if isinstance(size, int) and size > 0 else shown) for size, shown in zip(given, sizes, strict=True)
     )
+
+
+def graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    """Return the graphs that are the value of an attribute."""
+    return [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]

@@ -11,7 +11,8 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of
+from fastscnn_opt.model.open_sizes import VENDOR_DOMAIN, drop_made_up, names_of_dimensions, open_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,8 +23,6 @@ Message = TypeVar("Message", "onnx.ModelProto", "onnx.GraphProto", "onnx.TensorP
 
 ADAPTIVE_POOL = "AdaptiveAvgPool2d"
 """Operator that exporters with a custom symbolic emit and that atc takes, though ONNX does not define it."""
-
-_VENDOR_DOMAIN = "fastscnn_opt.vendor"
 
 LARGE_ELEMENTS = 256
 """Initializers with more elements are weights; shapes, sizes, axes and the like, which inference reads, have fewer."""
@@ -54,6 +53,7 @@ class Skeleton:
         self._added = _copy_graph(model.graph, skeleton)
         _copy_initializers(model.graph, skeleton.graph)
         _keep_unknown_shapes(model, skeleton.graph)
+        self._names = names_of_dimensions(skeleton.graph)
         try:
             self._content: bytes = skeleton.SerializeToString()
             self._checked = skeleton.SerializeToString() if _complete_types(skeleton.graph) else self._content
@@ -97,17 +97,25 @@ class Skeleton:
         ModelError
             Inference stops at a node, as it may where nothing has checked the model.
         """
-        import onnx
-
-        try:
-            inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(self._content, data_prop=True)
-        except onnx.shape_inference.InferenceError as error:
-            raise ModelError(f"no shapes can be inferred: {_first_line(str(error))}", where=self._where) from error
+        inferred = self._infer(self._content)
+        skeleton = type(inferred).FromString(self._content)
+        while open_sizes(skeleton, inferred.graph):
+            inferred = self._infer(skeleton.SerializeToString())
+        drop_made_up(inferred.graph, self._names)
         if self._added:
             known = [info for info in inferred.graph.value_info if info.name not in self._added]
             del inferred.graph.value_info[:]
             inferred.graph.value_info.extend(known)
         return inferred.graph
+
+    def _infer(self, content: bytes) -> onnx.ModelProto:
+        import onnx
+
+        try:
+            inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(content, data_prop=True)
+        except onnx.shape_inference.InferenceError as error:
+            raise ModelError(f"no shapes can be inferred: {_first_line(str(error))}", where=self._where) from error
+        return inferred
 
 
 def is_large(tensor: onnx.TensorProto) -> bool:
@@ -193,7 +201,7 @@ def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
         if size is None:
             copy.node.append(node)
             if node.op_type == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
-                copy.node[-1].domain = _VENDOR_DOMAIN
+                copy.node[-1].domain = VENDOR_DOMAIN
             continue
         source, result = node.input[0], node.output[0]
         mean = f"{result}/mean"
@@ -201,7 +209,7 @@ def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
         padding = [0, 0, size[0] - 1, size[1] - 1]
         copy.node.add(op_type="GlobalAveragePool", input=[source], output=[mean])
         copy.node.append(onnx.helper.make_node("AveragePool", [mean], [result], kernel_shape=[1, 1], pads=padding))
-    target.opset_import.add(domain=_VENDOR_DOMAIN, version=1)
+    target.opset_import.add(domain=VENDOR_DOMAIN, version=1)
     return added
 
 
@@ -244,11 +252,6 @@ def _finding(text: str) -> str:
 
 def _first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
-    """Return the graphs that are the value of an attribute."""
-    return [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
 
 
 def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

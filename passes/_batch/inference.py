@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastscnn_opt.model.element_types import element_type
+from fastscnn_opt.model.open_sizes import disputed_axes
 
 from .values import Symbol, Values, constant_entries, evaluate, shape_entries
 
 if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
 
 
 def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batch: int) -> str:
@@ -30,13 +32,17 @@ def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batc
     data = {tensor.name: made for tensor, entries in named if (made := _data(tensor, entries, batch)) is not None}
     try:
         schema = onnx.defs.get_schema(node.op, opset, node.domain or "")
-        inferred = onnx.shape_inference.infer_node_outputs(schema, OnnxExporter.export_node(node), types, data)
+        proto = OnnxExporter.export_node(node)
+        inferred = onnx.shape_inference.infer_node_outputs(schema, proto, types, data)
     except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError) as error:
         return str(error).strip().split("\n", 1)[0]
     for tensor in node.outputs:
         if tensor.name in inferred and inferred[tensor.name].tensor_type.HasField("shape"):
             found = inferred[tensor.name].tensor_type
-            tensor.shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in found.shape.dim]
+            shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in found.shape.dim]
+            for axis in disputed_axes(proto, node.inputs[0].shape, shape, lambda name: _array(data.get(name))):
+                shape[axis] = None
+            tensor.shape = shape
             tensor.dtype = onnx.helper.tensor_dtype_to_np_dtype(found.elem_type)
     return ""
 
@@ -72,6 +78,12 @@ def _type(tensor: gs.Tensor) -> onnx.TypeProto:
 
     shape = None if tensor.shape is None else list(tensor.shape)
     return onnx.helper.make_tensor_type_proto(element_type(tensor.dtype), shape)
+
+
+def _array(data: onnx.TensorProto | None) -> NDArray[Any] | None:
+    import onnx
+
+    return None if data is None else np.asarray(onnx.numpy_helper.to_array(data))
 
 
 def _data(tensor: gs.Tensor, entries: Values | None, batch: int) -> onnx.TensorProto | None:

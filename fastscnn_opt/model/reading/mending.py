@@ -6,8 +6,8 @@ import heapq
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import ONNX_DOMAINS, opset_of
-from fastscnn_opt.model.skeleton import Skeleton, copy_without, graphs_of, lacks_shape, subgraphs
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, opset_of
+from fastscnn_opt.model.skeleton import Skeleton, copy_without, lacks_shape, subgraphs
 from fastscnn_opt.text import counted, joined
 
 if TYPE_CHECKING:

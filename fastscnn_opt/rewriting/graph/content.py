@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.documentation import document, document_value
 from fastscnn_opt.model.external_data import is_outside, load_values, stored_bytes
+from fastscnn_opt.model.interface import graphs_of
 from fastscnn_opt.model.saving import MOST_INLINE_BYTES
 from fastscnn_opt.model.shapes import enter_types
-from fastscnn_opt.model.skeleton import Skeleton, graphs_of
+from fastscnn_opt.model.skeleton import Skeleton
 from fastscnn_opt.rewriting.graph.exporting import export_graph
 from fastscnn_opt.rewriting.graph.importing import import_model
 from fastscnn_opt.rewriting.graph.inference import Inferred

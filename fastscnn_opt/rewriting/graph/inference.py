@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_graphsurgeon as gs
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
@@ -14,10 +13,9 @@ from fastscnn_opt.model.skeleton import Skeleton, outputs_of_unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastscnn_opt.rewriting.graph.origins import Origins
+    import onnx
 
-_GENERATED = "unk__"
-"""How the names begin that inference gives to dimensions that it cannot tell."""
+    from fastscnn_opt.rewriting.graph.origins import Origins
 
 
 class Inferred:
@@ -83,20 +81,12 @@ def _reads_another_type(
 ) -> bool:
     """Tell whether the type of something that `node` reads has changed; unknown dimensions count as the same."""
     return any(
-        _without_generated(before.get(tensor.name)) != _without_generated(now.get(tensor.name))
+        _type_of(before.get(tensor.name)) != _type_of(now.get(tensor.name))
         or not (tensor.inputs or origins.is_type_unchanged(tensor))
         for tensor in node.inputs
         if tensor.name and not isinstance(tensor, gs.Constant)
     )
 
 
-def _without_generated(info: onnx.ValueInfoProto | None) -> onnx.TypeProto | None:
-    """Return a type without the names that inference made up for dimensions."""
-    if info is None:
-        return None
-    named = onnx.TypeProto()
-    named.CopyFrom(info.type)
-    for dim in named.tensor_type.shape.dim:
-        if dim.dim_param.startswith(_GENERATED):
-            dim.Clear()
-    return named
+def _type_of(info: onnx.ValueInfoProto | None) -> onnx.TypeProto | None:
+    return None if info is None else info.type

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx_graphsurgeon as gs
 
-from fastscnn_opt.model.skeleton import graphs_of, subgraphs
+from fastscnn_opt.model.interface import graphs_of
+from fastscnn_opt.model.skeleton import subgraphs
 from fastscnn_opt.rewriting.graph.nodes import bodies_of
 from fastscnn_opt.rewriting.graph.values import StoredValues
 
