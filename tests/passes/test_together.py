@@ -7,6 +7,7 @@ import onnx
 import pytest
 from graphs import add_initializers, parse, run
 
+from fastscnn_opt.model.metadata import Metadata, add_metadata, metadata_of
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import entry_points, pass_class
 
@@ -111,3 +112,13 @@ def test_an_export_that_folded_nothing_ends_as_one_that_folded(rewrite):
         add_initializers(model, **{name: weights})
     result = rewrite(model, "remove-noops,fold-batchnorm").model
     assert [node.op_type for node in result.graph.node] == ["Conv", "Relu", "Conv"]
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_every_pass_keeps_what_the_model_says_of_itself(segmenter, name):
+    said = Metadata(("road", "car"), ((1, 2, 3), (4, 5, 6)), {"image_mean": [0.5], "image_std": [0.25]})
+    add_metadata(segmenter, said)
+    metadata = metadata_of(PassManager(PASSES[name], verify=False).run(segmenter).model)
+    assert (metadata.names, metadata.palette) == (said.names, said.palette)
+    bytes_in = {"image_mean": [0.0], "image_std": [1.0], "rescale_factor": 1.0}
+    assert metadata.preprocess == (bytes_in if name == "uint8-input" else said.preprocess)
