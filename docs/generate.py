@@ -129,7 +129,7 @@ def variants_page() -> str:
         "[Getting started](index.md#many-variants-at-once).",
     ]
     for key, heading in _TABLES.items():
-        lines += _table(schema["$defs"][_reference(schema["properties"][key])], heading, schema["$defs"])
+        lines += _table(schema["$defs"][_reference(_stated(schema["properties"][key])[0])], heading, schema["$defs"])
     target = _sentence(schema["properties"]["target"]["description"])
     return "\n".join([*lines, "", "## [target.NAME]", "", f"{target} `doctor` lists the targets."])
 

@@ -29,6 +29,7 @@ PAGES = (
     "docs/variant-table.md",
     "docs/report.md",
     "docs/own-data.md",
+    "docs/your-network.md",
     "docs/ascend.md",
     "benchmarks/README.md",
 )
@@ -92,10 +93,39 @@ def workspace(small_network, tmp_path, monkeypatch):
         save_model(small_network, folder / name)
     entries = expected_entries(SEGMENTRON, 19, SEGMENTRON.heads)
     torch.save({key: torch.from_numpy(weights(key, shape)) for key, shape in entries.items()}, "best_model.pth")
+    make_fields(folder)
     write_cityscapes(folder / "datasets" / "cityscapes", "val", range(2), height=HEIGHT, width=WIDTH)
     (folder / "result" / "perf_vision_batchsize_1_device_0.txt").write_text(PERF_VISION)
     (folder / "op_summary_0_1_1.csv").write_text(OP_SUMMARY)
     return folder
+
+
+def make_fields(folder):
+    """Write photographs of brown, green and red patches with their masks, and a network that tells the three apart."""
+    colours = np.array([(120, 80, 40), (60, 180, 75), (230, 25, 75)], np.uint8)
+    for split, seed in (("train", 0), ("val", 1)):
+        rng = np.random.default_rng(seed)
+        for kind in ("photos", "masks"):
+            (folder / "datasets" / "fields" / kind / split).mkdir(parents=True)
+        for index in range(2):
+            mask = rng.permutation(3).astype(np.uint8).repeat(60)[None].repeat(120, axis=0)
+            noisy = colours[mask].astype(int) + rng.integers(-20, 21, (*mask.shape, 3))
+            photo = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+            photo.save(folder / "datasets" / "fields" / "photos" / split / f"{index}.jpg")
+            Image.fromarray(mask).save(folder / "datasets" / "fields" / "masks" / split / f"{index}.png")
+    centres = colours / 127.5 - 1
+    # The nearest colour has the largest product with the pixel, less half the square of its own length.
+    model = parse(
+        """
+        crop (float[1,3,96,128] image) => (float[1,3,48,64] logits) {
+            small = AveragePool<kernel_shape=[2,2], strides=[2,2]>(image)
+            logits = Conv(small, w, b)
+        }
+        """,
+        w=centres.astype(np.float32).reshape(3, 3, 1, 1),
+        b=-(centres**2).sum(axis=1).astype(np.float32) / 2,
+    )
+    save_model(model, folder / "crop.onnx")
 
 
 def weights(key, shape):
@@ -212,5 +242,7 @@ def test_what_a_page_shows_works(path, page, workspace, assert_command_is_valid)
         elif kind == "toml data" and "datasets/own" in content:
             (workspace / "own.toml").write_text(content)
             make_own_dataset(workspace / "datasets" / "own")
+        elif kind == "toml" and (named := re.match(r"# (\S+\.toml)\n", content)):
+            (workspace / named[1]).write_text(content)
         elif kind in ("toml", "toml variants"):
             (workspace / "variants.toml").write_text(re.sub(r"^batch = .*", "batch = [1]", content, flags=re.MULTILINE))

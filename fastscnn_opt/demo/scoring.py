@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo.network import demo_model
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.saving import save_model
@@ -43,4 +45,7 @@ def score_demo(
     if not (folder / VARIANTS).exists():
         write_atomically(folder / VARIANTS, files("fastscnn_opt.demo").joinpath(VARIANTS).read_bytes())
     note(f"the variants file is {folder / VARIANTS}")
-    return score(read_variants(folder / VARIANTS, synthetic=scenes), folder, settings, note, progress)
+    variants = read_variants(folder / VARIANTS)
+    if scenes is not None:
+        variants = replace(variants, source=DataSource(synthetic=scenes, seed=variants.source.seed))
+    return score(variants, folder, settings, note, progress)

@@ -56,7 +56,8 @@ def _accuracy_caveats(run: Run) -> list[str]:
         if exact and row.mIoU_drop is not None and abs(row.mIoU_drop) > _UNLIKELY_POINTS:
             texts.append(
                 f"every pass promises the same function as the baseline's, and mIoU changes by {-row.mIoU_drop:+.2f} "
-                "points; check mean and std of uint8-input, the channel order, and the precision of the target"
+                "points; label maps are enlarged to the label by nearest neighbour, logits are interpolated; otherwise "
+                "check mean and std of uint8-input, the channel order, and the precision of the target"
             )
         if record and record.accuracy and reference:
             texts += _other_classes(record.accuracy, reference)

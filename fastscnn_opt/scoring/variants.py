@@ -98,7 +98,7 @@ class VariantsFile(_VariantsTable):
     """The whole file."""
 
     model: ModelTable
-    data: DataTable
+    data: DataTable | None = None
     score: ScoreTable = ScoreTable()
     target: dict[Name, dict[str, Any]] = {}
     """``[target.NAME]``: options of the target NAME. Each target has its own options."""
@@ -131,8 +131,8 @@ class Variants:
         return self.tables.score.baseline or self.tables.variant[0].name
 
 
-def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool = True) -> Variants:
-    """Read and check a variants file; if `synthetic` is given, use that many synthetic scenes instead of its data.
+def read_variants(file: Path, *, source: DataSource | None = None, needs_model: bool = True) -> Variants:
+    """Read and check a variants file; if `source` is given, its images take the place of those of the file.
 
     If `needs_model` is false, the model may be missing, as on a machine that only runs models compiled elsewhere.
 
@@ -149,7 +149,7 @@ def read_variants(file: Path, *, synthetic: int | None = None, needs_model: bool
     tables = parse_variants(text, str(file))
     _check_names(tables, str(file))
     _check_model(tables.model, file, needs_model=needs_model)
-    source = _data_source(tables.data, file, synthetic)
+    source = source or _data_source(tables.data, file)
     pipelines = {variant.name: _pipeline(variant, file) for variant in tables.variant}
     patches = {variant.name: _patches(variant, file) for variant in tables.variant}
     rows = tuple(_plan(tables, pipelines, patches))
@@ -199,9 +199,9 @@ def _check_model(table: ModelTable, file: Path, *, needs_model: bool) -> None:
         raise RunError(f"there is no file {chosen}", where=where, cure="paths are relative to the variants file")
 
 
-def _data_source(table: DataTable, file: Path, synthetic: int | None) -> DataSource:
-    if synthetic is not None:
-        return DataSource(synthetic=synthetic, seed=table.seed)
+def _data_source(table: DataTable | None, file: Path) -> DataSource:
+    if table is None:
+        raise RunError("the table 'data' is missing", where=file, cure="describe the images in it, or give --data")
     if table.synthetic is not None and "split" in table.model_fields_set:
         what = "split goes with root, and synthetic scenes have none"
         raise RunError(what, where=f"{file}: [data]", cure="leave it out")

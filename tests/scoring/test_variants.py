@@ -81,9 +81,17 @@ def test_a_baseline_target_that_the_baseline_does_not_run_on_is_an_error(write):
         read_variants(write(text))
 
 
-def test_scenes_can_replace_the_data(write):
-    variants = read_variants(write(GOOD.replace("synthetic = 4", 'root = "cities"')), synthetic=2)
-    assert variants.source == DataSource(synthetic=2)
+def test_other_images_can_replace_those_of_the_file(write):
+    source = DataSource(synthetic=2)
+    assert read_variants(write(GOOD.replace("synthetic = 4", 'root = "cities"')), source=source).source == source
+
+
+def test_a_file_without_images_needs_others(write):
+    text = GOOD.replace("[data]\n    synthetic = 4\n", "")
+    assert "[data]" not in text
+    with pytest.raises(RunError, match="the table 'data' is missing; describe the images in it, or give --data"):
+        read_variants(write(text))
+    assert read_variants(write(text), source=DataSource(synthetic=2)).source.synthetic == 2
 
 
 def test_a_pipeline_can_come_from_a_file_beside_the_variants_file(write, tmp_path):

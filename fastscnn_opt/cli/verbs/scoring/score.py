@@ -16,6 +16,14 @@ from fastscnn_opt.scoring.stages.settings import Stage
 def command(
     variants: Annotated[Path, typer.Argument(metavar="VARIANTS.toml", help="The variants file.")],
     run: Annotated[Path, typer.Option("--run", help="The run folder; an existing one is continued.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Root of a Cityscapes tree, or a TOML file that describes a dataset.",
+            show_default="[data] of the variants file",
+        ),
+    ] = None,
     rounds: options.Rounds = None,
     seconds: options.Seconds = None,
     threads: options.Threads = None,
@@ -44,6 +52,7 @@ def command(
     The exit code is 3 if a row loses more mIoU than max_drop allows, a pass broke its contract, or a row failed,
     crashed or timed out; a target that is not available here is no failure.
     """
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.score import score
     from fastscnn_opt.scoring.stages.settings import Settings
     from fastscnn_opt.scoring.tables.gate import check_outcome
@@ -53,6 +62,8 @@ def command(
         verify=not no_verify, effort=options.effort_from(rounds, seconds), threads=threads, limit_s=limit_s,
         memory_bytes=memory, jobs=jobs, stage=stage,
     )  # fmt: skip
-    finished = score(read_variants(variants, needs_model=stage is not Stage.RUN), run, settings, note, progress)
+    source = None if data is None else DataSource.at(str(data))
+    read = read_variants(variants, source=source, needs_model=stage is not Stage.RUN)
+    finished = score(read, run, settings, note, progress)
     print_run(finished, form)
     check_outcome(finished)
