@@ -50,6 +50,8 @@ HUGE_PAGES = "onnxruntime-huge-pages"
 STAGES = ("decode", "preprocess", "infer", "post")
 PLAIN = "adaptive-avgpool,drop-outputs"
 EXACT = f"{PLAIN},uint8-input,fast-argmax{{labels=true}}"
+HALF = f"{PLAIN},uint8-input,input-size{{scale=0.5 keep=true}},fast-argmax{{labels=true}}"
+"""The network works at half the height and width; images and label maps have the size that they had."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def ways(data: Path, calibration: int) -> list[Way]:
         Way("exact", "raw", EXACT),
         Way("int8", "raw", int8),
         Way("int8, max_drop=0.2", "raw", guarded),
+        Way("half size", "raw", HALF),
+        Way("half size, int8", "raw", f"{HALF},int8{{{images}}}"),
         Way("plain, huge pages", "float64", PLAIN, HUGE_PAGES),
         Way("exact, huge pages", "raw", EXACT, HUGE_PAGES),
         Way("int8, huge pages", "raw", int8, HUGE_PAGES),
