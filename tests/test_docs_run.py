@@ -81,6 +81,16 @@ def small_network():
     return model
 
 
+def with_open_sizes(model):
+    """Return a copy of a model whose batch, height and width are open."""
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    for value in (*opened.graph.input, *opened.graph.output):
+        for place, name in ((0, "batch"), (2, "height"), (3, "width")):
+            value.type.tensor_type.shape.dim[place].dim_param = name
+    return opened
+
+
 @pytest.fixture
 def workspace(small_network, tmp_path, monkeypatch):
     """A folder with what the pages take for granted: a model, a checkpoint, images, and what tools of a card left."""
@@ -91,6 +101,7 @@ def workspace(small_network, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     for name in ("fast_scnn.onnx", "model.onnx"):
         save_model(small_network, folder / name)
+    save_model(with_open_sizes(small_network), folder / "open.onnx")
     entries = expected_entries(SEGMENTRON, 19, SEGMENTRON.heads)
     torch.save({key: torch.from_numpy(weights(key, shape)) for key, shape in entries.items()}, "best_model.pth")
     make_fields(folder)
