@@ -238,6 +238,8 @@ class _GraphBuilder:
     def resize(self, name: str, image: _Value, size: tuple[int, int], *, align_corners: bool) -> _Value:
         """Write a Resize to a constant size; `sizes` because scales such as 64 / 3 are not exact."""
         sizes = np.array([self._batch, image.channels, *size], dtype=np.int64)
+        # The two half-pixel modes differ for sides of one pixel only, and Ascend's compiler honours the second alone.
+        half_pixel = "half_pixel" if 1 in size else "pytorch_half_pixel"
         unused = ""
         if self._opset < SIZES_ALONE_OPSET:
             unused = self._constant("resize.unused", np.empty(0, dtype=np.float32))
@@ -247,7 +249,7 @@ class _GraphBuilder:
             [image.name, unused, unused, self._constant(f"{name}.sizes", sizes)],
             (image.channels, *size),
             mode="linear",
-            coordinate_transformation_mode="align_corners" if align_corners else "half_pixel",
+            coordinate_transformation_mode="align_corners" if align_corners else half_pixel,
         )
 
     def size(self, image: _Value) -> tuple[int, int]:

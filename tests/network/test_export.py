@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from fastscnn_opt.errors import CheckpointError, ModelError
 from fastscnn_opt.network.export import build_model, export_checkpoint, fold_batch_norm
 from fastscnn_opt.network.layout import Outputs, convolutions
-from fastscnn_opt.network.layouts import SEGMENTRON, TRAMAC
+from fastscnn_opt.network.layouts import MMSEGMENTATION, SEGMENTRON, TRAMAC
 
 SMALL = (1, 64, 128)
 
@@ -111,6 +111,12 @@ def test_every_resize_is_bilinear_with_aligned_corners_and_a_constant_size(segme
             assert attribute(node, "mode") == b"linear"
             assert attribute(node, "coordinate_transformation_mode") == b"align_corners"
             assert tuple(constants[node.input[3]]) == known[node.output[0]]
+
+
+def test_resizes_at_half_pixels_are_of_the_kind_that_ascend_honours(random_state):
+    model = build_model(MMSEGMENTATION, random_state(MMSEGMENTATION), shape=SMALL)
+    modes = {attribute(node, "coordinate_transformation_mode") for node in model.graph.node if node.op_type == "Resize"}
+    assert modes == {b"pytorch_half_pixel"}
 
 
 def test_nodes_have_unique_readable_names(segmentron):

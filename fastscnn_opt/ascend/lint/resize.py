@@ -78,7 +78,8 @@ def coordinates(graph: Graph) -> Iterator[Problem]:
     Only `align_corners` and `pytorch_half_pixel` are honoured. Any other value, ONNX's default `half_pixel` included,
     runs as `asymmetric`, which shifts the image. A node that samples the same pixels either way is not reported.
 
-    Cure: export the model with `align_corners=True`, as FastSCNN was trained (`fastscnn-opt export` does).
+    Cure: write `pytorch_half_pixel` instead of `half_pixel`, which is the same for outputs of more than one pixel a
+    side. Export with `align_corners=True` only if the network was trained so, as FastSCNN of SegmenTron and Tramac was.
     """
     for node, sampling, axes in _resizes(graph):
         device = sampling.on_device
@@ -86,7 +87,9 @@ def coordinates(graph: Graph) -> Iterator[Problem]:
             yield Problem(
                 label(node),
                 f"coordinate_transformation_mode {sampling.transformation} runs as {device.transformation}: {shift}",
-                "export the model with align_corners=True",
+                "write pytorch_half_pixel, which computes the same"
+                if sampling.transformation == "half_pixel"
+                else "export the model with align_corners or pytorch_half_pixel, as it was trained",
             )
 
 

@@ -54,7 +54,7 @@ def test_the_shift_is_told_in_pixels(graph):
     # Enlarging by 2, half_pixel samples at x / 2 - 1 / 4 and asymmetric at x / 2.
     (finding,) = coordinates.findings(resize(graph, linear("half_pixel")))
     assert "0.25 pixels along the height" in finding.problem.message
-    assert "align_corners" in finding.problem.cure
+    assert "pytorch_half_pixel" in finding.problem.cure
 
 
 def test_a_resize_to_the_same_size_is_the_same_whatever_it_says(graph, nodes):
