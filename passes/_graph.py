@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 
 def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
-    """Return the value of an initializer or of the output of a Constant node; None for any other tensor."""
+    """Return the value of an initializer or a Constant node, or of an Identity of these; None for any other tensor.
+
+    PyTorch's older exporter keeps one of several equal parameters, and the others become an Identity of it.
+    """
     import onnx_graphsurgeon as gs
 
     if isinstance(tensor, gs.Constant):
         return np.asarray(tensor.values)
     producer = tensor.inputs[0] if tensor.inputs else None
+    if producer is not None and producer.op == "Identity":
+        return constant_value(producer.inputs[0])
     if producer is None or producer.op != "Constant":
         return None
     kind, value = next(iter(producer.attrs.items()))

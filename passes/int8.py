@@ -11,7 +11,7 @@ from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.select import matches
 
-from ._graph import constant_value, graft, parameters_of
+from ._graph import constant_value, graft, parameters_of, unique_name
 from ._int8.body import QUANTISED, NetworkBody, find_body
 from ._int8.calibration import Method, calibrate, channel_maxima
 from ._int8.equalising import find_links
@@ -115,7 +115,7 @@ class Int8(Pass):
 
     def _quantise(self, graph: gs.Graph, body: NetworkBody, allowed: list[str]) -> Iterator[Step]:
         images = self._open_images(graph)
-        _own_weights(body)
+        _own_weights(graph, body)
         original = _export(graph)
         links = find_links(body.layers, graph.outputs) if self.equalise else []
         if links:
@@ -146,13 +146,15 @@ class Int8(Pass):
         return CalibrationImages(DataSource.at(self.data, split, self.images), graph)
 
 
-def _own_weights(body: NetworkBody) -> None:
+def _own_weights(graph: gs.Graph, body: NetworkBody) -> None:
     """Make the weights and the bias of every layer initializers, as the quantizer wants it; an empty bias goes."""
     import onnx_graphsurgeon as gs
 
     for layer in body.layers:
         parameters = [
-            tensor if isinstance(tensor, gs.Constant) else gs.Constant(tensor.name, constant_value(tensor))
+            tensor
+            if isinstance(tensor, gs.Constant)
+            else gs.Constant(unique_name(graph, tensor.name), constant_value(tensor))
             for tensor in parameters_of(layer)
         ]
         layer.inputs = [layer.inputs[0], *parameters]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.model.external_data import values_of
-from fastscnn_opt.model.interface import ONNX_DOMAINS, graph_inputs, opset_of
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graph_inputs, opset_of, static_shape
 from fastscnn_opt.model.shapes import infer_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -93,6 +93,13 @@ class Graph:
         lengths = "x".join("?" if length is None else str(length) for length in shape or ())
         form = "of unknown shape" if shape is None else lengths or "scalar"
         return f"{self.dtype(tensor)} {form}" + (f", {size} bytes" if size is not None else "")
+
+    def what_fixes(self, inputs: Sequence[onnx.ValueInfoProto]) -> tuple[str, str]:
+        """Return the pass that fixes the open dimensions of inputs, and the same if it holds no size to choose."""
+        shapes = {value.name: self.shape(value.name) for value in inputs}
+        if all(shape is not None and None not in shape[1:] for shape in shapes.values()):
+            return "static-batch{n=1}", "static-batch{n=1}"
+        return static_shape(shapes), ""
 
     def is_foldable(self, tensor: str) -> bool:
         """Tell whether a tensor is computed from constants and fixed shapes only."""

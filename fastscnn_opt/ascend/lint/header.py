@@ -8,7 +8,7 @@ import numpy as np
 
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.linting.rules import Problem, Severity, rule
-from fastscnn_opt.model.interface import ONNX_DOMAINS, static_shape
+from fastscnn_opt.model.interface import ONNX_DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,11 +79,10 @@ def open_dimension(graph: Graph) -> Iterator[Problem]:
         shape = graph.shape(value.name)
         if shape is not None and all(length is not None for length in shape):
             continue
-        only_batch = shape is not None and None not in shape[1:]
-        passes = "static-batch{n=1}" if only_batch else static_shape({value.name: shape})
+        cure, passes = graph.what_fixes([value])
         yield Problem(
             value.name,
             f"has open dimensions ({graph.describe(value.name)})",
-            f"fix it with the pass `{passes}`, or give the compile option `input_shape`",
-            "static-batch{n=1}" if only_batch else "",
+            f"fix it with the pass `{cure}`, or give the compile option `input_shape`",
+            passes,
         )

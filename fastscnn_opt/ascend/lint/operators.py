@@ -104,9 +104,9 @@ def wide_tensor(graph: Graph) -> Iterator[Problem]:
     Shape arithmetic that an exporter left in the graph is reported once for all its nodes. Constants such as the sizes
     of a Resize are read by the compiler, not by the device, and are fine.
 
-    Cure: `static-batch` and `simplify` fold shape arithmetic; a float64 output becomes float16 with `fp16-output`; data
-    in between has to be exported as float32 or int32. The int64 indices of an ArgMax are avoided by leaving out
-    `argmax-output`.
+    Cure: `simplify` folds shape arithmetic behind `static-batch` or `static-shape`; a float64 output becomes float16
+    with `fp16-output`; data in between has to be exported as float32 or int32. The int64 indices of an ArgMax are
+    avoided by leaving out `argmax-output`.
     """
     yield from _shape_arithmetic(graph)
     made_by = {name: node.op_type for node in graph.nodes for name in node.output}
@@ -132,6 +132,8 @@ def _shape_arithmetic(graph: Graph) -> Iterator[Problem]:
     ]
     if wide:
         fixed = all(graph.is_foldable(name) for node in wide for name in node.output)
-        passes = "simplify" if fixed else "static-batch{n=1},simplify"
+        before = ("", "") if fixed else graph.what_fixes(graph.inputs)
+        cure = ",".join(filter(None, (before[0], "simplify")))
+        passes = cure if before[0] == before[1] else ""
         message = f"the first of {len(wide)} nodes of shape arithmetic on 64-bit numbers"
-        yield Problem(label(wide[0]), message, f"fold it with `{passes}`", passes)
+        yield Problem(label(wide[0]), message, f"fold it with `{cure}`", passes)

@@ -95,7 +95,7 @@ _OFF_CORE: tuple[tuple[str, Callable[[Operator], bool], str, str], ...] = (
     (
         "shape arithmetic that leaves the AI Core",
         _is_shape_arithmetic,
-        "fold it with the pass `simplify`, after `static-batch{n=1}` if the model leaves dimensions open",
+        "fold it with the pass `simplify`, after `static-batch` or `static-shape` if the model leaves dimensions open",
         "simplify",
     ),
 )

@@ -140,6 +140,12 @@ def test_shape_arithmetic_of_a_dynamic_batch_needs_a_fixed_one_first(graph):
     assert finding.problem.passes == "static-batch{n=1},simplify"
 
 
+def test_shape_arithmetic_of_an_open_height_needs_a_size_that_only_the_user_knows(graph):
+    (finding,) = wide_tensor.findings(graph(SHAPES.format(batch=1).replace("float[1,8,4,4] x", "float[1,8,H,4] x")))
+    assert finding.problem.cure == "fold it with `static-shape{shape=1x8x512x4},simplify`"
+    assert finding.problem.passes == ""
+
+
 def test_constants_of_64_bits_are_for_the_compiler(graph, nodes):
     model = graph("""
         g (float[1,8,4,4] x) => (float[1,128] y) <int64[2] shape = {1, 128}> { y = Reshape(x, shape) }

@@ -45,3 +45,15 @@ def test_a_computed_bias_is_told(rewrite):
     """)
     (skip, _) = rewrite(model, "int8").steps[0].skips
     assert (skip.node, skip.why) == ("conv", "its bias is computed in the graph, so it stays in float")
+
+
+def test_parameters_that_layers_share_through_an_identity_are_constants(rewrite):
+    model = parse("""
+        g (float[1,3,32,32] x) => (float[1,3,32,32] y)
+        <float[3,3,1,1] w = {1,2,3,4,5,6,7,8,9}, float[3] b = {0.5,0.25,-2}>
+        { v = Identity(w) c = Identity(b) [first] h = Conv(x, w, b) r = Relu(h) [second] y = Conv(r, v, c) }
+    """)
+    result = rewrite(model, "int8{images=1}")
+    assert [change.node for change in result.steps[0].changes] == ["first", "second"]
+    onnx.checker.check_model(result.model, full_check=True)
+    assert "Identity" not in {node.op_type for node in result.model.graph.node}

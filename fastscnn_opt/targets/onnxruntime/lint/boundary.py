@@ -9,7 +9,6 @@ import numpy as np
 from fastscnn_opt.linting.rules import Problem, Severity, rule
 from fastscnn_opt.measuring.image_input import model_size
 from fastscnn_opt.measuring.session import FREE, TensorSpec
-from fastscnn_opt.model.interface import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,13 +108,11 @@ def open_dimension(graph: Graph) -> Iterator[Problem]:
     for value in graph.inputs:
         shape = graph.shape(value.name)
         if shape is not None and None in shape:
-            only_batch = None not in shape[1:]
-            passes = "static-batch{n=1}" if only_batch else ""
-            cure = f"fix it with `{passes or static_shape({value.name: shape})}`"
+            cure, passes = graph.what_fixes([value])
             yield Problem(
                 value.name,
                 f"has open dimensions ({graph.describe(value.name)}), and passes that need fixed sizes do nothing",
-                cure,
+                f"fix it with `{cure}`",
                 passes,
             )
 
