@@ -11,7 +11,7 @@ from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.model.interface import static_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     import onnx_graphsurgeon as gs
     from numpy.typing import DTypeLike, NDArray
@@ -55,6 +55,13 @@ def what_fixes(tensor: gs.Tensor) -> str:
             seen.add(id(source))
             waiting.append(source)
     return static_shape(inputs) or "simplify"
+
+
+def why_not_constant(tensor: gs.Tensor, defaults: Container[str]) -> str:
+    """Say why a tensor has no constant value; `defaults` names the inputs of the graph that have default values."""
+    if tensor.name in defaults:
+        return f"{tensor.name} is an input with a default value, which a caller may replace; see constant-inputs"
+    return f"{tensor.name} is not constant"
 
 
 def type_name(tensor: gs.Tensor) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import bias_of, constant_value, parameters_of, unique_name
+from ._graph import bias_of, constant_value, parameters_of, unique_name, why_not_constant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class FoldBatchnorm(Pass):
         for norm in list(graph.nodes):
             if norm.op != "BatchNormalization" or norm.domain not in ONNX_DOMAINS:
                 continue
-            why = _why_not(norm, interface)
+            why = _why_not(norm, interface, graph.defaults)
             if why:
                 yield Skip(norm, why)
             else:
@@ -53,7 +53,7 @@ class FoldBatchnorm(Pass):
                 yield Change(norm, f"folded into {node.name}")
 
 
-def _why_not(norm: gs.Node, interface: set[int]) -> str:
+def _why_not(norm: gs.Node, interface: set[int], defaults: Container[str]) -> str:
     """Return why a normalisation has to stay, "" if it can be folded."""
     source = norm.inputs[0]
     node = source.inputs[0] if source.inputs else None
@@ -66,7 +66,7 @@ def _why_not(norm: gs.Node, interface: set[int]) -> str:
         return f"another node or an output also reads the result of {node.name}"
     for tensor in (*norm.inputs[1:], *parameters_of(node)):
         if constant_value(tensor) is None or id(tensor) in interface:
-            return f"{tensor.name} is not constant"
+            return why_not_constant(tensor, defaults)
     return ""
 
 

@@ -105,6 +105,10 @@ class Int8(Pass):
                 f"the model has opset {graph.opset}, and scales per channel need {_OLDEST_OPSET}",
                 cure=(f"export it again with opset {_OLDEST_OPSET}, or convert it with onnx.version_converter"),
             )
+        if graph.defaults:
+            name = next(iter(graph.defaults))
+            what = f"the quantizer would take the default value of the input {name!r} for a constant"
+            raise PassError(what, cure="put constant-inputs in front of int8")
         names = [layer.name for layer in body.layers]
         kept = matches(self.keep, names, "layer", option="keep")
         allowed = [name for name in names if name not in kept]

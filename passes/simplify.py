@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.element_types import bits_of, element_type
 from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of
-from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, copy_without
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content, restore_documentation
 
@@ -73,8 +73,9 @@ class Simplify(Pass):
             if (node.op == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS) or node.name in growing:
                 node.domain = _CUSTOM_DOMAIN
         before = model_of(graph)
-        simplified = self._simplified(before)
+        simplified = self._simplified(_without_defaults(before))
         if simplified is not None:
+            _restore_defaults(before, simplified)
             restore_documentation(before, simplified)
             replace_content(graph, simplified)
         for node in graph.nodes:
@@ -113,6 +114,25 @@ class Simplify(Pass):
                 "onnx-simplifier's own check of its result failed", cure="leave out simplify, or try optimize=false"
             )
         return simplified
+
+
+def _without_defaults(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose inputs have no default values, which onnx-simplifier would take for constants."""
+    bare = copy_without(model, "graph")
+    bare.graph.CopyFrom(copy_without(model.graph, "initializer"))
+    inputs = {value.name for value in model.graph.input}
+    bare.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in inputs)
+    return bare
+
+
+def _restore_defaults(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
+    """Give inputs of `after` the default values that they have in `before`."""
+    inputs = {value.name: value for value in before.graph.input}
+    left = {value.name for value in after.graph.input}
+    for tensor in before.graph.initializer:
+        if tensor.name in inputs:
+            after.graph.initializer.append(tensor)
+            after.graph.input.extend([inputs[tensor.name]] if tensor.name not in left else [])
 
 
 def _growing(graph: gs.Graph) -> dict[str, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.diff.comparing import ScopeDiff, ScopePair, compare_scopes
 from fastscnn_opt.diff.result import Difference, Group, Item, ModelDiff
 from fastscnn_opt.diff.scope import Scope, versions
 from fastscnn_opt.model.element_types import type_name
+from fastscnn_opt.model.interface import inputs_with_defaults
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def diff_models(before: onnx.ModelProto, after: onnx.ModelProto) -> ModelDiff:
     matching = pair.matching
     found = ModelDiff(nodes=diff.nodes, initializers=diff.weights)
     found.inputs = _compare_ends(before.graph.input, after.graph.input, first.inputs, second.inputs, matching.inputs)
+    found.inputs.extend(_compare_defaults(before, after))
     found.outputs = _compare_ends(
         before.graph.output, after.graph.output, first.outputs, second.outputs, matching.outputs
     )
@@ -69,6 +72,16 @@ def _compare_ends(
         new_order = [names[here] for here, _ in sorted(pairs.items(), key=lambda item: item[1])]
         group.changed.append(Difference("all", "order", old_order, new_order))
     return group
+
+
+def _compare_defaults(before: onnx.ModelProto, after: onnx.ModelProto) -> Group:
+    """Compare by name the inputs that have default values; their types and values are those of the initializers."""
+    first, second = ({value.name: _item(value) for value in inputs_with_defaults(model)} for model in (before, after))
+
+    def only(items: dict[str, Item], others: dict[str, Item]) -> list[Item]:
+        return [replace(one, what=f"{one.what}, with a default") for name, one in items.items() if name not in others]
+
+    return Group(removed=only(first, second), added=only(second, first))
 
 
 def _item(value: onnx.ValueInfoProto) -> Item:

@@ -19,6 +19,16 @@ def opset_of(model: onnx.ModelProto) -> int:
     return max(int(opset.version) for opset in model.opset_import if opset.domain in ONNX_DOMAINS)
 
 
+OLDEST_IR = 4
+"""From this IR version on, an initializer is a constant, unless it is an input of the graph as well."""
+
+
+def inputs_with_defaults(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that a caller need not feed, because initializers have their values."""
+    initialized = {tensor.name for tensor in model.graph.initializer} if model.ir_version >= OLDEST_IR else ()
+    return [value for value in model.graph.input if value.name in initialized]
+
+
 def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs that a caller feeds: those without an initializer."""
     initialized = {tensor.name for tensor in model.graph.initializer}

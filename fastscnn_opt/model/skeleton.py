@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of
+from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of
 from fastscnn_opt.model.open_sizes import VENDOR_DOMAIN, drop_made_up, names_of_dimensions, open_sizes
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Skeleton:
         self._where = where
         skeleton = copy_without(model, "graph")
         self._added = _copy_graph(model.graph, skeleton)
-        _copy_initializers(model.graph, skeleton.graph)
+        _copy_initializers(model.graph, skeleton.graph, replaceable=model.ir_version >= OLDEST_IR)
         _keep_unknown_shapes(model, skeleton.graph)
         self._names = names_of_dimensions(skeleton.graph)
         try:
@@ -163,13 +163,18 @@ def _complete_types(graph: onnx.GraphProto) -> bool:
     return bool(lacking)
 
 
-def _copy_initializers(graph: onnx.GraphProto, target: onnx.GraphProto) -> None:
-    """Copy the small initializers of `graph`, and make an input of each large one that is no input already."""
+def _copy_initializers(graph: onnx.GraphProto, target: onnx.GraphProto, *, replaceable: bool) -> None:
+    """Copy the small initializers of `graph`, and make an input of each large one that is no input already.
+
+    If an initializer that is an input is `replaceable` by a caller, inference must not rely on its value.
+    """
     import onnx
 
     inputs = {value.name for value in graph.input}
     types: dict[tuple[int, ...], onnx.TypeProto] = {}
     for tensor in graph.initializer:
+        if replaceable and tensor.name in inputs:
+            continue
         if not is_large(tensor):
             target.initializer.add().CopyFrom(tensor)
         elif tensor.name not in inputs:

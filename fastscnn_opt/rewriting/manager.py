@@ -125,7 +125,11 @@ def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
     try:
         for step in item.rewrite(live.graph):
             report.enter(step)
-    except UserError:
+    except UserError as error:
+        if isinstance(error, PassError) and live.graph.defaults and "constant-inputs" not in error.cure:
+            name = next(iter(live.graph.defaults))
+            hint = f"inputs with default values, such as {name!r}, are no constants before constant-inputs"
+            error.cure = "; ".join(filter(None, (error.cure, hint)))
         raise
     except Exception as error:  # whatever the code of a plug-in raises; its name is what the user needs
         raise PassError(

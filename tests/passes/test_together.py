@@ -14,6 +14,7 @@ from fastscnn_opt.rewriting.registry import entry_points, pass_class
 PASSES = {
     "adaptive-avgpool": "adaptive-avgpool",
     "argmax-output": "argmax-output",
+    "constant-inputs": "constant-inputs",
     "conv-before-resize": "conv-before-resize",
     "drop-outputs": "drop-outputs{keep=output1}",
     "fast-argmax": "fast-argmax{labels=true}",

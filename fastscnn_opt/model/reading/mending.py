@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, opset_of
+from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of, opset_of
 from fastscnn_opt.model.skeleton import Skeleton, copy_without, lacks_shape, subgraphs
 from fastscnn_opt.text import counted, joined
 
@@ -19,9 +19,6 @@ Message = TypeVar("Message", "onnx.NodeProto", "onnx.ValueInfoProto", "onnx.Oper
 
 OLDEST_OPSET = 9
 """The definitions of Resize and its predecessors are stable from opset 9 on; older models are converted to it."""
-
-OLDEST_IR = 4
-"""From this IR version on, an initializer is a constant, unless it is an input of the graph as well."""
 
 _COLUMNS = {"": 2, "ai.onnx.ml": 3, "ai.onnx.training": 4}
 """Columns of `onnx.helper.VERSION_TABLE` with the versions of the operator sets of ONNX; the second is the IR's."""
@@ -61,6 +58,18 @@ def raise_ir_version(model: onnx.ModelProto) -> str:
                 dropped += sum(map(_keep_real_inputs, graphs_of(attribute)))
     constants = f", and {counted(dropped, 'initializer')} can no longer be fed" if dropped else ""
     return f"IR version {before} became {OLDEST_IR}{constants}"
+
+
+def with_current_ir(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model`, or a copy with a raised IR version."""
+    import onnx
+
+    if model.ir_version >= OLDEST_IR:
+        return model
+    raised = onnx.ModelProto()
+    raised.CopyFrom(model)
+    raise_ir_version(raised)
+    return raised
 
 
 def convert_opset(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, str]:

@@ -45,7 +45,17 @@ def model_of(graph: gs.Graph) -> onnx.ModelProto:
 def replace_content(graph: gs.Graph, model: onnx.ModelProto) -> None:
     """Make `graph` the graph of `model`; what it was made of does not count any more."""
     other, origins = import_model(model, Inferred(Skeleton(model, "the model").infer()).types)
-    for field in ("name", "doc_string", "nodes", "inputs", "outputs", "opset", "import_domains", "functions"):
+    for field in (
+        "name",
+        "doc_string",
+        "nodes",
+        "inputs",
+        "outputs",
+        "opset",
+        "import_domains",
+        "functions",
+        "defaults",
+    ):
         setattr(graph, field, getattr(other, field))
     for key, origin in origins.constants.items():
         if origin.graph is other:

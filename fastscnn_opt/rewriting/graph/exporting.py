@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.rewriting.graph.origins import NodeOrigin, Origins
 
-_INPUTS_HOLD_INITIALIZERS = 3
-"""Up to this IR version, every initializer is an input of the graph, too."""
-
 
 def export_graph(
     graph: gs.Graph, origins: Origins, original: onnx.ModelProto
@@ -75,7 +72,6 @@ class _Exporter:
     def __init__(self, origins: Origins, original: onnx.ModelProto) -> None:
         self._origins = origins
         self._outside = has_weights_outside(original)
-        self._ir_version = original.ir_version
         self._interface = {info.name: info for info in (*original.graph.input, *original.graph.output)}
         self._around: list[gs.Graph] = []
         self.changed: list[tuple[gs.Node, onnx.NodeProto]] = []
@@ -84,7 +80,7 @@ class _Exporter:
     def main_graph(self, graph: gs.Graph, target: onnx.GraphProto) -> None:
         """Write `graph` into the empty `target`."""
         self._graph(graph, target)
-        self._defaults(target)
+        self._defaults(graph, target)
 
     def _graph(self, graph: gs.Graph, target: onnx.GraphProto) -> dict[int, gs.Constant]:
         """Write `graph` into the empty `target`; return the constants that belong to a graph around it, by identity."""
@@ -245,14 +241,8 @@ class _Exporter:
             document(before, message)
         return message
 
-    def _defaults(self, target: onnx.GraphProto) -> None:
-        """Make initializers inputs as well: those that were inputs before, and all of them before IR version 4."""
-        written = {tensor.name: tensor for tensor in target.initializer}
-        for constant, info in self._origins.defaults:
-            if constant.name in written:
-                del written[constant.name]
-                target.input.append(info)
-                target.input[-1].name = constant.name
-        if self._ir_version <= _INPUTS_HOLD_INITIALIZERS:
-            for tensor in written.values():
-                target.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    def _defaults(self, graph: gs.Graph, target: onnx.GraphProto) -> None:
+        """Write the inputs that have a default value, and these values as initializers."""
+        for name, (_, constant) in graph.defaults.items():
+            target.input.append(self._origins.defaults[name])
+            target.initializer.add().CopyFrom(self._stored(constant, graph))

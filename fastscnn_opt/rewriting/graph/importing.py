@@ -79,8 +79,9 @@ def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto
     """Return the graph of `model`, and what every part of it was made from; `types` are those of its tensors by name.
 
     A node without a name gets the unique name ``OpType_index``. The graph has attributes that graphsurgeon does not
-    know: `metadata`, the model's ``metadata_props`` as a dictionary, for passes to read and to change; `source`, the
-    model; and `origins`, what every part was made from.
+    know: `metadata`, the model's ``metadata_props`` as a dictionary, and `defaults`, the inputs that a caller need
+    not feed with their values, for passes to read and to change; `source`, the model; and `origins`, what every part
+    was made from.
     """
     import_function: Any = OnnxImporter.import_function  # graphsurgeon has no types
     importer = _Importer(model)
@@ -93,6 +94,7 @@ def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto
     graph.ir_version = model.ir_version
     graph.producer_name, graph.producer_version = model.producer_name, model.producer_version
     graph.metadata = {prop.key: prop.value for prop in model.metadata_props}
+    graph.defaults = importer.defaults
     graph.source, graph.origins = model, importer.origins
     return graph, importer.origins
 
@@ -109,6 +111,7 @@ class _Importer:
         self.domains = model.opset_import
         self.functions: list[gs.Function] = []
         self.origins = Origins()
+        self.defaults: dict[str, tuple[gs.Variable, gs.Constant]] = {}
         self.types = TypeReader()
 
     def graph(
@@ -131,12 +134,14 @@ class _Importer:
         for sparse in proto.sparse_initializer:
             self._initializer(gs.Constant(sparse.values.name, StoredSparseValues(sparse)), graph, names)
         for info in proto.input:
-            if info.name in names:
-                self.origins.defaults.append((names[info.name], info))
-                continue
+            default = names.get(info.name)
             names[info.name] = tensor = self._variable(info.name, info)
-            graph.inputs.append(tensor)
             self.origins.record_type(tensor, info)
+            if default is None or outer:  # whoever runs a graph inside a node always feeds its inputs
+                graph.inputs.append(tensor)
+            else:
+                self.defaults[info.name] = (tensor, default)
+                self.origins.defaults[info.name] = info
         scopes = (names, *outer)
         taken = {node.name for node in proto.node}
         for index, node in enumerate(proto.node):

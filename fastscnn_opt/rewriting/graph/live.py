@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from fastscnn_opt.model.reading.mending import with_current_ir
 from fastscnn_opt.model.shapes import enter_types
 from fastscnn_opt.model.skeleton import Skeleton
 from fastscnn_opt.rewriting.graph.exporting import export_graph
@@ -36,7 +37,7 @@ class LiveGraph:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._original = self.model = model
+        self._original = self.model = with_current_ir(model)
         self._reader = TypeReader()
         self._changed: list[tuple[gs.Node, onnx.NodeProto]] = []
         self._inferred: Inferred | None = None
@@ -105,6 +106,7 @@ class LiveGraph:
         graph = self._graph
         self._lists = [list(graph.nodes), list(graph.inputs), list(graph.outputs)]
         self._metadata = dict(graph.metadata)
+        self._defaults = dict(graph.defaults)
         self._attributes = set(graph.__dict__)
 
     def _is_unchanged(self) -> bool:
@@ -112,6 +114,7 @@ class LiveGraph:
         graph, origins = self._graph, self._origins
         return (
             graph.metadata == self._metadata
+            and graph.defaults == self._defaults
             and all(map(is_same_list, (graph.nodes, graph.inputs, graph.outputs), self._lists))
             and all(map(origins.is_unchanged, graph.nodes))
             and all(map(origins.is_type_unchanged, (*graph.inputs, *graph.outputs)))

@@ -89,7 +89,9 @@ class Origins:
     constants
         Origins of initializers, in the order of the file, and of tensors that are attributes.
     defaults
-        Initializers of the main graph that are also inputs of it: values that a caller may replace.
+        Declarations of the inputs of the main graph that have an initializer, by name. A caller may replace its value,
+        so that these tensors are variables, and neither constants nor inputs that have to be fed. The attribute
+        `defaults` of the graph holds their values.
     functions
         Local functions, their messages, and what graphsurgeon's exporter writes for them unchanged.
     """
@@ -98,7 +100,7 @@ class Origins:
     types: dict[int, TypeOrigin] = field(default_factory=dict)
     bodies: dict[int, BodyOrigin] = field(default_factory=dict)
     constants: dict[int, ConstantOrigin] = field(default_factory=dict)
-    defaults: list[tuple[gs.Constant, onnx.ValueInfoProto]] = field(default_factory=list)
+    defaults: dict[str, onnx.ValueInfoProto] = field(default_factory=dict)
     functions: dict[int, tuple[gs.Function, onnx.FunctionProto, bytes]] = field(default_factory=dict)
 
     def record_node(self, node: gs.Node, proto: onnx.NodeProto) -> None:
