@@ -184,9 +184,3 @@ def read_instead(tensor: gs.Tensor, other: gs.Tensor) -> None:
     """Let every node that reads `tensor` read `other`."""
     for reader in list(tensor.outputs):
         reader.inputs[reader.inputs.index(tensor)] = other
-
-
-def graft(graph: gs.Graph, source: gs.Graph) -> None:
-    """Replace the content of `graph` by that of `source`."""
-    graph.nodes, graph.inputs, graph.outputs = source.nodes, source.inputs, source.outputs
-    graph.opset, graph.import_domains, graph.functions = source.opset, source.import_domains, source.functions

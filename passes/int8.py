@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.rewriting.graph.content import model_of, replace_content
 from fastscnn_opt.rewriting.select import matches
 
-from ._graph import constant_value, graft, parameters_of, unique_name
 from ._int8.body import QUANTISED, NetworkBody, find_body
 from ._int8.calibration import Method, calibrate, channel_maxima
+from ._int8.checking import outputs_that_deviate
 from ._int8.equalising import find_links
-from ._int8.quantising import byte_ranges, quantise
+from ._int8.preparing import Preparation, own_parameters
+from ._int8.quantising import byte_ranges, clip_ranges, quantise
 from ._int8.ranking import Ranking, rank_layers
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ class Int8(Pass):
     1. Layers are Conv and Gemm with constant float32 weights. They get uint8 activations, and int8 weights with a scale
        per output channel. The clipping of a layer's output replaces a Relu or Clip behind it. The nodes between layers
        (Add, Concat, pooling, Resize and the like) work on uint8, too. The nodes behind the last layer stay in float,
-       and so do the matrix products of a pooling.
+       and so do the matrix products of a pooling, what is inside an If, Loop or Scan, a Clip whose limits have no range
+       around 0, and layers that read or make what is infinite.
     2. The pass measures the range of every activation on ``images`` images. With ``data=DIR`` they are the first of a
        Cityscapes tree's split ``train``, and with ``data=FILE.toml`` of the split that the description names; ``split``
        chooses another. Without ``data`` they are generated scenes from ``seed`` on. They must have the model's size, or
@@ -56,6 +60,10 @@ class Int8(Pass):
        that can be compared with them. Without ``data=FILE.toml`` the classes are those of Cityscapes.
     7. A graph that is quantised already is left alone. Below opset 13 there are no scales per channel, so convert or
        export the model with 13 or newer.
+    8. The pass holds every output of the result against float on the same images. An output that is infinite or not a
+       number only in int8 is an error. An output is reported if it differs from float by more than 32 % (10 dB; eight
+       bits leave 16 dB and more), if an end of its range moves by more than an eighth, or, for labels, if more than a
+       tenth of them change.
 
     Measurements stay in the cache, under everything that they depend on.
     """
@@ -95,6 +103,8 @@ class Int8(Pass):
         if any(node.op in QUANTISED for node in graph.nodes):
             yield Skip("graph", "is quantised already")
             return
+        preparation = Preparation()
+        preparation.separate_names(graph)
         body = find_body(graph)
         yield from (Skip(name, reason) for name, reason in body.others.items())
         if not body.layers:
@@ -115,29 +125,42 @@ class Int8(Pass):
         if not allowed:
             yield Skip("graph", "keep matches every layer")
             return
-        yield from self._quantise(graph, body, allowed)
+        yield from self._quantise(graph, body, allowed, preparation)
 
-    def _quantise(self, graph: gs.Graph, body: NetworkBody, allowed: list[str]) -> Iterator[Step]:
+    def _quantise(
+        self, graph: gs.Graph, body: NetworkBody, allowed: list[str], preparation: Preparation
+    ) -> Iterator[Step]:
         images = self._open_images(graph)
-        _own_weights(graph, body)
-        original = _export(graph)
+        original = model_of(graph)
+        own_parameters(graph, body.layers)
+        preparation.tap(graph, body.made)
         links = find_links(body.layers, graph.outputs) if self.equalise else []
         if links:
-            largest = channel_maxima(original, [link.tensor for link in links], images)
+            largest = channel_maxima(model_of(graph), [link.tensor for link in links], images)
             for link in links:
                 link.scale(largest[link.tensor])
-        model = _export(graph)
+        model = model_of(graph)
         ranges = calibrate(model, body.ends, self.method, images) | byte_ranges(graph)
+        ranges |= clip_ranges(body.between, ranges)
+        endless = [name for name, limits in ranges.items() if not np.isfinite(limits).all()]
+        unfit = [layer.name for layer in body.layers if {layer.inputs[0].name, layer.outputs[0].name} & {*endless}]
+        yield from (Skip(name, "reads or makes what is infinite on the images, so it stays in float") for name in unfit)
+        body.layers[:] = [layer for layer in body.layers if layer.name not in unfit]
+        allowed = [name for name in allowed if name not in unfit]
 
         def build(layers: Collection[str]) -> onnx.ModelProto:
-            return _export(quantise(model, body.nodes(layers), ranges, body.inside))
+            return quantise(model, body.nodes(layers, endless), ranges, body.inside, preparation)
 
         ranking = None
         if self.max_drop is not None:
             ranking = rank_layers(allowed, build, original, images, self.max_drop)
             allowed = [name for name in allowed if name not in ranking.in_float]
-        graft(graph, quantise(model, body.nodes(allowed), ranges, body.inside))
         yield from _report(body, allowed, ranking)
+        if allowed:
+            result = build(allowed)
+            replace_content(graph, result)
+            for output, what in outputs_that_deviate(original, result, images).items():
+                yield Skip(output, f"{what} on the images in int8; keep=NAME and max_drop leave layers in float")
         if self.data is None and allowed:
             yield Skip("graph", f"calibrated on generated scenes ({self.images}); data=DIR takes images of your own")
 
@@ -148,26 +171,6 @@ class Int8(Pass):
             return CalibrationImages(DataSource(synthetic=self.images, seed=self.seed), graph)
         split = self.split or (None if self.data.endswith(".toml") else "train")
         return CalibrationImages(DataSource.at(self.data, split, self.images), graph)
-
-
-def _own_weights(graph: gs.Graph, body: NetworkBody) -> None:
-    """Make the weights and the bias of every layer initializers, as the quantizer wants it; an empty bias goes."""
-    import onnx_graphsurgeon as gs
-
-    for layer in body.layers:
-        parameters = [
-            tensor
-            if isinstance(tensor, gs.Constant)
-            else gs.Constant(unique_name(graph, tensor.name), constant_value(tensor))
-            for tensor in parameters_of(layer)
-        ]
-        layer.inputs = [layer.inputs[0], *parameters]
-
-
-def _export(graph: gs.Graph) -> onnx.ModelProto:
-    import onnx_graphsurgeon as gs
-
-    return infer_shapes(gs.export_onnx(graph))
 
 
 def _report(body: NetworkBody, allowed: list[str], ranking: Ranking | None) -> Iterator[Step]:

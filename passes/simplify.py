@@ -19,8 +19,6 @@ from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, copy_without
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content, restore_documentation
 
-from ._graph import constant_value
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -137,12 +135,15 @@ def _restore_defaults(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
 
 def _growing(graph: gs.Graph) -> dict[str, int]:
     """Return the nodes that make a large tensor out of much smaller constants: its bytes, by the name of the node."""
+    import onnx_graphsurgeon as gs
+
     stored: dict[int, int] = {}  # bytes of the constants that a tensor is made of, by its identity
     growing = {}
     for node in graph.nodes:
-        for tensor in (*node.inputs, *node.outputs):
-            if (value := constant_value(tensor)) is not None:
-                stored[id(tensor)] = value.nbytes
+        given = node.outputs if node.op == "Constant" else node.inputs
+        for tensor in given:
+            if node.op == "Constant" or isinstance(tensor, gs.Constant):
+                stored[id(tensor)] = _static_bytes(tensor)
         sources = [stored.get(id(tensor)) for tensor in node.inputs if not tensor.is_empty()]
         if node.domain not in ONNX_DOMAINS or not sources or None in sources:
             continue

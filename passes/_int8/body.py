@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.rewriting.graph.nodes import bodies_of
 
 from .._graph import constant_value, parameters_of
 
@@ -41,7 +42,8 @@ class NetworkBody:
     layers
         The nodes with weights that can compute in int8, in the order of the graph.
     others
-        The other nodes of the same operators: by name, the reason why each cannot compute in int8.
+        By name, the reason why each of the other nodes of the same operators cannot compute in int8, nor nodes that
+        have such in a graph inside them, nor a Clip that a range cannot replace.
     between
         Nodes without weights that compute in int8 when their neighbours do.
     inside
@@ -54,17 +56,23 @@ class NetworkBody:
     between: list[gs.Node]
     inside: frozenset[str]
 
-    def nodes(self, layers: Collection[str]) -> list[str]:
+    @property
+    def made(self) -> list[gs.Tensor]:
+        """The tensors that the layers and the nodes between them make."""
+        return [tensor for node in (*self.layers, *self.between) for tensor in node.outputs if not tensor.is_empty()]
+
+    def nodes(self, layers: Collection[str], endless: Collection[str] = ()) -> list[str]:
         """Return the names of the nodes that compute in int8 if the layers called `layers` do.
 
         A node without weights computes in int8 if all its inputs come from nodes in int8. So the nodes around a layer
-        in float stay in float, too.
+        in float stay in float, too, and those that read or make a tensor named in `endless`, which has no range.
         """
         chosen = [layer for layer in self.layers if layer.name in layers]
         made = {id(tensor) for layer in chosen for tensor in layer.outputs}
         names = [layer.name for layer in chosen]
         for node in self.between:
-            if all(id(tensor) in made for tensor in _data_inputs(node)):
+            ends = {tensor.name for tensor in (*node.inputs, *node.outputs)}
+            if all(id(tensor) in made for tensor in _data_inputs(node)) and ends.isdisjoint(endless):
                 made.update(id(tensor) for tensor in node.outputs)
                 names.append(node.name)
         return names
@@ -83,6 +91,7 @@ def find_body(graph: gs.Graph) -> NetworkBody:
     """Find the layers of `graph`, which must be in topological order, and the nodes between them."""
     candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in ONNX_DOMAINS]
     others = {node.name: reason for node in candidates if (reason := _reason(node))}
+    others |= {node.name: reason for node in graph.nodes if (reason := _reason_inside(node))}
     layers = [node for node in candidates if node.name not in others]
     leading = _leading_to(layers)
     behind = {id(tensor) for layer in layers for tensor in layer.outputs}
@@ -93,6 +102,9 @@ def find_body(graph: gs.Graph) -> NetworkBody:
         and node.domain in ONNX_DOMAINS
         and (id(node) in leading or (node.op in ACTIVATIONS and any(id(tensor) in behind for tensor in node.inputs)))
     ]
+    limited = {node.name: reason for node in between if node.op == "Clip" and (reason := _reason_of_clip(node))}
+    between = [node for node in between if node.name not in limited]
+    others |= limited
     inside = leading | {id(node) for node in (*layers, *between)}
     return NetworkBody(layers, others, between, frozenset(node.name for node in graph.nodes if id(node) in inside))
 
@@ -105,7 +117,34 @@ def _reason(node: gs.Node) -> str:
             return f"its {what} computed in the graph, so it stays in float"
         if value.dtype != np.float32:
             return f"its {what} {value.dtype}, and only float32 is quantised"
+        if node.op == "Gemm" and what == "bias is" and value.ndim == 2 and value.shape[0] > 1:
+            return "its bias differs from row to row, so it stays in float"
     return ""
+
+
+def _reason_inside(node: gs.Node) -> str:
+    """Return why nothing inside a node with graphs of its own is a layer; the empty text if there would be none."""
+    inner = [each for body in bodies_of(node) for each in body.nodes]
+    if any((each.op in LAYERS and each.domain in ONNX_DOMAINS) or _reason_inside(each) for each in inner):
+        return "has a Conv or Gemm inside, and int8 leaves control flow in float"
+    return ""
+
+
+def _reason_of_clip(node: gs.Node) -> str:
+    """Return why the range of a tensor, which always holds 0, cannot replace a Clip; the empty text if it can."""
+    if any(not tensor.is_empty() and constant_value(tensor) is None for tensor in node.inputs[1:]):
+        return "its limits are computed in the graph, so it stays in float"
+    low, high = limits_of(node)
+    return "" if low <= 0 <= high and low < high else "its limits leave no range around 0, so it stays in float"
+
+
+def limits_of(clip: gs.Node) -> tuple[float, float]:
+    """Return the smallest and the largest value that a Clip with constant limits makes."""
+    limits = [-np.inf, np.inf]
+    for index, tensor in enumerate(clip.inputs[1:]):
+        if not tensor.is_empty():
+            limits[index] = np.asarray(constant_value(tensor)).item()
+    return limits[0], limits[1]
 
 
 def _leading_to(layers: Iterable[gs.Node]) -> set[int]:

@@ -6,14 +6,22 @@ import contextlib
 import io
 import logging
 import tempfile
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
+from fastscnn_opt.model.engine import engine_errors, open_model, reason_of
 from fastscnn_opt.model.saving import fingerprint
+from fastscnn_opt.model.skeleton import Skeleton
+from fastscnn_opt.rewriting.graph.content import model_of
+from fastscnn_opt.rewriting.graph.importing import import_model
+from fastscnn_opt.rewriting.graph.inference import Inferred
+from fastscnn_opt.rewriting.graph.tidying import tidy
 
 from .caching import cached
 
@@ -50,7 +58,6 @@ def channel_maxima(
 
     def measure() -> dict[str, list[float]]:
         import onnx
-        import onnxruntime
 
         part = _cut(model, tensors)
         pooled = [f"{name}/largest" for name in tensors]
@@ -59,7 +66,7 @@ def channel_maxima(
             part.graph.node.append(onnx.helper.make_node("Abs", [name], [f"{name}/magnitude"]))
             part.graph.node.append(onnx.helper.make_node("GlobalMaxPool", [f"{name}/magnitude"], [largest]))
             part.graph.output.append(onnx.helper.make_tensor_value_info(largest, onnx.TensorProto.FLOAT, None))
-        session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = open_model(part)
         runs = [session.run(pooled, feeds) for feeds in images.feeds()]
         return {
             name: np.max([run[index].max(axis=0) for run in runs], axis=0).ravel().tolist()
@@ -85,15 +92,21 @@ def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, image
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder, _silent():
             file = Path(folder) / "model.onnx"
             file.write_bytes(_cut(model, ends).SerializeToString())
-            calibrator = create_calibrator(
-                file,
-                augmented_model_path=str(Path(folder) / "augmented.onnx"),
-                calibrate_method=kind,
-                extra_options=options,
-            )
-            for feeds in images.feeds():  # one at a time: a histogram wants every tensor of an image in memory
-                calibrator.collect_data(_Reader(iter([feeds])))
-            data = calibrator.compute_data()
+            try:
+                calibrator = create_calibrator(
+                    file,
+                    augmented_model_path=str(Path(folder) / "augmented.onnx"),
+                    calibrate_method=kind,
+                    extra_options=options,
+                )
+                for feeds in images.feeds():  # one at a time: a histogram wants every tensor of an image in memory
+                    calibrator.collect_data(_Reader(iter([feeds])))
+                data = calibrator.compute_data()
+            except engine_errors() as error:  # a ValueError is one of numpy's histogram
+                raise PassError(
+                    f"no ranges can be measured on the images with method={method}: {reason_of(error)}",
+                    cure="method=minmax leaves layers in float that read what is infinite",
+                ) from error
         return {name: (data[name].lowest.item(), data[name].highest.item()) for name in sorted(data.keys())}
 
     found = cached("calibration", measure, fingerprint(model), images.fingerprint(), method, *ends, str(_PERCENTILE))
@@ -102,15 +115,12 @@ def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, image
 
 def _cut(model: onnx.ModelProto, ends: Sequence[str]) -> onnx.ModelProto:
     """Return the part of `model` that makes the tensors `ends`, in operators that onnxruntime has."""
-    import onnx_graphsurgeon as gs
-
-    graph = gs.import_onnx(expand_adaptive_pooling(model))
-    tensors = graph.tensors()
+    whole = expand_adaptive_pooling(model)
+    graph, _ = import_model(whole, Inferred(Skeleton(whole, "the model").infer()).types)
+    tensors = {tensor.name: tensor for node in graph.nodes for tensor in node.outputs}
     graph.outputs = [tensors[name] for name in ends]
-    graph.cleanup().toposort()
-    part: onnx.ModelProto = gs.export_onnx(graph)
-    part.ir_version = model.ir_version
-    return part
+    tidy(graph)
+    return model_of(graph)
 
 
 class _Reader:
@@ -128,7 +138,8 @@ class _Reader:
 def _silent() -> Iterator[None]:
     """Log what the calibrators print instead: standard output belongs to the result."""
     words = io.StringIO()
-    with contextlib.redirect_stdout(words):
+    with contextlib.redirect_stdout(words), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of numpy, about tensors without a number
         yield
     for line in words.getvalue().splitlines():
         _log.debug("%s", line)

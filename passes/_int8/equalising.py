@@ -43,6 +43,8 @@ class Link:
         can be made equal. Any other has one scale for all that go into a sum, so half of the way is left to the
         weights (on a logarithmic scale).
         """
+        if not np.isfinite(largest).all():
+            return
         factors = np.maximum(largest, 1e-12 * max(largest.max(), 1.0))
         if not self.depthwise:
             weights = np.max([_weight_maxima(node) for node in self.consumers], axis=0)

@@ -6,25 +6,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .body import FOLLOWERS, LAYERS, QUANTISED
+from fastscnn_opt.model.skeleton import Skeleton
+from fastscnn_opt.rewriting.graph.content import model_of
+from fastscnn_opt.rewriting.graph.importing import import_model
+from fastscnn_opt.rewriting.graph.inference import Inferred
+from fastscnn_opt.rewriting.graph.tidying import tidy
+
+from .._graph import append_node, unique_name
+from .body import FOLLOWERS, LAYERS, QUANTISED, limits_of
 from .ending import end_in_float
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import onnx
     import onnx_graphsurgeon as gs
 
     from .calibration import Ranges
+    from .preparing import Preparation
 
 
-def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body: Collection[str]) -> gs.Graph:
+def quantise(
+    model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body: Collection[str], preparation: Preparation
+) -> onnx.ModelProto:
     """Return `model` with the `nodes` between QuantizeLinear and DequantizeLinear: uint8 activations, int8 weights.
 
     Weights are symmetric with a scale per output channel, biases int32; the clipping of a layer's output replaces a
     Relu or Clip behind it. A tensor that is cast from uint8 is read as it is, with scale 1 and zero point 0. Equal
-    scales and zero points are stored once. `body` names the nodes of `model` up to the last layers. `model` itself
-    stays as it is.
+    scales, zero points and weights are stored once. `body` names the nodes of `model` up to the last layers. What
+    `preparation` did is undone. `model` itself stays as it is.
     """
     import onnx
     import onnx_graphsurgeon as gs
@@ -44,6 +54,7 @@ def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body:
             {
                 name: TensorData(lowest=np.float32(low), highest=np.float32(high))
                 for name, (low, high) in ranges.items()
+                if np.isfinite([low, high]).all()
             },
         ),
         nodes_to_quantize=list(nodes),
@@ -52,24 +63,29 @@ def quantise(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges, body:
         extra_options={},
     )
     quantizer.quantize_model()
-    graph = gs.import_onnx(quantizer.model.model)
+    quantised = quantizer.model.model
+    graph, _ = import_model(quantised, Inferred(Skeleton(quantised, "the quantised model").infer()).types)
     nodes_of_quantizer = list(graph.nodes)
     for node in nodes_of_quantizer:
         if node.op == "Conv":
             end_in_float(graph, node, body)
+    preparation.remove_output_taps(graph)
     for node in nodes_of_quantizer:
         if node.op == "DequantizeLinear":
             _stop_behind(graph, node, body)
+    preparation.remove_inner_taps(graph)
     shared: dict[tuple[str, tuple[int, ...], bytes], gs.Constant] = {}
     for node in graph.nodes:
         if node.op == "DequantizeLinear":
             _read_bytes(node)
         if node.op in ("QuantizeLinear", "DequantizeLinear"):
-            for index, tensor in enumerate(node.inputs[1:], start=1):
-                content = (tensor.values.dtype.name, tensor.values.shape, tensor.values.tobytes())
-                node.inputs[index] = shared.setdefault(content, tensor)
-    graph.cleanup().toposort()
-    return graph
+            for index, tensor in enumerate(node.inputs):
+                if isinstance(tensor, gs.Constant):
+                    content = (tensor.values.dtype.name, tensor.values.shape, tensor.values.tobytes())
+                    node.inputs[index] = shared.setdefault(content, tensor)
+    preparation.restore_names(graph)
+    tidy(graph)
+    return model_of(graph)
 
 
 def _stop_behind(graph: gs.Graph, dequantise: gs.Node, body: Collection[str]) -> None:
@@ -86,13 +102,24 @@ def _stop_behind(graph: gs.Graph, dequantise: gs.Node, body: Collection[str]) ->
         return
     scale, zero = (np.float32(tensor.values) for tensor in dequantise.inputs[1:])
     limits = [
-        gs.Constant(f"{inner.name}_{name}", np.array((value - zero) * scale, dtype=np.float32))
+        gs.Constant(unique_name(graph, f"{inner.name}_{name}"), np.array((value - zero) * scale, dtype=np.float32))
         for name, value in (("lowest", 0), ("highest", 255))
     ]
-    clipped = gs.Variable(f"{inner.name}_clipped", dtype=np.float32, shape=inner.shape)
-    graph.nodes.append(gs.Node("Clip", f"{inner.name}_clip", inputs=[inner, *limits], outputs=[clipped]))
+    clipped = append_node(graph, "Clip", [inner, *limits], f"{inner.name}_clip")
+    clipped.shape = inner.shape
     for reader in readers:
         reader.inputs = [clipped if tensor is inner else tensor for tensor in reader.inputs]
+
+
+def clip_ranges(clips: Iterable[gs.Node], ranges: Ranges) -> Ranges:
+    """Return a range within the limits for the result of every Clip that was 0 throughout: no range clips nothing."""
+    found = {}
+    for clip in clips:
+        name = clip.outputs[0].name
+        if clip.op == "Clip" and ranges.get(name) == (0.0, 0.0):
+            low, high = limits_of(clip)
+            found[name] = (max(low, -1.0), min(high, 1.0))
+    return found
 
 
 def byte_ranges(graph: gs.Graph) -> Ranges:
