@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.model.metadata import read_metadata
-from fastscnn_opt.model.saving import keep_apart
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
 from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
@@ -54,9 +54,10 @@ def evaluate_model(
     on_image: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Compile an ONNX file for `target` and return its accuracy on `source`. Raises what `opened_model` does."""
-    metadata = read_metadata(model)
-    with opened_model(model, target, limits=limits) as worker:
-        return worker.run(Evaluate(source, metadata, batch), on_image)
+    with ThreadPoolExecutor(1) as reader:
+        metadata = reader.submit(read_metadata, model)  # while the child process starts
+        with opened_model(model, target, limits=limits) as worker:
+            return worker.run(Evaluate(source, metadata.result(), batch), on_image)
 
 
 def compile_model(
@@ -67,6 +68,8 @@ def compile_model(
     The output of a vendor tool goes to ``<artefact>.log``. Raises what `Worker` does, TargetError if there is no such
     target here, and ModelError if a file to write is one that the model consists of.
     """
+    from fastscnn_opt.model.saving import keep_apart
+
     if not artefact.absolute().parent.is_dir():
         raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="create it first")
     keep_apart(artefact, model)
