@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.element_types import bits_of, element_type
 from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of
-from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, copy_without
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, copy_without, subgraphs
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content, restore_documentation
 
@@ -101,10 +101,14 @@ class Simplify(Pass):
     def _round(self, model: onnx.ModelProto) -> onnx.ModelProto:
         import onnxsim
 
+        # The search for common subexpressions ends at an attribute that holds a sparse tensor.
+        skipped = ["eliminate_common_subexpression"] if _has_sparse_attribute(model.graph) else None
         try:
             simplified: onnx.ModelProto
             with _silent():
-                simplified, passed = onnxsim.simplify(model, perform_optimization=self.optimize)
+                simplified, passed = onnxsim.simplify(
+                    model, perform_optimization=self.optimize, skipped_optimizers=skipped
+                )
         except (RuntimeError, ValueError) as error:
             raise PassError(f"onnx-simplifier fails on the graph ({str(error).strip().splitlines()[0]})") from error
         if not passed:
@@ -112,6 +116,14 @@ class Simplify(Pass):
                 "onnx-simplifier's own check of its result failed", cure="leave out simplify, or try optimize=false"
             )
         return simplified
+
+
+def _has_sparse_attribute(graph: onnx.GraphProto) -> bool:
+    from onnx import AttributeProto
+
+    kinds = (AttributeProto.SPARSE_TENSOR, AttributeProto.SPARSE_TENSORS)
+    nodes = (node for each in (graph, *subgraphs(graph)) for node in each.node)
+    return any(attribute.type in kinds for node in nodes for attribute in node.attribute)
 
 
 def _without_defaults(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -32,6 +32,8 @@ ACTIVATIONS = ("Relu", "Clip")
 QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul")
 """Operators of a graph that is quantised already."""
 
+_INSIDE = "has a Conv or Gemm inside, and int8 leaves control flow and functions in float"
+
 
 @dataclass(frozen=True)
 class NetworkBody:
@@ -92,6 +94,7 @@ def find_body(graph: gs.Graph) -> NetworkBody:
     candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in ONNX_DOMAINS]
     others = {node.name: reason for node in candidates if (reason := _reason(node))}
     others |= {node.name: reason for node in graph.nodes if (reason := _reason_inside(node))}
+    others |= {function.name: _INSIDE for function in graph.functions if any(map(_holds_layer, function.nodes))}
     layers = [node for node in candidates if node.name not in others]
     leading = _leading_to(layers)
     behind = {id(tensor) for layer in layers for tensor in layer.outputs}
@@ -124,10 +127,11 @@ def _reason(node: gs.Node) -> str:
 
 def _reason_inside(node: gs.Node) -> str:
     """Return why nothing inside a node with graphs of its own is a layer; the empty text if there would be none."""
-    inner = [each for body in bodies_of(node) for each in body.nodes]
-    if any((each.op in LAYERS and each.domain in ONNX_DOMAINS) or _reason_inside(each) for each in inner):
-        return "has a Conv or Gemm inside, and int8 leaves control flow in float"
-    return ""
+    return _INSIDE if any(_holds_layer(inner) for body in bodies_of(node) for inner in body.nodes) else ""
+
+
+def _holds_layer(node: gs.Node) -> bool:
+    return (node.op in LAYERS and node.domain in ONNX_DOMAINS) or bool(_reason_inside(node))
 
 
 def _reason_of_clip(node: gs.Node) -> str:

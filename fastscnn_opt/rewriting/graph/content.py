@@ -72,7 +72,9 @@ def restore_documentation(before: onnx.ModelProto, after: onnx.ModelProto) -> No
     """
     functions = {(each.domain, each.name, each.overload): each for each in before.functions}
     for function in after.functions:
-        function.CopyFrom(functions[function.domain, function.name, function.overload])
+        known = functions.get((function.domain, function.name, function.overload))
+        if known is not None:
+            function.CopyFrom(known)
     _restore_graph(before.graph, after.graph)
 
 
@@ -86,6 +88,9 @@ def _restore_graph(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
             if info.name in declared:
                 document_value(declared[info.name], info)
     stored = {tensor.name: tensor for tensor in before.initializer}
+    annotated = {entry.value for each in before.quantization_annotation for entry in each.quant_parameter_tensor_names}
+    annotated -= {tensor.name for tensor in after.initializer}
+    after.initializer.extend(stored[name] for name in sorted(annotated & stored.keys()))
     for tensor in after.initializer:
         if tensor.name in stored:
             document(stored[tensor.name], tensor)

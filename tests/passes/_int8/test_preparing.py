@@ -183,7 +183,7 @@ def test_layers_inside_a_branch_are_told(rewrite):
     inside = branches("z", f"Conv<{P}>(x,w)", "Neg(a)").replace("z = If", "[choose] z = If")
     model = network(f"{FORM} y, {FORM} z", f"a = Conv<{P}>(x,w) y = Relu(a) {inside}", **ZERO)
     result = rewrite(model, "int8{images=1}")
-    assert ("choose", "has a Conv or Gemm inside, and int8 leaves control flow in float") in [
+    assert ("choose", "has a Conv or Gemm inside, and int8 leaves control flow and functions in float") in [
         (skip.node, skip.why) for skip in result.steps[0].skips
     ]
     assert max(noise(model, result.model).values()) < 0.05
@@ -216,3 +216,19 @@ def test_what_is_said_of_the_layers_stays(rewrite):
     after = rewrite(model, "int8{images=1}").model.graph
     said = {part.name: part.doc_string for part in (*after.node, *after.input, *after.output) if part.metadata_props}
     assert said == {name: f"about {name}" for name in ("conv", "sin", "out", "x", "y")}  # a range is the Relu
+
+
+def test_layers_inside_a_function_are_told(rewrite):
+    model = network(FORM + " y", f"a = Conv<{P}>(x,w,b) y = Sin(a)")
+    model.opset_import.add(domain="own", version=1)
+    function = onnx.parser.parse_function(
+        '<domain: "own", opset_import: ["" : 18]> act (q, k) => (r) { t = Relu(q) r = Conv(t, k) }'
+    )
+    model.functions.append(function)
+    model.graph.node[1].CopyFrom(onnx.helper.make_node("act", ["a", "one"], ["y"], "call", domain="own"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1), "one"))
+    result = rewrite(model, "int8{images=1}")
+    assert ("act", "has a Conv or Gemm inside, and int8 leaves control flow and functions in float") in [
+        (skip.node, skip.why) for skip in result.steps[0].skips
+    ]
+    assert noise(model, result.model)["y"] < 0.05

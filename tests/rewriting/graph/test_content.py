@@ -97,6 +97,14 @@ def test_attributes_of_every_kind_come_back():
     assert [*node.attribute][:-1] == attributes()
 
 
+@pytest.mark.parametrize("attribute", attributes(), ids=lambda one: AttributeProto.AttributeType.Name(one.type))
+def test_attributes_of_every_kind_survive_the_simplifier(attribute):
+    model = parse("g (float[2] x) => (float[2] y) { i = Identity(x) a = vendor.Odd(i) y = Relu(a) }")
+    model.graph.node[1].attribute.append(attribute)
+    odd, _ = PassManager("simplify", verify=False).run(model).model.graph.node
+    assert [*odd.attribute] == [attribute]
+
+
 def test_sequences_and_optionals_stay_what_they_are():
     text = """g (optional(float[2]) x, float[2] z) => (float[2] y, seq(float[2]) s) {
         a = OptionalGetElement(x) i = Identity(a) b = Relu(i) y = Add(b, z) s = SequenceConstruct(y, b) }"""
@@ -115,3 +123,18 @@ def test_a_model_taken_in_is_changed_by_the_next_pass():
     after = model_of(graph).graph
     assert [node.op_type for node in after.node] == ["Exp", "Cos"]
     assert noted(after.node[1]) == noted(other.graph.node[1])
+
+
+def test_functions_and_annotations_survive_the_simplifier():
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17, "own" : 1]>
+        g (float[2] x) => (float[2] y) <float step = {0.5}> { i = Identity(x) y = own.act(i) }
+        <domain: "own", opset_import: ["" : 17]> act (q) => (r) { [inner] t = Relu(q) r = Identity(t) }""")
+    for part in (model.functions[0], model.functions[0].node[0]):
+        note(part, "function")
+    note_of = model.graph.quantization_annotation.add(tensor_name="y")
+    note_of.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="step")
+    after = PassManager("simplify").run(model).model
+    assert [node.op_type for node in after.graph.node] == ["act"]
+    assert [*after.functions] == [*model.functions]
+    assert [*after.graph.quantization_annotation] == [note_of]
+    assert [tensor.name for tensor in after.graph.initializer] == ["step"]
