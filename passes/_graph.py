@@ -94,6 +94,20 @@ def parameters_of(node: gs.Node) -> list[gs.Tensor]:
     return [node.inputs[1]] if bias is None else [node.inputs[1], bias]
 
 
+def in_training(node: gs.Node) -> bool:
+    """Tell whether a BatchNormalization or Dropout is in training mode, or may be.
+
+    BatchNormalization is told by an attribute since opset 14, and before by its further outputs, which only training
+    has. Dropout is told by an input since opset 12, and before it is always at inference.
+    """
+    if node.op == "BatchNormalization":
+        return bool(node.attrs.get("training_mode")) or len(node.outputs) > 1
+    if node.op != "Dropout" or len(node.inputs) < 3 or node.inputs[2].is_empty():
+        return False
+    mode = constant_value(node.inputs[2])
+    return mode is None or bool(mode.any())
+
+
 def unique_name(graph: gs.Graph, wanted: str) -> str:
     """Return `wanted`, with a number behind it if a node or tensor of the graph is called so, or was to be, already."""
     names: _NamesInUse = graph.__dict__.setdefault("_names_in_use", _NamesInUse())

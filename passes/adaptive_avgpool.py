@@ -48,7 +48,8 @@ class AdaptiveAvgPool(Pass):
     3. ``lower=matmul`` (default) multiplies by two constant matrices, one along the height and one along the width.
        Bin i of k over n elements averages the window from floor(i n / k) to ceil((i + 1) n / k), and a row of the
        matrix holds that average. This is the definition of the pooling, so the result is exact for any size. Nodes of
-       the same size share the matrices.
+       the same size share the matrices. An infinity or NaN in the input makes NaN of other windows of its rows and
+       columns too.
     4. ``lower=avgpool`` writes one AveragePool of stride n // k and kernel n - (k - 1) * (n // k). Its windows are the
        true ones only where k divides n. Elsewhere it is another function, so this lowering is lossy.
     5. ``lower=native`` writes ``AdaptiveAvgPool2d`` of the default domain and drops the custom domain. The vendor
@@ -58,6 +59,7 @@ class AdaptiveAvgPool(Pass):
 
     name: ClassVar[str] = "adaptive-avgpool"
     contract: ClassVar[Contract] = Contract.EXACT
+    operators: ClassVar[tuple[str, ...]] = (ADAPTIVE_POOL,)
 
     lower: Lowering = Lowering.MATMUL
 

@@ -43,6 +43,7 @@ class ConvBeforeResize(Pass):
 
     name: ClassVar[str] = "conv-before-resize"
     contract: ClassVar[Contract] = Contract.EXACT
+    operators: ClassVar[tuple[str, ...]] = ("Resize", "Upsample")
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Let the two nodes of every such pair change places."""

@@ -13,6 +13,7 @@ from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.model.resize import source_coordinates
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
+from fastscnn_opt.rewriting.graph.nodes import Readers
 
 from ._emitter import Emitter
 from ._fast_argmax.cells import Grid
@@ -59,6 +60,7 @@ class FastArgmax(Pass):
 
     name: ClassVar[str] = "fast-argmax"
     contract: ClassVar[Contract] = Contract.EXACT
+    operators: ClassVar[tuple[str, ...]] = ("ArgMax",)
 
     labels: bool = False
 
@@ -94,9 +96,13 @@ def _mismatch(graph: gs.Graph, node: gs.Node) -> str:
     if node.attrs.get("select_last_index", 0):
         return "takes the last of equal logits, not the first"
     resize = node.inputs[0].inputs[0] if node.inputs[0].inputs else None
-    if resize is None or resize.op != "Resize" or graph.opset < _FIRST_OPSET:
+    if resize is not None and resize.op in ("Resize", "Upsample") and graph.opset < _FIRST_OPSET:
+        return (
+            f"{resize.op} {resize.name} is of opset {graph.opset}, and only opset {_FIRST_OPSET} says where it samples"
+        )
+    if resize is None or resize.op != "Resize":
         return "its input is not made by a Resize" + ("" if resize is None else f" but by {resize.op} {resize.name}")
-    others = [f"node {other.name}" for other in node.inputs[0].outputs if other is not node]
+    others = [f"node {other.name}" for other in Readers(graph).of(node.inputs[0]) if other is not node]
     others += ["a graph output" for output in graph.outputs if output is node.inputs[0]]
     if others:
         return f"its input is needed in full by {others[0]}, too"
@@ -170,7 +176,7 @@ def _replace(graph: gs.Graph, node: gs.Node) -> Change:
 def _replace_output(emit: Emitter, node: gs.Node, labels: gs.Variable) -> None:
     """Put `labels` in the place of the int64 output of `node`, or of a Cast that is its only reader."""
     result, kind = node.outputs[0], element_type(np.int64)
-    readers = result.outputs
+    readers = Readers(emit.graph).of(result)
     if len(readers) == 1 and readers[0].op == "Cast" and not any(output is result for output in emit.graph.outputs):
         node = readers[0]
         result, kind = node.outputs[0], node.attrs["to"]

@@ -10,7 +10,7 @@ import numpy as np
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import bias_of, constant_value, parameters_of, unique_name, why_not_constant
+from ._graph import bias_of, constant_value, in_training, parameters_of, unique_name, why_not_constant
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -37,6 +37,7 @@ class FoldBatchnorm(Pass):
 
     name: ClassVar[str] = "fold-batchnorm"
     contract: ClassVar[Contract] = Contract.EXACT
+    operators: ClassVar[tuple[str, ...]] = ("BatchNormalization",)
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Fold every BatchNormalization that can be."""
@@ -57,7 +58,7 @@ def _why_not(norm: gs.Node, interface: set[int], defaults: Container[str]) -> st
     """Return why a normalisation has to stay, "" if it can be folded."""
     source = norm.inputs[0]
     node = source.inputs[0] if source.inputs else None
-    if norm.attrs.get("training_mode") or any(tensor.outputs for tensor in norm.outputs[1:]):
+    if in_training(norm):
         return "it is in training mode"
     if node is None or node.op not in _LINEAR or node.domain not in ONNX_DOMAINS:
         maker = f"{node.name}, a {node.op}" if node else "outside"

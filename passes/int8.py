@@ -70,6 +70,7 @@ class Int8(Pass):
 
     name: ClassVar[str] = "int8"
     contract: ClassVar[Contract] = Contract.LOSSY
+    operators: ClassVar[tuple[str, ...]] = ("Conv", "Gemm")
 
     data: str | None = None
     split: str | None = None

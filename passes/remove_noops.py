@@ -11,7 +11,7 @@ import numpy as np
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
-from ._graph import constant_value, read_instead, scales_of
+from ._graph import constant_value, in_training, read_instead, scales_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ class RemoveNoops(Pass):
 
     name: ClassVar[str] = "remove-noops"
     contract: ClassVar[Contract] = Contract.EXACT
+    operators: ClassVar[tuple[str, ...]] = ("Dropout", "Identity")
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Remove every such node."""
@@ -80,12 +81,7 @@ def _only_input(node: gs.Node) -> str | None:
 
 
 def _dropout(node: gs.Node) -> str | Skip | None:
-    """From opset 12 on the mode is an input. Without it, Dropout is at inference."""
-    if len(node.inputs) > 2 and not node.inputs[2].is_empty():
-        training = constant_value(node.inputs[2])
-        if training is None or training.any():
-            return Skip(node, "is in training mode, or may be")
-    return "does nothing at inference"
+    return Skip(node, "is in training mode, or may be") if in_training(node) else "does nothing at inference"
 
 
 def _same_type(node: gs.Node) -> str | None:

@@ -56,6 +56,7 @@ class ResizeNearest(Pass):
 
     name: ClassVar[str] = "resize-nearest"
     contract: ClassVar[Contract] = Contract.LOSSY
+    operators: ClassVar[tuple[str, ...]] = ("Resize", "Upsample")
 
     only: Select = Select.ALL
     rounding: Rounding = Rounding.HALF_UP

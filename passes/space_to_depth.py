@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.rewriting.graph.nodes import Readers
 
 from ._emitter import Emitter
-from ._graph import constant_value, parameters_of, what_fixes
+from ._graph import constant_value, parameters_of, type_name, what_fixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +46,11 @@ class SpaceToDepth(Pass):
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Change the first convolution behind every uint8 image."""
-        outputs = {id(tensor) for tensor in graph.outputs}
+        outputs, readers = {id(tensor) for tensor in graph.outputs}, Readers(graph)
         for image in graph.inputs:
-            for reader in [node for node in image.outputs if node.op == "Transpose" or image.dtype == np.uint8]:
-                stem = _find_stem(reader)
+            found = [node for node in readers.of(image) if node.op == "Transpose" or image.dtype == np.uint8]
+            for reader in {id(node): node for node in found}.values():
+                stem = _find_stem(reader, readers)
                 problem = stem if isinstance(stem, str) else self._misfit(stem, outputs)
                 if isinstance(stem, str) or problem:
                     yield Skip(reader, problem)
@@ -116,14 +118,12 @@ class _Stem:
     size: list[int]
 
 
-def _find_stem(transpose: gs.Node) -> _Stem | str:
+def _find_stem(transpose: gs.Node, readers: Readers) -> _Stem | str:
     """Return the stem that begins with `transpose`, or the reason why there is none."""
-    image, (dequantize, conv) = transpose.inputs[0], _readers(transpose, 2)
-    turns = transpose.op == "Transpose" and list(transpose.attrs.get("perm", [])) == [0, 3, 1, 2]
-    if image.dtype != np.uint8 or not turns:
-        return "is no Transpose that puts the channels of a uint8 image first, as uint8-input{layout=nhwc} makes it"
-    if conv is None or dequantize is None or (dequantize.op, conv.op) != ("DequantizeLinear", "Conv"):
-        return "no convolution in int8 alone reads the image; run uint8-input and int8 before"
+    image, (dequantize, conv) = transpose.inputs[0], _only_readers(transpose, readers, 2)
+    problem = _begins_otherwise(transpose, dequantize, conv)
+    if problem or conv is None:
+        return problem
     weight, size = _bytes(conv.inputs[1]), conv.outputs[0].shape
     if weight is None or weight.ndim != 4 or conv.attrs.get("group", 1) != 1:
         return f"{conv.name} is grouped, or its weights are not int8 constants"
@@ -132,10 +132,10 @@ def _find_stem(transpose: gs.Node) -> _Stem | str:
     if conv.attrs.get("auto_pad", "NOTSET") != "NOTSET":
         return f"the padding of {conv.name} is not written out; run simplify before"
     activations = []
-    (node,) = _readers(conv, 1)
+    (node,) = _only_readers(conv, readers, 1)
     while node is not None and node.op in _ACTIVATIONS:
         activations.append(node)
-        (node,) = _readers(node, 1)
+        (node,) = _only_readers(node, readers, 1)
     if node is None or node.op != "QuantizeLinear":
         return f"the result of {conv.name} is not quantised at once"
     stride, dilation = (conv.attrs.get(key, [1, 1])[1] for key in ("strides", "dilations"))
@@ -143,13 +143,28 @@ def _find_stem(transpose: gs.Node) -> _Stem | str:
     return _Stem(image, transpose, conv, activations, node, weight, stride, dilation, left, list(size))
 
 
-def _readers(node: gs.Node, count: int) -> list[gs.Node | None]:
+def _begins_otherwise(transpose: gs.Node, dequantize: gs.Node | None, conv: gs.Node | None) -> str:
+    """Say why the three nodes are no beginning of a stem; the empty text if they are."""
+    image = transpose.inputs[0]
+    if transpose.op != "Transpose" or list(transpose.attrs.get("perm", [])) != [0, 3, 1, 2]:
+        return "is no Transpose that puts the channels of a uint8 image first, as uint8-input{layout=nhwc} makes it"
+    if image.dtype != np.uint8:
+        return f"its image {image.name} is {type_name(image)}, not uint8; run uint8-input and int8 before"
+    if dequantize is None:
+        return f"not one node alone reads its result, but {len(transpose.outputs[0].outputs)}"
+    if dequantize.op != "DequantizeLinear":
+        return f"{dequantize.op} {dequantize.name} reads its result, so the image is not quantised; run int8 before"
+    is_alone = conv is not None and conv.op == "Conv"
+    return "" if is_alone else f"not one convolution alone reads the result of {dequantize.name}"
+
+
+def _only_readers(node: gs.Node, readers: Readers, count: int) -> list[gs.Node | None]:
     """Return the only reader of `node`, the only reader of that, and so on; None once there is not exactly one."""
     found: list[gs.Node | None] = []
     current: gs.Node | None = node
     for _ in range(count):
-        readers = current.outputs[0].outputs if current is not None else []
-        current = readers[0] if len(readers) == 1 else None
+        behind = readers.of(current.outputs[0]) if current is not None else []
+        current = behind[0] if len(behind) == 1 else None
         found.append(current)
     return found
 

@@ -14,6 +14,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.model.metadata import Metadata, format_metadata, metadata_of, parse
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
+from fastscnn_opt.rewriting.graph.nodes import Readers
 
 from ._graph import (
     append_cast,
@@ -132,7 +133,7 @@ class Uint8Input(Pass):
 
     def _change(self, graph: gs.Graph, image: gs.Variable, normalisation: _Normalisation) -> Change:
         raw = self._raw_input(graph, image)
-        readers = [node for node in image.outputs if node.op == "Conv"]
+        readers = [node for node in Readers(graph).of(image) if node.op == "Conv"]
         padded = any(_pads(node) for node in readers)
         for node in readers:
             _fold(graph, node, normalisation, with_mean=not padded)
@@ -207,7 +208,7 @@ def _mismatch(graph: gs.Graph, image: gs.Tensor) -> str:
         return f"its shape is {image.shape}, not that of images N, C, H, W of three channels or one"
     if any(output is image for output in graph.outputs):
         return "is a graph output, too"
-    readers = [node for node in image.outputs if node.op not in _SIZE_ONLY]
+    readers = [node for node in Readers(graph).of(image) if node.op not in _SIZE_ONLY]
     return next(filter(None, map(_no_convolution, readers)), "" if readers else "no node reads its values")
 
 

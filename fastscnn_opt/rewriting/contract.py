@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Contract(StrEnum):
-    """What a pass promises about the function that the graph computes."""
+    """What a pass promises about the function that the graph computes, where all of its tensors are finite."""
 
     EXACT = "exact"
     """The same function up to float reassociation; labels equal except where the two best logits tie within the
@@ -30,7 +30,7 @@ class Contract(StrEnum):
 
 
 PROMISES = {
-    Contract.EXACT: "exact: the same function up to the order of float sums; checked on every run",
+    Contract.EXACT: "exact: the same function up to the order of float sums, for finite numbers; checked on every run",
     Contract.ROUNDING: "rounding: the same function in a narrower type; checked on every run against that type",
     Contract.LOSSY: "lossy: another function; its deviation is reported, and only a task metric can judge it",
 }
@@ -134,6 +134,11 @@ class Pass(ABC):
     tolerance: ClassVar[float] = 2.0**-10
     """For `Contract.ROUNDING`: the largest deviation allowed, relative to the largest magnitude of the output
     (float16 by default).
+    """
+
+    operators: ClassVar[tuple[str, ...]] = ()
+    """The operators of ONNX that the pass works on. A pass changes the main graph only; the report says where such
+    nodes are left alone in a graph inside a node, or in a local function.
     """
 
     @abstractmethod

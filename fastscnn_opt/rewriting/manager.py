@@ -122,6 +122,9 @@ def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
     """Run a pass on `live`, and enter into `report` what it did."""
     from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
+    from fastscnn_opt.rewriting.graph.nodes import left_inside
+
+    left = [*left_inside(live.graph, item.operators)]  # before the pass, which may add such graphs itself
     try:
         for step in item.rewrite(live.graph):
             report.enter(step)
@@ -135,6 +138,7 @@ def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
         raise PassError(
             f"the pass {item.name} failed: {type(error).__name__}: {error} (--debug shows where)"
         ) from error
+    report.skips += left
     if not report.changes:
         live.discard()
         return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fastscnn_opt.model.adaptive_pooling import pooled_size
 
+from .._graph import in_training
 from . import shapes
 from .shapes import axes_of, only_axis
 
@@ -29,6 +30,8 @@ def _per_image(flow: BatchFlow, node: gs.Node) -> int:
         flow.refuse(node, "what this operator does with the batch is not known")
     if only_axis(flow, node) != 0:
         flow.refuse(node, "the batch is not the first axis of its input")
+    if in_training(node):
+        flow.refuse(node, "in training mode it computes its statistics over the batch")
     if node.op == "MaxPool" and len(node.outputs) > 1 and node.outputs[1].outputs:
         flow.refuse(node, "its indices count through the whole batch")
     return 0

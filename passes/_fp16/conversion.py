@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 
 from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.rewriting.contract import Change, Skip, Step
+from fastscnn_opt.rewriting.graph.nodes import bodies_of, tensors_read
 
 from .._graph import constant_value, detach_output, read_instead, unique_name
 from .magnitudes import LARGEST
@@ -83,7 +84,7 @@ class Float16Conversion:
         for node in reversed(self._graph.nodes):
             passes_on = node.op in _MOVERS and any(id(tensor) in needed for tensor in node.outputs)
             if passes_on or id(node) not in self._precisions.half:
-                needed.update(id(tensor) for tensor in node.inputs)
+                needed.update(map(id, tensors_read(node)))
         return needed
 
     def _visit(self, node: gs.Node) -> None:
@@ -145,9 +146,8 @@ class Float16Conversion:
 
     def _read(self, node: gs.Node, half: tuple[int, ...]) -> None:
         """Give a node the inputs at the indices `half` in float16, and the others as they were, in subgraphs, too."""
-        for body in (value for value in node.attrs.values() if isinstance(value, gs.Graph)):
-            for inner in body.nodes:
-                self._read(inner, ())
+        for inner in (inner for body in bodies_of(node) for inner in body.nodes):
+            self._read(inner, ())
         for index, tensor in enumerate(node.inputs):
             if id(tensor) in self._same:
                 node.inputs[index] = self._same[id(tensor)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.graph.nodes import bodies_of
 from fastscnn_opt.rewriting.select import matches
 from fastscnn_opt.text import unknown
 
@@ -113,7 +114,7 @@ def _is_static(tensor: gs.Tensor, static: set[int]) -> bool:
 def _obstacle(node: gs.Node, static: set[int]) -> str:
     """Say why a node stays in float32, whatever its operator; the empty text if it need not."""
     tensors = [tensor for tensor in (*node.inputs, *node.outputs) if not tensor.is_empty()]
-    if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
+    if bodies_of(node):
         return "its subgraphs keep their types"
     if any(getattr(tensor, "type", None) not in ("tensor_type", None) for tensor in tensors):
         return "it handles sequences or optional values"

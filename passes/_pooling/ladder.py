@@ -17,6 +17,7 @@ import numpy as np
 from fastscnn_opt.model.adaptive_pooling import windows
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Skip
+from fastscnn_opt.rewriting.graph.nodes import Readers
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 from .._graph import constant_value, what_fixes
@@ -64,11 +65,11 @@ class Ladder:
 
 def find_ladders(graph: gs.Graph) -> Iterator[Ladder | Skip]:
     """Yield every adaptive average pooling that is written out, and a Skip for what only looks like one."""
-    outputs = {id(tensor) for tensor in graph.outputs}
+    outputs, readers = {id(tensor) for tensor in graph.outputs}, Readers(graph)
     for gather in list(graph.nodes):
         if (transpose := _transpose_before(gather)) is None:
             continue
-        found = _examine(transpose, gather, outputs, graph.opset)
+        found = _examine(transpose, gather, outputs, readers, graph.opset)
         yield found if isinstance(found, Ladder) else Skip(gather, found)
 
 
@@ -82,7 +83,7 @@ def _transpose_before(node: gs.Node) -> gs.Node | None:
     return before
 
 
-def _examine(transpose: gs.Node, gather: gs.Node, outputs: set[int], opset: int) -> Ladder | str:
+def _examine(transpose: gs.Node, gather: gs.Node, outputs: set[int], readers: Readers, opset: int) -> Ladder | str:
     """Return the ladder from `transpose` through `gather` on, or why there is none."""
     indices = constant_value(gather.inputs[1])
     if indices is None:
@@ -97,7 +98,7 @@ def _examine(transpose: gs.Node, gather: gs.Node, outputs: set[int], opset: int)
         wanted = [start for start, _ in windows(length, count)]
         if starts.tolist() != wanted:
             return f"its windows start at {starts.tolist()}, those of adaptive pooling at {wanted}"
-    nodes = _follow(gather, outputs)
+    nodes = _follow(gather, outputs, readers)
     if isinstance(nodes, str):
         return nodes
     ladder = Ladder(transpose.inputs[0], (transpose, *nodes), bins)
@@ -110,7 +111,7 @@ def _folding(gather: gs.Node) -> str:
     return shape if shape == "simplify" else f"{shape},simplify"
 
 
-def _follow(gather: gs.Node, outputs: set[int]) -> list[gs.Node] | str:
+def _follow(gather: gs.Node, outputs: set[int], readers: Readers) -> list[gs.Node] | str:
     """Return the nodes from `gather` on to the division that everything it gathered runs into, or why there is none.
 
     The nodes are visited in topological order, and `reads` counts the uses of visited tensors by nodes yet to visit. If
@@ -133,7 +134,7 @@ def _follow(gather: gs.Node, outputs: set[int]) -> list[gs.Node] | str:
             return f"{result.name} is an output of the graph, before a division ends the averages"
         inside.add(id(result))
         reads += len(result.outputs)
-        for reader in result.outputs:
+        for reader in readers.of(result):
             if reader.op not in _AFFINE or reader.domain not in ONNX_DOMAINS:
                 return f"{result.name} is read by {reader.name}, a {reader.op}, before a division ends the averages"
             if id(reader) not in waiting:

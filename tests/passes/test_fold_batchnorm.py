@@ -169,6 +169,13 @@ def test_training_mode_stays(with_weights):
     assert reason(with_weights(text, 15, w=(4, 3, 3, 3))) == "it is in training mode"
 
 
+@pytest.mark.parametrize("opset", [9, 13])
+@pytest.mark.parametrize("output", ["", ", float[4] m"])
+def test_training_mode_of_older_models_shows_in_the_outputs(with_weights, opset, output):
+    text = CONV.replace("y = Batch", "y, m, v, saved_m, saved_v = Batch").replace(" y)", f" y{output})")
+    assert reason(with_weights(text, opset, w=(4, 3, 3, 3))) == "it is in training mode"
+
+
 def test_weights_that_are_an_input_stay(with_weights):
     text = CONV.replace("(float[1,3,8,8] x)", "(float[1,3,8,8] x, float[4,3,3,3] w)")
     assert reason(with_weights(text)) == "w is not constant"

@@ -299,6 +299,11 @@ def test_every_image_gives_what_it_gave(rewrite, text, opset):
         pytest.param("{ y = Shape(x) }", "output 'y' does not carry the batch in front", id="its own shape"),
         pytest.param("{ y = Softmax<axis=0>(x) }", "works along the batch", id="softmax over images"),
         pytest.param(
+            "<float[2] s = {1,2}> { y, m, v, n, w = BatchNormalization(x, s, s, s, s) }",
+            "statistics over the batch",
+            id="normalisation in training",
+        ),
+        pytest.param(
             "<float[1,1,1,1] w = {1}> { t = Transpose<perm=[1,0,2,3]>(x) y = Conv(t, w) }",
             "not the first axis",
             id="convolution over the batch",
