@@ -13,7 +13,7 @@ from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content
 from fastscnn_opt.rewriting.select import matches
 
-from ._int8.body import QUANTISED, NetworkBody, find_body
+from ._int8.body import LAYERS, QUANTISED, NetworkBody, find_body
 from ._int8.calibration import Method, calibrate, channel_maxima
 from ._int8.checking import outputs_that_deviate
 from ._int8.equalising import find_links
@@ -70,7 +70,7 @@ class Int8(Pass):
 
     name: ClassVar[str] = "int8"
     contract: ClassVar[Contract] = Contract.LOSSY
-    operators: ClassVar[tuple[str, ...]] = ("Conv", "Gemm")
+    operators: ClassVar[tuple[str, ...]] = LAYERS
 
     data: str | None = None
     split: str | None = None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
-from fastscnn_opt.rewriting.graph.nodes import bodies_of
 
 from .._graph import constant_value, parameters_of
 
@@ -32,8 +31,6 @@ ACTIVATIONS = ("Relu", "Clip")
 QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul")
 """Operators of a graph that is quantised already."""
 
-_INSIDE = "has a Conv or Gemm inside, and int8 leaves control flow and functions in float"
-
 
 @dataclass(frozen=True)
 class NetworkBody:
@@ -44,8 +41,8 @@ class NetworkBody:
     layers
         The nodes with weights that can compute in int8, in the order of the graph.
     others
-        By name, the reason why each of the other nodes of the same operators cannot compute in int8, nor nodes that
-        have such in a graph inside them, nor a Clip that a range cannot replace.
+        By name, the reason why each of the other nodes of the same operators cannot compute in int8, nor a Clip that a
+        range cannot replace.
     between
         Nodes without weights that compute in int8 when their neighbours do.
     inside
@@ -93,8 +90,6 @@ def find_body(graph: gs.Graph) -> NetworkBody:
     """Find the layers of `graph`, which must be in topological order, and the nodes between them."""
     candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in ONNX_DOMAINS]
     others = {node.name: reason for node in candidates if (reason := _reason(node))}
-    others |= {node.name: reason for node in graph.nodes if (reason := _reason_inside(node))}
-    others |= {function.name: _INSIDE for function in graph.functions if any(map(_holds_layer, function.nodes))}
     layers = [node for node in candidates if node.name not in others]
     leading = _leading_to(layers)
     behind = {id(tensor) for layer in layers for tensor in layer.outputs}
@@ -123,15 +118,6 @@ def _reason(node: gs.Node) -> str:
         if node.op == "Gemm" and what == "bias is" and value.ndim == 2 and value.shape[0] > 1:
             return "its bias differs from row to row, so it stays in float"
     return ""
-
-
-def _reason_inside(node: gs.Node) -> str:
-    """Return why nothing inside a node with graphs of its own is a layer; the empty text if there would be none."""
-    return _INSIDE if any(_holds_layer(inner) for body in bodies_of(node) for inner in body.nodes) else ""
-
-
-def _holds_layer(node: gs.Node) -> bool:
-    return (node.op in LAYERS and node.domain in ONNX_DOMAINS) or bool(_reason_inside(node))
 
 
 def _reason_of_clip(node: gs.Node) -> str:
