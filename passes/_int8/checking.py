@@ -99,10 +99,10 @@ def outputs_that_deviate(before: onnx.ModelProto, after: onnx.ModelProto, images
 
     def measure() -> dict[str, str]:
         sessions = [open_model(expand_adaptive_pooling(model)) for model in (before, after)]
-        deviations = {output.name: _Deviation() for output in sessions[0].get_outputs()}
+        deviations = {output.name: _Deviation() for output in sessions[1].get_outputs()}
         for feeds in images.feeds():
             try:
-                results = zip(*(session.run(list(deviations), feeds) for session in sessions), strict=True)
+                results = zip(*(session.run(None, feeds) for session in sessions), strict=True)
             except engine_errors() as error:
                 raise PassError(f"onnxruntime fails on the quantised graph ({reason_of(error)})") from error
             for deviation, (expected, actual) in zip(deviations.values(), results, strict=True):

@@ -13,7 +13,7 @@ from fastscnn_opt.rewriting.graph.inference import Inferred
 from fastscnn_opt.rewriting.graph.tidying import tidy
 
 from .._graph import append_node, unique_name
-from .body import FOLLOWERS, LAYERS, QUANTISED, limits_of
+from .body import ACTIVATIONS, FOLLOWERS, LAYERS, QUANTISED, limits_of
 from .ending import end_in_float
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def quantise(
     quantised = quantizer.model.model
     graph, _ = import_model(quantised, Inferred(Skeleton(quantised, "the quantised model").infer()).types)
     nodes_of_quantizer = list(graph.nodes)
+    clipped = _clipped_by_range(model, nodes)
     for node in nodes_of_quantizer:
-        if node.op == "Conv":
+        if node.op == "Conv" and node.name not in clipped:
             end_in_float(graph, node, body)
     preparation.remove_output_taps(graph)
     for node in nodes_of_quantizer:
@@ -86,6 +87,14 @@ def quantise(
     preparation.restore_names(graph)
     tidy(graph)
     return model_of(graph)
+
+
+def _clipped_by_range(model: onnx.ModelProto, nodes: Sequence[str]) -> set[str]:
+    """Return the names of the nodes that make what a Relu or Clip reads whose place a range may take."""
+    chosen = {*nodes}
+    activations = (node for node in model.graph.node if node.op_type in ACTIVATIONS and node.name in chosen)
+    clipped = {node.input[0] for node in activations}
+    return {node.name for node in model.graph.node if not clipped.isdisjoint(node.output)}
 
 
 def _stop_behind(graph: gs.Graph, dequantise: gs.Node, body: Collection[str]) -> None:

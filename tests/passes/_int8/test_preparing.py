@@ -39,6 +39,7 @@ def branches(result: str, one: str, other: str) -> str:
 
 
 LIMITS = {"low": np.float32(-0.25), "high": np.float32(0.5)}
+POINTWISE = np.random.default_rng(4).standard_normal((4, 3, 1, 1)).astype(np.float32)
 ZERO = {"zero": np.float32(0)}
 LOOP = f"""z = Loop(two, yes, r)<body = l (int64 i, bool c, {FORM} old) => (bool d, {FORM} new) {{
     d = Identity(c) new = Add(old, a) }}>"""
@@ -46,6 +47,10 @@ CASES = {
     "an output feeds a Relu": network(f"{FORM} a, {FORM} y", f"a = Conv<{P}>(x,w,b) r = Relu(a) y = Conv<{P}>(r,v)"),
     "an output feeds a Clip": network(
         f"{FORM} a, {FORM} y", f"a = Conv<{P}>(x,w,b) r = Clip(a,low,high) y = Conv<{P}>(r,v)", **LIMITS
+    ),
+    "a Relu ends the network": network(f"{FORM} y", "a = Conv(x,p) r = Relu(a) y = Sigmoid(r)", p=POINTWISE),
+    "a Clip ends the network": network(
+        f"{FORM} y", "a = Conv(x,p) r = Clip(a,low,high) m = Cos(r) y = Mul(r,m)", p=POINTWISE, **LIMITS
     ),
     "outputs in a row": network(f"{FORM} a, {FORM} r, {FORM} y", f"a = Conv<{P}>(x,w) r = Relu(a) y = Conv<{P}>(r,v)"),
     "a term is an output": network(
@@ -77,6 +82,7 @@ CASES = {
     "weights are Constants": network(
         "float[1,1,64,128] y", "k = Constant<value = float[1,3,1,1] {1,2,3}>() y = Conv(x,k)"
     ),
+    "the name of an output is taken": network(f"{FORM} w_scale", f"a = Conv<{P}>(x,w) w_scale = Relu(a)"),
     "names are taken": network(
         f"{FORM} y",
         f"""a = Conv<{P}>(x,w,b) a_scale = Relu(a) w_quantized = Conv<{P}>(a_scale,v,b)
