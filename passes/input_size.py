@@ -107,11 +107,9 @@ class InputSize(Pass):
         """Run the old graph on images scaled to its size, and scale its outputs to those of the new one."""
         if self.keep:
             return before(feeds)
-        import onnx_graphsurgeon as gs
+        from fastscnn_opt.rewriting.graph.live import LiveGraph
 
-        from fastscnn_opt.model.shapes import infer_shapes
-
-        graph = gs.import_onnx(infer_shapes(before.model))
+        graph = LiveGraph(before.model).graph
         old = {tensor.name: list(tensor.shape) for tensor in graph.inputs}
         list(self.rewrite(graph))
         outputs = before({name: _nearest(value, old[name]) for name, value in feeds.items()})

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.element_types import bits_of, element_type
-from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of
-from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, copy_without, subgraphs
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, is_onnx_operator, operator_name, plain_operator
+from fastscnn_opt.model.skeleton import copy_without, subgraphs
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content, restore_documentation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import onnx
     import onnx_graphsurgeon as gs
@@ -68,22 +68,25 @@ class Simplify(Pass):
         """
         growing = _growing(graph)
         for node in graph.nodes:
-            if (node.op == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS) or node.name in growing:
+            if (node.domain in ONNX_DOMAINS and not is_onnx_operator(node.op)) or node.name in growing:
                 node.domain = _CUSTOM_DOMAIN
         before = model_of(graph)
-        simplified = self._simplified(_without_defaults(before))
+        given = _without_defaults(before)
+        _rename_foreign(given, operator_name)
+        simplified = self._simplified(given)
         if simplified is not None:
+            _rename_foreign(simplified, plain_operator)
             _restore_defaults(before, simplified)
             restore_documentation(before, simplified)
             replace_content(graph, simplified)
         for node in graph.nodes:
             if node.domain == _CUSTOM_DOMAIN:
-                node.domain = None
+                node.op, node.domain = plain_operator(node.op, _CUSTOM_DOMAIN), None
         yield Skip("graph", "nothing to simplify") if simplified is None else Change("graph", _what(before, simplified))
         for node in graph.nodes:
             if node.name in growing:
                 yield Skip(node, f"its result of {growing[node.name] / 1e6:.1f} MB would be stored in the file")
-            if node.op == ADAPTIVE_POOL or node.domain not in ONNX_DOMAINS:
+            if node.domain not in ONNX_DOMAINS or not is_onnx_operator(node.op):
                 yield Skip(node, "is no operator of ONNX, so onnx-simplifier does not look into it")
 
     def _simplified(self, model: onnx.ModelProto) -> onnx.ModelProto | None:
@@ -124,6 +127,15 @@ def _has_sparse_attribute(graph: onnx.GraphProto) -> bool:
     kinds = (AttributeProto.SPARSE_TENSOR, AttributeProto.SPARSE_TENSORS)
     nodes = (node for each in (graph, *subgraphs(graph)) for node in each.node)
     return any(attribute.type in kinds for node in nodes for attribute in node.attribute)
+
+
+def _rename_foreign(model: onnx.ModelProto, rename: Callable[[str, str], str]) -> None:
+    """Rename operators, each given with its domain: onnx-simplifier knows operators by their names alone."""
+    for function in model.functions:
+        function.name = rename(function.name, function.domain)
+    nodes = [graph.node for graph in (model.graph, *subgraphs(model.graph))]
+    for node in (node for part in (*nodes, *(function.node for function in model.functions)) for node in part):
+        node.op_type = rename(node.op_type, node.domain)
 
 
 def _without_defaults(model: onnx.ModelProto) -> onnx.ModelProto:

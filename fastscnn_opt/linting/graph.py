@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.model.external_data import values_of
-from fastscnn_opt.model.interface import ONNX_DOMAINS, graph_inputs, opset_of, static_shape
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graph_inputs, operator_name, opset_of, static_shape
 from fastscnn_opt.model.shapes import infer_shapes
 
 if TYPE_CHECKING:
@@ -162,8 +162,11 @@ class Graph:
 
 
 def open_graph(model: onnx.ModelProto) -> Graph:
-    """Infer the shapes of `model`, and return it for the rules to check."""
-    return Graph(infer_shapes(model))
+    """Infer the shapes of `model`, and return it for the rules to check, with the names of `operator_name`."""
+    inferred = infer_shapes(model)
+    for node in inferred.graph.node:
+        node.op_type = operator_name(node.op_type, node.domain)
+    return Graph(inferred)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,40 @@ if TYPE_CHECKING:
 
 ONNX_DOMAINS = (None, "", "ai.onnx")
 """The ways in which a node can say that its operator is one of ONNX itself; None is graphsurgeon's."""
+
+
+def operator_name(operator: str, domain: str | None) -> str:
+    """Return the name by which the operator of a node is recognised.
+
+    An operator of another domain that is called like one of ONNX has its domain in front, as in ``vendor.Resize``, so
+    that nobody takes it for the other.
+    """
+    return f"{domain}.{operator}" if domain not in ONNX_DOMAINS and is_onnx_operator(operator) else operator
+
+
+def operator_of(node: onnx.NodeProto) -> str:
+    """Return the name by which the operator of `node` is recognised; see `operator_name`."""
+    return operator_name(node.op_type, node.domain)
+
+
+def plain_operator(name: str, domain: str | None) -> str:
+    """Return the operator that `operator_name` made `name` of, as a file has it."""
+    return name.removeprefix(f"{domain}.") if domain else name
+
+
+def is_onnx_operator(operator: str) -> bool:
+    """Tell whether any version of ONNX itself defines an operator of that name."""
+    return operator in _onnx_operators()
+
+
+@cache
+def _onnx_operators() -> frozenset[str]:
+    """Return the names of the operators that ONNX itself has defined in any version."""
+    import onnx
+
+    return frozenset(
+        schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain in ONNX_DOMAINS
+    )
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.external_data import attach
-from fastscnn_opt.model.interface import opset_of
+from fastscnn_opt.model.interface import ONNX_DOMAINS, is_onnx_operator, opset_of
 from fastscnn_opt.model.reading.integrity import first_problem
 from fastscnn_opt.model.reading.mending import OLDEST_OPSET, complete_outputs, convert_opset, mend
-from fastscnn_opt.model.skeleton import Skeleton
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, Skeleton
+from fastscnn_opt.text import joined
 
 if TYPE_CHECKING:
     import os
@@ -58,11 +59,19 @@ def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None)
     Skeleton(model, str(file)).check()
     model, conversion = convert_opset(model, str(file))
     done += [text for text in (conversion, complete_outputs(model)) if text]
+    if plugins := sorted({node.op_type for node in model.graph.node if _is_plugin(node)}):
+        them = joined([repr(name) for name in plugins])
+        _note(f"{file}: ONNX does not define {them}; passes leave it alone, and no shape behind it is inferred")
     if mended is not None:
         mended += done
     elif done:
         _note(f"{file}: {'; '.join(done)}")
     return model
+
+
+def _is_plugin(node: onnx.NodeProto) -> bool:
+    known = is_onnx_operator(node.op_type) or node.op_type == ADAPTIVE_POOL
+    return node.domain in ONNX_DOMAINS and not known
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.interface import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -187,12 +188,12 @@ def _normalising_node(graph: onnx.GraphProto) -> str:
     constants = initializers | {
         node.output[0]: list(attribute.t.dims)
         for node in graph.node
-        if node.op_type == "Constant"
+        if operator_of(node) == "Constant"
         for attribute in node.attribute
         if attribute.name == "value"
     }
     readers = [node for node in graph.node if images[0].name in node.input]
-    if len(readers) != 1 or readers[0].op_type not in _NORMALISING:
+    if len(readers) != 1 or operator_of(readers[0]) not in _NORMALISING:
         return ""
     node = readers[0]
     others = [name for name in node.input if name != images[0].name]

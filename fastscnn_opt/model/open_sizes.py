@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +54,9 @@ class _Scope:
         self.graph, self.inferred, self.outer = graph, inferred, outer
         self.types = {info.name: info for info in (*inferred.input, *inferred.value_info, *inferred.output)}
         self.values: dict[str, Any] = {tensor.name: tensor for tensor in inferred.initializer}
-        self.values |= {node.output[0]: node for node in inferred.node if node.op_type == "Constant" and node.output}
+        self.values |= {
+            node.output[0]: node for node in inferred.node if operator_of(node) == "Constant" and node.output
+        }
 
     def shape(self, name: str) -> Shape | None:
         """Return the shape of a tensor, or None where it is not known."""

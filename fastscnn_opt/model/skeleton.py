@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of
+from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of, is_onnx_operator
 from fastscnn_opt.model.open_sizes import VENDOR_DOMAIN, drop_made_up, names_of_dimensions, open_sizes
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
     Every adaptive pooling to h x w becomes two operators of that output shape; the tensors between them are returned.
     GlobalAveragePool keeps N and C and makes 1 x 1; an AveragePool of a 1 x 1 window with h - 1 and w - 1 elements of
     padding makes h x w of that, in every operator set. A pooling without a usable size goes to a domain that neither
-    checker nor inference looks into.
+    checker nor inference looks into, and so does a plug-in operator that a file has in the domain of ONNX.
     """
     import onnx
 
@@ -198,15 +198,14 @@ def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
     copy.name = graph.name
     for repeated in ("input", "output", "sparse_initializer"):
         getattr(copy, repeated).extend(getattr(graph, repeated))
-    if not any(node.op_type == ADAPTIVE_POOL for node in graph.node):
+    own = {function.name for function in target.functions if function.domain in ONNX_DOMAINS}
+    if all(node.op_type in own or is_onnx_operator(node.op_type) for node in _all_nodes(graph)):
         copy.node.extend(graph.node)
         return set()
     for node in graph.node:
         size = _pooled_size(node)
         if size is None:
             copy.node.append(node)
-            if node.op_type == ADAPTIVE_POOL and node.domain in ONNX_DOMAINS:
-                copy.node[-1].domain = VENDOR_DOMAIN
             continue
         source, result = node.input[0], node.output[0]
         mean = f"{result}/mean"
@@ -214,8 +213,17 @@ def _copy_graph(graph: onnx.GraphProto, target: onnx.ModelProto) -> set[str]:
         padding = [0, 0, size[0] - 1, size[1] - 1]
         copy.node.add(op_type="GlobalAveragePool", input=[source], output=[mean])
         copy.node.append(onnx.helper.make_node("AveragePool", [mean], [result], kernel_shape=[1, 1], pads=padding))
+    for node in _all_nodes(copy):
+        if node.domain in ONNX_DOMAINS and not (node.op_type in own or is_onnx_operator(node.op_type)):
+            node.domain = VENDOR_DOMAIN
     target.opset_import.add(domain=VENDOR_DOMAIN, version=1)
     return added
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph and of the graphs inside them."""
+    for part in (graph, *subgraphs(graph)):
+        yield from part.node
 
 
 def _pooled_size(node: onnx.NodeProto) -> tuple[int, int] | None:
@@ -242,7 +250,9 @@ def outputs_of_unknown(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) 
     return {
         name
         for node in nodes
-        if node.domain not in ONNX_DOMAINS and (node.domain, node.op_type) not in functions and not _pooled_size(node)
+        if not (node.domain in ONNX_DOMAINS and is_onnx_operator(node.op_type))
+        and (node.domain, node.op_type) not in functions
+        and not _pooled_size(node)
         for name in node.output
     }
 

@@ -91,9 +91,9 @@ def test_the_vendor_operator_is_allowed_in_the_default_domain():
     )
 
 
-def test_another_unknown_operator_is_refused(tiny_model):
-    tiny_model.graph.node[1].op_type = "Swoosh"
-    with pytest.raises(ModelError, match=r"m: the ONNX checker refuses it: .*Swoosh"):
+def test_an_operator_of_a_newer_opset_is_refused(tiny_model):
+    tiny_model.graph.node[1].op_type = "Gelu"
+    with pytest.raises(ModelError, match=r"m: the ONNX checker refuses it: .*Gelu"):
         check_model(tiny_model, "m")
 
 
@@ -116,7 +116,7 @@ def test_shapes_that_are_no_longer_true_are_dropped():
 
 
 def test_an_invalid_model_is_not_saved(tiny_model, tmp_path):
-    tiny_model.graph.node[1].op_type = "Swoosh"
+    tiny_model.graph.node[1].op_type = "Gelu"
     with pytest.raises(ModelError):
         save_model(tiny_model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

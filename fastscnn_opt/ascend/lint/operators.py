@@ -9,7 +9,7 @@ import numpy as np
 from fastscnn_opt.ascend import chip
 from fastscnn_opt.linting.graph import Graph, attribute, label
 from fastscnn_opt.linting.rules import Problem, Severity, rule
-from fastscnn_opt.model.interface import ONNX_DOMAINS, static_shape
+from fastscnn_opt.model.interface import ONNX_DOMAINS, is_onnx_operator, plain_operator, static_shape
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
 if TYPE_CHECKING:
@@ -66,12 +66,13 @@ def unknown_operator(graph: Graph) -> Iterator[Problem]:
         if own and node.op_type == ADAPTIVE_POOL and not oldest <= graph.opset <= newest:
             message = f"{ADAPTIVE_POOL} has a parser for opset {oldest} to {newest}, not {graph.opset}"
             yield Problem(label(node), message, _ADAPTIVE_LOWERED, "adaptive-avgpool")
-        elif not own:
+        elif not own or not (is_onnx_operator(node.op_type) or node.op_type == ADAPTIVE_POOL):
             yield _foreign(node)
 
 
 def _foreign(node: onnx.NodeProto) -> Problem:
-    message = f"{node.domain}.{node.op_type} is no operator of ONNX, and atc has no parser for it"
+    name = f"{node.domain}.{plain_operator(node.op_type, node.domain)}" if node.domain else node.op_type
+    message = f"{name} is no operator of ONNX, and atc has no parser for it"
     if node.op_type == ADAPTIVE_POOL or "adaptive_avg_pool2d" in str(attribute(node, "operator", "")):
         return Problem(label(node), message, _ADAPTIVE_LOWERED, "adaptive-avgpool")
     return Problem(label(node), message, "export the model with operators of ONNX in its place")

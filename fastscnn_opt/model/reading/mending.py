@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of, opset_of
+from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of, operator_of, opset_of
 from fastscnn_opt.model.skeleton import Skeleton, copy_without, lacks_shape, subgraphs
 from fastscnn_opt.text import counted, joined
 
@@ -53,7 +53,7 @@ def raise_ir_version(model: onnx.ModelProto) -> str:
     before, model.ir_version = model.ir_version, OLDEST_IR
     dropped = _keep_real_inputs(model.graph)
     for graph in (model.graph, *subgraphs(model.graph)):
-        for node in (node for node in graph.node if node.op_type == "If"):
+        for node in (node for node in graph.node if operator_of(node) == "If"):
             for attribute in node.attribute:
                 dropped += sum(map(_keep_real_inputs, graphs_of(attribute)))
     constants = f", and {counted(dropped, 'initializer')} can no longer be fed" if dropped else ""

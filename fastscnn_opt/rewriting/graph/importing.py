@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter
 
-from fastscnn_opt.model.interface import opset_of
+from fastscnn_opt.model.interface import operator_name, opset_of
 from fastscnn_opt.rewriting.graph.origins import BodyOrigin, Origins
 from fastscnn_opt.rewriting.graph.values import StoredSparseValues, StoredValues, numpy_type
 
@@ -78,6 +78,7 @@ def _text(value: bytes) -> str | bytes:
 def import_model(model: onnx.ModelProto, types: Mapping[str, onnx.ValueInfoProto]) -> tuple[gs.Graph, Origins]:
     """Return the graph of `model`, and what every part of it was made from; `types` are those of its tensors by name.
 
+    An operator of another domain that is called like one of ONNX carries its domain in its name, see `operator_name`.
     A node without a name gets the unique name ``OpType_index``. The graph has attributes that graphsurgeon does not
     know: `metadata`, the model's ``metadata_props`` as a dictionary, and `defaults`, the inputs that a caller need
     not feed with their values, for passes to read and to change; `source`, the model; and `origins`, what every part
@@ -178,7 +179,9 @@ class _Importer:
         inputs = [tensor(name, _find(name, scopes)) if name else gs.Variable.empty() for name in proto.input]
         outputs = [tensor(name, names.get(name)) if name else gs.Variable.empty() for name in proto.output]
         attributes = {attribute.name: self._attribute(attribute, scopes) for attribute in proto.attribute}
-        node = gs.Node(proto.op_type, name, attributes, inputs, outputs, proto.domain or None)
+        node = gs.Node(
+            operator_name(proto.op_type, proto.domain), name, attributes, inputs, outputs, proto.domain or None
+        )
         self.origins.record_node(node, proto)
         return node
 

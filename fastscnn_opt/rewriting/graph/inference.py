@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_graphsurgeon as gs
 
-from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.model.interface import ONNX_DOMAINS, is_onnx_operator
 from fastscnn_opt.model.skeleton import Skeleton, outputs_of_unknown
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def check_and_infer(
 
 def _unchanged_custom_nodes(model: onnx.ModelProto, graph: gs.Graph, origins: Origins) -> list[gs.Node]:
     """Return the unchanged nodes whose operators inference knows nothing of."""
-    custom = [node for node in graph.nodes if (node.domain or "") not in ONNX_DOMAINS]
+    custom = [node for node in graph.nodes if node.domain not in ONNX_DOMAINS or not is_onnx_operator(node.op)]
     custom = [node for node in custom if origins.is_unchanged(node) and origins.reads_same_constants(node)]
     if not custom:
         return []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.model.interface import ONNX_DOMAINS, is_onnx_operator
 from fastscnn_opt.model.reading.mending import with_current_ir
 from fastscnn_opt.model.shapes import enter_types
-from fastscnn_opt.model.skeleton import Skeleton
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, Skeleton
 from fastscnn_opt.rewriting.graph.exporting import export_graph
 from fastscnn_opt.rewriting.graph.importing import TypeReader, import_model
 from fastscnn_opt.rewriting.graph.inference import Inferred, check_and_infer
@@ -67,9 +69,19 @@ class LiveGraph:
         self._drop_additions()
         tidy(self._graph)
         model, self._changed = export_graph(self._graph, self._origins, self._original)
+        for node, _ in self._changed:
+            self._check_operator(node)
         inferred = check_and_infer(model, self._graph, self._origins, self._types, where)
         enter_types(model, inferred.graph, documented=self.model.graph)
         self.model, self._inferred = model, inferred
+
+    def _check_operator(self, node: gs.Node) -> None:
+        """Refuse an operator that ONNX does not define in its own domain, unless the file had it there."""
+        if node.domain not in ONNX_DOMAINS or is_onnx_operator(node.op) or node.op == ADAPTIVE_POOL:
+            return
+        origin = self._origins.nodes.get(id(node))
+        if origin is None or origin.proto.op_type != node.op:
+            raise PassError(f"the node {node.name!r} has the operator {node.op!r}, which ONNX does not define")
 
     def discard(self) -> None:
         """Undo what a pass did to the graph without reporting a change."""

@@ -10,6 +10,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.documentation import document_value
+from fastscnn_opt.model.interface import plain_operator
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 def write_signature(node: gs.Node, target: onnx.NodeProto) -> None:
     """Write operator, name, inputs and outputs of `node`."""
-    if (target.op_type, target.domain) != (node.op, node.domain or ""):
-        target.op_type, target.domain, target.overload = node.op, node.domain or "", ""
+    operator = plain_operator(node.op, node.domain)
+    if (target.op_type, target.domain) != (operator, node.domain or ""):
+        target.op_type, target.domain, target.overload = operator, node.domain or "", ""
     target.name = node.name
     target.input[:] = [tensor.name for tensor in node.inputs]
     target.output[:] = [tensor.name for tensor in node.outputs]

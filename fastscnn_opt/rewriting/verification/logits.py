@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.model.interface import operator_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,9 +29,9 @@ def expose_logits(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, tu
     producers = _producers(model.graph)
     for output in model.graph.output:
         node = _first_behind(producers, output.name)
-        if node is not None and node.op_type == "If":
+        if node is not None and operator_of(node) == "If":
             node = _hoist(exposed.graph, node)
-        if node is not None and node.op_type == "ArgMax":
+        if node is not None and operator_of(node) == "ArgMax":
             axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
             logits[output.name] = (node.input[0], axis)
     extra = {name for name, _ in logits.values()} - {output.name for output in model.graph.output}
@@ -50,7 +52,7 @@ def _producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
 def _first_behind(producers: Mapping[str, onnx.NodeProto], name: str) -> onnx.NodeProto | None:
     """Return the node that makes the tensor `name`, looking through nodes that only change its form."""
     node = producers.get(name)
-    while node is not None and node.op_type in _PASSED_THROUGH:
+    while node is not None and operator_of(node) in _PASSED_THROUGH:
         node = producers.get(node.input[0])
     return node
 
@@ -64,7 +66,7 @@ def _hoist(graph: onnx.GraphProto, condition: onnx.NodeProto) -> onnx.NodeProto 
         branch.CopyFrom(attribute.g)
         best = _first_behind(_producers(branch), branch.output[0].name)
         nested = any(inner.HasField("g") for node in branch.node for inner in node.attribute)
-        if nested or best is None or best.op_type != "ArgMax":
+        if nested or best is None or operator_of(best) != "ArgMax":
             continue
         own = {name for node in branch.node for name in node.output} | {tensor.name for tensor in branch.initializer}
         for tensor in branch.initializer:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.model.interface import operator_of
+
 if TYPE_CHECKING:
     import onnx
 
@@ -30,10 +32,10 @@ def terms_of_outputs(model: onnx.ModelProto) -> dict[str, list[str]]:
         pending, seen = [output.name], {output.name}
         while pending:
             node = producers.get(pending.pop())
-            if node is None or node.op_type not in (*_SUMS, *_PASSING):
+            if node is None or operator_of(node) not in (*_SUMS, *_PASSING):
                 continue
             inner = [name for name in node.input if name in producers]
-            if node.op_type in _SUMS:
+            if operator_of(node) in _SUMS:
                 terms |= dict.fromkeys(inner)
             pending += [name for name in inner if name not in seen]
             seen.update(inner)
