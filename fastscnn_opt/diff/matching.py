@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.diff.scope import Origin, OriginKind, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 Keys = list["Hashable | None"]
 """A key for every node. Nodes with equal keys may be paired; a node whose key is None may not."""
@@ -59,8 +59,27 @@ class Matching:
 
     def pair_neighbours(self, keys: Keys, others: Keys) -> None:
         """Pair free nodes of equal keys next to a pair or at the graph's ends, and go on from the new pairs."""
-        queue = deque(self.second.items())
-        queue.extend(self._pair_at_the_ends(keys, others))
+        self._spread([*self.second.items(), *self._pair_at_the_ends(keys, others)], keys, others)
+
+    def pair_twins(self, keys: Keys, others: Keys) -> None:
+        """Pair free nodes whose key several free nodes share, in file order, each with the nodes of equal keys around.
+
+        Only nodes that nothing else tells apart are left for this, such as equal ones that nothing reads.
+        """
+        waiting: dict[Hashable, deque[int]] = {}
+        for other, key in enumerate(others):
+            waiting.setdefault(key, deque()).append(other)
+        for number, key in enumerate(keys):
+            queue = waiting.get(key, deque())
+            while queue and number not in self.second:
+                other = queue.popleft()
+                if other not in self.first:
+                    self.pair(number, other)
+                    self._spread([(number, other)], keys, others)
+
+    def _spread(self, pairs: Iterable[tuple[int, int]], keys: Keys, others: Keys) -> None:
+        """Pair the free nodes of equal keys next to `pairs`, and go on from the new pairs."""
+        queue = deque(pairs)
         while queue:
             queue.extend(self._pair_around(*queue.popleft(), keys, others))
 
@@ -113,8 +132,10 @@ def pair_names(names: Sequence[str], others: Sequence[str], *, by_name: bool = T
     Names inside a subgraph or a function mean nothing outside of it, so `by_name` is false there and only the position
     counts.
     """
-    positions = {name: position for position, name in enumerate(others)} if by_name else {}
-    pairs = {position: positions[name] for position, name in enumerate(names) if name in positions}
+    positions: dict[str, list[int]] = {}  # a graph may return one tensor as several outputs
+    for position, name in enumerate(others if by_name else ()):
+        positions.setdefault(name, []).append(position)
+    pairs = {position: positions[name].pop(0) for position, name in enumerate(names) if positions.get(name)}
     paired = set(pairs.values())
     free = [position for position in range(len(names)) if position not in pairs]
     other_free = [position for position in range(len(others)) if position not in paired]
@@ -201,6 +222,12 @@ def _pair_by_structure(matching: Matching, structure: _StructureKeys, other_stru
     matching.pair_neighbours([node.op for node in first.nodes], [node.op for node in second.nodes])
     same = {number: number for number in matching.second}
     matching.pair_unique(_keys_by_neighbours(first, same), _keys_by_neighbours(second, matching.first))
+    (_, upstream, downstream), (_, other_upstream, other_downstream) = (
+        keys.keys(with_content=True) for keys in (structure, other_structure)
+    )
+    matching.pair_twins(
+        [*zip(upstream, downstream, strict=True)], [*zip(other_upstream, other_downstream, strict=True)]
+    )
 
 
 def _local_keys(scope: Scope, *, with_content: bool) -> Keys:

@@ -91,11 +91,22 @@ def _item(value: onnx.ValueInfoProto) -> Item:
 
 def _form(value: onnx.ValueInfoProto) -> tuple[str, list[Any] | None]:
     """Return the element type and the shape; a dimension is a number, a name, or None if it is unknown."""
-    if not value.type.HasField("tensor_type"):
-        return (value.type.WhichOneof("value") or "unknown").removesuffix("_type"), None
-    tensor = value.type.tensor_type
+    return _form_of(value.type)
+
+
+def _form_of(kind: onnx.TypeProto) -> tuple[str, list[Any] | None]:
+    which = kind.WhichOneof("value") or "unknown"
+    if which in ("sequence_type", "optional_type", "map_type"):
+        holder = getattr(kind, which)
+        inner = holder.value_type if which == "map_type" else holder.elem_type
+        form, shape = _form_of(inner)
+        return f"{which.removesuffix('_type')} of {form}{'' if shape is None else f' {shape}'}", None
+    if which not in ("tensor_type", "sparse_tensor_type"):
+        return which.removesuffix("_type"), None
+    tensor = getattr(kind, which)
     shape = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
-    return type_name(tensor.elem_type), shape if tensor.HasField("shape") else None
+    sparse = "sparse " if which == "sparse_tensor_type" else ""
+    return sparse + type_name(tensor.elem_type), shape if tensor.HasField("shape") else None
 
 
 def _outputs_of_other_nodes(pair: ScopePair) -> Iterator[Difference]:

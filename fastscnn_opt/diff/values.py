@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt.model.element_types import type_name
+from fastscnn_opt.model.element_types import bits_of, type_name
 from fastscnn_opt.model.external_data import values_of
 
 if TYPE_CHECKING:
@@ -51,13 +51,15 @@ class Weight:
         if self.is_sparse:
             parts = (Weight(self.proto.values), Weight(self.proto.indices))
             return b"".join(part._bytes() for part in parts)
-        if self.proto.HasField("raw_data"):
-            return bytes(self.proto.raw_data)
-        array = self.array()
-        return b"\0".join(array.reshape(-1).tolist()) if array.dtype.hasobject else array.tobytes()
+        if self.proto.string_data:
+            return b"".join(len(text).to_bytes(8) + text for text in self.proto.string_data)
+        fills_bytes = bits_of(self.proto.data_type) % 8 == 0  # else several elements share a byte, or pad one
+        return bytes(self.proto.raw_data) if self.proto.raw_data and fills_bytes else self.array().tobytes()
 
     def array(self) -> NDArray[Any]:
-        """Return the elements of a dense tensor."""
+        """Return the elements of a dense tensor; text as bytes, which need not be UTF-8."""
+        if self.proto.string_data:
+            return np.array(list(self.proto.string_data), dtype=object).reshape(self.shape)
         return values_of(self.proto)
 
     def largest_difference(self, other: Weight) -> float | None:
@@ -123,7 +125,14 @@ class Attribute:
     @property
     def weight(self) -> Weight | None:
         """The tensor, if the value is one."""
-        return Weight(self.proto.t) if self.proto.HasField("t") else None
+        return _tensor_in(self.proto)
+
+
+def _tensor_in(proto: onnx.AttributeProto) -> Weight | None:
+    for field in ("t", "sparse_tensor"):
+        if proto.HasField(field):
+            return Weight(getattr(proto, field))
+    return None
 
 
 def _plain(value: Any) -> Any:
@@ -163,8 +172,8 @@ def _key(proto: onnx.AttributeProto) -> Hashable:
 
     Subgraphs are compared node by node later, so only their operators count here.
     """
-    if proto.HasField("t"):
-        return Weight(proto.t).key
+    if tensor := _tensor_in(proto):
+        return tensor.key
     graphs = [proto.g] if proto.HasField("g") else proto.graphs
     if graphs:
         return tuple(tuple(sorted(node.op_type for node in graph.node)) for graph in graphs)

@@ -83,6 +83,42 @@ def test_a_removed_node_is_one_removed_node_and_one_changed_input(network, renam
     assert not diff.nodes.added
 
 
+TWINS = "d = Constant<value_ints = [1]>() e = Constant<value_ints = [1]>()"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"g (float[2] x) => (float[2] y) {{ {TWINS} y = Relu(x) }}",
+        f"g (float[2] x) => (float[2] y) {{ {TWINS} g = Cast<to = 1>(d) h = Cast<to = 1>(e) y = Relu(x) }}",
+        "g (float[2] x) => (float[2] y) { d = Neg(x) e = Neg(x) y = Relu(x) }",
+        f"""g (bool c, float[2] x) => (float[2] y) {{ y = If(c) <
+            then_branch = t () => (float[2] a) {{ {TWINS} a = Relu(x) }},
+            else_branch = f () => (float[2] b) {{ b = Neg(x) }}> }}""",
+    ],
+)
+def test_equal_nodes_that_nothing_reads_may_be_renamed(text):
+    def name(prefix):
+        def apply(graph):
+            for index, node in enumerate(graph.node):
+                node.name = f"{prefix}{index}"
+                for attribute in node.attribute:
+                    apply(attribute.g)
+
+        return apply
+
+    model = read(text)
+    assert not diff_models(edited(model, name("a")), edited(model, name("b")))
+
+
+def test_one_of_three_equal_nodes_is_removed():
+    text = "g (float[2] x) => (float[2] y) {{ {} y = Relu(x) }}"
+    three = read(text.format(f"{TWINS} [last] f = Constant<value_ints = [1]>()"))
+    diff = diff_models(three, read(text.format(TWINS.replace("d =", "p =").replace("e =", "q ="))))
+    assert [item.name for item in diff.nodes.removed] == ["last"]
+    assert only(diff, "nodes")
+
+
 def test_renaming_inside_and_outside_of_subgraphs_is_no_change(branching):
     assert not diff_models(branching, rename(branching))
 

@@ -1,6 +1,7 @@
 """What a diff says of whole models: interface, metadata, operator sets and local functions."""
 
 import onnx
+import pytest
 from diffs import changes, edited, only, read
 
 from fastscnn_opt import diff_models
@@ -42,6 +43,41 @@ def test_the_interface_is_compared_by_name_type_shape_and_source():
     assert [item.name for item in diff.nodes.added] == ["n"]
     assert [item.name for item in diff.nodes.removed] == ["b"]
     assert not diff.nodes.changed
+
+
+def test_a_tensor_may_be_returned_twice():
+    twice = read("g (float[4] x) => (float[4] y, float[4] y) { y = Relu(x) }")
+    assert not diff_models(twice, twice)
+    diff = diff_models(twice, read("g (float[4] x) => (float[4] y) { y = Relu(x) }"))
+    assert [item.name for item in diff.outputs.removed] == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("seq(float[4])", "seq(float16[4])"),
+        ("seq(float[4])", "seq(float[N])"),
+        ("optional(float[4])", "optional(seq(float[4]))"),
+        ("sparse_tensor(float[4])", "float[4]"),
+        ("map(int64, float)", "map(int64, double)"),
+    ],
+)
+def test_types_that_are_no_tensors_are_compared_to_the_core(before, after):
+    one, other = (read(f"g ({kind} x) => (float[1] y) {{ y = vendor.First(x) }}") for kind in (before, after))
+    assert not diff_models(one, one)
+    assert {entry.field for entry in diff_models(one, other).inputs.changed} <= {"type", "shape"}
+    assert diff_models(one, other).inputs.changed
+
+
+@pytest.mark.parametrize("size", ["?", "N"])
+def test_an_open_size_of_an_output_stays_what_it_was(size):
+    model = read(f"g (float[{size},4] x) => (float[{size},4] y) {{ a = Identity(x) y = Relu(a) }}")
+    if size == "?":
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].Clear()
+    result = PassManager("remove-noops").run(model).model
+    assert not diff_models(model, result).inputs
+    assert not diff_models(model, result).outputs
 
 
 def test_metadata_and_header_are_compared(network):
