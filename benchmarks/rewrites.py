@@ -32,7 +32,7 @@ from side_by_side import TurnTaker, print_machine, split
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.measuring.latency import ratio_to_baseline
 from fastscnn_opt.model.loading import load_model
-from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.sampling.samples import sample_inputs
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.model.shapes import infer_shapes
 from fastscnn_opt.rewriting.manager import PassManager

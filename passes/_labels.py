@@ -11,7 +11,7 @@ from fastscnn_opt.measuring.image_input import model_size
 from fastscnn_opt.measuring.label_map import MOST_CLASSES, label_type
 from fastscnn_opt.measuring.layout import Layout, may_end_in_classes
 from fastscnn_opt.measuring.session import FREE, TensorSpec
-from fastscnn_opt.rewriting.contract import Change, Labels, Skip, Step, Tensor
+from fastscnn_opt.rewriting.contract import Change, Feeds, Labels, Runner, Skip, Step, Tensor
 
 from ._graph import append_cast, append_node, detach_output, type_name, what_fixes
 
@@ -68,6 +68,13 @@ def image_size(graph: gs.Graph) -> tuple[int, int] | None:
         for image in graph.inputs
     )
     return model_size(tuple(specs))
+
+
+def labels_of_outputs(before: Runner, feeds: Feeds, layout: Layout = Layout.NCHW) -> dict[str, Tensor]:
+    """Run a graph, and return its outputs with all logits as labels; a sequence or an optional stays as it is."""
+    tensors = {output.name for output in before.model.graph.output if output.type.HasField("tensor_type")}
+    outputs = before(feeds)
+    return {name: labels_of(value, layout) if name in tensors else value for name, value in outputs.items()}
 
 
 def labels_of(value: Tensor, layout: Layout = Layout.NCHW) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fastscnn_opt.measuring.layout import Layout
 from fastscnn_opt.rewriting.contract import Contract, Feeds, Pass, Runner, Step, Tensor
 
-from ._labels import labels_of, take_labels
+from ._labels import labels_of_outputs, take_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,5 +48,4 @@ class ArgmaxOutput(Pass):
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Return the labels of the logits that the graph gave before, together with these logits."""
-        layout = self.layout or Layout.NCHW
-        return {name: labels_of(value, layout) for name, value in before(feeds).items()}
+        return labels_of_outputs(before, feeds, self.layout or Layout.NCHW)

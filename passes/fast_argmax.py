@@ -20,7 +20,7 @@ from ._fast_argmax.cells import Grid
 from ._fast_argmax.sampling import group_by_cell
 from ._fast_argmax.tail import write_tail
 from ._graph import constant_value, scales_of, type_name, what_fixes
-from ._labels import labels_of, take_labels
+from ._labels import labels_of_outputs, take_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,8 +85,7 @@ class FastArgmax(Pass):
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Return the outputs before the pass, logits as labels if ``labels=true``."""
-        outputs = before(feeds)
-        return {name: labels_of(value) for name, value in outputs.items()} if self.labels else outputs
+        return labels_of_outputs(before, feeds) if self.labels else before(feeds)
 
 
 def _mismatch(graph: gs.Graph, node: gs.Node) -> str:

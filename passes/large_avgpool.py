@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.model.element_types import type_name
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
@@ -127,11 +128,12 @@ class _PooledAxis:
 
 def _pooled_axes(node: gs.Node) -> tuple[_PooledAxis, _PooledAxis] | str | None:
     """Return how `node` pools H and W, or why that is not known; None if it is no average pooling of images."""
-    if node.domain not in ONNX_DOMAINS or node.op not in ("AveragePool", "GlobalAveragePool", "ReduceMean"):
+    pools = node.op in ("AveragePool", "GlobalAveragePool") or (node.op == "ReduceMean" and _averages_images(node))
+    if node.domain not in ONNX_DOMAINS or not pools:
         return None
-    shape = node.inputs[0].shape
-    if node.op == "ReduceMean" and not _averages_images(node):
-        return None
+    shape, dtype = node.inputs[0].shape, node.inputs[0].dtype
+    if isinstance(dtype, int):
+        return f"its input is {type_name(dtype)}, in which the pass cannot compute"
     if shape is not None and len(shape) != 4:
         return f"its input of shape {shape} is not N, C, H, W"
     height, width = shape[2:] if shape else (None, None)
@@ -152,7 +154,8 @@ def _averages_images(node: gs.Node) -> bool:
     if axes is None and len(node.inputs) > 1:
         axes = constant_value(node.inputs[1])
     rank = len(node.inputs[0].shape or ())
-    floats = np.issubdtype(np.dtype(node.inputs[0].dtype or np.float32), np.floating)
+    dtype = node.inputs[0].dtype or np.float32
+    floats = isinstance(dtype, int) or np.issubdtype(np.dtype(dtype), np.floating)
     return rank == 4 and floats and axes is not None and {int(axis) % 4 for axis in np.ravel(axes)} == {2, 3}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from fastscnn_opt import cache
@@ -14,9 +15,9 @@ from fastscnn_opt.machine import versions
 from fastscnn_opt.measuring.image_input import image_input, open_for
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.metadata import metadata_of
-from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.verification.comparing import compare
+from fastscnn_opt.rewriting.verification.expectations import expectations
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 from fastscnn_opt.scoring.one_model import evaluate_model
 from fastscnn_opt.scoring.records import as_json
@@ -126,14 +127,15 @@ class Deviation:
     """The largest absolute deviation of an output from the outputs that the passes promise for the source.
 
     Label maps deviate by the distance of the logits of the two labels. The inputs are the images of `source`, or
-    without images the sample input on which contracts are verified.
+    without images the sample inputs on which contracts are verified, with the arrays of `given` among them.
     """
 
     key = "max_abs_diff"
     heading = "deviation"
 
-    def __init__(self, source: DataSource | None = None) -> None:
+    def __init__(self, source: DataSource | None = None, given: Feeds = MappingProxyType({})) -> None:
         self._source = source
+        self._given = given
         self._runners: dict[str, GraphRunner] = {}
 
     def words(self, figure: float) -> str:
@@ -158,8 +160,7 @@ class Deviation:
         except ModelError as error:
             return MeasuredLoss(None, str(error))
         worst = 0.0
-        for feeds in self._feeds(after):
-            wanted = expected(feeds)
+        for feeds, wanted in self._expectations(after, expected):
             try:
                 values = actual(feeds)
             except ModelError as error:
@@ -175,9 +176,9 @@ class Deviation:
             return self._runners[graph.sha256]
         return _ExpectedOutputs(graph, self._expected(graph.parent), graph.item)
 
-    def _feeds(self, model: onnx.ModelProto) -> Iterator[Feeds]:
+    def _expectations(self, model: onnx.ModelProto, expected: Runner) -> Iterator[tuple[Feeds, dict[str, Tensor]]]:
         if self._source is None:
-            yield sample_inputs(model)
+            yield from expectations(model, expected, self._given)
             return
         inputs, metadata = signature_of(model).inputs, metadata_of(model)
         source = self._source.for_model(metadata)
@@ -185,7 +186,8 @@ class Deviation:
         dataset = open_for(source, inputs, preprocess)
         with closing(prefetch(dataset.load, len(dataset))) as samples:
             for sample in samples:
-                yield image_input(inputs, None, preprocess, given).feed([sample.image])
+                feeds = image_input(inputs, None, preprocess, given).feed([sample.image])
+                yield feeds, expected(feeds)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ def complete_target(typed: str) -> list[str]:
 
 
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not check the contracts of the passes.")]
+Inputs = Annotated[
+    Path | None,
+    typer.Option("--input", help="Run the graphs on these arrays (.npz, by input name) instead of made-up ones."),
+]
 AllNodes = Annotated[
     bool,
     typer.Option("--all", help="Name every node; without it, nodes with the same message share a line."),

@@ -39,11 +39,11 @@ def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
 
 
 def engine_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of ONNX Runtime, and ValueError, which its Python interface raises for unknown feeds."""
+    """Return the exceptions of ONNX Runtime, and what its Python interface raises for unknown feeds and types."""
     from onnxruntime.capi import onnxruntime_pybind11_state as engine
 
     kinds = (kind for kind in vars(engine).values() if isinstance(kind, type) and issubclass(kind, Exception))
-    return (*kinds, ValueError)
+    return (*kinds, ValueError, RuntimeError)
 
 
 def reason_of(error: Exception) -> str:

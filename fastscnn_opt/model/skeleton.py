@@ -8,6 +8,7 @@ protobuf message can hold.
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
@@ -15,7 +16,7 @@ from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of, is_
 from fastscnn_opt.model.open_sizes import VENDOR_DOMAIN, drop_made_up, names_of_dimensions, open_sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import onnx
 
@@ -89,16 +90,23 @@ class Skeleton:
         converted: onnx.ModelProto = onnx.version_converter.convert_version(model, opset)
         return converted
 
-    def infer(self) -> onnx.GraphProto:
+    def infer(self, sizes: Mapping[str, Sequence[int]] = MappingProxyType({})) -> onnx.GraphProto:
         """Return the graph of the skeleton with the types of all outputs and inner tensors that can be inferred.
+
+        `sizes` are shapes by name that inputs are taken to have.
 
         Raises
         ------
         ModelError
             Inference stops at a node, as it may where nothing has checked the model.
         """
-        inferred = self._infer(self._content)
-        skeleton = type(inferred).FromString(self._content)
+        import onnx
+
+        skeleton = onnx.ModelProto.FromString(self._content)
+        for value in skeleton.graph.input if sizes else ():
+            for dim, size in zip(value.type.tensor_type.shape.dim, sizes.get(value.name, ()), strict=False):
+                dim.dim_value = size
+        inferred = self._infer(skeleton.SerializeToString() if sizes else self._content)
         while open_sizes(skeleton, inferred.graph):
             inferred = self._infer(skeleton.SerializeToString())
         drop_made_up(inferred.graph, self._names)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.files import check_place
 from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.sampling.given import read_inputs
 from fastscnn_opt.model.saving import keep_apart, save_model
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.rewriting.instruments import GraphDump, Instrument, PassProgress
@@ -27,12 +28,13 @@ _OBJECTS_PER_COLLECTION = 50_000
 with Python's own 700, a model of 50,000 nodes takes 1.4 times as long."""
 
 
-def apply_to_file(
+def apply_to_file(  # noqa: PLR0913 - one parameter for each option of the command
     model: Path,
     passes: str,
     output: Path,
     *,
     verify: bool = True,
+    inputs: Path | None = None,
     dump: Path | None = None,
     note: Callable[[str], None] = lambda _: None,
     progress: ProgressBar = no_progress_bar,
@@ -47,6 +49,8 @@ def apply_to_file(
         A pipeline text, or ``@FILE``.
     verify
         Hold every pass against its contract.
+    inputs
+        An ``.npz`` file with arrays on which the contracts are checked, by the names of inputs.
     dump
         Folder for the graph after every pass.
     note
@@ -56,6 +60,8 @@ def apply_to_file(
 
     Raises
     ------
+    DataError
+        `inputs` cannot be read, or does not fit the model.
     PipelineError
         The pipeline does not parse, or names an unknown pass or option.
     ModelError
@@ -71,7 +77,7 @@ def apply_to_file(
     for place in (output, *(place for graphs in dumps for place in graphs.files(built))):
         keep_apart(place, model)
     with _rare_collections():
-        result = _run(model, built, dumps, note, progress, verify=verify)
+        result = _run(model, built, dumps, note, progress, verify=verify, inputs=inputs)
         save_model(result.model, output)
     return result
 
@@ -100,10 +106,13 @@ def _run(
     progress: ProgressBar,
     *,
     verify: bool,
+    inputs: Path | None = None,
 ) -> Result:
+    loaded = load_model(model)
+    given = {} if inputs is None else read_inputs(inputs, loaded)
     with progress(len(passes), "passes") as advance:
         instruments: list[Instrument] = [PassProgress(note, advance), *dumps]
-        return PassManager(passes, verify=verify, instruments=instruments).run(load_model(model))
+        return PassManager(passes, verify=verify, inputs=given, instruments=instruments).run(loaded)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, PassError, UserError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from fastscnn_opt.rewriting.contract import Pass
+    from fastscnn_opt.rewriting.contract import Feeds, Pass
     from fastscnn_opt.rewriting.graph.live import LiveGraph
 
 
@@ -28,6 +29,9 @@ class PassManager:
         A pipeline text, or passes.
     verify
         Check the contract of every pass by running the graph before and after it.
+    inputs
+        Arrays on which the graphs are run, by the names of inputs; those that are missing, or do not fit after a pass
+        that changes the inputs, are made up.
     instruments
         Observers that are called before and after every pass and when one fails, in this order.
     reproducers
@@ -44,11 +48,13 @@ class PassManager:
         pipeline: str | Sequence[Pass],
         *,
         verify: bool = True,
+        inputs: Feeds = MappingProxyType({}),
         instruments: Sequence[Instrument] = (),
         reproducers: Path | None = None,
     ) -> None:
         self.passes = build_pipeline(pipeline) if isinstance(pipeline, str) else tuple(pipeline)
         self.verify = verify
+        self.inputs = inputs
         self.instruments = tuple(instruments)
         self._reproducers = reproducers
 
@@ -92,7 +98,7 @@ class PassManager:
             return [Timing(), *self.instruments]
         from fastscnn_opt.rewriting.verification.instrument import Verification
 
-        return [Timing(), Verification(reproducers=self._reproducers), *self.instruments]
+        return [Timing(), Verification(self.inputs, self._reproducers), *self.instruments]
 
 
 def run_pass(item: Pass, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassReport]:
@@ -114,7 +120,7 @@ def _live_graph(model: onnx.ModelProto) -> LiveGraph:
 
     from fastscnn_opt.rewriting.graph.live import LiveGraph
 
-    G_LOGGER.severity = G_LOGGER.CRITICAL  # it prints to stdout, which belongs to the result
+    G_LOGGER.severity = G_LOGGER.CRITICAL + 1  # it prints to stdout, which belongs to the result
     return LiveGraph(model)
 
 

@@ -34,7 +34,7 @@ def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batc
         schema = onnx.defs.get_schema(node.op, opset, node.domain or "")
         proto = OnnxExporter.export_node(node)
         inferred = onnx.shape_inference.infer_node_outputs(schema, proto, types, data)
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError) as error:
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         return str(error).strip().split("\n", 1)[0]
     for tensor in node.outputs:
         if tensor.name in inferred and inferred[tensor.name].tensor_type.HasField("shape"):

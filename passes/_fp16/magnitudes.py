@@ -8,7 +8,7 @@ import numpy as np
 
 from fastscnn_opt.errors import ModelError, PassError
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
-from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.sampling.samples import sample_inputs
 from fastscnn_opt.rewriting.graph.content import model_of
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 

@@ -66,7 +66,7 @@ def _read_model(path: Path) -> None:
     from fastscnn_opt.diff import diff_models
     from fastscnn_opt.errors import UserError
     from fastscnn_opt.model.loading import load_model
-    from fastscnn_opt.model.samples import sample_inputs
+    from fastscnn_opt.model.sampling.samples import sample_inputs
     from fastscnn_opt.model.shapes import infer_shapes
     from fastscnn_opt.rewriting.manager import PassManager
     from fastscnn_opt.targets.registry import lint_rules_of

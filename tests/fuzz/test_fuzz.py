@@ -10,7 +10,7 @@ import pytest
 
 from fastscnn_opt.errors import DataError, ModelError, PatchError, RunError
 from fastscnn_opt.model.loading import load_model
-from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.sampling.samples import sample_inputs
 
 RUN = Path(__file__).with_name("run.py")
 

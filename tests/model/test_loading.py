@@ -7,7 +7,6 @@ from graphs import parse
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import check_model, load_model
-from fastscnn_opt.model.samples import sample_inputs
 from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.model.shapes import infer_shapes
 
@@ -120,22 +119,3 @@ def test_an_invalid_model_is_not_saved(tiny_model, tmp_path):
     with pytest.raises(ModelError):
         save_model(tiny_model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sample_inputs_fit_the_graph_and_repeat(tiny_model):
-    first, second = sample_inputs(tiny_model), sample_inputs(tiny_model)
-    assert (first["image"].shape, first["image"].dtype) == ((1, 3, 16, 32), np.float32)
-    np.testing.assert_array_equal(first["image"], second["image"])
-
-
-def test_a_dimension_that_is_not_fixed_is_chosen(tiny_model):
-    tiny_model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
-    assert sample_inputs(tiny_model)["image"].shape == (1, 3, 16, 32)
-
-
-def test_integer_images_span_the_byte_range():
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 13]> g (uint8[1,64,64,3] x) => (uint8[1,64,64,3] y) { y = Identity(x) }
-    """)
-    image = sample_inputs(model)["x"]
-    assert (image.dtype, image.min() < 40, image.max() > 210) == (np.uint8, True, True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.rewriting.contract import HALF_NETWORK_TOLERANCE, Contract, Labels, Tensor
+from fastscnn_opt.rewriting.verification.widening import is_float
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -40,17 +41,20 @@ def compare(
     promise: Contract = Contract.LOSSY,
     tolerance: float = 0.0,
     terms: Mapping[str, float] = MappingProxyType({}),
+    misdeclared: Collection[str] = (),
 ) -> tuple[float, str]:
     """Return the largest deviation over the outputs, and what is wrong ("" if the promise was kept).
 
     The deviation is infinite where names, shapes or kinds differ. `tolerance` is that of a rounding promise. In a graph
     with float16 constants, another order of a sum moves its result as far as float16 rounding does. `terms` gives the
     magnitude of the terms that each output is a sum of: an output in which they cancel is only as exact as they are.
+    The declared shapes of the outputs `misdeclared`, which were wrong before the pass, count for nothing.
     """
     expected, actual = _elements(expected), _elements(actual)
     if list(expected) != list(actual):
         return float("inf"), f"outputs {list(expected)} were expected, the graph has {list(actual)}"
-    declared = {output.name: output.type.tensor_type.shape for output in after.graph.output}
+    outputs = (output for output in after.graph.output if output.name not in misdeclared)
+    declared = {output.name: output.type.tensor_type.shape for output in outputs}
     promised = tolerance if promise is Contract.ROUNDING else EXACT_TOLERANCE
     if any(tensor.data_type == tensor.FLOAT16 for tensor in after.graph.initializer):
         promised = max(promised, HALF_NETWORK_TOLERANCE)
@@ -79,19 +83,34 @@ def values_in(tensor: Tensor) -> NDArray[Any]:
 def _relative_tolerance(expected: Tensor, promised: float) -> float:
     """Return the tolerance promised; in a narrow type both values may have been rounded to the next number."""
     floats = expected.logits if isinstance(expected, Labels) else expected
-    rounding = 2 * float(np.finfo(floats.dtype.name).eps) if np.issubdtype(floats.dtype, np.floating) else 0.0
-    return max(promised, rounding)
+    return max(promised, 2 * _epsilon(floats.dtype))
+
+
+def _epsilon(dtype: np.dtype[Any]) -> float:
+    """Return the distance of 1 to the next number of a type of floats; 0 for another type."""
+    return float(np.spacing(np.ones((), dtype))) if is_float(dtype) else 0.0
 
 
 def _elements(outputs: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors in the outputs: those of a sequence under numbers, and none of an empty optional."""
+    """Return the tensors in the outputs: those of a sequence or map under their keys, none of an empty optional."""
     tensors: dict[str, Tensor] = {}
     for name, value in outputs.items():
-        if isinstance(value, list):
-            tensors |= _elements({f"{name}[{index}]": element for index, element in enumerate(value)})
+        if isinstance(value, (list, dict)):
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            tensors |= _elements({f"{name}[{key}]": part for key, part in parts})
         elif value is not None:
-            tensors[name] = value
+            tensors[name] = value if isinstance(value, Labels) else np.asarray(value)
     return tensors
+
+
+def fits_declared(shape: Sequence[int], declared: onnx.TensorShapeProto) -> bool:
+    """Tell whether a shape is as `declared`; open dimensions, and no dimensions at all, fit any."""
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in declared.dim]
+    return not sizes or (len(sizes) == len(shape) and all(map(_is_size, sizes, shape)))
+
+
+def _is_size(declared: int | None, size: int) -> bool:
+    return declared in (None, size)
 
 
 def _form_problem(
@@ -99,10 +118,10 @@ def _form_problem(
 ) -> str:
     if expected.shape != actual.shape:
         return f"output {name!r} has the shape {list(actual.shape)}, and {list(expected.shape)} was expected"
-    fixed = [dim.dim_value for dim in declared.dim if dim.HasField("dim_value")] if declared is not None else []
-    if declared is not None and len(fixed) == actual.ndim and fixed != list(actual.shape):
-        return f"output {name!r} is declared as {fixed} and has the shape {list(actual.shape)}"
-    if np.issubdtype(expected.dtype, np.floating) != np.issubdtype(actual.dtype, np.floating):
+    if declared is not None and not fits_declared(actual.shape, declared):
+        sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in declared.dim]
+        return f"output {name!r} is declared as {sizes} and has the shape {list(actual.shape)}"
+    if is_float(expected.dtype) != is_float(actual.dtype):
         return f"output {name!r} has the type {actual.dtype}, and {expected.dtype} was expected"
     return ""
 
@@ -113,15 +132,16 @@ def _deviation(expected: Tensor, actual: NDArray[Any], relative: float, least: f
         return _label_deviation(expected, actual, relative)
     if expected.dtype == object:  # text
         return _largest(np.asarray(expected != actual, dtype=np.float64), allowed=0.0)
-    if not np.issubdtype(expected.dtype, np.floating):
-        difference = np.abs(expected.astype(np.int64) - actual.astype(np.int64))
-        return _largest(difference.astype(np.float64), allowed=0.0)
-    wide = np.float64 if expected.dtype == np.float64 else np.float32
+    is_complex = expected.dtype.kind == "c"
+    if not is_complex and not is_float(expected.dtype):
+        difference = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
+        return _largest(np.where(expected == actual, 0.0, np.maximum(difference, 1.0)), allowed=0.0)
+    wide = expected.dtype if is_complex or expected.dtype == np.float64 else np.float32
     with np.errstate(invalid="ignore"):
         difference = np.array(np.abs(expected.astype(wide) - actual.astype(wide)))
     same = expected == actual  # infinities of the same sign are equal; their difference is not a number
     difference[same | (np.isnan(expected) & np.isnan(actual))] = 0
-    allowed = max(relative * magnitude(expected), least)
+    allowed = max(relative * magnitude(expected.astype(wide)), least)
     return _largest(np.where(np.isnan(difference), np.inf, difference), allowed)
 
 

@@ -13,7 +13,7 @@ import pytest
 from graphs import parse
 
 from fastscnn_opt.errors import ContractBreachError, ModelError
-from fastscnn_opt.model.samples import sample_inputs
+from fastscnn_opt.model.sampling.samples import sample_inputs
 from fastscnn_opt.rewriting.contract import Change, Contract, Labels, Pass
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.verification.comparing import compare
@@ -234,3 +234,122 @@ def test_logits_are_looked_for_in_time_proportional_to_the_outputs():
     start = time.process_time()
     expose_logits(model)
     assert time.process_time() - start < 3  # a search of all nodes for every output took 20 seconds
+
+
+def replace_by_first_value(graph):
+    """Take the first side of every Where."""
+    for node in graph.nodes:
+        if node.op == "Where":
+            node.op, node.inputs = "Identity", [node.inputs[1]]
+
+
+def drop_second_branch(graph):
+    """Put the first branch of every If in place of the other."""
+    for node in graph.nodes:
+        if node.op == "If":
+            node.attrs["else_branch"] = node.attrs["then_branch"]
+
+
+def replace_operator(before, after):
+    def edit(graph):
+        for node in graph.nodes:
+            if node.op == before:
+                node.op = after
+
+    return edit
+
+
+BRANCHES = """y = If(c) <then_branch = a () => (float[1,1,4,4] u) { u = Relu(x) },
+                          else_branch = b () => (float[1,1,4,4] v) { v = Neg(x) }>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "edit"),
+    [
+        ("g (float[1,3,8,8] x, bool[1,1,8,8] m) => (float[1,3,8,8] y) { y = Where(m, x, z) }", replace_by_first_value),
+        ("g (float[4] x, bool m) => (float[4] y) { y = Where(m, x, z) }", replace_by_first_value),
+        ("g (float[4] x, int64 k) => (float[4] y) { m = Equal(k, seven) y = Where(m, x, z) }", replace_by_first_value),
+        ("g (float[4] x, int64[4] k) => (float[4] y) { m = Cast<to=9>(k) y = Where(m, x, z) }", replace_by_first_value),
+        (f"g (bool c, float[1,1,4,4] x) => (float[1,1,4,4] y) {{ {BRANCHES} }}", drop_second_branch),
+        (
+            "g (float[1,1,4,4] x) => (float[1,1,4,4] y) { m = ReduceMean<keepdims=0>(x) c = Greater(m, z) "
+            + BRANCHES
+            + " }",
+            drop_second_branch,
+        ),
+        ("g (int64[3,5] x) => (int64[3,5] y) { y = Abs(x) }", replace_operator("Abs", "Identity")),
+        ("g (float x) => (float y) { y = Relu(x) }", replace_operator("Relu", "Identity")),
+        (
+            "g (string[3] x) => (string[3] y) { i = Identity(x) y = Gather(i, turned) }",
+            lambda graph: graph.outputs.__setitem__(0, graph.tensors()["i"]),
+        ),
+    ],
+)
+def test_an_edit_that_one_side_of_the_inputs_shows_breaks_the_contract(text, edit):
+    model = parse(text, z=np.float32(0), seven=np.int64(7), turned=np.array([2, 0, 1]))
+    with pytest.raises(ContractBreachError):
+        PassManager([Edit(edit)]).run(model)
+
+
+@pytest.mark.parametrize(
+    ("text", "opset"),
+    [
+        ("g (bfloat16[8] x) => (float[8] y) { a = Identity(x) y = Cast<to=1>(a) }", 21),
+        ("g (float[8] x) => (float8e4m3fn[8] y) { a = Identity(x) y = Cast<to=17>(a) }", 21),
+        ("g (uint4[8] x) => (int8[8] z, float[8] y) { a = Identity(x) y = Cast<to=1>(a) z = Cast<to=3>(a) }", 21),
+        ("g (float[8] x) => (string[8] y) { a = Identity(x) y = Cast<to=8>(a) }", 21),
+        ("g (float[8] x) => (seq(float[8]) s) { a = Identity(x) s = SequenceConstruct(a, x) }", 21),
+        ("g (float[8] x) => (optional(float[8]) s) { a = Identity(x) s = Optional(a) }", 21),
+        ("g (float[1,8,1] x) => (float[1,8,2] y) { a = Identity(x) y = DFT(a) }", 20),
+        ("g (int64 x) => (int64 y) { a = Identity(x) y = Neg(a) }", 13),
+    ],
+)
+def test_inputs_and_outputs_of_every_type_are_verified(text, opset):
+    assert PassManager("remove-noops").run(parse(text, opset)).steps[0].verified
+
+
+def test_a_narrow_output_that_changes_breaks_the_contract():
+    model = parse("g (float[8] x) => (bfloat16[8] y) { a = Abs(x) y = Cast<to=16>(a) }", 21)
+    with pytest.raises(ContractBreachError, match=r"'y' deviates"):
+        PassManager([Edit(replace_operator("Abs", "Neg"))]).run(model)
+
+
+def test_an_output_that_the_model_declares_wrongly_is_not_counted_against_the_pass():
+    model = parse("g (float[1,1,4,4] x, int64[4] s) => (float[1,1,9,n] y) { a = Identity(x) y = Resize(a, , , s) }")
+    feeds = {"s": np.array([1, 1, 5, 5])}
+    assert PassManager("remove-noops", inputs=feeds).run(model).steps[0].verified
+
+
+def test_an_output_that_only_the_pass_declares_wrongly_is():
+    def declare(graph):
+        graph.outputs[0].shape = [1, 3, "h", 99]
+
+    with pytest.raises(ContractBreachError, match=r"declared as \[1, 3, 'h', 99\] and has"):
+        PassManager([Edit(declare)]).run(
+            parse("g (float[1,3,8,8] x) => (float[1,3,h,w] y) { y = Resize(x, , s) }", s=np.float32([1, 1, 2.03, 2.03]))
+        )
+
+
+def test_a_model_with_other_results_in_every_run_is_blamed_itself():
+    model = parse("g (float[6] x) => (float[6] y) { a = Identity(x) r = RandomNormalLike(a) y = Add(r, x) }")
+    with pytest.raises(ModelError, match="other results in every run"):
+        PassManager("remove-noops").run(model)
+
+
+def test_a_model_that_takes_no_made_up_input_says_what_helps():
+    model = parse(
+        "g (float[4] x, int64[2] p) => (float[n] y) { i = Identity(x) s = Mul(p, k) y = Reshape(i, s) }",
+        k=np.array([3, 1]),
+    )
+    with pytest.raises(ModelError, match=r"on values that were made up for 'x', 'p'; .*--input FILE\.npz.*--no-verify"):
+        PassManager("remove-noops").run(model)
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array([1, 1]), "k"))
+    assert PassManager("remove-noops", inputs={"p": np.array([2, 2])}).run(model).steps[0].verified
+
+
+def test_inputs_that_are_given_are_the_ones_that_graphs_run_on():
+    model = parse("g (float[4] x) => (float[4] y) { i = Identity(x) y = Clip(i, least) }", least=np.float32(90))
+    runs = PassManager([Edit(replace_operator("Clip", "Max"))], inputs={"x": np.full(4, 95, np.float32)}).run(model)
+    assert runs.steps[0].verified
+    with pytest.raises(ContractBreachError):
+        PassManager([Edit(replace_operator("Clip", "Min"))], inputs={"x": np.full(4, 95, np.float32)}).run(model)

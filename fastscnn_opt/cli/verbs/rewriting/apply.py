@@ -28,6 +28,7 @@ def command(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the rewritten model goes.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what every pass would do and write nothing.")] = False,
     no_verify: options.NoVerify = False,
+    inputs: options.Inputs = None,
     everything: options.AllNodes = False,
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
     memory: options.MemoryLimit = None,
@@ -45,6 +46,8 @@ def command(
     from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file
     from fastscnn_opt.rewriting.report import describe_plan
 
+    if inputs is not None and (dry_run or no_verify):
+        raise typer.BadParameter("with --dry-run or --no-verify no graph is run", param_hint="--input")
     if dry_run:
         for option, place in {"-o": output, "--dump": dump}.items():
             if place is not None:
@@ -53,7 +56,9 @@ def command(
     elif output is None:
         raise typer.BadParameter("give -o OUT, or --dry-run to write nothing", param_hint="-o")
     else:
-        result = apply_to_file(model, passes, output, verify=not no_verify, dump=dump, note=note, progress=progress)
+        result = apply_to_file(
+            model, passes, output, verify=not no_verify, inputs=inputs, dump=dump, note=note, progress=progress
+        )
     if form is Format.JSON:
         print_json(result.to_json())
         return

@@ -50,6 +50,7 @@ def command(
     synthetic: options.Synthetic = None,
     seed: options.Seed = None,
     limit: options.ImageLimit = None,
+    inputs: options.Inputs = None,
     target: options.Target = "onnxruntime",
     settings: options.TargetSettings = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
@@ -62,7 +63,7 @@ def command(
     the first pass after which more than --max-drop points of mIoU are lost, with at most log2(passes) + 2 evaluations.
     A graph that the engine refuses or crashes on counts as lost. Contracts are not checked, so bisect also finds passes
     that break theirs. With --max-diff the outputs are compared instead: on the images given, or without images on the
-    input that contracts are checked on.
+    inputs that contracts are checked on, which --input replaces.
 
     With --nodes, bisect runs that pass with some of its changes only, until it has found the smallest set that causes
     the loss. The pipeline without the harmful pass or changes is measured too, and shown last. The exit code is 0
@@ -74,12 +75,15 @@ def command(
 
     given = any(option is not None for option in (data, split, synthetic, seed))
     _check_usage(passes, variant, max_drop, max_diff, takes_images=given or variant is not None, limit=limit)
+    if inputs is not None and (max_diff is None or given):
+        raise typer.BadParameter("goes with --max-diff, in place of images", param_hint="--input")
     source = options.data_source(data, split, synthetic, seed, limit) if given else None
     limits = Limits(limit_s, memory)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         folder = Path(name)
         searched = _read_input(model, passes, variant, source, limit, folder, limits)
-        allowed, metric = _metric(searched, max_drop, max_diff, options.target_choice(target, settings), limits)
+        choice = options.target_choice(target, settings)
+        allowed, metric = _metric(searched, max_drop, max_diff, choice, limits, inputs)
         graph = searched.load()
         found = bisect(Workspace(folder), graph, searched.passes, metric, allowed, nodes=nodes, report=note)
     if form is Format.JSON:
@@ -124,16 +128,22 @@ def _read_input(
 
 
 def _metric(
-    searched: BisectInput, max_drop: float | None, max_diff: float | None, choice: TargetSpec, limits: Limits
+    searched: BisectInput,
+    max_drop: float | None,
+    max_diff: float | None,
+    choice: TargetSpec,
+    limits: Limits,
+    inputs: Path | None,
 ) -> tuple[float, LossMetric]:
     """Return how much may be lost, and the metric of the loss."""
     from fastscnn_opt.bisecting.losses import AccuracyLoss, Deviation
+    from fastscnn_opt.model.sampling.given import read_inputs
     from fastscnn_opt.targets.spec import TargetSpec
 
     if max_diff is not None:
         if choice != TargetSpec("onnxruntime"):
             raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option")
-        return max_diff, Deviation(searched.source)
+        return max_diff, Deviation(searched.source, {} if inputs is None else read_inputs(inputs, searched.load()))
     allowed = searched.max_drop if max_drop is None else max_drop
     if allowed is None:
         raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import onnx
 import pytest
 from graphs import parse, save
@@ -162,3 +163,30 @@ def test_a_model_that_needs_more_memory_than_it_may_writes_nothing(tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith(f"error: {file}: the process ran out of memory: it held ")
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_contracts_are_checked_on_the_inputs_given(tmp_path, capsys):
+    save(
+        parse("g (int64[2] p, float[4] x) => (float[n,m] y) { i = Identity(x) s = Neg(p) y = Reshape(i, s) }"),
+        tmp_path / "m.onnx",
+    )
+    out = tmp_path / "out.onnx"
+    assert apply(tmp_path / "m.onnx", "-p", "remove-noops", "-o", out) == 1
+    assert "--input FILE.npz" in capsys.readouterr().err
+    np.savez(tmp_path / "in.npz", p=np.array([-2, -2], np.int32))
+    assert apply(tmp_path / "m.onnx", "-p", "remove-noops", "-o", out, "--input", tmp_path / "in.npz") == 0
+
+
+def test_inputs_are_not_read_where_nothing_runs(model_file, tmp_path):
+    arguments = ("-p", "remove-noops", "-o", tmp_path / "o.onnx", "--input", tmp_path / "in.npz")
+    assert apply(model_file, *arguments, "--no-verify") == 2
+
+
+def test_a_library_that_prints_keeps_off_the_json(tmp_path):
+    text = "g (float[4] x) => (seq(float[4]) s) { a = Identity(x) s = SequenceConstruct(a, x) }"
+    save(parse(text), tmp_path / "s.onnx")
+    command = [sys.executable, "-m", "fastscnn_opt", "apply", tmp_path / "s.onnx", "-p", "simplify,fp16,remove-noops"]
+    done = subprocess.run(
+        [*command, "-o", tmp_path / "o.onnx", "--format", "json"], capture_output=True, text=True, check=True
+    )
+    assert [step["pass"] for step in json.loads(done.stdout)["steps"]] == ["simplify", "fp16", "remove-noops"]

@@ -1,0 +1,1 @@
+"""Sample inputs for models: their sizes, what their values mean to the graph, and the arrays."""

@@ -1,0 +1,79 @@
+"""Reads inputs that a user gives for a model from an ``.npz`` file of numpy."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.model.interface import graph_inputs
+from fastscnn_opt.model.sampling.samples import fits
+from fastscnn_opt.text import nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+    from numpy.typing import NDArray
+
+
+def read_inputs(file: Path, model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Return the arrays in `file` by the names of the inputs of `model`, some of which may be missing.
+
+    Numbers of a wider type of the same kind are converted to that of the input.
+
+    Raises
+    ------
+    DataError
+        The file is no ``.npz``, or an array in it has a name, type or shape that the model does not take.
+    """
+    inputs = {value.name: value for value in graph_inputs(model)}
+    result = {}
+    for name, array in _arrays(file).items():
+        if name not in inputs:
+            raise DataError(f"{name!r} is no input of the model", where=file, cure=nearest(name, inputs))
+        converted = _converted(inputs[name], array)
+        if not fits(inputs[name], converted):
+            raise DataError(
+                f"{name!r} is {array.dtype} of shape {list(array.shape)}, and the model takes {_words(inputs[name])}",
+                where=file,
+                cure="save it in that type and shape",
+            )
+        result[name] = converted
+    return result
+
+
+def _arrays(file: Path) -> dict[str, NDArray[Any]]:
+    what, cure = "is no archive of arrays", "write it with numpy.savez(FILE, name=array)"
+    if not file.is_file():
+        raise DataError("does not exist", where=file, cure=cure)
+    try:
+        content = np.load(file, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            raise DataError(what, where=file, cure=cure)
+        with content:
+            return {name: content[name] for name in content.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(what, where=file, cure=cure) from error
+
+
+def _converted(value: onnx.ValueInfoProto, array: NDArray[Any]) -> NDArray[Any]:
+    """Return `array` in the type of an input, where that is another one of the same kind."""
+    import onnx
+
+    wanted = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type or 1))
+    if wanted.isbuiltin == 2 and array.dtype.kind == "V" and array.dtype.itemsize == wanted.itemsize:
+        return array.view(wanted)  # numpy.savez forgets such types
+    if (wanted.kind, array.dtype.kind) in (("O", "U"), ("f", "f"), ("i", "i"), ("u", "u")):
+        return array.astype(wanted)
+    return array
+
+
+def _words(value: onnx.ValueInfoProto) -> str:
+    from fastscnn_opt.model.element_types import type_name
+
+    tensor = value.type.tensor_type
+    sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim]
+    return f"{type_name(tensor.elem_type)} of shape [{', '.join(map(str, sizes))}]"
