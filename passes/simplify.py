@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.element_types import bits_of, element_type
 from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, is_onnx_operator, operator_name, plain_operator
-from fastscnn_opt.model.skeleton import copy_without, subgraphs
+from fastscnn_opt.model.skeleton import copy_without, lacks_shape, subgraphs
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content, restore_documentation
 
@@ -73,8 +73,11 @@ class Simplify(Pass):
         before = model_of(graph)
         given = _without_defaults(before)
         _rename_foreign(given, operator_name)
+        shapeless = _state_shapes(given)
         simplified = self._simplified(given)
         if simplified is not None:
+            for output in (one for one in simplified.graph.output if one.name in shapeless):
+                output.type.tensor_type.ClearField("shape")
             _rename_foreign(simplified, plain_operator)
             _restore_defaults(before, simplified)
             restore_documentation(before, simplified)
@@ -136,6 +139,19 @@ def _rename_foreign(model: onnx.ModelProto, rename: Callable[[str, str], str]) -
     nodes = [graph.node for graph in (model.graph, *subgraphs(model.graph))]
     for node in (node for part in (*nodes, *(function.node for function in model.functions)) for node in part):
         node.op_type = rename(node.op_type, node.domain)
+
+
+def _state_shapes(model: onnx.ModelProto) -> set[str]:
+    """State that outputs without a shape are scalars, for onnx-simplifier wants one; return their names.
+
+    Nothing may follow from that, so an output that a node reads stays as it is.
+    """
+    read = {name for graph in (model.graph, *subgraphs(model.graph)) for node in graph.node for name in node.input}
+    lacking = [value for value in model.graph.output if value.type.HasField("tensor_type") and lacks_shape(value)]
+    lacking = [value for value in lacking if value.name not in read]
+    for value in lacking:
+        value.type.tensor_type.shape.SetInParent()
+    return {value.name for value in lacking}
 
 
 def _without_defaults(model: onnx.ModelProto) -> onnx.ModelProto:

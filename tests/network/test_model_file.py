@@ -7,6 +7,7 @@ import onnx
 import pytest
 from cityscapes import CLASSES
 
+from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.network.layout import Outputs, Pooling
 from fastscnn_opt.network.layouts import MMSEGMENTATION
@@ -46,6 +47,14 @@ def test_the_demo_network_tells_the_classes_of_cityscapes(network, tmp_path, mon
     told = read_metadata(tmp_path / "d.onnx")
     assert (made.classes, told.names) == (19, CLASSES)
     assert told.preprocess["image_std"] == [0.229, 0.224, 0.225]
+
+
+def test_a_checkpoint_is_not_written_over(tmp_path):
+    (tmp_path / "c.pth").write_bytes(b"weights")
+    (tmp_path / "link.onnx").symlink_to("c.pth")
+    for output in ("c.pth", "link.onnx"):
+        with pytest.raises(ModelError, match="is the checkpoint itself, which stays as it is"):
+            export_to_file(tmp_path / "c.pth", tmp_path / output)
 
 
 def test_a_missing_folder_is_found_before_the_checkpoint_is_read(tmp_path):

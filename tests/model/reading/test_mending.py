@@ -171,6 +171,16 @@ def test_passes_work_beside_an_output_and_an_input_without_a_shape():
     np.testing.assert_array_equal(outputs(result, **feeds)[0], outputs(model, **feeds)[0])
 
 
+def test_simplify_works_beside_an_output_without_a_shape():
+    model = parse("g (float[2,3] x, int64[r] s) => (float y) { i = Identity(x) a = Neg(i) y = Reshape(a, s) }")
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    result = PassManager("simplify", verify=False).run(model).model
+    assert [node.op_type for node in result.graph.node] == ["Neg", "Reshape"]
+    assert not result.graph.output[0].type.tensor_type.HasField("shape")
+    feeds = {"x": random_input(2, 3), "s": np.array([3, 2])}
+    np.testing.assert_array_equal(outputs(result, **feeds)[0], outputs(model, **feeds)[0])
+
+
 def test_shapes_are_inferred_beside_an_output_without_one():
     model = parse("g (float[2,3] x, int64[r] s) => (float y) { a = Neg(x) y = Reshape(a, s) }")
     model.graph.output[0].type.tensor_type.ClearField("shape")
