@@ -64,6 +64,9 @@ ANYWHERE = {"--quiet": ("--quiet", "-q"), "--verbose": ("--verbose", "-v"), "--d
 CONTINUED = ("demo", "score", "search")
 """Verbs that continue an interrupted run when they are started again on its folder."""
 
+APART = ("apply", "bisect", "diff", "lint")
+"""Verbs that run native libraries on a user's model in this process; `main` does them in a child process."""
+
 COMPLETING = "_FASTSCNN_OPT_COMPLETE"
 """Environment variable that a shell sets when it asks for completions."""
 
@@ -149,11 +152,14 @@ def _not_loaded() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command on `arguments` (default: those of the process) and end the process with its exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that child processes and temporary files end
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments), apart=True))
 
 
-def run(arguments: list[str]) -> int:
-    """Run the command and return its exit code: 0 done, 1 bad input, 2 wrong usage, 3 failed check, 130 interrupted."""
+def run(arguments: list[str], *, apart: bool = False) -> int:
+    """Run the command and return its exit code: 0 done, 1 bad input, 2 wrong usage, 3 failed check, 130 interrupted.
+
+    With `apart`, the verbs `APART` run in a child process, whose exit code then ends this process.
+    """
     given, arguments = _take_out(arguments)
     debug = "--debug" in given
     if {"--quiet", "--verbose"} <= given:
@@ -163,6 +169,8 @@ def run(arguments: list[str]) -> int:
     words = _completed_words() if COMPLETING in os.environ else arguments
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
+        if apart and verb in APART and COMPLETING not in os.environ and (code := _code_of_child(verb)) is not None:
+            return code
         build(verb)(args=arguments, prog_name="fastscnn-opt")
     except SystemExit as leave:
         if leave.code == INTERRUPTED:
@@ -183,6 +191,13 @@ def run(arguments: list[str]) -> int:
         )
         return 1
     return 0
+
+
+def _code_of_child(verb: str) -> int | None:
+    """Return None in a child process, which is to run the verb, and its exit code in the parent."""
+    from fastscnn_opt.targets.processes.apart import carry_on_apart
+
+    return carry_on_apart(verb, "fastscnn_opt.rewriting")
 
 
 def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.rewriting.contract import Feeds, Pass
     from fastscnn_opt.rewriting.graph.live import LiveGraph
+
+
+_log = logging.getLogger(__name__)
 
 
 class PassManager:
@@ -78,6 +82,7 @@ class PassManager:
         instruments = self._all_instruments()
         for index, item in enumerate(self.passes):
             report, before = _new_report(item), result
+            _log.info("the pass %s", report.text)
             for instrument in instruments:
                 instrument.before(item, index, before)
             try:

@@ -59,6 +59,7 @@ class Verification(Instrument):
         del index
         report.max_abs_diff = 0.0
         if after is not before:
+            _log.info("the verification of the pass %s (--no-verify leaves it out)", report.text)
             runner = self._last if self._last is not None and self._last.model is before else GraphRunner(before)
             self._last = None
             for feeds, expected in expectations(after, partial(item.expected, runner), self._given):

@@ -44,7 +44,7 @@ def carry_on_within(memory_bytes: int, where: Path) -> None:
     try:
         exit_code = _wait(pid, memory_bytes, where)
     except (KeyboardInterrupt, SystemExit):
-        _stop(pid)
+        stop(pid)
         raise
     if exit_code >= 0:
         raise SystemExit(exit_code)
@@ -67,7 +67,7 @@ def _wait(pid: int, memory_bytes: int, where: Path) -> int:
     return os.waitstatus_to_exitcode(ended[1])
 
 
-def _stop(pid: int) -> None:
+def stop(pid: int) -> None:
     """Let a child remove its temporary files and end; kill it if it does not."""
     os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + _CLOSING_SECONDS

@@ -190,3 +190,20 @@ def test_a_library_that_prints_keeps_off_the_json(tmp_path):
         [*command, "-o", tmp_path / "o.onnx", "--format", "json"], capture_output=True, text=True, check=True
     )
     assert [step["pass"] for step in json.loads(done.stdout)["steps"]] == ["simplify", "fp16", "remove-noops"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
+def test_a_crash_of_a_library_is_one_sentence_and_writes_nothing(model_file, tmp_path):
+    program = """
+import os, signal, onnxruntime
+from fastscnn_opt.cli.main import main
+onnxruntime.InferenceSession = lambda *_, **__: os.kill(os.getpid(), signal.SIGSEGV)
+main()
+"""
+    command = [sys.executable, "-c", program, "apply", model_file, "-p", "fp16-output", "-o", tmp_path / "out.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: apply: a library that it uses crashed in the verification of the pass fp16-output (--no-verify"
+    )
+    assert not (tmp_path / "out.onnx").exists()
