@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.model.documentation import document
 from fastscnn_opt.model.skeleton import Skeleton
 from fastscnn_opt.rewriting.graph.content import model_of
 from fastscnn_opt.rewriting.graph.importing import import_model
@@ -36,8 +37,37 @@ def quantise(
     scales, zero points and weights are stored once. `body` names the nodes of `model` up to the last layers. What
     `preparation` did is undone. `model` itself stays as it is.
     """
-    import onnx
     import onnx_graphsurgeon as gs
+
+    quantised = _with_scales(model, nodes, ranges)
+    graph, _ = import_model(quantised, Inferred(Skeleton(quantised, "the quantised model").infer()).types)
+    nodes_of_quantizer = list(graph.nodes)
+    clipped = _clipped_by_range(model, nodes)
+    for node in nodes_of_quantizer:
+        if node.op == "Conv" and node.name not in clipped:
+            end_in_float(graph, node, body)
+    preparation.remove_output_taps(graph)
+    for node in nodes_of_quantizer:
+        if node.op == "DequantizeLinear":
+            _stop_behind(graph, node, body)
+    preparation.remove_inner_taps(graph)
+    shared: dict[tuple[str, tuple[int, ...], bytes], gs.Constant] = {}
+    for node in graph.nodes:
+        if node.op == "DequantizeLinear":
+            _read_bytes(node)
+        if node.op in ("QuantizeLinear", "DequantizeLinear"):
+            for index, tensor in enumerate(node.inputs):
+                if isinstance(tensor, gs.Constant):
+                    content = (tensor.values.dtype.name, tensor.values.shape, tensor.values.tobytes())
+                    node.inputs[index] = shared.setdefault(content, tensor)
+    preparation.restore_names(graph)
+    tidy(graph)
+    return model_of(graph)
+
+
+def _with_scales(model: onnx.ModelProto, nodes: Sequence[str], ranges: Ranges) -> onnx.ModelProto:
+    """Return what onnxruntime's quantizer makes of `model`; weights keep what is said of them."""
+    import onnx
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
@@ -63,30 +93,12 @@ def quantise(
         extra_options={},
     )
     quantizer.quantize_model()
-    quantised = quantizer.model.model
-    graph, _ = import_model(quantised, Inferred(Skeleton(quantised, "the quantised model").infer()).types)
-    nodes_of_quantizer = list(graph.nodes)
-    clipped = _clipped_by_range(model, nodes)
-    for node in nodes_of_quantizer:
-        if node.op == "Conv" and node.name not in clipped:
-            end_in_float(graph, node, body)
-    preparation.remove_output_taps(graph)
-    for node in nodes_of_quantizer:
-        if node.op == "DequantizeLinear":
-            _stop_behind(graph, node, body)
-    preparation.remove_inner_taps(graph)
-    shared: dict[tuple[str, tuple[int, ...], bytes], gs.Constant] = {}
-    for node in graph.nodes:
-        if node.op == "DequantizeLinear":
-            _read_bytes(node)
-        if node.op in ("QuantizeLinear", "DequantizeLinear"):
-            for index, tensor in enumerate(node.inputs):
-                if isinstance(tensor, gs.Constant):
-                    content = (tensor.values.dtype.name, tensor.values.shape, tensor.values.tobytes())
-                    node.inputs[index] = shared.setdefault(content, tensor)
-    preparation.restore_names(graph)
-    tidy(graph)
-    return model_of(graph)
+    quantised: onnx.ModelProto = quantizer.model.model
+    stored = {f"{tensor.name}_quantized": tensor for tensor in model.graph.initializer}
+    for tensor in quantised.graph.initializer:
+        if tensor.name in stored:
+            document(stored[tensor.name], tensor)
+    return quantised
 
 
 def _clipped_by_range(model: onnx.ModelProto, nodes: Sequence[str]) -> set[str]:

@@ -214,12 +214,15 @@ def test_what_is_said_of_the_layers_stays(rewrite):
     model = network(
         FORM + " y", f"[conv] a = Conv<{P}>(x,w,b) [act] r = Relu(a) [sin] i = Sin(r) [out] y = Conv<{P}>(i,v)"
     )
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
         part.doc_string = f"about {part.name}"
         part.metadata_props.add(key="from", value=part.name)
     after = rewrite(model, "int8{images=1}").model.graph
-    said = {part.name: part.doc_string for part in (*after.node, *after.input, *after.output) if part.metadata_props}
-    assert said == {name: f"about {name}" for name in ("conv", "sin", "out", "x", "y")}  # a range is the Relu
+    parts = (*after.node, *after.input, *after.output, *after.initializer)
+    said = {part.name.removesuffix("_quantized"): part.doc_string for part in parts if part.metadata_props}
+    assert said == {
+        name: f"about {name}" for name in ("conv", "sin", "out", "x", "y", "w", "b", "v")
+    }  # a range is the Relu
 
 
 def test_layers_inside_a_function_are_told(rewrite):
