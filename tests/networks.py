@@ -67,6 +67,29 @@ class Transformer(nn.Module):
         return self.head(torch.cat([x, coarse], 1))
 
 
+class Gated(nn.Module):
+    """LR-ASPP behind a squeeze-and-excitation: hard activations, a gate from a global mean, and two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.high = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.Hardswish())
+        self.low = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.Hardswish())
+        self.squeeze, self.excite = nn.Conv2d(16, 4, 1), nn.Conv2d(4, 16, 1)
+        self.branch = nn.Sequential(nn.Conv2d(16, 8, 1), nn.ReLU())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(16, 8, 1, bias=False), nn.Sigmoid())
+        self.heads = nn.ModuleList([nn.Conv2d(8, 5, 1), nn.Conv2d(8, 5, 1)])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        high = self.high(image)
+        low = self.low(high)
+        scale = self.excite(functional.relu(self.squeeze(functional.adaptive_avg_pool2d(low, 1))))
+        low = functional.hardsigmoid(scale) * low
+        gated = self.branch(low) * self.gate(low)
+        gated = functional.interpolate(gated, size=high.shape[-2:], mode="bilinear", align_corners=False)
+        logits = self.heads[0](gated) + self.heads[1](high)
+        return functional.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)
+
+
 class Attention(nn.Module):
     """Attention with rows in front of the batch, whose heads are folded into the batch."""
 
