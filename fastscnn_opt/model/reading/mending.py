@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
@@ -108,11 +109,12 @@ def _check_convertible(model: onnx.ModelProto, version: int) -> None:
     """Raise ValueError for what onnx converts wrongly without a word, and for operators inside other nodes."""
     import onnx
 
+    single = {tensor.name for tensor in model.graph.initializer if math.prod(tensor.dims) == 1}
     for node in (node for node in model.graph.node if node.domain in ONNX_DOMAINS):
         if node.op_type == "Scan":
             raise ValueError("Scan had a batch axis then")
         if version < _NUMPY_BROADCASTING and (
-            node.op_type == "PRelu"
+            (node.op_type == "PRelu" and node.input[1] not in single)
             or any(attribute.name == "broadcast" and attribute.i for attribute in node.attribute)
         ):
             raise ValueError(f"it loses the axis along which {node.op_type} broadcasts")
