@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of, operator_of, opset_of
+from fastscnn_opt.model.interface import OLDEST_IR, ONNX_DOMAINS, graphs_of, is_onnx_operator, operator_of, opset_of
 from fastscnn_opt.model.skeleton import Skeleton, copy_without, lacks_shape, subgraphs
 from fastscnn_opt.text import counted, joined
 
@@ -119,7 +119,7 @@ def _check_convertible(model: onnx.ModelProto, version: int) -> None:
         ):
             raise ValueError(f"it loses the axis along which {node.op_type} broadcasts")
     inner = {node.op_type for body in subgraphs(model.graph) for node in body.node if node.domain in ONNX_DOMAINS}
-    for operator in sorted(inner):
+    for operator in filter(is_onnx_operator, sorted(inner)):
         then, now = (onnx.defs.get_schema(operator, number) for number in (version, OLDEST_OPSET))
         if then.since_version != now.since_version:
             raise ValueError(f"it does not look at the {operator} inside another node")

@@ -249,6 +249,12 @@ def test_large_weights_in_files_stay_there_when_the_operator_set_is_converted(tm
 
 
 UNCONVERTIBLE = {
+    "nor what ONNX does not define": (
+        8, "g (float[1,2,4,4] x) => (float[1,2,4,4] y) { y = RegionYolo_TRT(x) }"),
+    "neither local functions nor what": (8, """
+        g (bool c, float[2] x) => (float[2] y)
+        { y = If(c)<then_branch = t () => (float[2] p) { p = Swish_TRT(x) },
+                    else_branch = e () => (float[2] q) { q = Neg(x) }> }"""),
     "the axis along which Add broadcasts": (
         6, "g (float[1,2,4,2] x) => (float[1,2,4,2] y) <float[2] v = {1, 2}> { y = Add<axis=1, broadcast=1>(x, v) }"),
     "the axis along which PRelu broadcasts": (
