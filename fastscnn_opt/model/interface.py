@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import onnx
 
@@ -100,3 +100,11 @@ def _with_example_sizes(shape: Sequence[object] | None) -> str:
 def graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
     """Return the graphs that are the value of an attribute."""
     return [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+
+
+def with_subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Return the nodes that are control flow: those with an attribute that holds a graph."""
+    from onnx import AttributeProto
+
+    kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+    return [node for node in nodes if any(attribute.type in kinds for attribute in node.attribute)]

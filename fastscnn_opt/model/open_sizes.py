@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, operator_of
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, operator_of, with_subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,11 +86,15 @@ class _Scope:
 def _open_in(scope: _Scope, behind: set[str]) -> bool:
     """Open the disputed sizes of one graph; `behind` collects the tensors that come after one, and is read again."""
     opened = False
+    holders = {node.output[0] for node in with_subgraphs(scope.graph.node) if node.output}
     for node, copy in zip(scope.graph.node, scope.inferred.node, strict=True):
+        holds_graphs = bool(holders) and bool(node.output) and node.output[0] in holders
+        if not (behind or holds_graphs or node.op_type in _SIZED_BY_FLOATS):
+            continue
         found = not behind.isdisjoint(node.input)
         if not found and node.op_type in _SIZED_BY_FLOATS:
             opened |= (found := _open_node(scope, node))
-        for attribute, other in zip(node.attribute, copy.attribute, strict=True):
+        for attribute, other in zip(node.attribute, copy.attribute, strict=True) if holds_graphs else ():
             for body, inner in zip(graphs_of(attribute), graphs_of(other), strict=True):
                 opened |= (inside := _open_in(_Scope(body, inner, scope), behind))
                 found |= inside or not behind.isdisjoint(value.name for value in body.output)
@@ -138,15 +142,16 @@ def drop_made_up(graph: onnx.GraphProto, known: set[str]) -> None:
     Two dimensions may have the same made-up name and different sizes.
     """
     for info in (*graph.value_info, *graph.output):
-        for dim in _dimensions(info.type):
-            if dim.dim_value < 0 or (dim.dim_param.startswith(_GENERATED) and dim.dim_param not in known):
+        kind = info.type
+        for dim in kind.tensor_type.shape.dim if kind.HasField("tensor_type") else _dimensions(kind):
+            if ((name := dim.dim_param) and name.startswith(_GENERATED) and name not in known) or dim.dim_value < 0:
                 dim.Clear()
     for body in _inner_graphs(graph):
         drop_made_up(body, known)
 
 
 def _inner_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    for node in graph.node:
+    for node in with_subgraphs(graph.node):
         for attribute in node.attribute:
             yield from graphs_of(attribute)
 

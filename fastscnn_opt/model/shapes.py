@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.model.documentation import document_value
-from fastscnn_opt.model.interface import graphs_of
-from fastscnn_opt.model.skeleton import Skeleton, subgraphs, with_subgraphs
+from fastscnn_opt.model.interface import graphs_of, with_subgraphs
+from fastscnn_opt.model.skeleton import Skeleton, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -138,14 +138,6 @@ def lacks_shape(value: onnx.ValueInfoProto) -> bool:
     return kind is None or (kind == "tensor_type" and not value.type.tensor_type.HasField("shape"))
 
 
-def with_subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """Return the nodes that are control flow: those with an attribute that holds a graph."""
-    from onnx import AttributeProto
-
-    kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
-    return [node for node in nodes if any(attribute.type in kinds for attribute in node.attribute)]
-
-
 def copy_without(message: Message, left_out: str) -> Message:
     """Return a copy of a message of scalars and lists without its field `left_out`."""
     copy = type(message)()

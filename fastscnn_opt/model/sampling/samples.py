@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.interface import graph_inputs
+from fastscnn_opt.model.interface import graph_inputs, with_subgraphs
 from fastscnn_opt.model.sampling.roles import Role, input_roles
 from fastscnn_opt.model.sampling.sizes import input_sizes
-from fastscnn_opt.model.skeleton import with_subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
