@@ -251,8 +251,10 @@ def _disputed_of_resize(
         return list(fixed)
     name = inputs[3] if sizes_given else inputs[2] if len(node.input) > 2 else inputs[1]
     values = np.asarray(attributes["scales"], np.float32) if "scales" in attributes else constant(name)
+    if values is None:
+        return []  # inference finds no size from them either: what is known was declared
     axes = [axis % rank for axis in attributes.get("axes", range(rank))]
-    if values is None or len(axes) != len(values):
+    if len(axes) != len(values):
         return list(fixed)
     given = dict(zip(axes, values.tolist() if sizes_given else values, strict=True))
     if sizes_given:

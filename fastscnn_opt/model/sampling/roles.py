@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
+from fastscnn_opt.model.open_sizes import VENDOR_DOMAIN
 from fastscnn_opt.model.skeleton import Skeleton, subgraphs
 
 if TYPE_CHECKING:
@@ -20,10 +21,28 @@ _PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Trans
 
 _COMPARING = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 _INDEXING = {"Gather": 1, "GatherElements": 1, "Scatter": 1, "ScatterElements": 1, "GatherND": 1, "ScatterND": 1}
-_AXES = ("Squeeze", "Unsqueeze", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2")
-_COUNTS = {("TopK", 1): 1, ("Loop", 0): 3, ("Range", 0): 0, ("Range", 1): 4, ("Range", 2): 1, ("ConstantOfShape", 0): 2}
+_LOSSES = ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
+_AXES = {("Squeeze", 1), ("Unsqueeze", 1), ("Slice", 3), ("Pad", 3)}
+_DIVISORS = {("Div", 1), ("Mod", 1)}
+_COUNTS = {
+    ("TopK", 1): 1,
+    ("Loop", 0): 3,
+    ("ConstantOfShape", 0): 2,
+    ("Dropout", 1): 0.25,
+    ("Range", 0): 0,
+    ("Range", 1): 4,
+    ("Range", 2): 1,
+}
 _SCALES = {("Resize", 1), ("Resize", 2), ("Upsample", 1)}
-_REPEATED = {("Tile", 1): 2, ("Pad", 1): 1, ("Slice", 1): 0, ("Slice", 2): 1, ("Slice", 4): 1, ("CumSum", 1): 0}
+_REPEATED = {
+    ("Tile", 1): 2,
+    ("Pad", 1): 1,
+    ("Slice", 1): 0,
+    ("Slice", 2): 1,
+    ("Slice", 4): 1,
+    ("CumSum", 1): 0,
+    ("CumProd", 1): 0,
+}
 
 
 @dataclass(frozen=True)
@@ -38,11 +57,14 @@ class Role:
         The values that suit the node that reads them, such as a shape; None if any do.
     compared
         The numbers that they are compared with.
+    divides
+        Whether something is divided by them.
     """
 
     bound: int = 0
     values: tuple[float, ...] | None = None
     compared: tuple[float, ...] = ()
+    divides: bool = False
 
 
 def input_roles(model: onnx.ModelProto, sizes: Mapping[str, Sequence[int]]) -> dict[str, Role]:
@@ -82,7 +104,9 @@ class _Graph:
         bounds: list[int] = []
         values: tuple[float, ...] | None = None
         compared: set[float] = set()
+        divides = False
         for node, index in self._uses(name):
+            divides |= (node.op_type, index) in _DIVISORS
             if bound := self._bound(node, index):
                 bounds.append(bound)
             if values is None:
@@ -91,14 +115,14 @@ class _Graph:
                 compared.update(self._numbers(node.input[1 - index])[:3])
             if node.op_type == "Cast" and any(attribute.i == onnx.TensorProto.BOOL for attribute in node.attribute):
                 compared.add(0.0)
-        return Role(min(bounds, default=0), values, tuple(sorted(compared)))
+        return Role(min(bounds, default=0), values, tuple(sorted(compared)), divides)
 
     def _uses(self, name: str) -> Iterator[tuple[onnx.NodeProto, int]]:
         """Yield the nodes that read the values of an input, with the index of the input that has them."""
         pending, seen = [name], {name}
         while pending:
             for node, index in self._readers.get(pending.pop(), ()):
-                if node.domain not in ONNX_DOMAINS:
+                if node.domain not in (*ONNX_DOMAINS, VENDOR_DOMAIN):
                     continue
                 yield node, index
                 if (node.op_type in _PASSING and index == 0) or node.op_type == "Concat":
@@ -115,6 +139,8 @@ class _Graph:
                 skipped = next((int(attribute.i) for attribute in node.attribute if attribute.name == "batch_dims"), 0)
                 return min((size for size in data[skipped : skipped + depth] if size), default=1)
             return (data[axis] or 1) if -len(data) <= axis < len(data) else 1
+        if node.op_type in _LOSSES and index == 1:
+            return (data[1] if len(data) > 1 else None) or 1
         if node.op_type == "OneHot" and index == 0:
             return max(int(next(iter(self._numbers(node.input[1])), 1)), 1)
         return 1 if node.op_type in ("SequenceAt", "SequenceErase") and index == 1 else 0
@@ -132,9 +158,9 @@ class _Graph:
             return (float(_COUNTS[place]),) * length
         if place in _REPEATED:
             return (float(_REPEATED[place]),) * length
-        if (index == 1 and node.op_type in _AXES) or place == ("Slice", 3):
+        if place in _AXES or (index == 1 and node.op_type.startswith("Reduce")):
             return tuple(map(float, range(length)))
-        if place == ("Split", 1):
+        if place in (("Split", 1), ("SplitToSequence", 1)):
             axis = next((int(attribute.i) for attribute in node.attribute if attribute.name == "axis"), 0)
             whole = (data[axis] if -len(data) <= axis < len(data) else None) or length
             return (*[1.0] * (length - 1), float(whole - length + 1))

@@ -173,6 +173,8 @@ def _sample(
     )
     if role.compared:
         values = _compared(rng, values, role.compared, turn)
+    if role.divides and dtype.kind in "iu":
+        values = np.where(np.trunc(values) == 0, 1, values)
     return np.asarray(values.astype(dtype))
 
 

@@ -42,6 +42,11 @@ def roles(model):
         ("g (int64 a, int64 b, int64 d) => (int64[?] y) { y = Range(a, b, d) }", 13, {}),
         ("g (float[1,1,5] x, int64[2] a) => (float[?] y) { y = Squeeze(x, a) }", 13, {}),
         ("g (float[4,6] x, int64[1] a) => (float[?,?] y) { y = ReduceSum(x, a) }", 13, {}),
+        ("g (uint8[9] x, uint8[9] d) => (uint8[9] y) { y = Div(x, d) }", 14, {}),
+        ("g (int32[9] x, int32[9] d) => (int32[9] y) { y = Mod(x, d) }", 13, {}),
+        ("g (float[2,5,4] x, int64[2,4] t) => (float y) { y = SoftmaxCrossEntropyLoss(x, t) }", 13, {}),
+        ("g (float[4,6] x, int64[1] a) => (float[?,?] y) { y = ReduceMax(x, a) }", 18, {}),
+        ("g (float[1,1,4,6] x, float[4] s) => (float[1,1,8,12] y) { y = Resize(x, , s) }", 13, {}),
         ("g (float[6,2] x, int64[3] p) => (float[?,2] y) { y, z, u = Split(x, p) }", 13, {}),
     ],
 )
