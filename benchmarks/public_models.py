@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx_cases import KINDS, Case, cases, fed_inputs
 from side_by_side import print_machine
 
 from fastscnn_opt.errors import ContractBreachError, PassError, UserError
@@ -39,7 +39,7 @@ from fastscnn_opt.rewriting.registry import entry_points
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OURS = "simplify,fold-batchnorm,remove-noops"
+OURS = "simplify,fold-batchnorm,remove-noops,deduplicate"
 """The general exact passes, which are compared with the peers."""
 
 PEERS = ("onnxsim", "onnxslim")
@@ -50,16 +50,6 @@ OPTIONS = {"static-batch": "{n=2}", "static-shape": "{shape=1x3x32x32}", "input-
 OUTCOMES = ("right", "refused", "wrong", "no longer runs", "crashed")
 
 MEMORY_BYTES = 6 << 30
-
-
-@dataclass(frozen=True)
-class Case:
-    """A test model and the inputs that come with it, by name."""
-
-    name: str
-    kind: str
-    content: bytes
-    feeds: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -74,65 +64,6 @@ class Verdict:
     before: int = 0
     after: int = 0
     valid: bool = True
-
-
-def cases(kinds: list[str], folders: list[Path]) -> Iterator[Case]:
-    """Yield the models of the onnx package that are of one of `kinds`, and those in `folders`."""
-    from onnx.backend.test.case import model as small_models
-    from onnx.backend.test.case import node as operators
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the reference values of some operators overflow on purpose
-        generated = [*operators.collect_testcases(None), *small_models.collect_testcases()]
-    for case in generated:
-        if case.kind in kinds and case.model is not None:
-            feeds = [_named(case.model, inputs) for inputs, _ in case.data_sets]
-            yield Case(case.name, case.kind, case.model.SerializeToString(), feeds)
-    shipped = Path(onnx.__file__).parent / "backend/test/data"
-    for folder in [*(shipped / kind for kind in kinds if kind.startswith("pytorch")), *folders]:
-        for file in sorted(folder.rglob("model.onnx")):
-            yield _case_in(file, folder.name)
-    for file in sorted((shipped / "light").glob("*.onnx")) if "light" in kinds else ():
-        model = onnx.load(file)
-        yield Case(file.stem, "light", model.SerializeToString(), [_random_feeds(model)])
-
-
-def _case_in(file: Path, kind: str) -> Case:
-    model = onnx.load(file)
-    feeds = []
-    for data in sorted(file.parent.glob("test_data_set_*")):
-        files = sorted(data.glob("input_*.pb"), key=lambda path: int(path.stem.removeprefix("input_")))
-        types = (value.type for value in _fed(model))
-        feeds.append(_named(model, [_read(path, kind) for path, kind in zip(files, types, strict=False)]))
-    return Case(file.parent.name, kind, model.SerializeToString(), feeds or [_random_feeds(model)])
-
-
-def _read(file: Path, kind: onnx.TypeProto) -> Any:
-    if kind.HasField("sequence_type"):
-        return numpy_helper.to_list(onnx.SequenceProto.FromString(file.read_bytes()))
-    if kind.HasField("optional_type"):
-        return numpy_helper.to_optional(onnx.OptionalProto.FromString(file.read_bytes()))
-    return onnx.load_tensor(file)
-
-
-def _fed(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    stored = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in stored]
-
-
-def _named(model: onnx.ModelProto, inputs: list[Any]) -> dict[str, Any]:
-    arrays = [numpy_helper.to_array(one) if isinstance(one, onnx.TensorProto) else one for one in inputs]
-    return {value.name: array for value, array in zip(_fed(model), arrays, strict=False)}
-
-
-def _random_feeds(model: onnx.ModelProto) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    feeds = {}
-    for value in _fed(model):
-        tensor = value.type.tensor_type
-        shape = [dim.dim_value or 1 for dim in tensor.shape.dim]
-        feeds[value.name] = rng.random(shape).astype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    return feeds
 
 
 def judge(case: Case, tool: str) -> Verdict:
@@ -201,7 +132,7 @@ def rewritten(model: onnx.ModelProto, tool: str) -> tuple[onnx.ModelProto, bool]
 
 
 def _interface(model: onnx.ModelProto) -> list[tuple[str, int]]:
-    values = (*_fed(model), *model.graph.output)
+    values = (*fed_inputs(model), *model.graph.output)
     return [(value.name, value.type.tensor_type.elem_type) for value in values]
 
 
@@ -300,36 +231,36 @@ class Worker:
             self._process = None
 
 
-def judge_all(models: list[Case], tools: list[str], workers: int, limit_s: float) -> dict[tuple[str, str], Verdict]:
-    """Run every tool on every model, and return what became of them by tool and name of the model."""
+def judge_all(models: list[Case], tools: list[str], workers: int, limit_s: float) -> Iterator[tuple[str, str, Verdict]]:
+    """Run every tool on every model, and yield the tool, the name of the model, and what became of it."""
     waiting: queue.SimpleQueue[Case | None] = queue.SimpleQueue()
     for case in [*models, *[None] * workers]:
         waiting.put(case)
-    verdicts: dict[tuple[str, str], Verdict] = {}
+    verdicts: queue.SimpleQueue[tuple[str, str, Verdict] | None] = queue.SimpleQueue()
 
     def take_models() -> None:
         worker = Worker(limit_s)
         while (case := waiting.get()) is not None:
             for tool in tools:
-                verdicts[tool, f"{case.kind}/{case.name}"] = verdict = worker.judge(case, tool)
+                verdict = worker.judge(case, tool)
+                verdicts.put((tool, f"{case.kind}/{case.name}", verdict))
                 if verdict.outcome == "not counted":
                     break
         worker.close()
+        verdicts.put(None)
 
-    threads = [threading.Thread(target=take_models) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return verdicts
+    for _ in range(workers):
+        threading.Thread(target=take_models, daemon=True).start()
+    for _ in range(workers):
+        yield from iter(verdicts.get, None)
 
 
-def print_table(verdicts: dict[tuple[str, str], Verdict], tools: list[str]) -> None:
+def print_table(verdicts: list[tuple[str, str, Verdict]], tools: list[str]) -> None:
     """Print how many models each tool got right, and how many of their nodes it removed."""
     print(f"| tool | {' | '.join(OUTCOMES)} | newly invalid | nodes removed |")
     print(f"| --- |{' ---: |' * (len(OUTCOMES) + 2)}")
     for tool in tools:
-        own = [one for (name, _), one in verdicts.items() if name == tool and one.outcome != "not counted"]
+        own = [one for name, _, one in verdicts if name == tool and one.outcome != "not counted"]
         counts = Counter(one.outcome for one in own)
         removed = sum(one.before - one.after for one in own if one.outcome == "right")
         cells = [*(counts[outcome] for outcome in OUTCOMES), sum(not one.valid for one in own)]
@@ -338,12 +269,11 @@ def print_table(verdicts: dict[tuple[str, str], Verdict], tools: list[str]) -> N
 
 def main() -> None:
     """Print the table, and write every verdict to a file."""
-    kinds = ["node", "simple", "pytorch-converted", "pytorch-operator", "light"]
     tools = ["ours", *(peer for peer in PEERS if find_spec(peer))]
     tools += [f"{name}{OPTIONS.get(name, '')}" for name in entry_points()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=tools, help=f"of {', '.join(tools)}, or other pipelines")
-    parser.add_argument("--kind", nargs="*", choices=kinds, default=kinds)
+    parser.add_argument("--kind", nargs="*", choices=KINDS, default=KINDS)
     parser.add_argument("--models", type=Path, nargs="*", default=[])
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--limit-s", type=float, default=60.0)
@@ -352,13 +282,14 @@ def main() -> None:
     print_machine("onnx", "onnxruntime", *PEERS)
     start = time.monotonic()
     models = list(cases(given.kind, given.models))
-    verdicts = judge_all(models, given.only, given.workers, given.limit_s)
-    counted = len({name for (_, name), one in verdicts.items() if one.outcome != "not counted"})
+    verdicts = []
+    with (given.report or Path(os.devnull)).open("w", encoding="utf-8") as report:
+        for tool, name, verdict in judge_all(models, given.only, given.workers, given.limit_s):
+            verdicts.append((tool, name, verdict))
+            print(json.dumps({"tool": tool, "model": name, **asdict(verdict)}), file=report, flush=True)
+    counted = len({name for _, name, one in verdicts if one.outcome != "not counted"})
     print(f"{len(models)} models, {counted} of them counted; {time.monotonic() - start:.0f} s; ours: {OURS}\n")
     print_table(verdicts, given.only)
-    if given.report:
-        lines = [{"tool": tool, "model": name, **asdict(one)} for (tool, name), one in verdicts.items()]
-        given.report.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pass `remove-noops`: removes nodes whose result is their input."""
+"""The pass `remove-noops`: removes nodes whose result is their input, and joins nodes in a row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 
 from ._graph import constant_value, in_training, read_instead, scales_of
+from ._rows import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,12 @@ class RemoveNoops(Pass):
     1. The pass always removes Identity, and Concat, Sum, Mean, Max and Min of one input.
     2. It removes these where they change nothing: Cast and CastLike to the type that is there already, Transpose that
        keeps the order of the axes, Pad by zero elements, Reshape, Flatten, Expand and Tile to the shape that is there
-       already, Slice of everything, and Resize by the factor 1.
+       already, Slice of everything, Split into one part, Resize by the factor 1, and Mul, Div and Pow by 1.
     3. It removes Dropout. If Dropout is in training mode, or another node reads its mask, it stays and is reported.
-    4. A graph output keeps its name: the node in front makes it instead. Where there is no node in front, but a graph
+    4. Of two nodes in a row that one node can do, the first goes: two Transpose, two Slice, two Concat along one axis,
+       two of Reshape, Flatten, Squeeze and Unsqueeze, and two Cast that keep every value. Where the second then changes
+       nothing, it goes, too. The first stays if another node or an output reads its result.
+    5. A graph output keeps its name: the node in front makes it instead. Where there is no node in front, but a graph
        input, a constant or another graph output, the node stays and is reported.
 
     The pass looks at every node once, so its time grows in proportion to the graph. `simplify` does more, but its time
@@ -42,8 +46,10 @@ class RemoveNoops(Pass):
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Remove every such node."""
         interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
-        for node in list(graph.nodes):
-            rule = _RULES.get(node.op) if node.domain in ONNX_DOMAINS else None
+        for node in [node for node in graph.nodes if node.domain in ONNX_DOMAINS]:
+            if joined := join(graph, node, interface):
+                yield Change(joined, f"left to {node.name}, the {node.op} behind it")
+            rule = _RULES.get(node.op)
             verdict = rule(node) if rule else None
             if isinstance(verdict, Skip):
                 yield verdict
@@ -91,6 +97,10 @@ def _same_type(node: gs.Node) -> str | None:
     return "keeps the type"
 
 
+def _only_output(node: gs.Node) -> str | None:
+    return "makes one part of everything" if len(node.outputs) == 1 else None
+
+
 def _transpose(node: gs.Node) -> str | None:
     order = node.attrs.get("perm")
     return "keeps the order of the axes" if order is not None and list(order) == sorted(order) else None
@@ -108,6 +118,16 @@ def _same_shape(node: gs.Node) -> str | None:
     if before is None or after is None or None in (*before, *after) or list(before) != list(after):
         return None
     return "keeps the shape"
+
+
+def _neutral(node: gs.Node) -> str | None:
+    """The constant must not broaden the shape. Adding 0 is not here: it makes 0.0 of -0.0."""
+    value = constant_value(node.inputs[1])
+    if value is None or not (value == 1).all():
+        return None
+    shape = node.inputs[0].shape
+    is_scalar = value.size == 1 and shape is not None and value.ndim <= len(shape)
+    return "changes nothing by 1" if is_scalar or _same_shape(node) else None
 
 
 def _slice(node: gs.Node) -> str | None:
@@ -134,9 +154,11 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("Concat", "Max", "Mean", "Min", "Sum"), _only_input),
     "Dropout": _dropout,
     **dict.fromkeys(("Cast", "CastLike"), _same_type),
+    "Split": _only_output,
+    **dict.fromkeys(("Div", "Mul", "Pow"), _neutral),
     "Transpose": _transpose,
     "Pad": _pad,
-    **dict.fromkeys(("Expand", "Flatten", "Reshape", "Tile"), _same_shape),
+    **dict.fromkeys(("Expand", "Flatten", "Reshape", "Squeeze", "Tile"), _same_shape),
     "Slice": _slice,
     "Resize": _resize,
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from graphs import operators, parse, random_input, run
+from graphs import add_initializers, operators, parse, random_input, run
 
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.manager import PassManager
@@ -151,3 +151,124 @@ def test_a_reader_of_both_sides_reads_the_same_twice(rewrite):
     result = rewrite(model, "remove-noops").model
     assert operators(result) == ["Relu", "Add"]
     np.testing.assert_array_equal(run(result, np.array([1, -2], np.float32))[0], [2, 0])
+
+
+ROW_CONSTANTS = {
+    "flat": np.array([1, -1]),
+    "wide": np.array([1, 4, 64]),
+    "copied": np.array([0, -1]),
+    "zero": np.array([0]),
+    "one": np.array([1]),
+    "two": np.array([2]),
+    "three": np.array([3]),
+    "minus": np.array([-1]),
+    "minus_two": np.array([-2]),
+    "minus_nine": np.array([-9]),
+    "seven": np.array([7]),
+    "units": np.ones((4, 1, 1), np.float32),
+    "single": np.array(1, np.float32),
+    "broad": np.ones((3, 1, 1, 1), np.float32),
+    "near": np.array([1.0, 1.1], np.float32),
+}
+
+
+def row(nodes: str, output: str = "float[a] y", x: str = "float[1,4,8,8] x", more: str = "") -> onnx.ModelProto:
+    """Put nodes that lead from `a` to `b` between two Relu; `more` reads what it likes as further outputs."""
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 18]> g ({x}) => ({output}) {{ a = Relu(x) {nodes} y = Relu(b) {more} }}'
+    )
+    used = {name for node in model.graph.node for name in node.input}
+    return add_initializers(model, **{name: value for name, value in ROW_CONSTANTS.items() if name in used})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "rank", "left"),
+    [
+        ("c = Transpose<perm=[0,2,3,1]>(a) b = Transpose<perm=[0,2,3,1]>(c)", 4, ["Transpose"]),
+        ("c = Transpose<perm=[0,2,3,1]>(a) b = Transpose<perm=[0,3,1,2]>(c)", 4, []),
+        ("c = Transpose(a) b = Transpose(c)", 4, []),
+        ("c = Transpose(a) d = Transpose<perm=[1,0,3,2]>(c) b = Transpose<perm=[1,0,2,3]>(d)", 4, ["Transpose"]),
+        ("c = Reshape(a, wide) b = Reshape(c, flat)", 2, ["Reshape"]),
+        ("c = Reshape(a, wide) d = Reshape(c, copied) b = Neg(d)", 2, ["Reshape", "Neg"]),
+        ("c = Flatten(a) d = Unsqueeze(c, one) b = Neg(d)", 3, ["Reshape", "Neg"]),
+        ("c = Unsqueeze(a, two) d = Squeeze(c, two) b = Neg(d)", 4, ["Neg"]),
+        ("c = Unsqueeze(a, zero) d = Unsqueeze(c, minus) b = Neg(d)", 6, ["Reshape", "Neg"]),
+        ("c = Cast<to=11>(a) b = Cast<to=1>(c)", 4, []),
+        ("i = Shape(a) c = Cast<to=9>(i) d = Cast<to=6>(c) b = Cast<to=1>(d)", 1, ["Shape", "Cast", "Cast"]),
+        ("c = Slice(a, one, three, two) b = Slice(c, zero, three, three)", 4, ["Slice"]),
+        ("c = Slice(a, one, seven, two) b = Slice(c, one, three, minus_two)", 4, ["Slice"]),
+        ("c = Slice(a, minus, minus_nine, two, minus_two) b = Slice(c, minus, minus_nine, two, minus)", 4, ["Slice"]),
+        ("c = Slice(a, minus, minus_nine, two, minus) b = Slice(c, zero, three, two)", 4, ["Slice"]),
+        ("c = Concat<axis=1>(a, a) d = Concat<axis=-3>(a, c) b = Concat<axis=1>(d, x)", 4, ["Concat"]),
+        ("b = Split<axis=1, num_outputs=1>(a)", 4, []),
+        ("b = Mul(a, units)", 4, []),
+        ("b = Div(a, single)", 4, []),
+        ("b = Pow(a, single)", 4, []),
+    ],
+)
+def test_two_nodes_in_a_row_become_one_or_none(rewrite, nodes, rank, left):
+    model = row(nodes, f"float[{','.join('abcdef'[:rank])}] y")
+    result = rewrite(model, "remove-noops")
+    assert operators(result.model) == ["Relu", *left, "Relu"]
+    x = random_input(1, 4, 8, 8)
+    np.testing.assert_array_equal(run(result.model, x)[0], run(model, x)[0])
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "c = Cast<to=10>(a) b = Cast<to=1>(c)",
+        "c = Cast<to=7>(a) b = Cast<to=1>(c)",
+        "c = Concat<axis=1>(a, a) b = Concat<axis=0>(c, c)",
+        "c = Concat<axis=1>(a, a) b = Concat<axis=1>(c, c)",
+        "c = Slice(a, one, three, two) n = Neg(one) b = Slice(c, n, seven, two)",
+        "c = Transpose<perm=[0,2,3,1]>(a) d = Neg(c) b = Transpose<perm=[0,3,1,2]>(d)",
+        "c = Reshape(a, wide) d = Neg(c) b = Reshape(d, flat)",
+        "b = Mul(a, broad)",
+        "c = Slice(a, zero, two, minus) b = Mul(c, near)",
+    ],
+)
+def test_nodes_in_a_row_that_one_node_cannot_do_stay(nodes):
+    model = row(nodes, "float[a,b] y" if "flat" in nodes else "float[a,b,c,d] y")
+    (step,) = PassManager("remove-noops").run(model).steps
+    assert step.changes == []
+
+
+@pytest.mark.parametrize("more", ["z = Neg(c)", "z = Identity(c)"])
+def test_a_first_node_that_something_else_reads_stays(rewrite, more):
+    nodes = "c = Transpose<perm=[0,2,3,1]>(a) b = Transpose<perm=[0,2,3,1]>(c)"
+    model = row(nodes, "float[a,b,c,d] y, float[e,f,g,h] z", more=more)
+    assert operators(rewrite(model, "remove-noops").model).count("Transpose") == 2
+
+
+def test_a_first_node_that_a_body_reads_stays(rewrite):
+    branch = "b{0} () => (float[e{0},f{0},g{0},h{0}] u{0}) {{ u{0} = Neg(c) }}"
+    branches = f"then_branch = {branch.format(1)}, else_branch = {branch.format(2)}"
+    nodes = "c = Transpose<perm=[0,2,3,1]>(a) b = Transpose<perm=[0,2,3,1]>(c)"
+    model = row(nodes, "float[a,b,c,d] y, float[m,n,o,p] z", "float[1,4,8,8] x, bool q", f"z = If (q) <{branches}>")
+    assert operators(rewrite(model, "remove-noops").model).count("Transpose") == 2
+
+
+def test_a_row_that_ends_in_an_output_keeps_its_name(rewrite):
+    model = parse(
+        "g (float[2,3,4] x) => (float[a,b,c] y) { r = Transpose<perm=[1,0,2]>(x) y = Transpose<perm=[1,2,0]>(r) }"
+    )
+    result = rewrite(model, "remove-noops").model
+    assert [(node.op_type, node.output[0]) for node in result.graph.node] == [("Transpose", "y")]
+    x = random_input(2, 3, 4)
+    np.testing.assert_array_equal(run(result, x)[0], x.transpose(1, 0, 2).transpose(1, 2, 0))
+
+
+def test_a_shape_with_one_open_size_is_kept_open(rewrite):
+    model = row("c = Unsqueeze(a, one) d = Squeeze(c, one) b = Neg(d)", "float[n,4] y", "float[n,4] x")
+    assert operators(rewrite(model, "remove-noops").model) == ["Relu", "Neg", "Relu"]
+    model = row("c = Flatten<axis=0>(a) d = Unsqueeze(c, two) b = Neg(d)", "float[1,m,1] y", "float[n,4] x")
+    result = rewrite(model, "remove-noops").model
+    assert operators(result) == ["Relu", "Reshape", "Neg", "Relu"]
+    assert run(result, random_input(3, 4))[0].shape == (1, 12, 1)
+
+
+def test_another_domain_s_transpose_stays():
+    nodes = "c = vendor.Transpose<perm=[0,2,3,1]>(a) b = Transpose<perm=[0,3,1,2]>(c)"
+    model = parse(f"g (float[1,2,3,4] x) => (float[a,b,c,d] y) {{ a = Relu(x) {nodes} y = Relu(b) }}")
+    assert PassManager("remove-noops", verify=False).run(model).steps[0].changes == []

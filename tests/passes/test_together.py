@@ -16,6 +16,7 @@ PASSES = {
     "argmax-output": "argmax-output",
     "constant-inputs": "constant-inputs",
     "conv-before-resize": "conv-before-resize",
+    "deduplicate": "deduplicate",
     "drop-outputs": "drop-outputs{keep=output1}",
     "fast-argmax": "fast-argmax{labels=true}",
     "fold-batchnorm": "fold-batchnorm",

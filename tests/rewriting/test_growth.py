@@ -51,7 +51,7 @@ def calls(pipeline, model):
     "pipeline",
     [
         *("adaptive-avgpool", "drop-outputs", "argmax-output", "resize-nearest", "fp16-output,argmax-output"),
-        "adaptive-avgpool,remove-noops,drop-outputs,argmax-output,fast-argmax",
+        "adaptive-avgpool,remove-noops,deduplicate,drop-outputs,argmax-output,fast-argmax",
     ],
 )
 def test_twice_the_nodes_take_twice_the_calls(pipeline):

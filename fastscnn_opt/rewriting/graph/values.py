@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from fastscnn_opt.model.external_data import values_of
 
 if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
 
@@ -51,6 +53,22 @@ class StoredSparseValues(SparseValues):  # type: ignore[misc]  # graphsurgeon ha
         """Return the values as a dense array."""
         values: NDArray[Any] = super().load().astype(self.dtype)
         return values
+
+
+def form_of(constant: gs.Constant) -> tuple[Any, ...] | None:
+    """Return element type and shape of a constant, unread; None for text and for sparse values."""
+    values = constant._values
+    if isinstance(values, StoredValues):
+        return None if values.source.data_type == onnx.TensorProto.STRING else (values.dtype, tuple(values.shape))
+    return None if isinstance(values, LazyValues) or values.dtype == object else (values.dtype.type, values.shape)
+
+
+def digest_of(constant: gs.Constant) -> bytes:
+    """Return a digest of the bytes of a constant that has a form; large ones are read, but not kept."""
+    values = constant._values
+    array = values_of(values.source) if isinstance(values, StoredValues) else values
+    plain: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return hashlib.blake2b(plain).digest()
 
 
 @cache
