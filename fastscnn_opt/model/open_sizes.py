@@ -15,7 +15,7 @@ import numpy as np
 from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, operator_of, with_subgraphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def open_sizes(model: onnx.ModelProto, inferred: onnx.GraphProto) -> bool:
     `inferred` is the graph of `model` with inferred types. What is behind an opened size is wrong in it, so infer again
     and call this again until it returns False.
     """
-    if not _open_in(_Scope(model.graph, inferred, None), set()):
+    if not _open_in(_Scope(model.graph, inferred, None, _uncertain_functions(model)), set()):
         return False
     if all(opset.domain != VENDOR_DOMAIN for opset in model.opset_import):
         model.opset_import.add(domain=VENDOR_DOMAIN, version=1)
@@ -50,8 +50,10 @@ def open_sizes(model: onnx.ModelProto, inferred: onnx.GraphProto) -> bool:
 class _Scope:
     """A graph beside its inferred copy, and what is known of its tensors and of those of the graphs around it."""
 
-    def __init__(self, graph: onnx.GraphProto, inferred: onnx.GraphProto, outer: _Scope | None) -> None:
-        self.graph, self.inferred, self.outer = graph, inferred, outer
+    def __init__(
+        self, graph: onnx.GraphProto, inferred: onnx.GraphProto, outer: _Scope | None, uncertain: set[tuple[str, str]]
+    ) -> None:
+        self.graph, self.inferred, self.outer, self.uncertain = graph, inferred, outer, uncertain
         self.types = {info.name: info for info in (*inferred.input, *inferred.value_info, *inferred.output)}
         self.values: dict[str, Any] = {tensor.name: tensor for tensor in inferred.initializer}
         self.values |= {
@@ -89,14 +91,16 @@ def _open_in(scope: _Scope, behind: set[str]) -> bool:
     holders = {node.output[0] for node in with_subgraphs(scope.graph.node) if node.output}
     for node, copy in zip(scope.graph.node, scope.inferred.node, strict=True):
         holds_graphs = bool(holders) and bool(node.output) and node.output[0] in holders
-        if not (behind or holds_graphs or node.op_type in _SIZED_BY_FLOATS):
+        if not (behind or holds_graphs or scope.uncertain or node.op_type in _SIZED_BY_FLOATS):
             continue
         found = not behind.isdisjoint(node.input)
         if not found and node.op_type in _SIZED_BY_FLOATS:
             opened |= (found := _open_node(scope, node))
+        elif not found and (node.domain, node.op_type) in scope.uncertain:
+            opened |= (found := _open_call(scope, node))
         for attribute, other in zip(node.attribute, copy.attribute, strict=True) if holds_graphs else ():
             for body, inner in zip(graphs_of(attribute), graphs_of(other), strict=True):
-                opened |= (inside := _open_in(_Scope(body, inner, scope), behind))
+                opened |= (inside := _open_in(_Scope(body, inner, scope, scope.uncertain), behind))
                 found |= inside or not behind.isdisjoint(value.name for value in body.output)
         if found:
             behind.update(node.output)
@@ -106,8 +110,21 @@ def _open_in(scope: _Scope, behind: set[str]) -> bool:
 def _open_node(scope: _Scope, node: onnx.NodeProto) -> bool:
     after = scope.shape(node.output[0])
     axes = disputed_axes(node, scope.shape(node.input[0]), after, scope.constant) if after else []
-    if not axes:
-        return False
+    if axes:
+        _hide(scope, node, axes)
+    return bool(axes)
+
+
+def _open_call(scope: _Scope, node: onnx.NodeProto) -> bool:
+    """Open all sizes of a call of a function, in which nothing tells them apart."""
+    ranks = [len(shape) for name in node.output if (shape := scope.shape(name))]
+    if ranks:
+        _hide(scope, node, range(max(ranks)))
+    return bool(ranks)
+
+
+def _hide(scope: _Scope, node: onnx.NodeProto, axes: Iterable[int]) -> None:
+    """Give `node` an unknown domain, and its outputs the types that were found, but for the sizes of `axes`."""
     node.domain = VENDOR_DOMAIN
     declared = {info.name: info for info in scope.graph.output}
     for name in node.output:
@@ -115,7 +132,7 @@ def _open_node(scope: _Scope, node: onnx.NodeProto) -> bool:
             continue
         certain = type(scope.types[name])()
         certain.CopyFrom(scope.types[name])
-        for axis in axes:
+        for axis in set(axes) & set(range(len(certain.type.tensor_type.shape.dim))):
             certain.type.tensor_type.shape.dim[axis].Clear()
         if name not in declared:
             scope.graph.value_info.append(certain)
@@ -126,7 +143,26 @@ def _open_node(scope: _Scope, node: onnx.NodeProto) -> bool:
         for dim, inferred in zip(stated.shape.dim, certain.type.tensor_type.shape.dim, strict=False):
             if not dim.WhichOneof("value"):
                 dim.CopyFrom(inferred)
-    return True
+
+
+def _uncertain_functions(model: onnx.ModelProto) -> set[tuple[str, str]]:
+    """Return domain and name of the functions in which a size is computed from floats, or with a rounding up."""
+    found: set[tuple[str, str]] = set()
+    before = -1
+    while before != len(found):  # a function may call another one
+        before = len(found)
+        for function in model.functions:
+            if any((node.domain, node.op_type) in found or _may_be_disputed(node) for node in function.node):
+                found.add((function.domain, function.name))
+    return found
+
+
+def _may_be_disputed(node: onnx.NodeProto) -> bool:
+    if operator_of(node) in _POOLS:
+        return any(attribute.name in ("ceil_mode", "auto_pad") for attribute in node.attribute)
+    names = {attribute.name for attribute in node.attribute}
+    has_sizes = len(node.input) > 3 and "keep_aspect_ratio_policy" not in names
+    return operator_of(node) == "Upsample" or (operator_of(node) == "Resize" and not has_sizes)
 
 
 def names_of_dimensions(graph: onnx.GraphProto) -> set[str]:

@@ -181,3 +181,14 @@ def test_a_negative_size_inferred_in_a_branch_is_not_written():
     for attribute in result.graph.node[0].attribute:
         sizes = [size for shape in shapes_in(attribute.g).values() for size in shape]
         assert not [size for size in sizes if isinstance(size, int) and size < 0]
+
+
+@pytest.mark.parametrize("inner", ["up", "twice"])
+def test_a_size_that_a_function_makes_by_a_scale_is_open(inner):
+    text = f"""<ir_version: 8, opset_import: ["" : 18, "f" : 1]>
+        g (float[1,1,25,25] x) => (float[1,1,H,W] y) {{ t = f.{inner}(x) y = Relu(t) }}
+        <domain: "f", opset_import: ["" : 18]> up (a) => (b) {{
+            s = Constant<value_floats = [1.0, 1.0, 20.48, 20.48]>() b = Resize<mode = "linear">(a, , s) }}
+        <domain: "f", opset_import: ["" : 18, "f" : 1]> twice (a) => (b) {{ c = Relu(a) b = f.up(c) }}"""
+    shapes = shapes_in(infer_shapes(onnx.parser.parse_model(text)).graph)
+    assert not [size for size in (*shapes.get("t", ()), *shapes["y"]) if size not in (None, 1, "H", "W")]
