@@ -41,20 +41,30 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
 def what_fixes(tensor: gs.Tensor) -> str:
     """Return the pass that makes the unknown shape of `tensor` known.
 
-    It is `static-shape` if a graph input that `tensor` is computed from has an open dimension. Otherwise shape
-    inference cannot see through shape arithmetic, and `simplify` folds that.
+    It is `static-shape` if a graph input that `tensor` is computed from has an open dimension. Where engines see the
+    result of a Resize by scales differently, no pass does, and a new export is named. Otherwise shape inference cannot
+    see through shape arithmetic, and `simplify` folds that.
     """
     waiting, seen, inputs = [tensor], {id(tensor)}, {}
+    disputed = ""
     while waiting:
         known = waiting.pop()
         if known.is_empty() or constant_value(known) is not None:
             continue
         if not known.inputs:
             inputs[known.name] = known.shape
+        for node in known.inputs:
+            scaled = node.op in ("Resize", "Upsample") and constant_value(node.inputs[-1]) is not None
+            if scaled and _is_fixed(node.inputs[0]) and not _is_fixed(known):
+                disputed = f"a new export with sizes instead of scales for {node.name!r}"
         for source in (source for node in known.inputs for source in node.inputs if id(source) not in seen):
             seen.add(id(source))
             waiting.append(source)
-    return static_shape(inputs) or "simplify"
+    return static_shape(inputs) or disputed or "simplify"
+
+
+def _is_fixed(tensor: gs.Tensor) -> bool:
+    return tensor.shape is not None and all(isinstance(size, int) for size in tensor.shape)
 
 
 def why_not_constant(tensor: gs.Tensor, defaults: Container[str]) -> str:

@@ -192,3 +192,15 @@ def test_a_size_that_is_computed_names_simplify():
         }
     """)
     assert reason(model).endswith("are not known; run simplify first")
+
+
+def test_a_size_that_engines_round_differently_needs_another_export():
+    text = "g (float[1,3,25,25] x) => (float[1,3,1,1] y) { [up] r = Resize(x, , s) y = GlobalAveragePool(r) }"
+    scale = np.float32(512 / 25)
+    step = PassManager("large-avgpool").run(parse(text, s=np.array([1, 1, scale, scale], np.float32))).steps[0]
+    assert step.skips[0].why.endswith("run a new export with sizes instead of scales for 'up' first")
+
+
+def test_types_that_numpy_does_not_have_are_left_alone():
+    model = parse("g (bfloat16[1,3,32,32] x) => (bfloat16[1,3,1,1] y) { y = GlobalAveragePool(x) }", 22)
+    assert PassManager("large-avgpool").run(model).steps[0].skips[0].why.startswith("its input is bfloat16")
