@@ -78,7 +78,7 @@ def judge(case: Case, tool: str) -> Verdict:
     if not expected or any(difference(*pair) for pair in zip(expected, again, strict=True)):
         return Verdict("not counted", "no inputs, or other outputs in a second run")
     try:
-        result, comparable = rewritten(copy, tool)  # onnxslim changes what it gets
+        result, comparable = rewritten(copy, tool, case.feeds[0])  # onnxslim changes what it gets
     except ContractBreachError as error:
         return Verdict("wrong", _line(error), before)
     except PassError as error:
@@ -102,8 +102,11 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(lines)[:400]}"
 
 
-def rewritten(model: onnx.ModelProto, tool: str) -> tuple[onnx.ModelProto, bool]:
-    """Return what `tool` makes of `model`, and whether it has to give the same outputs for the same inputs."""
+def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple[onnx.ModelProto, bool]:
+    """Return what `tool` makes of `model`, and whether it has to give the same outputs for the same inputs.
+
+    Our passes check their contracts on `feeds`, as with the option ``--input``.
+    """
     if tool == "onnxsim":
         import onnxsim
 
@@ -125,15 +128,16 @@ def rewritten(model: onnx.ModelProto, tool: str) -> tuple[onnx.ModelProto, bool]
         file = Path(folder) / "model.onnx"
         file.write_bytes(model.SerializeToString())
         loaded = load_model(file, mended=[])
-        manager = PassManager(OURS if tool == "ours" else tool, reproducers=Path(folder))
+        arrays = {name: value for name, value in feeds.items() if isinstance(value, np.ndarray)}
+        manager = PassManager(OURS if tool == "ours" else tool, inputs=arrays, reproducers=Path(folder))
         result = manager.run(loaded).model
     exact = all(item.promise() is Contract.EXACT for item in manager.passes)
     return result, exact and _interface(model) == _interface(result)
 
 
-def _interface(model: onnx.ModelProto) -> list[tuple[str, int]]:
-    values = (*fed_inputs(model), *model.graph.output)
-    return [(value.name, value.type.tensor_type.elem_type) for value in values]
+def _interface(model: onnx.ModelProto) -> list[tuple[str, bytes | int]]:
+    inputs = [(value.name, value.type.SerializeToString()) for value in fed_inputs(model)]
+    return inputs + [(value.name, value.type.tensor_type.elem_type) for value in model.graph.output]
 
 
 def is_valid(model: onnx.ModelProto) -> bool:

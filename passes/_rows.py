@@ -28,8 +28,12 @@ def join(graph: gs.Graph, second: gs.Node, interface: set[int]) -> str:
     if second.op == "Concat":
         return _join_concats(second, interface)
     first = _only_in_front(second.inputs[0], interface) if second.inputs else None
-    rule = None if first is None else _RULES.get((_kind(first), _kind(second)))
-    if first is None or rule is None or not rule(graph, first, second, interface):
+    if first is None:
+        return ""
+    rule = _RULES.get((first.op, second.op))
+    if rule is None and _keeps_elements(first) and _keeps_elements(second):
+        rule = _reshapes
+    if rule is None or not rule(graph, first, second, interface):
         return ""
     second.inputs[0] = first.inputs[0]
     first.inputs.clear()
@@ -37,8 +41,13 @@ def join(graph: gs.Graph, second: gs.Node, interface: set[int]) -> str:
     return str(first.name)
 
 
-def _kind(node: gs.Node) -> str:
-    return "Reshape" if node.op in _RESHAPING else str(node.op)
+def _keeps_elements(node: gs.Node) -> bool:
+    """Tell whether the elements keep their order, as they do in a Transpose that moves axes of size 1 only."""
+    shape = node.inputs[0].shape
+    if node.op != "Transpose" or shape is None or (order := order_of(node)) is None:
+        return node.op in _RESHAPING
+    moved = [axis for axis in order if shape[axis] != 1]
+    return moved == sorted(moved)
 
 
 def _only_in_front(tensor: gs.Tensor, interface: set[int]) -> gs.Node | None:
@@ -182,6 +191,5 @@ def _same_axis(node: gs.Node, other: gs.Node) -> bool:
 _RULES: dict[tuple[str, str], Rule] = {
     ("Transpose", "Transpose"): _transposes,
     ("Cast", "Cast"): _casts,
-    ("Reshape", "Reshape"): _reshapes,
     ("Slice", "Slice"): _slices,
 }

@@ -30,8 +30,9 @@ class RemoveNoops(Pass):
        already, Slice of everything, Split into one part, Resize by the factor 1, and Mul, Div and Pow by 1.
     3. It removes Dropout. If Dropout is in training mode, or another node reads its mask, it stays and is reported.
     4. Of two nodes in a row that one node can do, the first goes: two Transpose, two Slice, two Concat along one axis,
-       two of Reshape, Flatten, Squeeze and Unsqueeze, and two Cast that keep every value. Where the second then changes
-       nothing, it goes, too. The first stays if another node or an output reads its result.
+       two of Reshape, Flatten, Squeeze, Unsqueeze and a Transpose that moves axes of size 1 only, and two Cast that
+       keep every value. Where the second then changes nothing, it goes, too. The first stays if another node or an
+       output reads its result.
     5. A graph output keeps its name: the node in front makes it instead. Where there is no node in front, but a graph
        input, a constant or another graph output, the node stays and is reported.
 
