@@ -12,7 +12,7 @@ from fastscnn_opt.measuring.image_input import has_channels_last
 from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
 
-from ._batch.inference import complete_graph
+from ._batch.inference import fix_inputs
 from ._sizes.following import follow_sizes
 from ._sizes.scaling import check_opset, float_image, is_scaled, last_resizes, restore_outputs, scale_image
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
+
+_MADE_FOR_ANOTHER = "fix the size that its constants were made for with static-shape, and run input-size after it"
+"""Cure for a graph that has constants of one size inside, although its input is open."""
 
 _SIDES = ("height", "width")
 
@@ -45,7 +48,8 @@ class InputSize(Pass):
     5. Anything else that is made for the old size is an error with the name of the node and the cure: a learned map of
        the old size, a part that is cut out, an operator that the pass does not know, and what `fast-argmax` makes. Run
        `input-size` before such passes.
-    6. In a graph whose height and width are open nothing inside depends on them, so only the input is set.
+    6. In a graph whose height and width are open only the input is set. If constants inside were made for one size,
+       that is an error.
     7. ``keep=true`` keeps the sizes of inputs and outputs, and only the network between them works at ``height`` times
        ``width``. A bilinear Resize (half-pixel, without antialiasing) scales the image, behind the Cast of a uint8
        input. If the last thing before an output is a Resize, it makes the old size at once; otherwise floats are scaled
@@ -99,9 +103,8 @@ class InputSize(Pass):
             first = static_shape({image.name: image.shape})
             raise PassError(f"input {image.name!r} has no size to keep", cure=f"run {first} first")
         else:
-            image.shape = [after[places[axis]] if axis in places else size for axis, size in enumerate(image.shape)]
-            complete_graph(graph)
-            yield Change(image, f"open size -> {_by(after)}")
+            shape = [after[places[axis]] if axis in places else size for axis, size in enumerate(image.shape)]
+            yield from fix_inputs(graph, {image.name: shape}, _MADE_FOR_ANOTHER)
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Run the old graph on images scaled to its size, and scale its outputs to those of the new one."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.rewriting.contract import Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.options import written
 from fastscnn_opt.text import closest
 
-from ._batch.inference import complete_graph
+from ._batch.inference import fix_inputs, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 _Shape = Annotated[str, written(r"(.+:)?[1-9]\d*(x[1-9]\d*)*", "1x3x512x1024, or image:1x3x512x1024")]
+
+_MADE_FOR_ANOTHER = "fix the sizes that its constants were made for, and change those with static-batch or input-size"
+"""Cure for a graph that has constants of one size inside, although its inputs are open."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,10 @@ class StaticShape(Pass):
        inputs with open dimensions, each is named: ``shape=image:1x3x512x1024|mask:1x1x512x1024``.
     2. Only open dimensions are set. One that is fixed at another size is an error: `static-batch` changes a fixed
        batch, and `input-size` a fixed height and width.
-    3. The shapes of the outputs and of everything between follow, as far as shape inference and shape arithmetic tell.
-       The nodes stay as they are; `simplify` folds what has become constant.
+    3. A dimension of another input that has the name of one that is set gets the same size.
+    4. The shapes of the outputs and of everything between follow, as far as shape inference and shape arithmetic tell.
+       The nodes stay as they are; `simplify` folds what has become constant. A graph whose constants do not fit the
+       sizes is an error that names the node.
     """
 
     name: ClassVar[str] = "static-shape"
@@ -43,27 +48,22 @@ class StaticShape(Pass):
         Raises
         ------
         PassError
-            No input has the name or number of dimensions given, or a dimension is fixed at another size.
+            No input has the name or number of dimensions given, a dimension is fixed at another size, or the graph
+            does not fit the sizes.
         """
-        changed = False
+        shapes: dict[str, list[int | str | None]] = {}
         for text in self.shape:
             name, _, sizes = text.rpartition(":")
             tensor = _input(graph, name)
-            shape = [int(size) for size in sizes.split("x")]
+            shape: list[int | str | None] = [int(size) for size in sizes.split("x")]
             old = list(tensor.shape or [None] * len(shape))
             _check(tensor, old, shape)
             if old == shape:
                 yield Skip(tensor, "its shape is fixed already")
                 continue
-            tensor.shape = shape
-            changed = True
-            yield Change(tensor, f"{_times(old)} -> {_times(shape)}")
-        if changed:
-            before = {output.name: output.shape for output in graph.outputs}
-            complete_graph(graph)
-            for output in graph.outputs:
-                if output.shape != before[output.name]:
-                    yield Change(output, f"{_times(before[output.name] or '?')} -> {_times(output.shape)}")
+            shapes[tensor.name] = shape
+        if shapes:
+            yield from fix_inputs(graph, shapes, _MADE_FOR_ANOTHER)
 
 
 def _input(graph: gs.Graph, name: str) -> gs.Variable:
@@ -87,15 +87,11 @@ def _input(graph: gs.Graph, name: str) -> gs.Variable:
     return found[0]
 
 
-def _check(tensor: gs.Variable, old: Sequence[int | str | None], shape: Sequence[int]) -> None:
+def _check(tensor: gs.Variable, old: Sequence[int | str | None], shape: Sequence[int | str | None]) -> None:
     """Refuse another number of dimensions, and another size of one that is fixed."""
     if len(old) != len(shape):
-        raise PassError(f"input {tensor.name!r} is {_times(old)}, and the shape given {_times(shape)}")
+        raise PassError(f"input {tensor.name!r} is {times(old)}, and the shape given {times(shape)}")
     for place, (before, after) in enumerate(zip(old, shape, strict=True)):
         if isinstance(before, int) and before != after:
             cure = "change it with static-batch" if place == 0 else "change it with input-size"
             raise PassError(f"dimension {place} of input {tensor.name!r} is fixed at {before}, not {after}", cure=cure)
-
-
-def _times(sizes: Sequence[int | str | None]) -> str:
-    return "x".join("?" if size is None else str(size) for size in sizes)

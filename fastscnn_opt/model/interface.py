@@ -82,6 +82,11 @@ def static_shape(inputs: Mapping[str, Sequence[object] | None]) -> str:
     return f"static-shape{{shape={shown}}}"
 
 
+def is_named(size: object) -> bool:
+    """Tell whether the size of a dimension is a name; some exporters write ``?`` or ``None`` where they have none."""
+    return isinstance(size, str) and size not in ("", "?", "None", "-1")
+
+
 def _is_fixed(shape: Sequence[object] | None) -> bool:
     return shape is not None and all(isinstance(size, int) and size > 0 for size in shape)
 
@@ -108,3 +113,9 @@ def with_subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
 
     kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
     return [node for node in nodes if any(attribute.type in kinds for attribute in node.attribute)]
+
+
+def shape_of(value: onnx.ValueInfoProto) -> list[int | str | None]:
+    """Return the sizes of a tensor, a name or None for a dimension that is open."""
+    dims = value.type.tensor_type.shape.dim
+    return [int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or None for dim in dims]

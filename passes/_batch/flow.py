@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change
 
 from .._graph import append_node, unique_name
@@ -34,7 +35,7 @@ class BatchFlow:
     graph
         Topologically sorted, with the shapes of its inner tensors.
     old, new
-        Batch sizes before and after.
+        Batch sizes before and after; an open batch, which is None, is followed as that of one image.
 
     Attributes
     ----------
@@ -46,13 +47,17 @@ class BatchFlow:
         The constants that got the new batch size.
     """
 
-    def __init__(self, graph: gs.Graph, old: int, new: int) -> None:
+    def __init__(self, graph: gs.Graph, old: int | None, new: int) -> None:
         self.graph = graph
-        self.old = old
+        self.old = old or 1
         self.new = new
         self.axes: dict[str, int] = {}
         self.folds: dict[str, tuple[int, int]] = {}
         self.changes: list[Change] = []
+        self._cures = {
+            BATCH: BATCH if old else "run static-shape, which sets sizes without following the images",
+            SIMPLIFY: _fixes_other_sizes(graph) or SIMPLIFY,
+        }
         self._values: dict[str, Values | None] = {}
         self._copies: dict[tuple[str, int, int], tuple[gs.Tensor, gs.Constant]] = {}
 
@@ -84,6 +89,10 @@ class BatchFlow:
         """Return axis and new size of the batch, with what is folded into it, by tensor name."""
         return {name: (axis, math.prod(self.folds.get(name, (1, 1))) * self.new) for name, axis in self.axes.items()}
 
+    def is_read(self, tensor: gs.Tensor) -> bool:
+        """Return whether a node reads `tensor`, or it is an output of the graph."""
+        return bool(tensor.outputs) or any(tensor is output for output in self.graph.outputs)
+
     def axis(self, tensor: gs.Tensor) -> int | None:
         """Return the axis of `tensor` along which the batch lies, None if it has none."""
         return self.axes.get(tensor.name)
@@ -109,7 +118,7 @@ class BatchFlow:
 
     def refuse(self, node: gs.Node, why: str, cure: str = BATCH) -> NoReturn:
         """Raise the error that the batch cannot be followed through `node`, with the reason and the cure."""
-        raise PassError(why, where=f"{node.name} ({node.op})", cure=cure)
+        raise PassError(why, where=f"{node.name} ({node.op})", cure=self._cures.get(cure, cure))
 
     def follow(self, node: gs.Node, index: int, entry: int, what: str, times: int = 1) -> None:
         """Set `entry` of the constant input `index` of `node` to `times` the new batch size."""
@@ -160,3 +169,9 @@ class BatchFlow:
             producer = tensor.inputs[0]
         producer.inputs[part] = self._with_batch(inputs[part], entry, size, node)
         return tensor
+
+
+def _fixes_other_sizes(graph: gs.Graph) -> str:
+    """Return the cure for shapes that follow from open sizes other than the batch, "" if the inputs have none."""
+    first = static_shape({tensor.name: tensor.shape for tensor in graph.inputs})
+    return f"run {first} first" if first else ""

@@ -12,12 +12,12 @@ from .rules import CREATORS, RULES, SHAPED
 from .values import Symbol, Values, depends_on_batch, evaluate, shape_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     import onnx_graphsurgeon as gs
 
 
-def follow_batch(graph: gs.Graph, inputs: Iterable[gs.Tensor], old: int, new: int) -> BatchFlow:
+def follow_batch(graph: gs.Graph, inputs: Sequence[gs.Tensor], old: int | None, new: int) -> BatchFlow:
     """Follow the batch from `inputs`, whose first axis it is, through `graph`, and change the constants that fix it.
 
     Parameters
@@ -27,13 +27,16 @@ def follow_batch(graph: gs.Graph, inputs: Iterable[gs.Tensor], old: int, new: in
     inputs
         The graph inputs that carry the batch.
     old, new
-        Batch sizes before and after.
+        Batch sizes before and after. An open batch, which is None, is followed as that of one image.
 
     Raises
     ------
     PassError
         A node mixes the batch with something else, or is not understood.
     """
+    if old is None:
+        for tensor in inputs:
+            tensor.shape = [1, *tensor.shape[1:]]
     flow = BatchFlow(graph, old, new)
     flow.axes.update((tensor.name, 0) for tensor in inputs)
     for node in list(graph.nodes):

@@ -32,7 +32,7 @@ def _per_image(flow: BatchFlow, node: gs.Node) -> int:
         flow.refuse(node, "the batch is not the first axis of its input")
     if in_training(node):
         flow.refuse(node, "in training mode it computes its statistics over the batch")
-    if node.op == "MaxPool" and len(node.outputs) > 1 and node.outputs[1].outputs:
+    if node.op == "MaxPool" and len(node.outputs) > 1 and flow.is_read(node.outputs[1]):
         flow.refuse(node, "its indices count through the whole batch")
     return 0
 
@@ -88,6 +88,29 @@ def _from_axis(flow: BatchFlow, node: gs.Node) -> int:
     axis = node.attrs.get("axis", 1 if older_softmax else -1) % len(flow.shape(node.inputs[0], node))
     if axis == batch or ((normalises or older_softmax) and axis < batch):
         flow.refuse(node, "works along the batch")
+    rank = len(flow.shape(node.inputs[0], node))
+    for tensor in node.inputs[1:]:
+        shape = flow.shape(tensor, node) if tensor.name else []
+        if len(shape) >= rank - batch and shape[batch - rank] != 1:
+            flow.refuse(node, f"its operand {tensor.name!r} has size {shape[batch - rank]} where the batch is")
+    return batch
+
+
+def _dropout(flow: BatchFlow, node: gs.Node) -> int:
+    if in_training(node):
+        flow.refuse(node, "in training mode it draws other numbers for another batch")
+    return only_axis(flow, node)
+
+
+def _quantized(flow: BatchFlow, node: gs.Node) -> int:
+    """QuantizeLinear and DequantizeLinear have one scale, or one for each place along ``axis``."""
+    batch = only_axis(flow, node)
+    scales = flow.shape(node.inputs[1], node)
+    if len(scales) > 1:
+        flow.refuse(node, "scales that are given in blocks are not followed")
+    rank = len(flow.shape(node.inputs[0], node))
+    if len(scales) == 1 and scales != [1] and node.attrs.get("axis", 1) % rank == batch:
+        flow.refuse(node, "has a scale for every image of the batch")
     return batch
 
 
@@ -128,12 +151,13 @@ AdaptiveAvgPool2d ATen AveragePool BatchNormalization Conv ConvInteger ConvTrans
 GlobalLpPool GlobalMaxPool GroupNormalization InstanceNormalization LRN LpPool MaxPool QLinearConv SpaceToDepth
 """
 POINTWISE = """
-Abs Cast Ceil Celu Clip DequantizeLinear Dropout Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity IsNaN LeakyRelu
-Log Mish Neg Not QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid Sign Softplus Softsign Sqrt Swish Tanh
-ThresholdedRelu
+Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Clip Cos Cosh DequantizeLinear Dropout Elu Erf Exp Floor
+Gelu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not QuantizeLinear Reciprocal Relu Round Selu
+Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu
 """
 BROADCAST = """
-Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor
+Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu
+Pow Sub Sum Where Xor
 """
 REDUCE = """
 ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
@@ -142,6 +166,8 @@ ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin Re
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(PER_IMAGE.split(), _per_image),
     **dict.fromkeys(POINTWISE.split(), only_axis),
+    **dict.fromkeys(["DequantizeLinear", "QuantizeLinear"], _quantized),
+    "Dropout": _dropout,
     **dict.fromkeys(BROADCAST.split(), _broadcast),
     **dict.fromkeys(REDUCE.split(), _reduce),
     **dict.fromkeys(["Hardmax", "LayerNormalization", "LogSoftmax", "Softmax"], _from_axis),

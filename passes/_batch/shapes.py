@@ -9,6 +9,8 @@ from .flow import SIMPLIFY, BatchFlow
 from .values import Symbol, numbers, slice_bounds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import onnx_graphsurgeon as gs
 
 _FAR = 2**31 - 1
@@ -38,26 +40,31 @@ def reshape(flow: BatchFlow, node: gs.Node) -> int:
     """Keep the batch in front if the rest of the target holds exactly one image, or fold it into another axis."""
     axis = only_axis(flow, node)
     entries = list(flow.entries(node, 1, "target shape"))
-    first, rest = (entries or [Symbol.MIXED])[0], entries[1:]
     keeps_zeros = not node.attrs.get("allowzero", 0)
-    if Symbol.BATCH in rest or Symbol.MIXED in entries:
+    named = [place for place, entry in enumerate(entries) if entry is Symbol.BATCH]
+    if Symbol.MIXED in entries or len(named) > 1:
         flow.refuse(node, "mixes the batch with other axes", cure=SIMPLIFY)
     source, made = node.inputs[0], node.outputs[0]
-    if axis == 0 and flow.times(source) == 1 and (first is Symbol.BATCH or (first == 0 and keeps_zeros)):
+    in_front = named == [0] or (keeps_zeros and entries[:1] == [0])
+    if axis == 0 and flow.times(source) == 1 and in_front:
         return 0
     shape, target = flow.shape(source, node), flow.shape(made, node)
     if not all(isinstance(size, int) for size in (*shape, *target)):
         flow.refuse(node, "the size of one image is not known", cure=SIMPLIFY)
+    if math.prod(shape) != math.prod(target):  # type: ignore[arg-type]  # numbers, by the lines above
+        flow.refuse(node, f"its target {'x'.join(map(str, target))} was made for another batch size")
     fold = flow.folds.get(source.name, (1, 1))
-    outside = math.prod(shape[:axis]) * fold[0]  # type: ignore[arg-type]  # numbers, by the lines above
+    outside = math.prod(shape[:axis]) * fold[0]  # type: ignore[arg-type]  # as above
     inside = math.prod(shape[axis + 1 :]) * fold[1]  # type: ignore[arg-type]  # as above
     place = _place_of_batch(shape, target, outside, inside)
     copies = keeps_zeros and 0 in entries and axis < len(entries) and entries[axis] == 0
-    if place is None or first is Symbol.BATCH or (copies and place != axis):
+    if place is None or named not in ([], [place]) or (copies and place != axis):
         flow.refuse(node, "mixes the batch with other axes")
     fold = (outside // math.prod(target[:place]), inside // math.prod(target[place + 1 :]))  # type: ignore[arg-type]  # as above
+    if named and fold != (1, 1):
+        flow.refuse(node, "mixes the batch with other axes")
     flow.set_fold(made, place, fold)
-    if entries[place] not in (0, -1):
+    if not named and entries[place] not in (0, -1):
         flow.follow(node, 1, place, "shape", math.prod(fold))
     return place
 
@@ -88,8 +95,10 @@ def _place_of_batch(
 
 def flatten(flow: BatchFlow, node: gs.Node) -> int:
     """Keep the batch in front if everything else becomes the second axis."""
-    rank = len(flow.shape(node.inputs[0], node))
-    if only_axis(flow, node) != 0 or node.attrs.get("axis", 1) % rank != 1:
+    axis = node.attrs.get("axis", 1)
+    if axis < 0:
+        axis += len(flow.shape(node.inputs[0], node))
+    if only_axis(flow, node) != 0 or axis != 1:
         flow.refuse(node, "mixes the batch with other axes")
     return 0
 
@@ -97,13 +106,17 @@ def flatten(flow: BatchFlow, node: gs.Node) -> int:
 def resize(flow: BatchFlow, node: gs.Node) -> int:
     """Keep the batch size, in `sizes` as an entry or in `scales` as 1."""
     axis = only_axis(flow, node)
-    resized = list(node.attrs.get("axes", range(len(flow.shape(node.inputs[0], node)))))
+    rank = len(flow.shape(node.inputs[0], node))
+    resized = [place % rank for place in node.attrs.get("axes", range(rank))]
     if axis not in resized:
         return axis
     entry = resized.index(axis)
+    if node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        flow.refuse(node, "crops along all axes, the batch among them")
     has_sizes = len(node.inputs) > 3 and node.inputs[3].name
     index = 3 if has_sizes else min(2, len(node.inputs) - 1)
-    entries = flow.entries(node, index, "sizes" if has_sizes else "list of scales")
+    entries = node.attrs.get("scales") or flow.entries(node, index, "sizes" if has_sizes else "list of scales")
+    _refuse_batch_elsewhere(flow, node, entries, entry)
     times = flow.times(node.inputs[0])
     if has_sizes and entries[entry] == times * flow.old:
         flow.follow(node, index, entry, "sizes", times)
@@ -117,6 +130,7 @@ def expand(flow: BatchFlow, node: gs.Node) -> int:
     axis = only_axis(flow, node)
     entries = flow.entries(node, 1, "target shape")
     entry = axis + entries.size - len(flow.shape(node.inputs[0], node))
+    _refuse_batch_elsewhere(flow, node, entries, entry)
     if entry < 0:
         return axis
     if entries[entry] not in (1, Symbol.BATCH):
@@ -130,7 +144,9 @@ def expand(flow: BatchFlow, node: gs.Node) -> int:
 def tile(flow: BatchFlow, node: gs.Node) -> int:
     """Keep the batch, which must not be repeated."""
     axis = only_axis(flow, node)
-    if flow.entries(node, 1, "list of repeats")[axis] != 1:
+    repeats = flow.entries(node, 1, "list of repeats")
+    _refuse_batch_elsewhere(flow, node, repeats)
+    if repeats[axis] != 1:
         flow.refuse(node, "repeats along the batch")
     return axis
 
@@ -168,8 +184,11 @@ def squeeze(flow: BatchFlow, node: gs.Node) -> int:
 def unsqueeze(flow: BatchFlow, node: gs.Node) -> int:
     """Shift the batch by the axes that are put in front of it."""
     axis = only_axis(flow, node)
-    rank = len(flow.shape(node.outputs[0], node))
-    added = axes_of(flow, node, rank) or []
+    rank = len(flow.shape(node.inputs[0], node))
+    attribute = node.attrs.get("axes")
+    axes = numbers(flow.entries(node, 1, "list of axes")) if attribute is None else list(attribute)
+    rank += len(axes or [])
+    added = [place % rank for place in axes or []]
     return [place for place in range(rank) if place not in added][axis]
 
 
@@ -214,9 +233,19 @@ def pad(flow: BatchFlow, node: gs.Node) -> int:
     batch = only_axis(flow, node)
     rank = len(flow.shape(node.inputs[0], node))
     pads = node.attrs["pads"] if "pads" in node.attrs else list(flow.entries(node, 1, "padding"))
+    _refuse_batch_elsewhere(flow, node, pads)
     axes = list(range(rank))
     if len(node.inputs) > 3 and node.inputs[3].name:
         axes = [axis % rank for axis in flow.entries(node, 3, "list of axes")]
     if batch in axes and any(pads[axes.index(batch) :: len(axes)]):
         flow.refuse(node, "pads along the batch")
     return batch
+
+
+def _refuse_batch_elsewhere(
+    flow: BatchFlow, node: gs.Node, entries: Iterable[object], place: int | None = None
+) -> None:
+    """Refuse sizes of which another one than that at `place` depends on the batch size."""
+    for index, entry in enumerate(entries):
+        if entry is Symbol.MIXED or (entry is Symbol.BATCH and index != place):
+            flow.refuse(node, "makes the size of another axis out of the batch size", cure=SIMPLIFY)

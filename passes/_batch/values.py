@@ -76,7 +76,10 @@ def evaluate(node: gs.Node, inputs: list[Values | None]) -> Values | None:
     followed = [values for values in inputs if values is not None]
     if node.op not in _RULES or not followed or len(followed) < len(inputs) or len(node.outputs) != 1:
         return None
-    return _RULES[node.op](node, followed)
+    try:
+        return _RULES[node.op](node, followed)
+    except (IndexError, ValueError):  # the shapes do not fit together, or an index is out of range
+        return None
 
 
 _Rule: TypeAlias = "Callable[[gs.Node, list[Values]], Values | None]"
@@ -91,13 +94,25 @@ def _array(entries: Any) -> Values:
 def _elementwise(compute: Callable[..., ShapeEntry]) -> _Rule:
     """Apply `compute` entry by entry; the result is a symbol if an operand is one."""
 
-    def entry(*operands: ShapeEntry) -> ShapeEntry:
-        if not any(isinstance(operand, Symbol) for operand in operands):
-            return compute(*operands)
-        mixed = any(operand in (Symbol.BATCH, Symbol.MIXED) for operand in operands)
-        return Symbol.MIXED if mixed else Symbol.UNKNOWN
+    def rule(node: gs.Node, inputs: list[Values]) -> Values | None:
+        dtype = node.outputs[0].dtype
 
-    return _by_entry(entry)
+        def entry(*operands: ShapeEntry) -> ShapeEntry:
+            if not any(isinstance(operand, Symbol) for operand in operands):
+                result = compute(*operands)
+                return _rounded(result, dtype) if isinstance(result, float) else result
+            mixed = any(operand in (Symbol.BATCH, Symbol.MIXED) for operand in operands)
+            return Symbol.MIXED if mixed else Symbol.UNKNOWN
+
+        return _by_entry(entry)(node, inputs)
+
+    return rule
+
+
+def _rounded(number: float, dtype: Any) -> float:
+    """Round to what an engine keeps; shape arithmetic is in float32 unless the graph says otherwise."""
+    kept = np.dtype(np.float32) if dtype is None or isinstance(dtype, int) else np.dtype(dtype)
+    return float(kept.type(number))
 
 
 def _by_entry(compute: Callable[..., ShapeEntry]) -> _Rule:
@@ -115,8 +130,10 @@ def _divide(dividend: float, divisor: float) -> ShapeEntry:
     """Divide as ONNX does: whole numbers are truncated towards zero."""
     if not divisor:
         return Symbol.UNKNOWN
-    quotient = dividend / divisor
-    return int(quotient) if isinstance(dividend, int) and isinstance(divisor, int) else quotient
+    if isinstance(dividend, int) and isinstance(divisor, int):
+        quotient = abs(dividend) // abs(divisor)
+        return quotient if (dividend < 0) == (divisor < 0) else -quotient
+    return dividend / divisor
 
 
 def _equal(first: ShapeEntry, second: ShapeEntry) -> ShapeEntry:
@@ -144,6 +161,9 @@ def _cast(node: gs.Node, inputs: list[Values]) -> Values | None:
         return None
     number: Callable[[Any], ShapeEntry] = float if kind == "f" else int
     entries = [entry if isinstance(entry, Symbol) else number(entry) for entry in inputs[0].flat]
+    if kind == "f":
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(node.attrs["to"])
+        entries = [_rounded(entry, dtype) if isinstance(entry, float) else entry for entry in entries]
     return _array(entries).reshape(inputs[0].shape)
 
 
@@ -192,11 +212,11 @@ def _reshape(_: gs.Node, inputs: list[Values]) -> Values | None:
 
 
 def _unsqueeze(_: gs.Node, inputs: list[Values]) -> Values | None:
-    return inputs[0].reshape(1) if inputs[0].ndim == 0 else None
+    return inputs[0].reshape(1) if inputs[0].ndim == 0 and (len(inputs) < 2 or inputs[1].size == 1) else None
 
 
 def _squeeze(_: gs.Node, inputs: list[Values]) -> Values | None:
-    return inputs[0].reshape(()) if inputs[0].size == 1 else None
+    return inputs[0].reshape(()) if inputs[0].shape == (1,) else None
 
 
 def _transpose(node: gs.Node, inputs: list[Values]) -> Values:

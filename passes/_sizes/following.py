@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.model.adaptive_pooling import pooled_size
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 
 from .._batch.flow import WRITTEN_OUT
-from .._batch.inference import complete_shapes
+from .._batch.inference import complete_shapes, has_fixed_shape, misfit
 from .dimensions import Dim
 from .flow import EXPORT, NotYetError, SizeFlow, start_dims
 from .rules import ADAPT, TRACK
@@ -105,8 +104,6 @@ def _adapt(flow: SizeFlow, node: gs.Node) -> None:
 
 def _infer(flow: SizeFlow, node: gs.Node) -> None:
     """Give the outputs of `node` their new shapes."""
-    import onnx_graphsurgeon as gs
-
     if pooled := pooled_size(node):
         node.outputs[0].shape = [*node.inputs[0].shape[:2], *pooled]
         return
@@ -114,11 +111,5 @@ def _infer(flow: SizeFlow, node: gs.Node) -> None:
         tensor.shape = None
     values = [flow.new_values(tensor) for tensor in node.inputs]
     problem = complete_shapes(node, flow.graph.opset, values, 0)
-    if any(tensor.name and (tensor.shape is None or None in tensor.shape) for tensor in node.outputs):
-        made = [tensor for tensor in node.inputs if isinstance(tensor, gs.Constant) and math.prod(tensor.shape) > 1]
-        listed = ", ".join(f"{tensor.name!r} of shape {'x'.join(map(str, tensor.shape))}" for tensor in made)
-        flow.refuse(
-            node,
-            "its inputs do not fit together at the new size"
-            + (f"; its constant {listed} may be made for the old one" if made else problem and f" ({problem})"),
-        )
+    if problem or any(tensor.name and not has_fixed_shape(tensor) for tensor in node.outputs):
+        flow.refuse(node, misfit(node, "the new size", problem))

@@ -73,3 +73,56 @@ def test_a_fixed_batch_is_that_of_another_pass():
 def test_a_text_that_is_no_shape():
     with pytest.raises(PipelineError, match="written as 1x3x512x1024"):
         PassManager("static-shape{shape=1x3xHxW}")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape", "expected"),
+    [
+        ("float[N,2] a, float[N,2] b", "a:3x2", [[3, 2], [3, 2]]),
+        ("float[N,K] a, float[K] b", "a:3x2", [[3, 2], [2]]),
+        ("float[N,N] a, float[N] b", "a:2x2", [[2, 2], [2]]),
+    ],
+)
+def test_one_name_is_one_size_in_all_inputs(rewrite, inputs, shape, expected):
+    model = parse(f"g ({inputs}) => (float[P,Q] y) {{ y = Add(a, b) }}")
+    result = rewrite(model, f"static-shape{{shape={shape}}}")
+    assert shapes(result.model) == [*expected, expected[0]]
+
+
+@pytest.mark.parametrize(("inputs", "shape"), [("float[1,S,S] a", "1x2x3"), ("float[S,2] a, float[S] b", "a:1x2|b:2")])
+def test_one_name_with_two_sizes_is_refused(inputs, shape):
+    model = parse(f"g ({inputs}) => (y) {{ y = Relu(a) }}")
+    with pytest.raises(PassError, match=r"the dimension 'S' would be . and, in input '.', .; give all dimensions"):
+        PassManager(f"static-shape{{shape={shape}}}").run(model)
+
+
+def test_a_question_mark_is_no_name(rewrite):
+    model = parse("g (float[A,B,C] a) => (float[P,Q,R] y) { y = Relu(a) }")
+    for dim in model.graph.input[0].type.tensor_type.shape.dim:
+        dim.dim_param = "?"
+    assert shapes(rewrite(model, "static-shape{shape=1x2x3}").model) == [[1, 2, 3], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "s = Constant<value_ints=[1,64]>() [culprit] y = Reshape(a, s)",
+        "[culprit] y = Add(a, w)",
+        "f = Flatten(a) [culprit] y = MatMul(f, w)",
+    ],
+)
+def test_constants_of_another_size_are_named_with_the_cure(body):
+    model = parse(f"g (float[1,1,H,W] a) => (y) <float[64,8] w> {{ {body} }}", w=random_input(64, 8))
+    with pytest.raises(PassError, match=r"culprit .*do not fit together at these sizes.* made for, and change those"):
+        PassManager("static-shape{shape=1x1x4x4}").run(model)
+
+
+def test_a_declared_size_that_becomes_another_is_written_right(rewrite):
+    model = parse("g (float[1,H] a) => (float[1,8] y) { y = Concat<axis=-1>(a, a) }")
+    assert shapes(rewrite(model, "static-shape{shape=1x3}").model) == [[1, 3], [1, 6]]
+
+
+def test_an_output_of_unknown_shape_keeps_what_the_file_says():
+    model = parse("g (float[N,4] a) => (float[N,K] y) { [thing] y = vendor.Thing(a) }")
+    result = PassManager("static-shape{shape=2x4}", verify=False).run(model)
+    assert shapes(result.model) == [[2, 4], ["N", "K"]]

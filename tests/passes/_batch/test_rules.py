@@ -223,6 +223,39 @@ def input_shape(model: onnx.ModelProto) -> list[int]:
         ),
         pytest.param(
             """
+                g (float[1,2,3,3] x) => (float[1,2,6,3] y) <int64[3] s = {1,6,2}> {
+                    y = Resize<axes=[-4,-2,-3]>(x, , , s)
+                }
+            """,
+            18,
+            id="resize of axes from the end, in another order",
+        ),
+        pytest.param(
+            "g (float[1,4] x) => (float[1,4] y) { y = Flatten<axis=-1>(x) }", 13, id="flatten with an axis from the end"
+        ),
+        pytest.param(
+            """
+                g (float[1,4,2] x) => (float[1,8,2] y) <int64[1] p = {-1}, int64[1] c = {-2}> {
+                    l, r = Split<axis=-2>(x) u = Unsqueeze(l, p) q = Squeeze(u, p)
+                    a = Gather<axis=-2>(x, p) m = ReduceSum<keepdims=0>(x, c) k = Unsqueeze(m, c)
+                    i = ArgMax<axis=-2>(x) f = Cast<to=1>(i) h = Softmax<axis=-2>(q)
+                    n = Neg(k) y = Concat<axis=-2>(h, r, a, k, f, n)
+                }
+            """,
+            13,
+            id="all axes from the end",
+        ),
+        pytest.param(
+            """
+                g (float[1,3,2] x) => (float[1,3,2] y) <float[3] s = {0.5, 0.25, 0.125}, uint8[3] z = {1,2,3}> {
+                    q = QuantizeLinear<axis=-2>(x, s, z) y = DequantizeLinear<axis=-2>(q, s, z)
+                }
+            """,
+            13,
+            id="scales of channels",
+        ),
+        pytest.param(
+            """
                 g (float[1,2,3] x) => (float[1,2,3] y) <float[1] zero = {0}, float[2,1] c = {1,2}> {
                     positive = Greater(x, zero) y = Where(positive, x, c)
                 }
@@ -248,7 +281,7 @@ def test_every_image_gives_what_it_gave(rewrite, text, opset):
             "mixes the batch",
             id="fold into a part of an axis",
         ),
-        pytest.param("<int64[3] t = {2, 3, 4}> { y = Reshape(x, t) }", "does not carry the batch", id="folded output"),
+        pytest.param("<int64[3] t = {2, 3, 4}> { y = Reshape(x, t) }", "2 rows for every image", id="folded output"),
         pytest.param("{ y = Flatten<axis=2>(x) }", "mixes the batch", id="flatten all"),
         pytest.param(
             """
@@ -321,10 +354,45 @@ def test_every_image_gives_what_it_gave(rewrite, text, opset):
         pytest.param(
             "<int64[4] s = {2,2,3,4}> { y = Resize(x, , , s) }", "resizes along the batch", id="resized batch"
         ),
+        pytest.param(
+            "<int64[1] s = {2}> { y = Resize<axes=[-4]>(x, , , s) }",
+            "resizes along the batch",
+            id="resized batch from the end",
+        ),
+        pytest.param("{ y = Concat<axis=-4>(x, x) }", "joins along the batch", id="joined from the end"),
+        pytest.param("{ y = Flatten<axis=-1>(x) }", "mixes the batch", id="flattened from the end"),
+        pytest.param("{ y = Softmax<axis=-4>(x) }", "works along the batch", id="softmax from the end"),
+        pytest.param("{ y = ArgMax<axis=-4>(x) }", "works along the batch", id="argmax from the end"),
+        pytest.param("<int64[1] a = {-4}> { y = ReduceSum(x, a) }", "reduces over the batch", id="sum from the end"),
+        pytest.param("<int64[1] a = {-4}> { y = Squeeze(x, a) }", "removes the batch axis", id="squeezed from the end"),
+        pytest.param(
+            "<int64[1] s = {0}, int64[1] e = {1}, int64[1] a = {-4}> { y = Slice(x, s, e, a) }",
+            "some images",
+            id="range from the end",
+        ),
+        pytest.param(
+            "<int64[2] p = {0,1}, int64[1] a = {-4}> { y = Pad(x, p, , a) }", "pads along", id="padded from the end"
+        ),
+        pytest.param(
+            "{ p, y = MaxPool<kernel_shape=[2,2]>(x) }", "its indices count through the whole batch", id="indices"
+        ),
+        pytest.param(
+            "<float[1] r, bool t = {1}> { y = Dropout(x, r, t) }", "in training mode", id="dropout in training"
+        ),
+        pytest.param(
+            """
+                {
+                    s = Shape(x) a = Constant<value_ints=[0]>() n = Gather(s, a) r = Constant<value_ints=[1,1,1]>()
+                    t = Concat<axis=0>(r, n) y = Tile(x, t)
+                }
+            """,
+            "makes the size of another axis out of the batch size",
+            id="repeated as often as there are images",
+        ),
     ],
 )
 def test_what_mixes_images_is_refused_by_name(body, message):
-    model = parse(f"g (float[1,2,3,4] x) => (y) {body}")
+    model = parse(f"g (float[1,2,3,4] x) => (y) {body}", 18 if "x, p, , a" in body or "axes=[-4]" in body else 13)
     model.graph.node[-1].name = "culprit"
     with pytest.raises(PassError, match=message) as caught:
         PassManager("static-batch{n=3}", verify=False).run(model)
