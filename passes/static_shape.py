@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 _Shape = Annotated[str, written(r"(.+:)?[1-9]\d*(x[1-9]\d*)*", "1x3x512x1024, or image:1x3x512x1024")]
 
-_MADE_FOR_ANOTHER = "fix the sizes that its constants were made for, and change those with static-batch or input-size"
+_MADE_FOR_ANOTHER = (
+    "give sizes that fit together; if its constants were made for other ones, fix those, and change them with "
+    "static-batch or input-size"
+)
 """Cure for a graph that has constants of one size inside, although its inputs are open."""
 
 

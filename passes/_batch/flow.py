@@ -12,6 +12,7 @@ from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change
 
 from .._graph import append_node, unique_name
+from .inference import has_fixed_shape
 from .values import Values, constant_entries, numbers
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ class BatchFlow:
 
     def entries(self, node: gs.Node, index: int, what: str) -> Values:
         """Return the entries of input `index` of `node`; error messages call that input `what`."""
-        values = self.values(node.inputs[index])
+        tensor = node.inputs[index]
+        values = self.values(tensor)
+        if values is None and not tensor.inputs:
+            self.refuse(node, f"its {what} {tensor.name!r} is an input, and is not known before the graph runs")
         if values is None:
             self.refuse(node, f"its {what} cannot be followed", cure=SIMPLIFY)
         return values
@@ -173,5 +177,5 @@ class BatchFlow:
 
 def _fixes_other_sizes(graph: gs.Graph) -> str:
     """Return the cure for shapes that follow from open sizes other than the batch, "" if the inputs have none."""
-    first = static_shape({tensor.name: tensor.shape for tensor in graph.inputs})
-    return f"run {first} first" if first else ""
+    shapes = {tensor.name: tensor.shape for tensor in graph.inputs if not has_fixed_shape(tensor)}
+    return f"run {static_shape(shapes)} first" if shapes else ""

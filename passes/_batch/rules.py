@@ -81,9 +81,9 @@ def _along(default: int) -> Rule:
 
 
 def _from_axis(flow: BatchFlow, node: gs.Node) -> int:
-    """LayerNormalization, and Softmax before opset 13, work on all axes from ``axis`` on; newer Softmax on that one."""
+    """Normalisation with weights, and Softmax before opset 13, work on all axes from ``axis`` on; newer Softmax on one."""
     batch = only_axis(flow, node)
-    normalises = node.op == "LayerNormalization"
+    normalises = node.op in ("LayerNormalization", "RMSNormalization")
     older_softmax = not normalises and flow.graph.opset < 13
     axis = node.attrs.get("axis", 1 if older_softmax else -1) % len(flow.shape(node.inputs[0], node))
     if axis == batch or ((normalises or older_softmax) and axis < batch):
@@ -136,6 +136,12 @@ def _matmul(flow: BatchFlow, node: gs.Node) -> int:
     return rank + place
 
 
+def _grid_sample(flow: BatchFlow, node: gs.Node) -> int:
+    if [flow.axis(tensor) for tensor in node.inputs] != [0, 0]:
+        flow.refuse(node, "the batch is not the first axis of both inputs")
+    return 0
+
+
 def _gemm(flow: BatchFlow, node: gs.Node) -> int:
     if only_axis(flow, node) != (1 if node.attrs.get("transA", 0) else 0):
         flow.refuse(node, "sums over the batch")
@@ -170,7 +176,7 @@ RULES: Mapping[str, Rule] = {
     "Dropout": _dropout,
     **dict.fromkeys(BROADCAST.split(), _broadcast),
     **dict.fromkeys(REDUCE.split(), _reduce),
-    **dict.fromkeys(["Hardmax", "LayerNormalization", "LogSoftmax", "Softmax"], _from_axis),
+    **dict.fromkeys(["Hardmax", "LayerNormalization", "LogSoftmax", "RMSNormalization", "Softmax"], _from_axis),
     **dict.fromkeys(["ArgMax", "ArgMin", "Split"], _along(0)),
     **dict.fromkeys(["LpNormalization", "TopK"], _along(-1)),
     **dict.fromkeys(["Resize", "Upsample"], shapes.resize),
@@ -179,6 +185,7 @@ RULES: Mapping[str, Rule] = {
     "Flatten": shapes.flatten,
     "Gather": shapes.gather,
     "Gemm": _gemm,
+    "GridSample": _grid_sample,
     "MatMul": _matmul,
     "Pad": shapes.pad,
     "Reshape": shapes.reshape,

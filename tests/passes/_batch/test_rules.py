@@ -374,6 +374,9 @@ def test_every_image_gives_what_it_gave(rewrite, text, opset):
             "<int64[2] p = {0,1}, int64[1] a = {-4}> { y = Pad(x, p, , a) }", "pads along", id="padded from the end"
         ),
         pytest.param(
+            "<float[1,1,1,2] g = {0, 0}> { y = GridSample(x, g) }", "not the first axis of both", id="one grid for all"
+        ),
+        pytest.param(
             "{ p, y = MaxPool<kernel_shape=[2,2]>(x) }", "its indices count through the whole batch", id="indices"
         ),
         pytest.param(
@@ -392,7 +395,10 @@ def test_every_image_gives_what_it_gave(rewrite, text, opset):
     ],
 )
 def test_what_mixes_images_is_refused_by_name(body, message):
-    model = parse(f"g (float[1,2,3,4] x) => (y) {body}", 18 if "x, p, , a" in body or "axes=[-4]" in body else 13)
+    model = parse(
+        f"g (float[1,2,3,4] x) => (y) {body}",
+        18 if any(new in body for new in ("x, p, , a", "axes=[-4]", "Grid")) else 13,
+    )
     model.graph.node[-1].name = "culprit"
     with pytest.raises(PassError, match=message) as caught:
         PassManager("static-batch{n=3}", verify=False).run(model)
@@ -402,6 +408,12 @@ def test_what_mixes_images_is_refused_by_name(body, message):
 def test_an_operand_of_the_old_batch_size_is_refused():
     model = parse("g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1,2,3,4}> { [add] y = Add(x, w) }")
     with pytest.raises(PassError, match=r"add \(Add\): its operand 'w' has size 2 where the batch is"):
+        PassManager("static-batch{n=3}").run(model)
+
+
+def test_axes_that_are_an_input_are_not_known():
+    model = parse("g (float[1,2,3] x, int64[1] a) => (float[1,2,1] y) { [sum] y = ReduceSum(x, a) }")
+    with pytest.raises(PassError, match=r"sum \(ReduceSum\): its list of axes 'a' is an input, and is not known"):
         PassManager("static-batch{n=3}").run(model)
 
 
