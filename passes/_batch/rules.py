@@ -81,7 +81,7 @@ def _along(default: int) -> Rule:
 
 
 def _from_axis(flow: BatchFlow, node: gs.Node) -> int:
-    """Normalisation with weights, and Softmax before opset 13, work on all axes from ``axis`` on; newer Softmax on one."""
+    """Normalisation with weights and old Softmax work on all axes from ``axis`` on, Softmax since opset 13 on one."""
     batch = only_axis(flow, node)
     normalises = node.op in ("LayerNormalization", "RMSNormalization")
     older_softmax = not normalises and flow.graph.opset < 13
