@@ -46,6 +46,7 @@ class RemoveNoops(Pass):
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Remove every such node."""
+        _share_shapes(graph)
         interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
         for node in [node for node in graph.nodes if node.domain in ONNX_DOMAINS]:
             if joined := join(graph, node, interface):
@@ -60,6 +61,23 @@ class RemoveNoops(Pass):
                 yield Change(node, f"removed {node.op}, which {verdict}")
             elif verdict:
                 yield Skip(node, f"{verdict}, but the tensors on both of its sides have to keep their names")
+
+
+def _share_shapes(graph: gs.Graph) -> None:
+    """Let what a needless node reads have the shape of its result where the file states that of an output alone.
+
+    A node in front may then turn out to be needless as well; otherwise a second run would find it.
+    """
+    for node in reversed(graph.nodes):
+        if node.op in _RULES and node.domain in ONNX_DOMAINS and node.inputs:
+            source, result = node.inputs[0], node.outputs[0]
+            if _known(result) > _known(source) and isinstance(_RULES[node.op](node), str):
+                source.shape = list(result.shape)
+
+
+def _known(tensor: gs.Tensor) -> int:
+    """Return how much is known of a shape: 0 for nothing, else one more than its fixed sizes."""
+    return 0 if tensor.shape is None else 1 + sum(isinstance(size, int) for size in tensor.shape)
 
 
 def _bypass(node: gs.Node, interface: set[int]) -> bool:

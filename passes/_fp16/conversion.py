@@ -10,9 +10,10 @@ import onnx_graphsurgeon as gs
 
 from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.rewriting.contract import Change, Skip, Step
-from fastscnn_opt.rewriting.graph.nodes import bodies_of, tensors_read
+from fastscnn_opt.rewriting.graph.nodes import bodies_of
 
 from .._graph import constant_value, detach_output, read_instead, unique_name
+from .following import follow
 from .magnitudes import LARGEST
 from .slots import Slots, is_float16, is_float32
 
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from .precisions import Precisions
 
 _FLOAT32, _FLOAT16 = element_type(np.float32), element_type(np.float16)
-
-_MOVERS = {
-    "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Reshape",
-    "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-}  # fmt: skip
-"""Operators that only move values: they take the type of the nodes around them."""
 
 
 class Float16Conversion:
@@ -50,10 +45,11 @@ class Float16Conversion:
         self._precisions = precisions
         self._half_interface = half_interface
         self._outputs = {id(tensor) for tensor in graph.outputs}
-        self._needed_wide = self._find_needed_wide()
+        self._needed_wide, self._becoming_half = follow(graph, precisions, half_interface)
         self._converted: set[int] = set()  # ids of the tensors that were float32 and are float16
         self._in_half: dict[int, gs.Tensor] = {}  # by the id of a float32 tensor: the same in float16
         self._in_float: dict[int, gs.Tensor] = {}  # by the id of a float16 tensor: the same in float32
+        self._widened: dict[int, gs.Tensor] = {}  # by the id of what a Cast made of a float16 tensor: that tensor
         self._same: dict[int, gs.Tensor] = {}  # by the id of what a needless Cast makes: what it reads
         self._constants: dict[int, list[tuple[gs.Node, int]]] = defaultdict(list)  # who reads them in float16
         self._needless: list[gs.Node] = []  # Casts to a graph output that have nothing left to do
@@ -78,18 +74,9 @@ class Float16Conversion:
             self._bypass(cast)
         yield from self._steps
 
-    def _find_needed_wide(self) -> set[int]:
-        """Return the ids of the tensors that are needed in float32, also behind nodes that only move values."""
-        needed = {id(tensor) for tensor in self._graph.outputs if tensor.name not in self._half_interface}
-        for node in reversed(self._graph.nodes):
-            passes_on = node.op in _MOVERS and any(id(tensor) in needed for tensor in node.outputs)
-            if passes_on or id(node) not in self._precisions.half:
-                needed.update(map(id, tensors_read(node)))
-        return needed
-
     def _visit(self, node: gs.Node) -> None:
         slots = self._precisions.half.get(id(node))
-        if slots is not None and self._becomes_half(node, slots):
+        if slots is not None and (id(node) in self._becoming_half or slots == Slots((), ())):
             self._read(node, slots.inputs)
             self._nodes.append(node)
             if slots.inputs or slots.outputs:
@@ -100,31 +87,22 @@ class Float16Conversion:
             for index in slots.outputs:
                 self._finish_half(node.outputs[index])
             return
+        if slots is not None and slots.outputs:
+            self._steps.append(Skip(node, "it only moves values that other nodes need in float32"))
         self._read(node, ())
         self._nodes.append(node)
         for tensor in node.outputs:
             self._finish_float(tensor)
 
-    def _becomes_half(self, node: gs.Node, slots: Slots) -> bool:
-        """Tell whether a node that may be float16 becomes so; a node that only moves values follows its neighbours."""
-        if not slots.inputs and not slots.outputs:
-            return True
-        read = [node.inputs[index] for index in slots.inputs if constant_value(node.inputs[index]) is None]
-        if any(is_float16(self._in_half.get(id(tensor), tensor)) for tensor in read):
-            return True
-        if (node.op in _MOVERS or not read) and any(id(tensor) in self._needed_wide for tensor in node.outputs):
-            self._steps.append(Skip(node, "it only moves values that other nodes need in float32"))
-            return False
-        return bool(slots.outputs)
-
     def _visit_cast(self, node: gs.Node) -> None:
         """Adapt a Cast of the graph to its new input; if it has nothing left to do, its readers read that input."""
         source, result = node.inputs[0], node.outputs[0]
-        source = self._same.get(id(source), self._in_half.get(id(source), source))
+        source = self._same.get(id(source), self._widened.get(id(source), source))
         node.inputs[0] = source
         self._nodes.append(node)
         if node.attrs["to"] == _FLOAT32 and is_float16(source):
-            self._in_half[id(result)], self._in_float[id(source)] = source, result
+            self._in_half[id(result)] = self._widened[id(result)] = source
+            self._in_float[id(source)] = result
             if result.name in self._half_interface:
                 self._narrow(node)
                 self._needless.append(node)

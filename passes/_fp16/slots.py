@@ -22,8 +22,15 @@ _FLOAT16 = "tensor(float16)"
 _TYPED_BY_ATTRIBUTE = ("Cast", "ConstantOfShape")
 """Operators whose attribute chooses the type of the result, and for which the conversion rewrites it."""
 
-_COORDINATES = {("Resize", 1)}
+_COORDINATES = {("GridSample", 1), ("Resize", 1)}
 """Inputs (operator, index) that may be float16 but hold coordinates, such as the region of interest of Resize."""
+
+_BOUND_TO_FLOAT32 = {
+    "BitCast": "it takes the bits of a value for another type",
+    "Unique": "values that rounding makes equal would be one",
+    **dict.fromkeys(("AffineGrid", "MaxRoiPool", "RoiAlign"), "float16 is too coarse for its coordinates"),
+}
+"""Operators that ONNX defines for float16, and why they mean something else there."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ def slots_of(node: gs.Node, opset: int) -> Slots | str:
     """
     if node.op == ADAPTIVE_POOL:
         return Slots((0,), (0,)) if is_float32(node.inputs[0]) else Slots((), ())
+    if node.domain in ONNX_DOMAINS and node.op in _BOUND_TO_FLOAT32 and any(map(is_float32, _tensors(node))):
+        return _BOUND_TO_FLOAT32[node.op]
+    if node.op in ("Cast", "CastLike") and any(map(_is_text, node.outputs)):
+        return "it writes the digits of a number as text"
     schema = _schema(node, opset)
     if schema is None:
         return f"ONNX does not define {node.op} at opset {opset}, so its types are not known"
@@ -78,8 +89,16 @@ def _is(tensor: gs.Tensor, dtype: type[np.generic]) -> bool:
     return known and np.dtype(tensor.dtype) == dtype
 
 
+def _is_text(tensor: gs.Tensor) -> bool:
+    return tensor.dtype is not None and not isinstance(tensor.dtype, int) and np.dtype(tensor.dtype).kind in "OSU"
+
+
 def _is_half_already(node: gs.Node) -> bool:
-    return any(map(is_float16, (*node.inputs, *node.outputs)))
+    return any(map(is_float16, _tensors(node)))
+
+
+def _tensors(node: gs.Node) -> list[gs.Tensor]:
+    return [*node.inputs, *node.outputs]
 
 
 def _schema(node: gs.Node, opset: int) -> OpSchema | None:

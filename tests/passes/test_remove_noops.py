@@ -276,3 +276,12 @@ def test_another_domain_s_transpose_stays():
     nodes = "c = vendor.Transpose<perm=[0,2,3,1]>(a) b = Transpose<perm=[0,3,1,2]>(c)"
     model = parse(f"g (float[1,2,3,4] x) => (float[a,b,c,d] y) {{ a = Relu(x) {nodes} y = Relu(b) }}")
     assert PassManager("remove-noops", verify=False).run(model).steps[0].changes == []
+
+
+def test_what_an_output_states_is_known_in_front_of_a_needless_node(rewrite):
+    model = parse("""
+        g (float[2,3] x) => (float[2,3] y, float[2,3] z) {
+            s = Shape(x) a = Neg(x) b = Reshape(a, s) c = Identity(b) y = Dropout(c) z = Relu(b)
+        }
+    """)
+    assert operators(rewrite(model, "remove-noops").model) == ["Neg", "Relu"]

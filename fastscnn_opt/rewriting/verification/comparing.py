@@ -147,7 +147,7 @@ def _deviation(expected: Tensor, actual: NDArray[Any], relative: float, least: f
 
 def _label_deviation(expected: Labels, actual: NDArray[Any], relative: float) -> _OutputDeviation:
     """Measure labels that differ by how far apart their two logits are."""
-    logits = np.moveaxis(expected.logits, expected.axis, -1)
+    logits = np.atleast_2d(np.moveaxis(expected.logits, expected.axis, -1))  # a single label has no axis
     wanted = expected.values.reshape(logits.shape[:-1]).astype(np.int64)
     given = actual.reshape(logits.shape[:-1]).astype(np.int64)
     places = np.nonzero(wanted != given)
