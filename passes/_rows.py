@@ -43,9 +43,11 @@ def join(graph: gs.Graph, second: gs.Node, interface: set[int]) -> str:
 
 def _keeps_elements(node: gs.Node) -> bool:
     """Tell whether the elements keep their order, as they do in a Transpose that moves axes of size 1 only."""
-    shape = node.inputs[0].shape
-    if node.op != "Transpose" or shape is None or (order := order_of(node)) is None:
+    if node.op != "Transpose":
         return node.op in _RESHAPING
+    shape, order = node.inputs[0].shape, order_of(node)
+    if shape is None or order is None:
+        return False
     moved = [axis for axis in order if shape[axis] != 1]
     return moved == sorted(moved)
 

@@ -285,3 +285,9 @@ def test_what_an_output_states_is_known_in_front_of_a_needless_node(rewrite):
         }
     """)
     assert operators(rewrite(model, "remove-noops").model) == ["Neg", "Relu"]
+
+
+def test_a_constant_node_in_front_of_a_reshape_stays():
+    nodes = "k = Constant<value_floats = [1.0, 2.0]>() s = Shape(x) c = Reshape(k, s) y = Add(x, c)"
+    result = PassManager("remove-noops").run(parse(f"g (float[2,1] x) => (float[2,1] y) {{ {nodes} }}"))
+    assert operators(result.model) == ["Constant", "Shape", "Reshape", "Add"]
