@@ -205,6 +205,7 @@ def detach_output(graph: gs.Graph, output: gs.Variable, suffix: str) -> gs.Varia
 
 
 def read_instead(tensor: gs.Tensor, other: gs.Tensor) -> None:
-    """Let every node that reads `tensor` read `other`."""
+    """Let every node that reads `tensor` read `other`, which may have the same name."""
     for reader in list(tensor.outputs):
-        reader.inputs[reader.inputs.index(tensor)] = other
+        place = next(place for place, one in enumerate(reader.inputs) if one is tensor)
+        reader.inputs[place] = other

@@ -11,7 +11,7 @@ from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from ._graph import constant_value, read_instead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import onnx_graphsurgeon as gs
 
@@ -89,8 +89,9 @@ def _is_constant(tensor: gs.Tensor) -> bool:
 
 def _merge_nodes(graph: gs.Graph, outputs: set[int]) -> Iterator[Step]:
     kept: dict[Any, gs.Node] = {}
+    same: dict[int, int] = {}  # where a later node stays, its results count as those of the earlier one
     for node in graph.nodes:
-        if (key := _key(node)) is None:
+        if (key := _key(node, same)) is None:
             continue
         stays = kept.setdefault(key, node)
         if stays is node:
@@ -100,6 +101,7 @@ def _merge_nodes(graph: gs.Graph, outputs: set[int]) -> Iterator[Step]:
             if any(id(tensor) in outputs for tensor in stays.outputs):
                 yield Skip(node, f"computes the same as {stays.name}, but both make outputs of the graph")
                 continue
+            same |= {id(new): same.get(id(old), id(old)) for new, old in zip(node.outputs, stays.outputs, strict=True)}
             kept[key], stays, goes = node, node, stays
         for mine, other in zip(list(goes.outputs), stays.outputs, strict=True):
             read_instead(mine, other)
@@ -107,7 +109,7 @@ def _merge_nodes(graph: gs.Graph, outputs: set[int]) -> Iterator[Step]:
         yield Change(goes, f"computes the same as {stays.name}, and is removed")
 
 
-def _key(node: gs.Node) -> Any:
+def _key(node: gs.Node, same: Mapping[int, int]) -> Any:
     """Return what is equal for nodes that compute the same; None for a node that is like no other."""
     import onnx
 
@@ -119,7 +121,7 @@ def _key(node: gs.Node) -> Any:
         if content is None:
             return None
         attributes.append((name, content))
-    inputs = tuple(None if tensor.is_empty() else id(tensor) for tensor in node.inputs)
+    inputs = tuple(None if tensor.is_empty() else same.get(id(tensor), id(tensor)) for tensor in node.inputs)
     return node.op, tuple(attributes), inputs, tuple(tensor.is_empty() for tensor in node.outputs)
 
 

@@ -92,6 +92,19 @@ def test_a_graph_output_keeps_its_name(rewrite):
         np.testing.assert_array_equal(got, expected)
 
 
+def test_what_reads_either_of_two_equal_nodes_is_equal(rewrite):
+    nodes = "a = Relu(x) b = Neg(a) y = Relu(x) c = Neg(y) d = Relu(x) e = Neg(d) f = Add(b, c) z = Add(e, f)"
+    result = rewrite(graph(nodes, "float[4] y, float[4] z"), "deduplicate").model
+    assert operators(result) == ["Relu", "Neg", "Add", "Add"]
+    assert result.graph.node[0].output == ["y"]
+
+
+def test_a_constant_node_that_one_node_reads_twice_becomes_an_initializer(rewrite):
+    result = rewrite(graph("a = Constant<value_floats=[1.0, 2.0]>() y = Concat<axis=0>(a, a)"), "deduplicate").model
+    assert operators(result) == ["Concat"]
+    np.testing.assert_array_equal(run(result, random_input(4))[0], [1, 2, 1, 2])
+
+
 def test_two_outputs_that_are_equal_stay_and_are_reported():
     model = graph("y = Relu(x) z = Relu(x)", "float[4] y, float[4] z")
     (step,) = PassManager("deduplicate").run(model).steps
