@@ -9,9 +9,9 @@ import numpy as np
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change
 
-from .._batch.inference import complete_graph, enter_values
+from .._batch.inference import complete_graph, enter_values, has_fixed_shape
 from .._batch.values import Values, constant_entries
-from .._graph import unique_name
+from .._graph import constant_value, unique_name
 from .dimensions import Dim, Extent
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class SizeFlow:
         """Return the shape of `tensor`, an input or output of `node`, before the change."""
         shape = self._old_shapes.get(tensor.name, tensor.shape)
         if shape is None or not all(isinstance(size, int) for size in shape):
-            self.refuse(node, f"the shape of {tensor.name!r} is not known", SIMPLIFY)
+            self.refuse(node, *_why_open(tensor, node))
         return list(shape)
 
     def old_values(self, tensor: gs.Tensor) -> Values | None:
@@ -171,6 +171,17 @@ class SizeFlow:
     def refuse(self, node: gs.Node, why: str, cure: str = EXPORT) -> NoReturn:
         """Raise the error that the size cannot be followed through `node`, with the reason and the cure."""
         raise PassError(why, where=f"{node.name} ({node.op})", cure=cure)
+
+
+def _why_open(tensor: gs.Tensor, node: gs.Node) -> tuple[str, str]:
+    """Say why the shape of `tensor`, an input or output of `node`, is not known, and what helps."""
+    if any(tensor is output for output in node.outputs) and has_fixed_shape(node.inputs[0]):
+        open_ones = [given for given in node.inputs[1:] if given.name and constant_value(given) is None]
+        if not open_ones:
+            return "engines may differ on the size of its result", EXPORT
+        if given := next((given for given in open_ones if not given.inputs), None):
+            return f"the size of its result depends on the values of the input {given.name!r}", EXPORT
+    return f"the shape of {tensor.name!r} is not known", SIMPLIFY
 
 
 def start_dims(shape: list[int], places: Mapping[int, str], sides: Mapping[str, tuple[int, int]]) -> list[Dim]:

@@ -111,5 +111,9 @@ def _infer(flow: SizeFlow, node: gs.Node) -> None:
         tensor.shape = None
     values = [flow.new_values(tensor) for tensor in node.inputs]
     problem = complete_shapes(node, flow.graph.opset, values, 0)
-    if problem or any(tensor.name and not has_fixed_shape(tensor) for tensor in node.outputs):
+    if problem:
         flow.refuse(node, misfit(node, "the new size", problem))
+    if any(tensor.name and not has_fixed_shape(tensor) for tensor in node.outputs):
+        flow.refuse(node, "the size of its result at the new size cannot be told")
+    if any(tensor.name and 0 in tensor.shape for tensor in node.outputs):
+        flow.refuse(node, "its result has no elements at the new size")

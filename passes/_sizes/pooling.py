@@ -55,8 +55,11 @@ def averaging_matrices(flow: SizeFlow, node: gs.Node) -> None:
     """Make the constant matrix of a MatMul that averages along height or width for the new length."""
     for index in (0, 1):
         matrix = constant_value(node.inputs[index])
-        summed = flow.dims(node.inputs[1 - index], node)[-2 if index == 0 else -1]
-        if matrix is None or matrix.ndim != 2 or summed.old == summed.new:
+        dims = flow.dims(node.inputs[1 - index], node)
+        if matrix is None or matrix.ndim != 2 or len(dims) < 2:
+            continue
+        summed = dims[-2 if index == 0 else -1]
+        if summed.old == summed.new:
             continue
         averages = _resized(matrix if index == 0 else matrix.T, summed)
         if averages is None:

@@ -196,6 +196,31 @@ BODY = "g (float[1,3,32,32] image) => (float[1,c,h,w] y)"
             id="crop",
         ),
         pytest.param(
+            "<int64[1] s = {0}, int64[1] e = {-16}, int64[1] a = {-1}> { [culprit] y = Slice(image, s, e, a) }",
+            "its result has no elements at the new size",
+            id="crop from the end",
+        ),
+        pytest.param(
+            "{ [culprit] a, b = Split<axis=-2>(image) y = Add(a, b) }",
+            r"culprit \(Split\): splits the height or width",
+            id="split from the end",
+        ),
+        pytest.param(
+            "<int64[1] i = {0}> { [culprit] y = Gather<axis=-1>(image, i) }",
+            "takes places along the width of the old size",
+            id="column from the end",
+        ),
+        pytest.param(
+            "{ f = Flatten<axis=-3>(image) [culprit] y = Gemm(f, classes) }",
+            r"culprit \(Gemm\): its inputs do not fit together .* 'classes' of shape 3072x2",
+            id="classes",
+        ),
+        pytest.param(
+            "{ [culprit] y = MaxPool<kernel_shape=[3,3], strides=[4,4], ceil_mode=1, pads=[0,0,2,2]>(image) }",
+            "engines may differ on the size of its result",
+            id="window that lies in the padding",
+        ),
+        pytest.param(
             "<int64[4] t = {1,3,20,20}> { [culprit] y = Resize<mode='nearest'>(image, , , t) }".replace("'", '"'),
             "its height 20 is that of no other tensor",
             id="size from nowhere",
@@ -219,12 +244,45 @@ BODY = "g (float[1,3,32,32] image) => (float[1,c,h,w] y)"
     ],
 )
 def test_what_is_made_for_the_old_size_is_refused_by_name(body, message):
-    model = parse(BODY + body, map=random_input(1, 3, 32, 32), matrix=random_input(32, 5))
+    model = parse(
+        BODY + body, map=random_input(1, 3, 32, 32), matrix=random_input(32, 5), classes=random_input(3072, 2)
+    )
     used = {name for node in model.graph.node for name in node.input}
     for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
         model.graph.initializer.remove(tensor)
     with pytest.raises(PassError, match=message):
         PassManager("input-size{height=16 width=16}", verify=False).run(model)
+
+
+@pytest.mark.parametrize(
+    ("other", "body", "message"),
+    [
+        ("float[32,32] m", "[culprit] y = Mul(image, m)", "do not fit together at the new size"),
+        ("float[32] m", "[culprit] y = MatMul(image, m)", "do not fit together at the new size"),
+        ("int64[4] s", "[culprit] y = Resize(image, , , s)", "depends on the values of the input 's'"),
+        ("int64[8] p", "[culprit] y = Pad(image, p)", "depends on the values of the input 'p'"),
+    ],
+)
+def test_what_a_second_input_fixes_is_refused_by_name(other, body, message):
+    model = parse(f"g (float[1,3,32,32] image, {other}) => (float[A,B,C,D] y) {{ {body} }}")
+    with pytest.raises(PassError, match=rf"culprit \(\w+\): .*({message})"):
+        PassManager("input-size{height=16 width=16}").run(model)
+
+
+def test_a_second_input_of_the_same_open_size_follows(rewrite):
+    model = parse("g (float[1,3,H,W] image, float[H,W] m) => (float[1,3,H,W] y) { y = Mul(image, m) }")
+    result = rewrite(model, "input-size{height=4 width=6}")
+    assert [shape(value) for value in result.model.graph.input] == [[1, 3, 4, 6], [4, 6]]
+    x, m = random_input(1, 3, 4, 6), random_input(4, 6)
+    np.testing.assert_array_equal(run(result.model, x, m)[0], x * m)
+
+
+def test_constants_inside_a_graph_of_open_size_are_named():
+    model = parse("""
+        g (float[1,3,H,W] image) => (float[1,K] y) <int64[2] t = {1, 192}> { [culprit] y = Reshape(image, t) }
+    """)
+    with pytest.raises(PassError, match=r"culprit \(Reshape\): .*; fix the size that .* with static-shape, and run"):
+        PassManager("input-size{height=4 width=6}").run(model)
 
 
 def test_what_fast_argmax_makes_is_refused_with_the_order_that_works(segmenter):
