@@ -16,6 +16,7 @@ from fastscnn_opt.scoring.stages.job import Job
 from fastscnn_opt.scoring.stages.patching import patched, patches_key
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Build, Export
+from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs
 from fastscnn_opt.targets.base import CrossCompiler
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class RowCompiler:
     def __init__(self, run: OpenRun, source: SourceModel, images: DataSource, *, verify: bool, limits: Limits) -> None:
         self._run = run
         self._source = source
-        self._stated, self._given = images.stated(), images.interface.inputs
+        self._stated, self._inputs = images.stated(), StatedInputs.of(images)
         self._verify = verify
         self._limits = limits
 
@@ -132,8 +133,8 @@ class RowCompiler:
         """Return the compiled row with the keys that its figures on `data` get."""
         accuracy = key_of(record.speed_key, data, versions(("fastscnn-opt", "numpy", "pillow")))
         row = key_of(accuracy, record.source, plan.passes, plan.patches, self._verify)
-        speed = key_of(record.speed_key, dict(self._given)) if self._given else record.speed_key
-        return Job(plan, record, Keys(row, accuracy, speed), self._run.folder, self._log(plan), self._given)
+        speed = key_of(record.speed_key, asdict(self._inputs)) if self._inputs != NOTHING else record.speed_key
+        return Job(plan, record, Keys(row, accuracy, speed), self._run.folder, self._log(plan), self._inputs)
 
     def _worker(self, plan: RowPlan, target: TargetSpec) -> Worker:
         return Worker(plan.label, target, log=self._log(plan), limits=self._limits)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowPlan
@@ -19,7 +19,7 @@ class CompiledModel:
     """A compiled model and what it takes to run it in a process; the process appends its output to `log`.
 
     `name` stands for it in messages, and `model` is the file that was compiled. Without `batch` it runs at its own
-    batch size. `given` are the values of inputs that take no images.
+    batch size. `stated` is what the description of the data states about the inputs.
     """
 
     name: str
@@ -28,14 +28,14 @@ class CompiledModel:
     model: Path
     batch: int | None = None
     log: Path | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
+    stated: StatedInputs = NOTHING
 
 
 @dataclass(frozen=True)
 class Job:
     """A row of a run that is built and compiled, and the keys under which its figures are recorded.
 
-    `given` are the values of inputs that take no images.
+    `stated` is what the description of the data states about the inputs.
     """
 
     plan: RowPlan
@@ -43,7 +43,7 @@ class Job:
     keys: Keys
     folder: Path
     log: Path
-    given: Mapping[str, Any] = field(default_factory=dict)
+    stated: StatedInputs = NOTHING
 
     @property
     def model(self) -> Path:
@@ -59,4 +59,4 @@ class Job:
     def compiled_model(self) -> CompiledModel:
         """The compiled model, ready to be opened."""
         artefact = self.folder / self.compiled.artefact
-        return CompiledModel(self.plan.label, self.target, artefact, self.model, self.plan.batch, self.log, self.given)
+        return CompiledModel(self.plan.label, self.target, artefact, self.model, self.plan.batch, self.log, self.stated)

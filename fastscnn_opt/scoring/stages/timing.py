@@ -94,10 +94,10 @@ def time_side_by_side(
 def _make_ready(worker: Worker, model: CompiledModel) -> tuple[Worker, int, WarmUp]:
     """Open, warm up and pause; return the worker, the images per run, and the warm-up."""
     inputs = worker.run(Open(model.target, model.artefact)).inputs
-    warm = worker.run(WarmUpRuns(model.batch, dict(model.given)))
+    warm = worker.run(WarmUpRuns(model.batch, model.stated))
     worker.pause()
     _log.info("%s: warm after %d runs, steady: %s", model.name, warm.runs, warm.steady)
-    image = image_spec(inputs, model.given) or next(iter(inputs), None)
+    image = image_spec(inputs, model.stated.values) or next(iter(inputs), None)
     batch = image.shape[0] if image is not None and image.shape else 1
     return worker, batch if batch > 0 else model.batch or 1, warm
 

@@ -4,7 +4,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
@@ -16,7 +16,7 @@ from fastscnn_opt.measuring.session import Session, TensorSpec
 from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
-from fastscnn_opt.scoring.worker.feeds import timing_feeds
+from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs, timing_feeds
 from fastscnn_opt.targets.onnxruntime.profile import OrtProfile, profile_model
 from fastscnn_opt.targets.spec import TargetSpec
 
@@ -236,11 +236,11 @@ class Predict(Command[tuple[str, ...]]):
 class WarmUpRuns(Command[WarmUp]):
     """Run the opened artefact on prepared inputs until its latency is steady, or for `cap_s` seconds.
 
-    `given` are the values of inputs that take no images.
+    `stated` is what the description of the data states about the inputs.
     """
 
     batch: int | None = None
-    given: dict[str, Any] = field(default_factory=dict)
+    stated: StatedInputs = NOTHING
     cap_s: float = 10.0
     name: ClassVar[str] = "warm_up"
 
@@ -249,7 +249,7 @@ class WarmUpRuns(Command[WarmUp]):
         from fastscnn_opt.measuring.latency import warm_up
 
         session = state.opened
-        state.timer = session.timer(timing_feeds(session.inputs, self.batch, self.given))
+        state.timer = session.timer(timing_feeds(session.inputs, self.batch, self.stated))
         return warm_up(state.timer, cap_s=self.cap_s)
 
 
