@@ -156,10 +156,8 @@ class Patterns:
         if not splits:
             return self._no_match()
         near = closest(self.split, splits, likeness=0.6)
-        guess = f"did you mean {near!r}? " if near is not None else ""
-        return DataError(
-            f"has no images of the split {self.split!r}", where=self.root, cure=f"{guess}it has {', '.join(splits)}"
-        )
+        cure = f"did you mean {near!r}?" if near is not None else f"it has {', '.join(splits)}"
+        return DataError(f"has no images of the split {self.split!r}", where=self.root, cure=cure)
 
     def splits(self) -> list[str]:
         """Return the splits that have images, or a list of them."""

@@ -76,8 +76,8 @@ def matches(
         if not found:
             near = closest(glob, [*names, *others])
             listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
-            guess = f"did you mean {near!r}? " if near is not None else ""
-            raise PassError(f"{glob!r} matches no {kind}", where=option, cure=f"{guess}{kind}s: {listed or 'none'}")
+            cure = f"did you mean {near!r}?" if near is not None else f"{kind}s: {listed or 'none'}"
+            raise PassError(f"{glob!r} matches no {kind}", where=option, cure=cure)
         chosen |= dict.fromkeys(found, glob)
     return chosen
 

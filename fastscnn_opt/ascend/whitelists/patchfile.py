@@ -205,7 +205,7 @@ def find(name_or_path: str, others: Iterable[Patch] = ()) -> Patch:
         return known[name_or_path]
     raise PatchError(
         f"there is no patch {name_or_path!r}",
-        cure=f"{nearest(name_or_path, known)} (a path to a patch of your own ends in .toml)",
+        cure=f"a path to a patch of your own ends in .toml; {nearest(name_or_path, known)}",
     )
 
 
