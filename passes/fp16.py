@@ -41,7 +41,8 @@ class Fp16(Pass):
        ``samples`` is the number of runs, 0 for none. A limit of Clip beyond 65504 becomes 65504, which is the same.
     5. These nodes also stay in float32 and are reported: an operator that ONNX does not define for float16, shape
        arithmetic, a node with a subgraph, QuantizeLinear, DequantizeLinear, and what engines compute in integers
-       between those two. The scales and the region of interest of Resize stay float32.
+       between those two. The scales and the region of interest of Resize stay float32. So does what means
+       something else in float16: BitCast, Unique, a Cast to text, and coordinates (RoiAlign, GridSample, AffineGrid).
     6. Nodes that only move values, such as Reshape, stay in float32 between nodes that do.
 
     Rounding every tensor costs accuracy that grows with the depth of the network: outputs may move by 1/128 of the

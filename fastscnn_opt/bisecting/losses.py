@@ -94,7 +94,10 @@ class AccuracyLoss:
 
     def start(self, source: SavedGraph) -> str:
         """Measure the source. Raises UserError if it cannot be run, or the images cannot be used."""
-        self._source_miou = self._miou(source)
+        try:
+            self._source_miou = self._miou(source)
+        except (ModelError, TargetError) as error:
+            raise error.within("the model before all passes") from None
         return f"mIoU {100 * self._source_miou:.2f} %"
 
     def loss(self, graph: SavedGraph) -> MeasuredLoss:
@@ -109,7 +112,13 @@ class AccuracyLoss:
         key = cache.key_of(graph.sha256, self._conditions)
         if (cached := cache.get(_CACHE_KIND, key)) is not None:
             return float(json.loads(cached)["mIoU"])
-        found = evaluate_model(self._runnable(graph), self._source, self._target, limits=self._limits)
+        file = self._runnable(graph)
+        try:
+            found = evaluate_model(file, self._source, self._target, limits=self._limits)
+        except (ModelError, TargetError) as error:  # the user does not know the file, but what made the graph
+            error.where = "" if error.where == str(file) else error.where
+            error.what = error.what.replace(str(file), "the graph")
+            raise
         cache.put(_CACHE_KIND, key, json.dumps(as_json(found.accuracy)).encode())
         return found.accuracy.mIoU
 

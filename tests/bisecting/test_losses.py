@@ -9,10 +9,12 @@ import pytest
 from graphs import parse
 
 from fastscnn_opt.bisecting.graphs import Workspace
-from fastscnn_opt.bisecting.losses import Deviation
+from fastscnn_opt.bisecting.losses import AccuracyLoss, Deviation
 from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import UserError
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass
 from fastscnn_opt.rewriting.registry import build_pipeline
+from fastscnn_opt.targets.spec import TargetSpec
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,13 @@ def test_equal_graphs_are_saved_once(workspace, linear):
     graphs = workspace.run_passes(workspace.save(linear), build_pipeline("static-batch{n=1},drop-outputs,drop-outputs"))
     assert len({graph.sha256 for graph in graphs}) == 2
     assert len(list(workspace.folder.glob("*.onnx"))) == 2
+
+
+def test_an_engine_that_refuses_the_model_names_no_file_of_the_workspace(workspace):
+    model = parse("g (float[1,3,32,64] x) => (double[1,3,32,64] y) { a = Cast<to = 11>(x) y = vendor.Secret(a) }")
+    metric = AccuracyLoss(DataSource(synthetic=1), TargetSpec("onnxruntime"))
+    with pytest.raises(UserError) as caught:
+        metric.start(workspace.save(model))
+    assert str(caught.value).startswith("the model before all passes: ")
+    assert str(workspace.folder) not in str(caught.value)
+    assert str(workspace.folder) not in metric.loss(workspace.save(model)).reason
