@@ -29,7 +29,7 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     producer = tensor.inputs[0] if tensor.inputs else None
     if producer is not None and producer.op == "Identity":
         return constant_value(producer.inputs[0])
-    if producer is None or producer.op != "Constant":
+    if producer is None or producer.op != "Constant" or not producer.attrs:
         return None
     kind, value = next(iter(producer.attrs.items()))
     if kind == "value":

@@ -287,7 +287,7 @@ def _disputed_of_resize(
         return list(fixed)
     name = inputs[3] if sizes_given else inputs[2] if len(node.input) > 2 else inputs[1]
     values = np.asarray(attributes["scales"], np.float32) if "scales" in attributes else constant(name)
-    if values is None:
+    if values is None or values.ndim != 1:
         return []  # inference finds no size from them either: what is known was declared
     axes = [axis % rank for axis in attributes.get("axes", range(rank))]
     if len(axes) != len(values):

@@ -116,6 +116,8 @@ def resize(flow: BatchFlow, node: gs.Node) -> int:
     has_sizes = len(node.inputs) > 3 and node.inputs[3].name
     index = 3 if has_sizes else min(2, len(node.inputs) - 1)
     entries = node.attrs.get("scales") or flow.entries(node, index, "sizes" if has_sizes else "list of scales")
+    if len(entries) != len(resized):
+        flow.refuse(node, f"has {len(entries)} scales or sizes for {len(resized)} axes")
     _refuse_batch_elsewhere(flow, node, entries, entry)
     times = flow.times(node.inputs[0])
     if has_sizes and entries[entry] == times * flow.old:

@@ -75,7 +75,9 @@ def attempt(reader: str, content: bytes) -> str:
         outcome = "refused" if str(error).strip() else "an empty message"
     except BaseException:  # noqa: BLE001 - whatever it is, it is a finding
         outcome = traceback.format_exc()
-    left = set(Path().rglob("*")) - before - {Path(".ses")}  # which onnxruntime writes for itself into TMPDIR
+    left = (
+        set(Path().rglob("*")) - before - {Path(".ses"), *Path(".cache").rglob("*"), Path(".cache")}
+    )  # .ses is onnxruntime's
     shutil.rmtree(place)
     for file in left - set(place.rglob("*")):
         if file.is_file():
@@ -110,7 +112,7 @@ def run(reader: str, seed: int, first: int, end: int, limit_s: float) -> Results
 def _run_once(reader: str, seed: int, first: int, end: int, limit_s: float, folder: str, results: Results) -> int:
     """Return the index of the next input."""
     command = [sys.executable, "-X", "faulthandler", __file__, "--work", reader, str(seed), str(first), str(end)]
-    environment = os.environ | {"TMPDIR": folder}
+    environment = os.environ | {"TMPDIR": folder, "FASTSCNN_OPT_CACHE": str(Path(folder) / ".cache")}
     with (
         tempfile.TemporaryFile() as words,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, cwd=folder, env=environment) as process,

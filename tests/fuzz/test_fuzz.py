@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from fastscnn_opt.errors import DataError, ModelError, PatchError, RunError
+from fastscnn_opt.errors import DataError, ModelError, PassError, PatchError, RunError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.sampling.samples import sample_inputs
+from fastscnn_opt.rewriting.manager import PassManager
 
 RUN = Path(__file__).with_name("run.py")
 
@@ -100,6 +102,22 @@ def test_types_that_share_a_byte_are_counted_so(tmp_path, kind):
     model.graph.initializer.append(tensor)
     (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
     load_model(tmp_path / "net.onnx")
+
+
+def test_a_constant_without_a_value_has_none():
+    text = '<ir_version: 8, opset_import: ["" : 13]> g (float[2] x) => (float[2] y) { c = Constant() y = Add(x, c) }'
+    (step,) = PassManager("deduplicate", verify=False).run(onnx.parser.parse_model(text)).steps
+    assert step.changes == []
+
+
+@pytest.mark.parametrize("scales", [np.ones((1, 4), np.float32), np.ones(0, np.float32), np.ones(3, np.float32)])
+def test_scales_that_do_not_fit_are_refused_or_left_alone(scales):
+    text = '<ir_version: 8, opset_import: ["" : 13]> g (float[1,1,2,2] x) => (float[a,b,c,d] y) { y = Resize(x, , s) }'
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(scales, "s"))
+    for pipeline in ("static-batch{n=2}", "remove-noops", "simplify"):
+        with suppress(ModelError, PassError):
+            PassManager(pipeline, verify=False).run(model)
 
 
 def test_an_input_of_huge_dimensions_gets_no_sample():
