@@ -49,10 +49,11 @@ def _visit(flow: BatchFlow, node: gs.Node) -> None:
     values = [flow.values(tensor) for tensor in node.inputs]
     complete_shapes(node, flow.graph.opset, values, flow.old)
     if any(True for _ in node.subgraphs()):
-        flow.refuse(node, "the batch is not followed into its subgraph", cure=SIMPLIFY)
+        cure = SIMPLIFY if node.op == "If" else BATCH  # a constant condition folds
+        flow.refuse(node, "the batch is not followed into its subgraph", cure)
     if node.op == "Shape":
         flow.set_values(node, _shape_of(flow, node))
-    elif any(flow.axis(tensor) is not None for tensor in node.inputs):
+    elif any(flow.axis(tensor) is not None for tensor in _data_of(node)):
         flow.set_axis(node, _axis_behind(flow, node, values))
     elif (result := evaluate(node, values)) is not None:
         flow.set_values(node, result)
@@ -60,6 +61,11 @@ def _visit(flow: BatchFlow, node: gs.Node) -> None:
         if node.op not in CREATORS:
             flow.refuse(node, "computes with the batch size in a way that is not followed", cure=SIMPLIFY)
         flow.set_axis(node, CREATORS[node.op](flow, node))
+
+
+def _data_of(node: gs.Node) -> list[gs.Tensor]:
+    """Return the inputs of which `node` reads more than the type."""
+    return list(node.inputs[:1] if node.op == "CastLike" else node.inputs)
 
 
 def _axis_behind(flow: BatchFlow, node: gs.Node, values: list[Values | None]) -> int:

@@ -96,6 +96,12 @@ def _from_axis(flow: BatchFlow, node: gs.Node) -> int:
     return batch
 
 
+def _cast_like(flow: BatchFlow, node: gs.Node) -> int:
+    """CastLike reads only the type of its second input."""
+    axis = flow.axis(node.inputs[0])
+    return axis if axis is not None else only_axis(flow, node)
+
+
 def _dropout(flow: BatchFlow, node: gs.Node) -> int:
     if in_training(node):
         flow.refuse(node, "in training mode it draws other numbers for another batch")
@@ -157,9 +163,9 @@ AdaptiveAvgPool2d ATen AveragePool BatchNormalization Conv ConvInteger ConvTrans
 GlobalLpPool GlobalMaxPool GroupNormalization InstanceNormalization LRN LpPool MaxPool QLinearConv SpaceToDepth
 """
 POINTWISE = """
-Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Clip Cos Cosh DequantizeLinear Dropout Elu Erf Exp Floor
-Gelu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not QuantizeLinear Reciprocal Relu Round Selu
-Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu
+Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Dropout Elu Erf
+Exp Floor Gelu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not QuantizeLinear Reciprocal Relu
+Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu
 """
 BROADCAST = """
 Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu
@@ -173,6 +179,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(PER_IMAGE.split(), _per_image),
     **dict.fromkeys(POINTWISE.split(), only_axis),
     **dict.fromkeys(["DequantizeLinear", "QuantizeLinear"], _quantized),
+    "CastLike": _cast_like,
     "Dropout": _dropout,
     **dict.fromkeys(BROADCAST.split(), _broadcast),
     **dict.fromkeys(REDUCE.split(), _reduce),

@@ -231,6 +231,11 @@ def input_shape(model: onnx.ModelProto) -> list[int]:
             id="resize of axes from the end, in another order",
         ),
         pytest.param(
+            "g (float[1,4] x) => (float[1,4] y) <float[1] c = {2}> { k = CastLike(c, x) y = Mul(x, k) }",
+            15,
+            id="type of the image",
+        ),
+        pytest.param(
             "g (float[1,4] x) => (float[1,4] y) { y = Flatten<axis=-1>(x) }", 13, id="flatten with an axis from the end"
         ),
         pytest.param(
@@ -408,6 +413,18 @@ def test_what_mixes_images_is_refused_by_name(body, message):
 def test_an_operand_of_the_old_batch_size_is_refused():
     model = parse("g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1,2,3,4}> { [add] y = Add(x, w) }")
     with pytest.raises(PassError, match=r"add \(Add\): its operand 'w' has size 2 where the batch is"):
+        PassManager("static-batch{n=3}").run(model)
+
+
+def test_a_loop_is_not_cured_by_simplify():
+    model = parse("""
+        g (float[1,2] x, int64 n, bool c) => (float[1,2] y) {
+            [loop] y = Loop(n, c, x) <body = b (int64 i, bool c1, float[1,2] a) => (bool c2, float[1,2] r) {
+                c2 = Identity(c1) r = Relu(a)
+            }>
+        }
+    """)
+    with pytest.raises(PassError, match=r"loop \(Loop\): .*; export the model with the batch size that you need"):
         PassManager("static-batch{n=3}").run(model)
 
 
