@@ -63,9 +63,15 @@ class ImageInput:
     def size_for(self, image: tuple[int, int], where: str) -> tuple[int, int]:
         """Return height and width of the input for an image of that height and width.
 
-        Raises ModelError, naming the image as `where`, if it would have to be resized and nothing says how.
+        Raises ModelError, naming the image as `where`, if nothing says how it should be resized, or to which size.
         """
-        wanted = self.preprocess.window or self.preprocess.size or image
+        resize, wanted = self.preprocess.resize, self.preprocess.window or self.preprocess.size or image
+        if resize is not Resize.NONE and wanted is image and None in self.size:
+            raise ModelError(
+                f"input {self.name!r} leaves its size open, so nothing says to which size resize = "
+                f'"{resize.value}" should bring an image',
+                cure="state size = [height, width] in [data.preprocess], or leave resize out for images of any size",
+            )
         height, width = (fixed or given for fixed, given in zip(self.size, wanted, strict=True))
         if self.preprocess.window and (height, width) != self.preprocess.window:
             raise ModelError(
@@ -73,7 +79,7 @@ class ImageInput:
                 "(height x width)",
                 cure="give the model's size as window",
             )
-        if self.preprocess.resize is Resize.NONE and not self.preprocess.window and (height, width) != image:
+        if resize is Resize.NONE and not self.preprocess.window and (height, width) != image:
             raise ModelError(
                 f"input {self.name!r} takes {_by((height, width))}, but the images are {_by(image)} (height x width)"
                 + (f" ({where})" if where else ""),
@@ -149,7 +155,11 @@ def image_input(
         raise ModelError(
             f"the model has {counted(len(left), 'input')}{' beside [data.inputs]' if given else ''} ({listed}), but "
             "images need exactly one",
-            cure="give every other input its value in [data.inputs]" if left else "leave one out of [data.inputs]",
+            cure="give every other input its value in [data.inputs]"
+            if left
+            else "leave one out of [data.inputs]"
+            if given
+            else "export it with the image as an input",
         )
     spec = left[0]
     if spec.dtype not in _TYPES or len(spec.shape) != 4:
@@ -235,6 +245,8 @@ def _batch(spec: TensorSpec, batch: int | None) -> int:
         raise ModelError(f"a batch of {batch} holds no image", cure="use at least 1")
     if fixed == FREE:
         return batch or 1
+    if fixed == 0:
+        raise ModelError(f"input {spec.name!r} is {signature(spec)}, a batch without images", cure="export it again")
     if batch not in (None, fixed):
         raise ModelError(
             f"a batch of {batch} does not fit the model, whose batch is fixed at {fixed}",

@@ -19,6 +19,9 @@ _BLOCK = 1 << 15
 _HALF_INFINITY = 0x7C00
 """Bits of float16 infinity; those of a positive NaN are greater."""
 
+_HALF_MAGNITUDE = np.uint16(0x7FFF)
+"""All bits of a float16 but that of the sign."""
+
 _HALF_MINUS_INFINITY = 0xFC00
 """Bits of float16 minus infinity; those of a negative NaN are greater, and nothing else's are."""
 
@@ -53,6 +56,13 @@ def label_map(logits: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
         for top in range(0, height, rows):
             _argmax(image[:, top : top + rows], result[top : top + rows])
     return labels
+
+
+def holds_nan(values: NDArray[np.floating]) -> bool:
+    """Tell whether any of `values` is not a number."""
+    if values.dtype == np.float16:  # numpy compares halves one by one
+        return bool((values.view(np.uint16) & _HALF_MAGNITUDE).max(initial=0) > _HALF_INFINITY)
+    return bool(np.isnan(values.max(initial=-np.inf)))
 
 
 def _argmax(logits: NDArray[np.floating], labels: NDArray[np.unsignedinteger]) -> None:

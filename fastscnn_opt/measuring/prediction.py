@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.measuring.label_map import holds_nan
 from fastscnn_opt.measuring.resampling import above_at, labels_at, nearest_at
 
 if TYPE_CHECKING:
@@ -55,10 +56,15 @@ class Decoder:
         Raises
         ------
         ModelError
-            The output is none of these, or has one channel and no threshold is stated.
+            The output is none of these, holds NaN, or has one channel and no threshold is stated.
         """
         extent = (output.shape[-2] * shown[0], output.shape[-1] * shown[1]) if output.ndim > 1 else (0.0, 0.0)
         if np.issubdtype(output.dtype, np.floating) and output.ndim == 3:
+            if holds_nan(output):
+                raise ModelError(
+                    f"output {name!r} holds values that are not a number, which no class can be taken from",
+                    cure="check the model's weights and preprocessing, or what float16 cannot hold",
+                )
             if len(output) == 1:
                 return self._mapped(above_at(output[0], size, self._stated_threshold(name), extent))
             return self._mapped(labels_at(output, size, extent))

@@ -94,6 +94,20 @@ def test_images_of_another_size_are_refused_where_nothing_says_how_to_resize(sha
         source(shape).size_for(SIZE, "a.png")
 
 
+@pytest.mark.parametrize("resize", [Resize.STRETCH, Resize.KEEP_RATIO])
+@pytest.mark.parametrize("shape", [(1, 3, -1, -1), (1, 3, -1, 6)])
+def test_a_resize_needs_a_size_where_the_model_has_none(shape, resize):
+    words = f"'image' leaves its size open, .* resize = \"{resize.value}\" should bring an image; state size"
+    with pytest.raises(ModelError, match=words):
+        source(shape, resize=resize).size_for(SIZE, "a.png")
+    assert source(shape, resize=resize, size=(8, 6)).size_for(SIZE, "a.png") == (8, 6)
+
+
+def test_a_batch_without_images_is_refused():
+    with pytest.raises(ModelError, match=r"input 'image' is float32 \(0, 3, 4, 6\), a batch without images"):
+        source((0, 3, *SIZE))
+
+
 def test_a_window_that_is_not_the_size_of_the_input_is_refused():
     with pytest.raises(ModelError, match=r"the window is 2 x 2, and input 'image' takes 4 x 6"):
         source(NCHW, window=(2, 2)).size_for((9, 9), "")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastscnn_opt.measuring.label_map import label_map
+from fastscnn_opt.measuring.label_map import holds_nan, label_map
 
 FLOATS = st.sampled_from([np.float16, np.float32, np.float64])
 SHAPES = hnp.array_shapes(min_dims=4, max_dims=4, max_side=7)
@@ -16,6 +16,12 @@ SHAPES = hnp.array_shapes(min_dims=4, max_dims=4, max_side=7)
 def test_it_is_numpys_argmax_for_any_values(data, dtype, shape):
     logits = data.draw(hnp.arrays(dtype, shape))  # NaN, infinities, subnormal numbers and both zeros included
     assert (label_map(logits) == logits.argmax(axis=1)).all()
+
+
+@given(st.data(), FLOATS, SHAPES)
+def test_nan_is_found_among_any_values(data, dtype, shape):
+    values = data.draw(hnp.arrays(dtype, shape))
+    assert holds_nan(values) == np.isnan(values).any()
 
 
 @given(st.data(), FLOATS, SHAPES)

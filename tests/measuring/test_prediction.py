@@ -63,3 +63,12 @@ def test_a_label_map_is_enlarged_by_nearest_neighbour_within_what_shows_the_imag
 def test_a_negative_class_is_refused():
     with pytest.raises(ModelError, match="output 'logits' holds the class -3; check"):
         decoded(Decoder(2), np.array([[-3]]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_nan_is_refused_rather_than_taken_for_a_class(dtype, classes):
+    output = np.zeros((classes, 2, 2), dtype)
+    output[0, 1, 1] = np.nan
+    with pytest.raises(ModelError, match="output 'logits' holds values that are not a number"):
+        decoded(Decoder(3, threshold=0.5), output)
