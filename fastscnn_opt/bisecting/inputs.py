@@ -75,7 +75,7 @@ def from_variant(
     UserError
         As `read_variants` does, or the checkpoint cannot be exported.
     """
-    variants = read_variants(file)
+    variants = read_variants(file, source=source)
     tables = {variant.name: variant for variant in variants.tables.variant}
     if name not in tables:
         raise RunError(unknown("variant", name, tables), where=file)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.preprocess import IMAGENET, Preprocess
 from fastscnn_opt.data.source import carried_table
-from fastscnn_opt.text import joined
+from fastscnn_opt.text import joined, letters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastscnn_opt.data.description import PreprocessTable
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.model.metadata import Metadata
@@ -17,6 +19,9 @@ _NORMALISATION = ("image_mean", "image_std", "rescale_factor")
 
 _RELATIVE = 1e-3
 """Mean and deviation are published with three digits or more."""
+
+_SHOWN = 10
+"""Classes in another place that a note names."""
 
 
 def preprocess_notes(source: DataSource, metadata: Metadata, *, takes_bytes: bool) -> list[str]:
@@ -29,6 +34,7 @@ def preprocess_notes(source: DataSource, metadata: Metadata, *, takes_bytes: boo
     described = source.table.preprocess.model_fields_set if source.description else set()
     carried = carried_table(metadata)
     notes = _contradictions(source.table.preprocess, carried, takes_bytes=takes_bytes) if described else []
+    notes += _moved_classes(source, metadata.names)
     if takes_bytes:
         if described & set(_NORMALISATION) and not metadata.preprocess:
             notes.append("the input is of type uint8 and gets the bytes; image_mean and image_std do not apply to it")
@@ -45,6 +51,20 @@ def preprocess_notes(source: DataSource, metadata: Metadata, *, takes_bytes: boo
             "it was exported to take plain images, say image_mean = [0] and image_std = [1] in [data.preprocess]"
         )
     return notes
+
+
+def _moved_classes(source: DataSource, names: Sequence[str]) -> list[str]:
+    """Return a note if the model gives classes of the data other numbers, and no `prediction_map` says so."""
+    if source.prediction_map or not source.has_classes:
+        return []
+    own = {letters(name): index for index, name in enumerate(source.classes.names)}
+    moved = [(index, own[key]) for index, key in enumerate(map(letters, names)) if own.get(key, index) != index]
+    if not moved:
+        return []
+    number, other = moved[0]
+    pairs = ", ".join(f"{index} = {own}" for index, own in moved[:_SHOWN]) + ", ..." * (len(moved) > _SHOWN)
+    note = f"class {number} of the model is called {names[number]!r}, which is class {other} of the data"
+    return [f"{note}; if the names are right, say prediction_map = {{ {pairs} }} in [data]"]
 
 
 def _contradictions(described: PreprocessTable, carried: PreprocessTable, *, takes_bytes: bool) -> list[str]:

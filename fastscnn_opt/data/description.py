@@ -97,6 +97,8 @@ class PreprocessTable(_Table):
     def _check(self) -> PreprocessTable:
         if self.stride is not None and self.window is None:
             raise ValueError("stride goes with window")
+        if self.window is not None and (self.size is not None or self.resize not in (None, Resize.NONE)):
+            raise ValueError("a window slides over images of their own size, so it goes without resize and size")
         if (
             self.window
             and self.stride
@@ -136,13 +138,17 @@ class DataTable(_Table):
     fallback: FallbackTable | None = None
     """Masks of images that have none of the first kind."""
     list: Annotated[str, Field(min_length=1)] | None = None
-    """A file with one `image mask` pair, or one stem, a line; all images that match without it."""
+    """A file below `root` with one `image mask` pair, or one stem (what `*` in `images` stands for), a line; all images
+    that match without it.
+    """
     classes: Annotated[str | Names | None, BeforeValidator(_names_or_preset)] = None
     """Names of the classes, their place is their index; or the name of a preset that has them. Where these are not the
     classes of `preset`, or those and more, its palette and what it says of values in masks do not count.
     """
     palette: tuple[Colour, ...] | None = None
-    """Colour of each class, for pictures and for RGB masks; generated without it."""
+    """Colour of each class, for pictures and for RGB masks; generated without it. One colour more is that of ignored
+    pixels in RGB masks, if `ignore_index` is the number of classes.
+    """
     ignore_index: Value = 255
     """Value in the mask that counts nowhere, unless `label_map` has it."""
     largest_value: Value | None = None
@@ -183,11 +189,14 @@ class DataTable(_Table):
         named = None if isinstance(self.classes, str) else self.classes
         if named is not None and (twice := {name for name in named if named.count(name) > 1}):
             raise ValueError(f"classes has {min(twice)!r} twice")
-        if self.palette is not None and named is not None and len(self.palette) != len(named):
-            raise ValueError(
-                f"palette has {counted(len(self.palette), 'colour')}, and there are "
-                f"{counted(len(named), 'class', 'classes')}"
-            )
+        if self.palette is not None and named is not None:
+            more = len(self.palette) - len(named)
+            if more not in (0, int(self.ignore_index == len(named))):
+                void = f"; if the last colour is that of ignored pixels, say ignore_index = {len(named)}" * (more == 1)
+                raise ValueError(
+                    f"palette has {counted(len(self.palette), 'colour')}, and there are "
+                    f"{counted(len(named), 'class', 'classes')}{void}"
+                )
         return self
 
 

@@ -79,10 +79,12 @@ class FolderDataset:
 
 def misfit(pair: Pair, mask: tuple[int, ...], image: tuple[int, ...]) -> DataError:
     """Return the error of a mask whose height and width are not those of its image."""
+    is_turned = (mask[1], mask[0]) == tuple(image[:2])
     return DataError(
         f"{_size_text(mask)}, but its image is {_size_text(image)}",
         where=pair.mask,
-        cure="use the mask that was made for this image",
+        cure="use the mask that was made for this image"
+        + (", turned upright as the EXIF orientation of the image says" if is_turned else ""),
     )
 
 

@@ -65,7 +65,7 @@ class MaskReader:
     largest_value
         Largest value that a mask may hold beside `ignore_index`.
     palette
-        Colours of the classes, for RGB masks.
+        Colours of the classes, for RGB masks. One more stands for the value `classes`, which `ignore_index` ignores.
     """
 
     classes: int
@@ -140,7 +140,8 @@ class MaskReader:
                 f"holds {'the colour' if len(unknown) == 1 else 'the colours'} {listed}{more} in {pixels}, which the "
                 "palette does not have",
                 where=path,
-                cure=f"add the colour to palette, whose nearest is {nearest}, or mend the mask",
+                cure=f"mend the mask or the palette, whose nearest colour is {nearest}; the colour of pixels that "
+                f"nobody labelled goes last into palette, with ignore_index = {self.classes}",
             )
         return DataError(
             f"holds the value{'s' if len(unknown) > 1 else ''} {listed}{more} in {pixels}, and {self._allowed()}",

@@ -117,7 +117,7 @@ class Patterns:
     def _listed(self, missing: list[DataError] | None) -> Iterator[Pair]:
         listing = self.root / self._expanded(str(self.listing))
         try:
-            lines = listing.read_text(encoding="utf-8").splitlines()
+            lines = listing.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"the list cannot be read ({getattr(error, 'strerror', None) or error})",
@@ -128,15 +128,20 @@ class Patterns:
             words = line.split()
             if not words:
                 continue
-            if len(words) == 1:
-                yield from self._of_stem(words[0], f"{listing}, line {number}", missing)
+            where = f"{listing}, line {number}"
+            if len(words) != 2 or self._names_image(line.strip()):  # a stem may have spaces
+                yield from self._of_stem(line.strip(), where, missing)
             else:
                 image, mask = self.root / words[0], self.root / words[1]
                 absent = [file for file in (image, mask) if not file.is_file()]
                 for file in absent:
-                    _report(DataError(f"there is no file {file}", where=f"{listing}, line {number}"), missing)
+                    _report(DataError(f"there is no file {file}", where=where), missing)
                 if not absent:
                     yield Pair(image.stem, image, mask)
+
+    def _names_image(self, stem: str) -> bool:
+        pattern = self._expanded(self.images)
+        return pattern.count("*") == 1 and (self.root / _filled(pattern, (stem,))).is_file()
 
     def _of_stem(self, stem: str, where: str, missing: list[DataError] | None) -> Iterator[Pair]:
         pattern = self._expanded(self.images)

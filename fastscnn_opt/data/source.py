@@ -106,7 +106,10 @@ class DataSource:
                 where=f"{self.file}: [data]" if self.file else "[data]",
                 cure="give it, or a preset that has it",
             )
-        return Classes.of(keys["classes"], keys.get("palette"))
+        palette = keys.get("palette")
+        return Classes.of(
+            keys["classes"], palette and palette[: len(keys["classes"])]
+        )  # one more may be for the ignored
 
     @property
     def has_classes(self) -> bool:
@@ -118,11 +121,24 @@ class DataSource:
         return self if self.has_classes else self.for_model(read_metadata(model))
 
     def for_model(self, metadata: Metadata) -> DataSource:
-        """Return the dataset with the classes that a model names, where the description names none."""
+        """Return the dataset with the classes that a model names, where the description names none.
+
+        Raises ModelError if those cannot be the classes of a dataset.
+        """
         if self.has_classes or not metadata.names:
             return self
         palette = {"palette": metadata.palette} if len(metadata.palette) == len(metadata.names) else {}
-        return replace(self, description={**self.description, "classes": metadata.names, **palette})
+        named = replace(self, description={**self.description, "classes": metadata.names, **palette})
+        from pydantic import ValidationError
+
+        from fastscnn_opt.schema import fault
+
+        try:
+            named.table  # noqa: B018 - the table is checked when it is made
+        except ValidationError as error:
+            where = "the classes that the model names"
+            raise ModelError(fault(error.errors()[0]), where=where, cure="give classes in [data]") from error
+        return named
 
     @property
     def prediction_map(self) -> Mapping[int, int]:

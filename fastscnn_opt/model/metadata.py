@@ -143,7 +143,7 @@ def _names(text: str) -> tuple[str, ...]:
     """Return the names in the JSON object or the Python dictionary ``{0: 'road', ...}``; none of other texts."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -163,7 +163,7 @@ def _json(props: Mapping[str, str], key: str, kind: type, otherwise: Any) -> Any
         return otherwise
     try:
         value = json.loads(props[key])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(key) from error
     if not isinstance(value, kind):
         raise _broken(key)

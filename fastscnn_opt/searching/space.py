@@ -137,9 +137,10 @@ def default_space(scored: DataSource | None = None) -> Space:
     """Return the space of ``default.toml`` with a slot for every installed pass of other packages.
 
     Passes that quantise are calibrated on the split ``train`` of the data that are `scored`, where these have one.
-    Without it, they take generated scenes for a Cityscapes tree, and the scored split of data with a description.
+    Without it, they take generated scenes for a Cityscapes tree, and the scored split of data with a description. The
+    output that the description names is kept.
     """
-    calibration = _calibration_images(scored) if scored else {}
+    options = {_QUANTISING: _calibration_images(scored), **_interface(scored)} if scored else {}
     text = files(__package__).joinpath(_DEFAULT).read_text(encoding="utf-8")
     space = _parse(text, _DEFAULT)
     installed = entry_points()
@@ -150,7 +151,7 @@ def default_space(scored: DataSource | None = None) -> Space:
         if slot.name == _PLUGINS_BEFORE:
             slots += others
         kept = [text for text in slot.alternatives if all(item.name in installed for item in parse(text))]
-        slots += [replace(slot, alternatives=tuple(_calibrated(text, calibration) for text in kept))] if kept else []
+        slots += [replace(slot, alternatives=tuple(_with_options(text, options) for text in kept))] if kept else []
     return replace(space, slots=tuple(slots))
 
 
@@ -166,15 +167,21 @@ def _calibration_images(scored: DataSource) -> dict[str, str]:
     return {"data": str(Path(scored.root).absolute())}
 
 
-def _calibrated(text: str, images: Mapping[str, str]) -> str:
-    """Give the quantising passes of a pipeline the options that name their calibration images."""
-    if not images:
+def _interface(scored: DataSource) -> dict[str, dict[str, str]]:
+    """Return the options with which passes keep the output that is read, and know the order of its axes."""
+    output, layout = scored.interface.output, scored.interface.output_layout
+    return {"drop-outputs": {"keep": output} if output else {}, "argmax-output": {"layout": layout} if layout else {}}
+
+
+def _with_options(text: str, options: Mapping[str, Mapping[str, str]]) -> str:
+    """Give the passes of a pipeline, by their name, options before those that they have."""
+    if not any(options.values()):
         return text
-    options = tuple(Option(name, (Atom(value),)) for name, value in images.items())
-    items = parse(text)
-    return format_pipeline(
-        tuple(replace(item, options=(*options, *item.options)) if item.name == _QUANTISING else item for item in items)
-    )
+    items = []
+    for item in parse(text):
+        given = [Option(name, (Atom(value),)) for name, value in options.get(item.name, {}).items()]
+        items.append(replace(item, options=(*given, *item.options)))
+    return format_pipeline(tuple(items))
 
 
 def _needs_nothing(name: str) -> bool:

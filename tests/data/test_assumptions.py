@@ -69,3 +69,28 @@ def test_a_double_normalisation_is_told():
 
 def test_a_plain_image_for_a_model_that_normalises_needs_no_note():
     assert notes(described(image_mean=[0], image_std=[1]), Metadata(normalised_by="/Sub")) == []
+
+
+def named(**keys):
+    return DataSource("x", description={"preset": "folder", "classes": ["sky", "road", "car"], **keys})
+
+
+def test_classes_in_another_order_are_told():
+    (note,) = notes(named(), Metadata(("Road", "sky", "car"), preprocess=STATED))
+    assert note.startswith("class 0 of the model is called 'Road', which is class 1 of the data;")
+    assert note.endswith("say prediction_map = { 0 = 1, 1 = 0 } in [data]")
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        (named(), ("sky", "road", "car")),
+        (named(), ("heaven", "street", "auto")),
+        (named(), ()),
+        (named(prediction_map={"0": 1, "1": 0}), ("road", "sky", "car")),
+        (DataSource("x", description={"preset": "folder"}), ("road", "sky", "car")),
+    ],
+    ids=["the same", "other names", "none", "mapped", "not described"],
+)
+def test_classes_that_are_where_they_should_be_need_no_note(source, names):
+    assert notes(source, Metadata(names, preprocess=STATED)) == []

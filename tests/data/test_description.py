@@ -137,6 +137,25 @@ def test_classes_that_the_description_does_not_name_are_those_of_the_model(descr
     assert source.for_model(metadata).classes == Classes(metadata.names, metadata.palette)
 
 
+def test_the_colour_of_ignored_pixels_is_no_colour_of_a_class(described, tmp_path):
+    text = 'root = "x"\nclasses = ["a", "b"]\npalette = [[1, 1, 1], [2, 2, 2], [3, 3, 3]]\nignore_index = 2'
+    source = DataSource.of(described(text), tmp_path / "own.toml")
+    assert source.classes == Classes(("a", "b"), ((1, 1, 1), (2, 2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        (Metadata(("soil", "soil")), "classes has 'soil' twice"),
+        (Metadata(("soil",), ((1, 2, 300),)), "300"),
+    ],
+)
+def test_classes_of_the_model_that_fit_no_dataset_are_refused(described, tmp_path, metadata, words):
+    source = DataSource.of(described('preset = "folder"\nroot = "x"'), tmp_path / "own.toml")
+    with pytest.raises(ModelError, match=f"the classes that the model names: .*{words}.*; give classes"):
+        source.for_model(metadata)
+
+
 def test_classes_that_nothing_names_are_asked_for(described, tmp_path):
     source = DataSource.of(described('preset = "folder"\nroot = "x"'), tmp_path / "own.toml")
     with pytest.raises(DataError, match="the key 'classes' is missing, and the model names no classes; give it"):
@@ -177,6 +196,7 @@ def test_a_model_with_a_broken_preprocessing_is_refused():
         ("prediction_map = {3 = 19}", "prediction_map maps 3 to class 19, and the classes are 0 to 18"),
         ("label_map = {a = 4}", "label_map: key 'a' should be a valid integer, and is 'a'"),
         ('classes = ["a", "b"]\npalette = [[1, 2, 3]]', "palette has 1 colour, and there are 2 classes"),
+        ('classes = ["a"]\npalette = [[1, 2, 3], [4, 5, 6]]', "there are 1 class; .* say ignore_index = 1"),
         ('preset = "voc"\npalette = [[1, 2, 3]]', "palette has 1 colour, and there are 21 classes"),
         ("palette = [[1, 2, 300]]", "palette number 1 number 3 should be at most 255, and is 300"),
         ("ignore_index = 7\nlabel_map = {7 = 0}", "label_map has the value 7, which ignore_index ignores"),
@@ -193,6 +213,8 @@ def test_a_model_with_a_broken_preprocessing_is_refused():
         ('[data.preprocess]\nresize = "strech"', "resize should be 'none', 'stretch' or 'keep-ratio', and is 'strech'"),
         ('[data.preprocess]\nchannel_order = "gbr"', "channel_order should be 'rgb' or 'bgr', and is 'gbr'"),
         ("[data.preprocess]\nstride = [2, 2]", "stride goes with window"),
+        ('[data.preprocess]\nwindow = [4, 4]\nresize = "stretch"', "a window slides over images of their own size"),
+        ("[data.preprocess]\nwindow = [4, 4]\nsize = [8, 8]", "a window slides over images of their own size"),
         ("[data.preprocess]\nstride = [9, 2]\nwindow = [4, 4]", "stride should be at most the window"),
     ],
 )

@@ -107,6 +107,13 @@ def test_a_label_of_another_size_is_named(tmp_path, add_pair):
         opened(tmp_path).load(0)
 
 
+def test_a_label_on_its_side_is_told_to_be_turned_as_the_image_says(tmp_path, add_pair):
+    _, label = add_pair(size=(16, 32))
+    Image.new("L", (16, 32)).save(label)
+    with pytest.raises(DataError, match=r"turned upright as the EXIF orientation of the image says"):
+        opened(tmp_path).load(0)
+
+
 def test_images_may_differ_in_size(tmp_path, add_pair):
     add_pair("ulm_000000_000019", size=(16, 32))
     add_pair("ulm_000001_000019", size=(16, 64))

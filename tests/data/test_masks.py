@@ -69,9 +69,14 @@ def test_colours_are_found_in_the_palette(write):
     np.testing.assert_array_equal(MaskReader(3, palette=COLOURS).read(path), [[1, 0, 2]])
 
 
+def test_the_colour_behind_those_of_the_classes_is_ignored(write):
+    path = write(np.array([[COLOURS[1], COLOURS[2], COLOURS[0]]], np.uint8))
+    np.testing.assert_array_equal(MaskReader(2, ignore_index=2, palette=COLOURS).read(path), [[1, 255, 0]])
+
+
 def test_an_unknown_colour_is_named_with_file_and_pixels(write):
     path = write(np.array([[(1, 2, 3), (1, 2, 3), COLOURS[0]]], np.uint8))
-    with pytest.raises(DataError, match=r"mask\.png: holds the colour \[1, 2, 3\] in 2 pixels"):
+    with pytest.raises(DataError, match=r"mask\.png: holds the colour \[1, 2, 3\] in 2 pixels.* ignore_index = 3"):
         MaskReader(3, palette=COLOURS).read(path)
 
 

@@ -145,6 +145,21 @@ def test_a_list_of_pairs_names_both_files(tree):
     ]
 
 
+def test_a_stem_of_a_list_may_have_spaces(tree):
+    root = tree("i/site one/a.jpg", "i/b 2 c.jpg", "m/site one/a.png", "m/b 2 c.png")
+    (root / "list.txt").write_text("site one/a\nb 2 c\n")
+    assert names(Patterns(root, "", "i/*.jpg", "m/*.png", listing="list.txt").pairs(), root) == [
+        ("i/site one/a.jpg", "m/site one/a.png"),
+        ("i/b 2 c.jpg", "m/b 2 c.png"),
+    ]
+
+
+def test_a_list_may_begin_with_the_mark_that_windows_writes(tree):
+    root = tree("i/a.jpg", "m/a.png")
+    (root / "list.txt").write_bytes(b"\xef\xbb\xbfa\r\n")
+    assert len(Patterns(root, "", "i/*.jpg", "m/*.png", listing="list.txt").pairs()) == 1
+
+
 def test_a_list_that_names_a_missing_file_is_an_error_with_the_line(tree):
     root = tree("i/a.jpg")
     (root / "list.txt").write_text("zzz\n")

@@ -30,7 +30,7 @@ def test_a_number_without_a_name_gets_one():
 
 
 @pytest.mark.parametrize(
-    "text", ["Anna, Ben", "[1, 2]", '{"a": "b"}', '{"0": 1}', "{}", '{"99999999999": "x"}', "(" * 9999]
+    "text", ["Anna, Ben", "[1, 2]", '{"a": "b"}', '{"0": 1}', "{}", '{"99999999999": "x"}', "(" * 9999, "[" * 99999]
 )
 def test_names_of_another_form_are_left_out(text):
     assert parse({"names": text}).names == ()
@@ -103,6 +103,7 @@ def test_what_is_not_stated_stays_as_the_model_has_it():
     [
         ("fastscnn_opt.preprocess", "{"),
         ("fastscnn_opt.preprocess", "[1]"),
+        ("fastscnn_opt.preprocess", "[" * 99999),
         ("fastscnn_opt.palette", "[[1, 2]]"),
         ("fastscnn_opt.palette", "[5]"),
     ],

@@ -86,6 +86,19 @@ def quantising(scored):
     return found
 
 
+def test_the_output_that_is_read_is_not_dropped():
+    source = DataSource("x", description={"preset": "camvid", "output": "main out"})
+    (slot,) = (slot for slot in default_space(source).slots if slot.name == "outputs")
+    assert [item.keep for text in slot.alternatives for item in build_pipeline(text)] == [("main out",)]
+
+
+def test_passes_know_the_order_of_axes_that_the_description_states():
+    source = DataSource("x", description={"preset": "camvid", "output_layout": "nhwc"})
+    (slot,) = (slot for slot in default_space(source).slots if slot.name == "labels")
+    found = [item.layout for text in slot.alternatives for item in build_pipeline(text) if item.name == "argmax-output"]
+    assert found == ["nhwc"]
+
+
 def test_quantisation_is_calibrated_on_the_training_images_of_the_tree(tmp_path, monkeypatch):
     (tmp_path / "tree" / "leftImg8bit" / "train").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

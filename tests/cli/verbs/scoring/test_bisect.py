@@ -148,6 +148,14 @@ def test_a_variant_is_searched_with_the_data_and_the_limit_of_its_file(here, cap
     assert "'bda'; did you mean 'bad'?" in failed(capsys, here / "variants.toml", "--variant", "bda")
 
 
+def test_a_variants_file_without_data_takes_those_of_the_command(here, capsys):
+    text = '[model]\npath = "net.onnx"\n[[variant]]\nname = "bad"\npasses = "touch,subtract"\n'
+    (here / "variants.toml").write_text(text)
+    arguments = ["--variant", "bad", "--max-drop", "2", "--data", str(here / "tree"), "--limit", "1"]
+    assert run(["bisect", str(here / "variants.toml"), *arguments]) == 0
+    assert capsys.readouterr().out.startswith("subtract, pass 2 of 2, is the first")
+
+
 def test_the_harmful_resize_of_the_real_network_is_named(real_data, capsys, tmp_path):
     """On the first image the head alone costs 1.28 points of mIoU, and the five others together 1.17."""
     pytest.importorskip("torch", reason="reading a checkpoint needs torch")
