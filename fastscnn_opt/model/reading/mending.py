@@ -97,10 +97,17 @@ def convert_opset(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, 
 
 def complete_outputs(model: onnx.ModelProto) -> str:
     """Give outputs without a type or a shape those that can be inferred, in place; return what was done."""
+    import onnx
+
     lacking = [value for value in model.graph.output if lacks_shape(value)]
     known = {value.name: value for value in Skeleton(model, "the model").infer().output} if lacking else {}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for value in lacking:
-        value.type.CopyFrom(known[value.name].type)
+        if value.name in stored:
+            tensor = stored[value.name]
+            value.type.CopyFrom(onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims))
+        elif known[value.name].HasField("type"):  # shape inference reads wrong constants beside an empty type
+            value.type.CopyFrom(known[value.name].type)
     found = [repr(value.name) for value in lacking if not lacks_shape(value)]
     return f"the shape of {_listed(found)} was inferred" if found else ""
 

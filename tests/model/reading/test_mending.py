@@ -153,6 +153,16 @@ def test_what_the_type_of_an_output_lacks_is_inferred(mended, missing):
     assert said == ["the shape of 'y' was inferred"]
 
 
+def test_an_initializer_that_is_an_output_without_a_type_gets_its_own(mended):
+    """An empty type in its place made shape inference take the axes of the Slice for the first ones."""
+    text = "g (float[2,3,4] x) => (float[2,2,4] y) <int64[1] zero = {0}, int64[1] two = {2}, int64[1] one = {1}>"
+    model = parse(f"{text} {{ m = Slice(x, zero, two, one) y = Relu(m) }}")
+    model.graph.output.append(onnx.ValueInfoProto(name="one"))
+    loaded, _ = mended(model, x=random_input(2, 3, 4))
+    (inner,) = infer_shapes(loaded).graph.value_info
+    assert [dim.dim_value for dim in inner.type.tensor_type.shape.dim] == [2, 2, 4]
+
+
 def test_an_output_whose_shape_nobody_knows_stays_without(mended):
     model = parse("g (float[2,3] x, int64[r] s) => (float y) { y = Reshape(x, s) }")
     model.graph.output[0].type.tensor_type.ClearField("shape")
