@@ -29,7 +29,7 @@ def needless_output(graph: Graph) -> Iterator[Problem]:
         yield Problem(
             value.name,
             f"leaves the device beside {graph.outputs[0].name}: {graph.describe(value.name)} for every run",
-            "remove it with the pass `drop-outputs`",
+            f"remove it with the pass `drop-outputs`, or the others with `drop-outputs{{keep={value.name}}}`",
             "drop-outputs",
         )
 

@@ -36,7 +36,7 @@ def needless_output(graph: Graph) -> Iterator[Problem]:
         yield Problem(
             value.name,
             f"is computed beside {graph.outputs[0].name} in every run: {graph.describe(value.name)}",
-            "remove it with the pass `drop-outputs`",
+            f"remove it with the pass `drop-outputs`, or the others with `drop-outputs{{keep={value.name}}}`",
             "drop-outputs",
         )
 
