@@ -105,7 +105,8 @@ def _line(error: Exception) -> str:
 def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple[onnx.ModelProto, bool]:
     """Return what `tool` makes of `model`, and whether it has to give the same outputs for the same inputs.
 
-    Our passes check their contracts on `feeds`, as with the option ``--input``.
+    Our passes check their contracts on `feeds`, as with the option ``--input``, which takes arrays: where an input is a
+    sequence or an optional value, they do not, as with ``--no-verify``.
     """
     if tool == "onnxsim":
         import onnxsim
@@ -128,8 +129,9 @@ def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple
         file = Path(folder) / "model.onnx"
         file.write_bytes(model.SerializeToString())
         loaded = load_model(file, mended=[])
-        arrays = {name: value for name, value in feeds.items() if isinstance(value, np.ndarray)}
-        manager = PassManager(OURS if tool == "ours" else tool, inputs=arrays, reproducers=Path(folder))
+        verify = all(isinstance(value, np.ndarray) for value in feeds.values())
+        passes = OURS if tool == "ours" else tool
+        manager = PassManager(passes, verify=verify, inputs=feeds if verify else {}, reproducers=Path(folder))
         result = manager.run(loaded).model
     exact = all(item.promise() is Contract.EXACT for item in manager.passes)
     return result, exact and _interface(model) == _interface(result)
