@@ -51,7 +51,15 @@ def documented() -> onnx.ModelProto:
 
 @pytest.mark.parametrize(
     "passes",
-    ["simplify", "remove-noops", "static-batch{n=2}", "fp16-output", "uint8-input", "fp16", "fp16{keep_io=none}"],
+    [
+        "simplify",
+        "remove-noops",
+        "static-shape{shape=2x3x8x8}",
+        "fp16-output",
+        "uint8-input",
+        "fp16",
+        "fp16{keep_io=none}",
+    ],
 )
 def test_what_a_pass_leaves_keeps_what_is_said_of_it(documented, passes):
     after = PassManager(passes).run(documented).model.graph
@@ -73,7 +81,7 @@ def test_dimensions_keep_their_denotation_unless_they_move(documented):
         return [dim.denotation for dim in image.type.tensor_type.shape.dim]
 
     kinds = ["DATA_BATCH", "DATA_CHANNEL", "HEIGHT", "WIDTH"]
-    assert denotations("static-batch{n=2}") == denotations("fp16{keep_io=none}") == kinds
+    assert denotations("static-shape{shape=2x3x8x8}") == denotations("fp16{keep_io=none}") == kinds
     assert denotations("uint8-input")[1] != "DATA_CHANNEL"
 
 
