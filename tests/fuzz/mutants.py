@@ -1,0 +1,253 @@
+"""The reader of mutants: loads a model, and holds every pass, `diff` and `lint` to what they promise on it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import traceback
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from mutate_graph import mutate_graph
+from reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastscnn_opt.rewriting.contract import Pass
+
+LARGEST_SEED = 20_000
+"""Bytes of the largest model that is changed."""
+
+OPTIONS = {
+    "static-batch": "{n=2}", "static-shape": "{shape=1x3x32x32}", "input-size": "{scale=0.5 keep=true}",
+    "int8": "{images=1}",
+}  # fmt: skip
+"""Options of the passes that need some."""
+
+SMALL = (
+    """
+    <ir_version: 8, opset_import: ["" : 17]>
+    norms (float[N,3,8,8] image) => (float[N,4,8,8] out, float[N,4,8,8] act, int64[N,8,8] labels)
+    <float[4,3,3,3] w, float[4] b = {1, 0, -1, 2}, float[4] s = {1, 2, 1, 0.5}, float[4] o = {0, 1, 0, 0},
+     float[4] m = {0, 0, 1, 0}, float[4] v = {1, 1, 2, 1}, int64[4] size = {0, 4, 4, 4}, float low = {0}, float high = {6},
+     float[4] up = {1, 1, 2, 2}>
+    {
+        [conv] c = Conv<pads = [1, 1, 1, 1]>(image, w, b)
+        [norm] n = BatchNormalization(c, s, o, m, v)
+        [clip] act = Clip(n, low, high)
+        [same] i = Identity(act)
+        [pool] p = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(i)
+        [shape] h = Reshape(p, size)
+        [resize] r = Resize<mode = "linear">(h, , up)
+        [there] t = Transpose<perm = [0, 2, 3, 1]>(r)
+        [back] out = Transpose<perm = [0, 3, 1, 2]>(t)
+        [max] labels = ArgMax<axis = 1, keepdims = 0>(out)
+    }
+    """,
+    """
+    <ir_version: 8, opset_import: ["" : 14]>
+    dense (float[2,6] x, int64[2] index) => (float[2,3] y, float[2,3] z)
+    <float[6,3] w, float[3] b = {1, 2, 3}, float one = {1}, float zero = {0}>
+    {
+        [gemm] g = Gemm<alpha = 0.5>(x, w, b)
+        [mul] m = Mul(g, one)
+        [add] a = Add(m, zero)
+        [relu] r = Relu(a)
+        [gather] k = Gather(r, index)
+        [left] p = Exp(k)
+        [right] q = Exp(k)
+        [sum] y = Add(p, q)
+        [flat] f = Cast<to = 1>(r)
+        [last] z = Softmax<axis = 1>(f)
+    }
+    """,
+)
+
+
+def _seeds() -> list[bytes]:
+    """Return small models: those of the tests, and those that the onnx package ships or generates."""
+    from model_readers import MODELS
+    from onnx.backend.test.case import model as small_models
+    from onnx.backend.test.case import node as operators
+
+    rng = np.random.default_rng(0)
+    own = [onnx.parser.parse_model(text) for text in (*MODELS, *SMALL)]
+    for model in own:
+        for tensor in model.graph.initializer:
+            if not (tensor.float_data or tensor.int64_data or tensor.raw_data):
+                values = rng.standard_normal(tuple(tensor.dims)).astype(np.float32)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the reference values of some operators overflow on purpose
+        cases = [*operators.collect_testcases(None), *small_models.collect_testcases()]
+    generated = [case.model.SerializeToString() for case in cases if case.model is not None]
+    shipped = [file.read_bytes() for file in sorted((Path(onnx.__file__).parent / "backend/test/data").rglob("*.onnx"))]
+    others = [content for content in (*generated, *shipped) if len(content) <= LARGEST_SEED]
+    return [model.SerializeToString() for model in own] * (len(others) // len(own)) + others
+
+
+def _read_mutant(path: Path) -> None:
+    from fastscnn_opt.errors import UserError
+    from fastscnn_opt.model.loading import load_model
+
+    with _nothing_printed():
+        model = load_model(path, mended=[])
+        problems = []
+        for check in _checks(model):
+            try:
+                check()
+            except UserError as error:
+                if problem := _sentence_problem(error):
+                    problems.append(problem)
+            except AssertionError as error:
+                problems.append(str(error))
+            except Exception:  # noqa: BLE001 - whatever it is, it is a finding
+                problems.append(traceback.format_exc())
+        if problems:
+            raise AssertionError("\n".join(problems))
+
+
+def _checks(model: onnx.ModelProto) -> Iterator[Any]:
+    from fastscnn_opt.diff import diff_models
+    from fastscnn_opt.rewriting.registry import entry_points
+    from fastscnn_opt.targets.registry import lint_rules_of
+
+    def same() -> None:
+        if found := diff_models(model, model):
+            raise AssertionError(f"diff finds differences between a model and itself: {found.summary()[:300]}")
+
+    yield same
+    for target in ("ascend310", "onnxruntime"):
+        yield lambda target=target: lint_rules_of(target).lint(model)
+    for name in entry_points():
+        yield lambda name=name: _check_pass(name + OPTIONS.get(name, ""), model)
+
+
+def _check_pass(text: str, model: onnx.ModelProto) -> None:
+    from fastscnn_opt.errors import UserError
+    from fastscnn_opt.rewriting.contract import Contract
+    from fastscnn_opt.rewriting.manager import PassManager
+
+    with tempfile.TemporaryDirectory() as folder:
+        manager = PassManager(text, reproducers=Path(folder))
+        try:
+            result = manager.run(model).model
+        except UserError as error:
+            if problem := _sentence_problem(error):
+                raise AssertionError(f"{text}: {problem}") from error
+            return
+        except BaseException as error:
+            raise AssertionError(f"{text}: {type(error).__name__}: {error}") from error
+    if result is model:
+        return
+    if (why := _invalid(result)) and not _invalid(model):
+        raise AssertionError(f"{text}: an invalid model: {why}")
+    if manager.passes[0].promise() is Contract.EXACT:
+        _check_exact(manager.passes[0], model, result)
+
+
+def _sentence_problem(error: Exception) -> str:
+    """Say what is wrong with an error that a user sees; return "" if it is one sentence about the model."""
+    from fastscnn_opt.errors import ContractBreachError
+
+    text = str(error)
+    if isinstance(error, ContractBreachError):
+        return f"breach: {text}"
+    if "left an invalid graph" in text or "--debug shows where" in text:
+        return f"internal error: {text}"
+    return f"more than one line: {text}" if "\n" in text.strip() or not text.strip() else ""
+
+
+def _check_exact(item: Pass, model: onnx.ModelProto, result: onnx.ModelProto) -> None:
+    from fastscnn_opt.errors import UserError
+    from fastscnn_opt.model.sampling.samples import sample_sets
+    from fastscnn_opt.rewriting.contract import Pass
+    from fastscnn_opt.rewriting.manager import run_pass
+
+    try:
+        again = run_pass(item, result)[1].changes
+    except UserError as error:
+        raise AssertionError(f"{item.name}: refuses its own result: {error}") from error
+    if again:
+        raise AssertionError(f"{item.name}: changes its own result: {again}"[:600])
+    if type(item).expected is not Pass.expected or _interface(model) != _interface(result):
+        return
+    try:
+        feeds = sample_sets(model)
+        expected = [_outputs(model, one) for one in feeds]
+        if any(_difference(first, _outputs(model, one)) for first, one in zip(expected, feeds, strict=True)):
+            return
+    except Exception:  # noqa: BLE001 - whatever keeps onnxruntime from running the mutant
+        return
+    try:
+        actual = [_outputs(result, one) for one in feeds]
+    except Exception as error:
+        raise AssertionError(f"{item.name}: the result does not run: {error}") from error
+    for one, two in zip(expected, actual, strict=True):
+        if why := _difference(one, two):
+            raise AssertionError(f"{item.name}: wrong: {why}")
+
+
+def _invalid(model: onnx.ModelProto) -> str:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # noqa: BLE001 - it has several
+        return str(error).strip()[:300]
+    return ""
+
+
+def _interface(model: onnx.ModelProto) -> list[tuple[str, Any]]:
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [(value.name, value.type.SerializeToString()) for value in model.graph.input if value.name not in stored]
+    return inputs + [(value.name, value.type.tensor_type.elem_type) for value in model.graph.output]
+
+
+def _outputs(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
+    import onnxruntime
+
+    from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    content = expand_adaptive_pooling(model).SerializeToString()
+    found: list[Any] = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"]).run(None, feeds)
+    return found
+
+
+def _difference(expected: list[Any], actual: list[Any]) -> str:
+    for index, (one, two) in enumerate(zip(expected, actual, strict=True)):
+        if not isinstance(one, np.ndarray) or one.dtype.kind not in "fiub":
+            continue
+        if not isinstance(two, np.ndarray) or (one.shape, one.dtype) != (two.shape, two.dtype):
+            return f"output {index}: another type or shape"
+        finite = np.abs(one[np.isfinite(one)].astype(np.float64))
+        largest = float(finite.max()) if finite.size and one.dtype.kind == "f" else 0.0
+        close = {"rtol": 1e-3, "atol": 1e-4 * largest} if one.dtype.kind == "f" else {"rtol": 0, "atol": 0}
+        with np.errstate(all="ignore"):
+            if not np.allclose(two.astype(np.float64), one.astype(np.float64), equal_nan=True, **close):
+                return f"output {index}: other values"
+    return ""
+
+
+@contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Raise an error if the block prints something on the standard output, which belongs to the result."""
+    with tempfile.TemporaryFile() as words:
+        stdout = os.dup(1)
+        os.dup2(words.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(stdout, 1)
+            os.close(stdout)
+        words.seek(0)
+        if printed := words.read():
+            raise AssertionError(f"printed on the standard output: {printed[:300]!r}")
+
+
+MUTANT_READERS = (Reader("mutants", "net.onnx", _seeds, _read_mutant, mutate_graph),)
