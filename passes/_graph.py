@@ -8,7 +8,7 @@ import numpy as np
 
 from fastscnn_opt.model import element_types
 from fastscnn_opt.model.element_types import element_type
-from fastscnn_opt.model.interface import static_shape
+from fastscnn_opt.model.interface import ONNX_DOMAINS, static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -27,9 +27,11 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     if isinstance(tensor, gs.Constant):
         return np.asarray(tensor.values)
     producer = tensor.inputs[0] if tensor.inputs else None
-    if producer is not None and producer.op == "Identity":
+    if producer is None or producer.domain not in ONNX_DOMAINS or producer.op not in ("Constant", "Identity"):
+        return None
+    if producer.op == "Identity":
         return constant_value(producer.inputs[0])
-    if producer is None or producer.op != "Constant" or not producer.attrs:
+    if not producer.attrs:
         return None
     kind, value = next(iter(producer.attrs.items()))
     if kind == "value":

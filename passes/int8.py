@@ -11,6 +11,7 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.graph.content import model_of, replace_content
+from fastscnn_opt.rewriting.graph.tidying import tidy
 from fastscnn_opt.rewriting.select import matches
 
 from ._int8.body import LAYERS, QUANTISED, NetworkBody, find_body
@@ -104,6 +105,7 @@ class Int8(Pass):
         if any(node.op in QUANTISED for node in graph.nodes):
             yield Skip("graph", "is quantised already")
             return
+        tidy(graph)  # what no output needs cannot be measured
         preparation = Preparation()
         preparation.separate_names(graph)
         body = find_body(graph)

@@ -222,12 +222,15 @@ def _silent() -> Iterator[None]:
 
 
 def _content(graph: onnx.GraphProto) -> tuple[object, ...]:
-    """Return what a graph computes, to compare it: without the names of nodes, the shapes and the descriptions."""
+    """Return what a graph computes, to compare it: without the names and the order of nodes, and the shapes.
+
+    Every run of onnx-simplifier may put Constant nodes in another order.
+    """
     nodes = [
         (node.op_type, node.domain, list(node.input), list(node.output), {a.name: _value(a) for a in node.attribute})
         for node in graph.node
     ]
-    return nodes, {tensor.name: _array(tensor) for tensor in graph.initializer}
+    return sorted(nodes, key=lambda node: node[3]), {tensor.name: _array(tensor) for tensor in graph.initializer}
 
 
 def _value(attribute: onnx.AttributeProto) -> object:

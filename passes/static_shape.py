@@ -58,6 +58,8 @@ class StaticShape(Pass):
         for text in self.shape:
             name, _, sizes = text.rpartition(":")
             tensor = _input(graph, name)
+            if getattr(tensor, "type", None) not in ("tensor_type", None):
+                raise PassError(f"input {tensor.name!r} is no tensor, so it has no shape")
             shape: list[int | str | None] = [int(size) for size in sizes.split("x")]
             old = list(tensor.shape or [None] * len(shape))
             _check(tensor, old, shape)

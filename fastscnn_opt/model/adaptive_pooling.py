@@ -33,7 +33,7 @@ def pooled_size(node: gs.Node) -> tuple[int, int] | None:
     """Return the output height and width if `node` is an adaptive average pooling, else None.
 
     Recognised are ``AdaptiveAvgPool2d`` of any domain with ``output_size``, and the ATen node of PyTorch's exporter
-    with operator ``adaptive_avg_pool2d`` and the size as its second input.
+    with operator ``adaptive_avg_pool2d`` and the size as its second input; a node that lacks any of this is none.
     """
     if node.op == ADAPTIVE_POOL:
         size = node.attrs.get("output_size")
@@ -41,10 +41,9 @@ def pooled_size(node: gs.Node) -> tuple[int, int] | None:
         size = _constant(node.inputs[1]) if len(node.inputs) > 1 else None
     else:
         return None
-    if size is None:
-        return None
-    values = [int(value) for value in np.atleast_1d(np.asarray(size))]
-    return (values[0], values[-1])
+    values = np.atleast_1d(np.asarray(size))
+    whole = values.dtype.kind == "i" and values.size in (1, 2)
+    return (int(values[0]), int(values[-1])) if whole and node.inputs and len(node.outputs) == 1 else None
 
 
 def _constant(tensor: gs.Tensor) -> np.ndarray | None:
@@ -74,7 +73,7 @@ def expand_adaptive_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = gs.import_onnx(infer_shapes(model))
     for node in list(graph.nodes):
         size = pooled_size(node)
-        if size is not None:
+        if size is not None and min(size) > 0:
             _expand(graph, node, size)
     graph.cleanup().toposort()
     expanded: onnx.ModelProto = gs.export_onnx(graph)

@@ -49,8 +49,8 @@ def slots_of(node: gs.Node, opset: int) -> Slots | str:
     """
     if node.op == ADAPTIVE_POOL:
         return Slots((0,), (0,)) if is_float32(node.inputs[0]) else Slots((), ())
-    if node.domain in ONNX_DOMAINS and node.op in _BOUND_TO_FLOAT32 and any(map(is_float32, _tensors(node))):
-        return _BOUND_TO_FLOAT32[node.op]
+    if (reason := _bound_to_float32(node)) and any(map(is_float32, _tensors(node))):
+        return reason
     if node.op in ("Cast", "CastLike") and any(map(_is_text, node.outputs)):
         return "it writes the digits of a number as text"
     schema = _schema(node, opset)
@@ -72,6 +72,12 @@ def slots_of(node: gs.Node, opset: int) -> Slots | str:
     if node.op not in _TYPED_BY_ATTRIBUTE and any(formal.type_str not in bound for formal in free_outputs.values()):
         return "an attribute chooses the type of its result"
     return Slots(tuple(free_inputs), tuple(free_outputs))
+
+
+def _bound_to_float32(node: gs.Node) -> str:
+    if node.op.startswith("Scatter") and node.attrs.get("reduction", "none") != "none":
+        return "engines do not sum or compare float16 while they scatter"
+    return _BOUND_TO_FLOAT32.get(node.op, "") if node.domain in ONNX_DOMAINS else ""
 
 
 def is_float32(tensor: gs.Tensor) -> bool:

@@ -105,9 +105,9 @@ def outputs_that_deviate(before: onnx.ModelProto, after: onnx.ModelProto, images
                 results = zip(*(session.run(None, feeds) for session in sessions), strict=True)
             except engine_errors() as error:
                 raise PassError(f"onnxruntime fails on the quantised graph ({reason_of(error)})") from error
-            for deviation, (expected, actual) in zip(deviations.values(), results, strict=True):
+            for output, (expected, actual) in zip(sessions[1].get_outputs(), results, strict=True):
                 if isinstance(expected, np.ndarray):
-                    deviation.enter(expected, actual)
+                    deviations[output.name].enter(expected, actual)
         for name, deviation in deviations.items():
             if deviation.lost:
                 raise PassError(

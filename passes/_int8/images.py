@@ -21,6 +21,7 @@ from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.metadata import parse
 from fastscnn_opt.model.saving import fingerprint
 
+from .._graph import type_name
 from .caching import cached
 
 if TYPE_CHECKING:
@@ -133,4 +134,4 @@ class CalibrationImages:
 
 def _spec(tensor: gs.Tensor) -> TensorSpec:
     shape = tuple(dim if isinstance(dim, int) else FREE for dim in tensor.shape or ())
-    return TensorSpec(tensor.name, shape, np.dtype(tensor.dtype).name)
+    return TensorSpec(tensor.name, shape, type_name(tensor))

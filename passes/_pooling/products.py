@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.adaptive_pooling import windows
 
-from .._graph import append_node, unique_name
+from .._graph import append_node, type_name, unique_name
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -37,6 +38,8 @@ class Products:
         with the identity is left out.
         """
         source, result = node.inputs[0], node.outputs[0]
+        if isinstance(source.dtype, int):
+            raise PassError(f"its input is {type_name(source)}, of which no matrix can be made", where=node.name)
         node.outputs.clear()
         (bins_high, height), (bins_wide, width) = rows.shape, columns.shape
         sides = [side for side, matrix in (("rows", rows), ("columns", columns)) if not _is_identity(matrix)]

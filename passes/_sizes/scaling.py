@@ -35,7 +35,7 @@ def float_image(image: gs.Variable, places: Mapping[int, str]) -> tuple[gs.Tenso
     It is the image itself, or what a Cast and a Transpose make of a uint8 one. Raises PassError if nothing does.
     """
     for tensor, found in _behind(image, places):
-        if np.issubdtype(tensor.dtype, np.floating):
+        if _is_float(tensor):
             return tensor, found
     raise PassError(
         f"input {image.name!r} is {type_name(image)}, and nothing makes floats of it that could be scaled",
@@ -97,6 +97,8 @@ def restore_outputs(graph: gs.Graph, shapes: Mapping[str, Sequence[int]]) -> Ite
         shape = list(shapes[output.name])
         if list(output.shape) == shape:
             continue
+        if isinstance(output.dtype, int):
+            raise PassError(f"output {output.name!r} is {type_name(output)}, which no Resize can scale back")
         inner = detach_output(graph, output, "scaled")
         output.shape = shape
         yield Change(output, f"{_times(inner.shape)} scaled to {_times(shape)}, {_resize(graph, inner, shape, output)}")
@@ -106,7 +108,7 @@ def _resize(graph: gs.Graph, source: gs.Tensor, shape: Sequence[int], result: gs
     """Append a Resize of `source` to `shape` that makes `result`; return how it interpolates."""
     import onnx_graphsurgeon as gs
 
-    floats = np.issubdtype(source.dtype, np.floating)
+    floats = _is_float(source)
     # onnxruntime interpolates float32, and finds the nearest of these types
     dtype = np.dtype(np.float32 if floats else np.int32)
     empty: gs.Tensor = gs.Variable.empty()
@@ -125,6 +127,11 @@ def _resize(graph: gs.Graph, source: gs.Tensor, shape: Sequence[int], result: gs
     if cast:
         append_cast(graph, resized, result.dtype, f"{result.name}_from_resize", result)
     return "bilinear" if floats else "nearest neighbour"
+
+
+def _is_float(tensor: gs.Tensor) -> bool:
+    """Tell whether `tensor` is of a float type that numpy has."""
+    return tensor.dtype is not None and not isinstance(tensor.dtype, int) and np.issubdtype(tensor.dtype, np.floating)
 
 
 def check_opset(graph: gs.Graph) -> None:

@@ -29,13 +29,15 @@ OPTIONS = {
 }  # fmt: skip
 """Options of the passes that need some."""
 
+_HEAD = '<ir_version: 8, opset_import: ["" : 17]> '
+
 SMALL = (
     """
     <ir_version: 8, opset_import: ["" : 17]>
     norms (float[N,3,8,8] image) => (float[N,4,8,8] out, float[N,4,8,8] act, int64[N,8,8] labels)
     <float[4,3,3,3] w, float[4] b = {1, 0, -1, 2}, float[4] s = {1, 2, 1, 0.5}, float[4] o = {0, 1, 0, 0},
-     float[4] m = {0, 0, 1, 0}, float[4] v = {1, 1, 2, 1}, int64[4] size = {0, 4, 4, 4}, float low = {0}, float high = {6},
-     float[4] up = {1, 1, 2, 2}>
+     float[4] m = {0, 0, 1, 0}, float[4] v = {1, 1, 2, 1}, int64[4] size = {0, 4, 4, 4}, float low = {0},
+     float high = {6}, float[4] up = {1, 1, 2, 2}>
     {
         [conv] c = Conv<pads = [1, 1, 1, 1]>(image, w, b)
         [norm] n = BatchNormalization(c, s, o, m, v)
@@ -66,6 +68,30 @@ SMALL = (
         [last] z = Softmax<axis = 1>(f)
     }
     """,
+    _HEAD
+    + """conv (float[1,3,8,8] image) => (float[1,4,8,8] logits)
+    <float[4,3,1,1] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3}, float[4] b = {0.5, 1, 2, 3},
+     float[4] m = {0.1, 0.2, 0.3, 0.4}, float[4] v = {1, 2, 1, 0.5}> {
+        c = Conv<kernel_shape=[1,1]>(image, w, b) n = BatchNormalization<epsilon=0.001>(c, b, m, b, v)
+        r = Relu(n) p = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>(r) s = Sigmoid(p) logits = Add(r, s) }""",
+    _HEAD
+    + """resize (float[N,3,4,6] image) => (float[N,3,8,12] output1, int64[N,8,12] labels)
+    <float[4] scales = {1, 1, 2, 2}, int64[3] shape = {0, 3, -1}> {
+        f = Reshape(image, shape) g = Softmax<axis=1>(f) h = Shape(image) i = Reshape(g, h)
+        output1 = Resize<mode="linear", coordinate_transformation_mode="half_pixel">(i, , scales)
+        labels = ArgMax<axis=1, keepdims=0>(output1) }""",
+    _HEAD
+    + """rows (float[2,3,4] x, bool q) => (float[a,b,c] y, float[d] z)
+    <int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}> {
+        t = Transpose<perm=[2,0,1]>(x) u = Transpose<perm=[1,2,0]>(t) k = Unsqueeze(u, one) l = Squeeze(k, one)
+        m = Slice(l, zero, two, one) n = Slice(m, zero, one, two) o = Concat<axis=1>(m, l) y = Concat<axis=1>(o, x)
+        e = Where(q, n, n) f = Cast<to=11>(e) g = Cast<to=1>(f) s = ReduceSum(g) h = Identity(s)
+        j = Constant<value_ints=[-1]>() z = Reshape(h, j) }""",
+    _HEAD
+    + """gemm (float[2,4] x) => (float[2,3] y)
+    <float[4,3] w = {1, 0, 2, 0, 1, 0, 3, 0, 1, 1, 1, 1}, float[3] b = {1, 2, 3}, float low = {0}, float high = {6}> {
+        a = Gemm<alpha=0.5, beta=2.0>(x, w, b) c = Clip(a, low, high) d = MatMul(x, w) e = Max(c, d)
+        p, i = TopK<axis=1>(e, k) y = Div(p, high) k = Constant<value_ints=[3]>() }""",
 )
 
 
@@ -77,6 +103,8 @@ def _seeds() -> list[bytes]:
 
     rng = np.random.default_rng(0)
     own = [onnx.parser.parse_model(text) for text in (*MODELS, *SMALL)]
+    last = own[-1].graph.node
+    last.insert(0, last.pop())  # the text names the constant at its end
     for model in own:
         for tensor in model.graph.initializer:
             if not (tensor.float_data or tensor.int64_data or tensor.raw_data):
@@ -129,7 +157,7 @@ def _checks(model: onnx.ModelProto) -> Iterator[Any]:
 
 
 def _check_pass(text: str, model: onnx.ModelProto) -> None:
-    from fastscnn_opt.errors import UserError
+    from fastscnn_opt.errors import ContractBreachError, UserError
     from fastscnn_opt.rewriting.contract import Contract
     from fastscnn_opt.rewriting.manager import PassManager
 
@@ -138,7 +166,9 @@ def _check_pass(text: str, model: onnx.ModelProto) -> None:
         try:
             result = manager.run(model).model
         except UserError as error:
-            if problem := _sentence_problem(error):
+            exact = manager.passes[0].promise() is Contract.EXACT
+            out_of_range = isinstance(error, ContractBreachError) and "deviates by" in str(error)
+            if (problem := _sentence_problem(error)) and (exact or not out_of_range):
                 raise AssertionError(f"{text}: {problem}") from error
             return
         except BaseException as error:
@@ -194,8 +224,10 @@ def _check_exact(item: Pass, model: onnx.ModelProto, result: onnx.ModelProto) ->
 
 
 def _invalid(model: onnx.ModelProto) -> str:
+    """Say what the checker of onnx has against `model` or the shapes that follow in it; return "" for nothing."""
     try:
         onnx.checker.check_model(model, full_check=True)
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # noqa: BLE001 - it has several
         return str(error).strip()[:300]
     return ""

@@ -1,4 +1,4 @@
-"""Change the structure of a valid ONNX model: types, sizes, names, attributes, edges, interface, operator sets, bodies."""
+"""Change the structure of a valid ONNX model: types, sizes, names, attributes, edges, interface, versions, bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,20 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 if TYPE_CHECKING:
     from random import Random
 
-NAMES = ("", "image", "output1", "unk__0", "x_scale", "b0", "w_quantized", "N", "x_fp16", "a b", "a|b", "\u00e9\n")
+NAMES = (
+    "",
+    "image",
+    "output1",
+    "unk__0",
+    "x_scale",
+    "b0",
+    "w_quantized",
+    "N",
+    "x_fp16",
+    "a b",
+    "a|b",
+    "\u00e9\x1b[31m",
+)
 """Names that clash with others or with made-up ones, or that are unusual."""
 
 TYPES = (1, 1, 1, 10, 11, 7, 6, 9, 2, 3, 8, 16, 17, 22, 14, 0)
@@ -193,7 +206,9 @@ def _output_twice(model: onnx.ModelProto, rng: Random) -> None:
     """Let a node read an output of the graph, and give what it makes out as well."""
     if model.graph.output:
         old = rng.choice(model.graph.output)
-        model.graph.node.add(op_type=rng.choice(("Relu", "Identity", "Neg")), input=[old.name], output=[f"{old.name}_r"])
+        model.graph.node.add(
+            op_type=rng.choice(("Relu", "Identity", "Neg")), input=[old.name], output=[f"{old.name}_r"]
+        )
         model.graph.output.append(old)
         model.graph.output[-1].name += "_r"
 
@@ -205,7 +220,9 @@ def _versions(model: onnx.ModelProto, rng: Random) -> None:
         case 1 if model.opset_import:
             rng.choice(model.opset_import).version = rng.choice((1, 7, 8, 9, 11, 12, 13, 17, 18, 20, 22, 99))
         case 2:
-            model.opset_import.add(domain=rng.choice(("", "ai.onnx", "vendor", "ai.onnx.ml")), version=rng.choice((1, 17)))
+            model.opset_import.add(
+                domain=rng.choice(("", "ai.onnx", "vendor", "ai.onnx.ml")), version=rng.choice((1, 17))
+            )
         case 3 if model.opset_import:
             del model.opset_import[rng.randrange(len(model.opset_import))]
         case _:
@@ -236,7 +253,11 @@ def _stored_for_input(model: onnx.ModelProto, rng: Random) -> None:
     if model.graph.input:
         value = rng.choice(model.graph.input)
         dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        if value.type.tensor_type.elem_type in (1, 7, 9, 10) and 0 <= np.prod(dims) < 10_000 and min(dims, default=0) >= 0:
+        if (
+            value.type.tensor_type.elem_type in (1, 7, 9, 10)
+            and 0 <= np.prod(dims) < 10_000
+            and min(dims, default=0) >= 0
+        ):
             kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
             model.graph.initializer.append(numpy_helper.from_array(np.ones(dims, kind), value.name))
             if rng.random() < 0.7:
@@ -366,9 +387,25 @@ def _insert(model: onnx.ModelProto, rng: Random) -> None:
     model.graph.node.insert(at, helper.make_node(op, [source], [made], f"new_{op}", **attributes))
 
 
+def _pair(model: onnx.ModelProto, rng: Random) -> None:
+    """Put two nodes in a row, which may undo each other, in front of an input of a node."""
+    if not model.graph.node:
+        return
+    index = rng.randrange(len(model.graph.node))
+    names = model.graph.node[index].input
+    if not names or not (name := names[place := rng.randrange(len(names))]):
+        return
+    op, attributes = rng.choice((("Transpose", {}), ("Cast", {"to": 1}), ("Relu", {}), ("Identity", {}), ("Neg", {})))
+    first = {"to": rng.choice(TYPES[:-1])} if op == "Cast" else attributes
+    between, result = f"{name}_{index}_between", f"{name}_{index}_behind"
+    names[place] = result
+    model.graph.node.insert(index, helper.make_node(op, [between], [result], **attributes))
+    model.graph.node.insert(index, helper.make_node(op, [name], [between], **first))
+
+
 _CHANGES = (
     _type, _stored_type, _size, _size, _open_batch, _no_shape, _tensor_name, _reader_name, _node_names, _attribute,
     _attribute, _extra_attribute, _inputs, _inputs, _outputs, _outputs, _output_twice, _versions, _domain,
     _default_input, _input_for_stored, _stored_for_input, _constant_node, _constant_node, _stored_values,
-    _stored_values, _twice_stored, _inside, _inside, _wrong_shape, _metadata, _nodes, _nodes, _insert, _insert,
+    _stored_values, _twice_stored, _inside, _inside, _wrong_shape, _metadata, _nodes, _nodes, _insert, _insert, _pair, _pair,
 )  # fmt: skip

@@ -56,6 +56,11 @@ def set_reference(model):
     model.graph.node[0].attribute[0].ref_attr_name = "mode"
 
 
+def set_pooling(model):
+    model.graph.node[0].op_type = "AdaptiveAvgPool2d"
+    del model.graph.node[0].input[:]
+
+
 def set_raw(model):
     model.graph.initializer[0].ClearField("float_data")
     model.graph.initializer[0].raw_data = b"123"
@@ -70,10 +75,11 @@ def set_raw(model):
         (set_segment, "the tensor 'w' is only a segment"),
         (set_text, "attribute 'auto_pad' of node 'conv' is a text that is not UTF-8"),
         (set_reference, "attribute 'auto_pad' of node 'conv' refers to one of a function"),
+        (set_pooling, "node 'conv' is an AdaptiveAvgPool2d without one input and one output"),
         (set_raw, "the tensor 'w' holds 3 bytes, but 36 follow"),
     ],
 )
-def test_a_tensor_that_is_not_what_it_says_is_refused(tmp_path, damage, words):
+def test_a_model_that_is_not_what_it_says_is_refused(tmp_path, damage, words):
     model = onnx.parser.parse_model(CONV)
     damage(model)
     (tmp_path / "net.onnx").write_bytes(model.SerializeToString())

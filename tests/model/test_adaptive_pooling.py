@@ -55,3 +55,19 @@ def test_an_unknown_input_size_is_refused_with_the_node():
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     with pytest.raises(ModelError, match="pool: the height and width of its input are not known"):
         expand_adaptive_pooling(model)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "size"),
+    [
+        ("", "<output_size=[3,3]>"),
+        ("x", ""),
+        ("x", "<output_size=[0,3]>"),
+        ("x", "<output_size=[1,2,3]>"),
+        ("x", '<output_size="a">'),
+    ],
+)
+def test_a_node_that_only_has_the_name_stays(inputs, size):
+    model = pooling_model(8, 8, (3, 3), domain="")
+    text = onnx.printer.to_text(model).replace("(x)", f"({inputs})").replace("<output_size: ints = [3, 3]>", size)
+    assert expand_adaptive_pooling(onnx.parser.parse_model(text)).graph.node[0].op_type == "AdaptiveAvgPool2d"

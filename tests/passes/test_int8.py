@@ -183,3 +183,17 @@ def test_real_weights_lose_at_most_half_a_point_on_real_images(real_data, tmp_pa
         figures.append(json.loads(capsys.readouterr().out))
     assert figures[0]["mIoU_all"] - figures[1]["mIoU_all"] <= 0.005
     assert figures[0]["pixAcc"] - figures[1]["pixAcc"] <= 0.001
+
+
+def test_layers_whose_results_nobody_reads_are_left_out(rewrite):
+    model = with_weights(
+        parse("""
+        g (float[1,3,8,8] x) => (float[1,3,8,8] y) {
+            [conv] y = Conv(x, w)
+            [unread] a = Conv(x, w)
+            [unread_either] b = Relu(a)
+        }
+    """),
+        w=(3, 3, 1, 1),
+    )
+    assert [change.node for change in rewrite(model, "int8{images=1}").steps[0].changes] == ["conv"]

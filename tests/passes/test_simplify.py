@@ -201,6 +201,16 @@ def test_a_round_that_renames_nodes_changes_nothing(monkeypatch):
     assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("graph", "nothing to simplify")]
 
 
+def test_another_order_of_the_nodes_changes_nothing(monkeypatch):
+    def turn(graph):
+        graph.node.insert(1, graph.node.pop(0))
+
+    monkeypatch.setattr(onnxsim, "simplify", rounds_that(turn))
+    model = parse("g (float[2] x) => (float[2] y) { a = Constant<value_float=1.0>() b = Abs(x) y = Add(a, b) }")
+    result = PassManager("simplify", verify=False).run(model)
+    assert [(skip.node, skip.why) for skip in result.steps[0].skips] == [("graph", "nothing to simplify")]
+
+
 def constant_of(text: str, **constants) -> onnx.ModelProto:
     """A sum of an image of 4 MB with a tensor `c` that `text` makes of constants."""
     return parse(f"g (float[1,16,256,256] x) => (float[1,16,256,256] y) {{ {text} y = Add(x, c) }}", **constants)

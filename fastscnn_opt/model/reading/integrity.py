@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.model.element_types import bits_of, is_element_type
+from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,8 +51,10 @@ def _type_problems(graph: onnx.GraphProto) -> Iterator[str]:
 def _node_problems(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto], *, inside: bool) -> Iterator[str]:
     """Yield the problems of nodes, `inside` a function or not, and add the graphs inside them to `inner`."""
     for node in nodes:
+        if node.op_type == ADAPTIVE_POOL and not (any(node.input) and len(node.output) == 1):
+            yield f"node {_named(node)} is an {ADAPTIVE_POOL} without one input and one output"
         for attribute in node.attribute:
-            where = f"attribute {attribute.name!r} of node {node.name or ', '.join(node.output)!r}"
+            where = f"attribute {attribute.name!r} of node {_named(node)}"
             if attribute.ref_attr_name and not inside:
                 yield f"{where} refers to one of a function, and the node is in none"
             if not all(map(_is_text, (attribute.s, *attribute.strings))):
@@ -59,6 +62,10 @@ def _node_problems(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto]
             tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
             yield from (f"{where}: {problem}" for problem in _tensor_problems(tensors))
             inner += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+def _named(node: onnx.NodeProto) -> str:
+    return repr(node.name or ", ".join(node.output))
 
 
 def _tensor_problems(tensors: Iterable[onnx.TensorProto]) -> Iterator[str]:

@@ -92,6 +92,12 @@ class Verification(Instrument):
                     f"verified on it: {random}",
                     cure="go on unchecked with --no-verify",
                 )
+            for name in runner.misdeclared:
+                raise ModelError(
+                    f"output {name!r} has another shape than the model declares, so the pass {item.name} cannot be "
+                    f"verified on it: {problem}",
+                    cure="export it again, or correct the shape",
+                )
             raise self._breach(item, problem, runner.model, after, feeds)
         return deviation
 

@@ -52,6 +52,13 @@ def test_what_means_something_else_in_float16_stays(body, kinds, why):
     assert skips(result)["n"].startswith(why) or why in skips(result)["n"]
 
 
+@pytest.mark.parametrize("reduction", ["add", "mul", "max"])
+def test_scattering_with_a_reduction_stays_float32(rewrite, reduction):
+    body = f'a = Relu(x) [n] b = ScatterND<reduction = "{reduction}">(a, i, a) y = Neg(b)'
+    text = f"g (float[2] x) => (float[2] y) <int64[2,1] i = {{1, 0}}> {{ {body} }}"
+    assert "while they scatter" in skips(rewrite(parse(text, opset=18), "fp16"))["n"]
+
+
 def test_the_places_of_samples_stay_float32(rewrite):
     text = "g (float[1,1,4,4] x, float[1,2,2,2] places) => (float[1,1,2,2] y) { [n] y = GridSample(x, places) }"
     result = rewrite(parse(text, opset=20), "fp16")

@@ -320,6 +320,12 @@ def test_an_output_that_the_model_declares_wrongly_is_not_counted_against_the_pa
     assert PassManager("remove-noops", inputs=feeds).run(model).steps[0].verified
 
 
+def test_a_pass_that_relies_on_a_wrong_declaration_is_not_to_blame():
+    model = parse("g (float[1,1,4,4] x) => (float[1,1,8,8] y) { a = Relu(x) y = GlobalAveragePool(a) }")
+    with pytest.raises(ModelError, match="'y' has another shape than the model declares"):
+        PassManager("input-size{scale=0.5 keep=true}").run(model)
+
+
 def test_an_output_that_only_the_pass_declares_wrongly_is():
     def declare(graph):
         graph.outputs[0].shape = [1, 3, "h", 99]

@@ -1,0 +1,59 @@
+"""What changed models have shown in the passes: each is refused with a sentence, or done right."""
+
+import onnx
+import pytest
+from graphs import add_initializers, parse, random_input
+
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.rewriting.manager import PassManager
+
+
+@pytest.mark.parametrize(
+    ("text", "pipeline", "words"),
+    [
+        (
+            "(bfloat16[1,3,8,8] x) => (y) { y = AdaptiveAvgPool2d<output_size=[3,3]>(x) }",
+            "adaptive-avgpool",
+            "bfloat16",
+        ),
+        ("(bfloat16[1,3,8,8] x) => (y) { y = Relu(x) }", "input-size{scale=0.5 keep=true}", "'x' is bfloat16"),
+        (
+            "(float[1,3,8,8] x) => (y) { a = Relu(x) y = Cast<to=16>(a) }",
+            "input-size{scale=0.5 keep=true}",
+            "output 'y' is bfloat16, which no Resize can scale back",
+        ),
+        (
+            "(float[1,3,8,8] x) => (y) <float[0] s = {}> { y = Resize(x, , s) }",
+            "static-batch{n=2}",
+            "has 0 scales or sizes for",
+        ),
+        ("(seq(float) x) => (y) { y = SequenceLength(x) }", "static-shape{shape=1x3x8x8}", "'x' is no tensor"),
+    ],
+)
+def test_what_a_pass_cannot_take_is_told_in_a_sentence(tmp_path, text, pipeline, words):
+    onnx.save(parse(f"g {text}"), tmp_path / "net.onnx")
+    model = load_model(tmp_path / "net.onnx")
+    with pytest.raises(PassError, match=words) as caught:
+        PassManager(pipeline, verify=False).run(model)
+    assert "--debug" not in str(caught.value)
+
+
+def test_an_output_that_is_listed_twice_is_quantised():
+    model = parse("g (float[1,3,8,8] x) => (float[1,3,8,8] y, float[1,3,8,8] y) { y = Conv(x, w) }")
+    add_initializers(model, w=random_input(3, 3, 1, 1))
+    assert len(PassManager("int8{images=1}").run(model).model.graph.output) == 2
+
+
+def test_an_operator_of_another_domain_makes_no_constant():
+    model = parse("""
+        g (float[1,2] x) => (float[1,2] y) <float one = {1}> { a = vendor.Identity(one) b = Neg(x) y = Mul(b, a) }
+    """)
+    assert PassManager("remove-noops", verify=False).run(model).steps[0].changes == []
+
+
+@pytest.mark.parametrize("scales", [(4, 1), (1, 4), ()])
+def test_scales_of_a_wrong_shape_tell_nothing_about_sizes(scales):
+    model = parse('g (float[1,1,4,4] x) => (y) { a = Identity(x) b = Resize<mode="linear">(a, , s) y = Neg(b) }')
+    add_initializers(model, s=random_input(*scales))
+    assert PassManager("remove-noops", verify=False).run(model).steps[0].changes
