@@ -57,10 +57,10 @@ class StaticShape(Pass):
         shapes: dict[str, list[int | str | None]] = {}
         for text in self.shape:
             name, _, sizes = text.rpartition(":")
-            tensor = _input(graph, name)
+            shape: list[int | str | None] = [int(size) for size in sizes.split("x")]
+            tensor = _input(graph, name, shape)
             if getattr(tensor, "type", None) not in ("tensor_type", None):
                 raise PassError(f"input {tensor.name!r} is no tensor, so it has no shape")
-            shape: list[int | str | None] = [int(size) for size in sizes.split("x")]
             old = list(tensor.shape or [None] * len(shape))
             _check(tensor, old, shape)
             if old == shape:
@@ -71,8 +71,8 @@ class StaticShape(Pass):
             yield from fix_inputs(graph, shapes, _MADE_FOR_ANOTHER)
 
 
-def _input(graph: gs.Graph, name: str) -> gs.Variable:
-    """Return the input called `name`; without a name the only one with open dimensions, or the only one."""
+def _input(graph: gs.Graph, name: str, shape: list[int | str | None]) -> gs.Variable:
+    """Return the input called `name`; without a name the only one with open dimensions, of that `shape`, or at all."""
     inputs = {tensor.name: tensor for tensor in graph.inputs}
     if name:
         if name not in inputs:
@@ -83,7 +83,7 @@ def _input(graph: gs.Graph, name: str) -> gs.Variable:
             )
         return inputs[name]
     open_ones = [tensor for tensor in graph.inputs if not all(isinstance(size, int) for size in tensor.shape or [None])]
-    found = open_ones or list(graph.inputs)
+    found = open_ones or [tensor for tensor in graph.inputs if tensor.shape == shape][:1] or list(graph.inputs)
     if len(found) != 1:
         listed = ", ".join(repr(tensor.name) for tensor in found)
         raise PassError(

@@ -28,6 +28,8 @@ def average_pool(flow: SizeFlow, node: gs.Node) -> None:
     """Give an AveragePool that stands for adaptive pooling the windows of the new size; leave any other as it is."""
     dims = flow.dims(node.inputs[0], node)[2:]
     bins = flow.old_shape(node.outputs[0], node)[2:]
+    if len(dims) != len(bins):
+        flow.refuse(node, "the graph declares a result with another number of axes")
     forms = [(dim.old, count) for dim, count in zip(dims, bins, strict=True)]
     if all(dim.old == dim.new for dim in dims) or max(_windows(node)[0]) == 1 or not _is_adaptive(node, forms):
         return

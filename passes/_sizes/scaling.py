@@ -109,6 +109,10 @@ def _resize(graph: gs.Graph, source: gs.Tensor, shape: Sequence[int], result: gs
     import onnx_graphsurgeon as gs
 
     floats = _is_float(source)
+    scaled = {axis for axis, (old, new) in enumerate(zip(source.shape, shape, strict=True)) if old != new}
+    if floats and len(shape) > 3 and not (scaled <= {*range(2, len(shape))} or scaled <= {1, 2}):
+        what = f"{result.name!r} would be scaled along its axes {sorted(scaled)}, and only planes can be interpolated"
+        raise PassError(what, cure="use input-size without keep")
     # onnxruntime interpolates float32, and finds the nearest of these types
     dtype = np.dtype(np.float32 if floats else np.int32)
     empty: gs.Tensor = gs.Variable.empty()

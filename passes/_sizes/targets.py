@@ -37,6 +37,7 @@ def resize(flow: SizeFlow, node: gs.Node) -> None:
     if len(node.inputs) > 3 and not node.inputs[3].is_empty():
         place = 3
         before, after = _entries(flow, node, place)
+        _check_count(flow, node, axes, after)
         made = list(after)
         wanted = [
             new if new != old else flow.size_for(dims[axis], olds[axis])
@@ -45,6 +46,7 @@ def resize(flow: SizeFlow, node: gs.Node) -> None:
     else:
         place = 1 if len(node.inputs) == 2 else 2
         before, after = _entries(flow, node, place) if scales_of(node) is not None else _attribute_scales(flow, node)
+        _check_count(flow, node, axes, after)
         made = [math.floor(dims[axis].new * scale) for axis, scale in zip(axes, after, strict=True)]
         wanted = [
             _scaled(flow, dims[axis], olds[axis], size) if old == new and not float(new).is_integer() else size
@@ -100,6 +102,12 @@ def reshape(flow: SizeFlow, node: gs.Node) -> None:
     if wrong:
         target = [sizes[place] if place in wrong else int(entry) for place, entry in enumerate(after)]
         flow.set_constant(node, 1, np.array(target, dtype=np.int64), _what("shape", after, target))
+
+
+def _check_count(flow: SizeFlow, node: gs.Node, axes: list[int], entries: Values) -> None:
+    shape = list(np.shape(entries))
+    if shape != [len(axes)]:
+        flow.refuse(node, f"has scales or sizes of the shape {shape} for {len(axes)} axes")
 
 
 def refuse_split(flow: SizeFlow, node: gs.Node) -> NoReturn:

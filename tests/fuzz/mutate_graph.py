@@ -407,5 +407,6 @@ _CHANGES = (
     _type, _stored_type, _size, _size, _open_batch, _no_shape, _tensor_name, _reader_name, _node_names, _attribute,
     _attribute, _extra_attribute, _inputs, _inputs, _outputs, _outputs, _output_twice, _versions, _domain,
     _default_input, _input_for_stored, _stored_for_input, _constant_node, _constant_node, _stored_values,
-    _stored_values, _twice_stored, _inside, _inside, _wrong_shape, _metadata, _nodes, _nodes, _insert, _insert, _pair, _pair,
+    _stored_values, _twice_stored, _inside, _inside, _wrong_shape, _metadata, _nodes, _nodes, _insert, _insert,
+    _pair, _pair,
 )  # fmt: skip

@@ -8,6 +8,8 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.rewriting.manager import PassManager
 
+SCALE = "input-size{scale=0.5 keep=true}"
+
 
 @pytest.mark.parametrize(
     ("text", "pipeline", "words"),
@@ -28,6 +30,8 @@ from fastscnn_opt.rewriting.manager import PassManager
             "static-batch{n=2}",
             "has 0 scales or sizes for",
         ),
+        ("(float[1,3,8,8] x) => (y) <float[4,1] s = {1,1,2,2}> { y = Resize(x, , s) }", SCALE, "of the shape .4, 1."),
+        ("(float[1,3,8,8] x) => (y) { y = Transpose<perm=[0,2,1,3]>(x) }", SCALE, "only planes can be"),
         ("(seq(float) x) => (y) { y = SequenceLength(x) }", "static-shape{shape=1x3x8x8}", "'x' is no tensor"),
     ],
 )
@@ -57,3 +61,9 @@ def test_scales_of_a_wrong_shape_tell_nothing_about_sizes(scales):
     model = parse('g (float[1,1,4,4] x) => (y) { a = Identity(x) b = Resize<mode="linear">(a, , s) y = Neg(b) }')
     add_initializers(model, s=random_input(*scales))
     assert PassManager("remove-noops", verify=False).run(model).steps[0].changes
+
+
+def test_static_shape_knows_the_input_that_it_has_fixed():
+    model = parse("g (float[N,3] x, float[3] b) => (float[N,3] y) { y = Add(x, b) }")
+    fixed = PassManager("static-shape{shape=1x3}", verify=False).run(model).model
+    assert PassManager("static-shape{shape=1x3}", verify=False).run(fixed).steps[0].changes == []
