@@ -67,9 +67,11 @@ def expand_adaptive_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
         A pooling's input height or width is not known.
     """
     import onnx_graphsurgeon as gs
+    from onnx_graphsurgeon.logger import G_LOGGER
 
     if not any(node.op_type in (ADAPTIVE_POOL, "ATen") for node in model.graph.node):
         return model
+    G_LOGGER.severity = G_LOGGER.CRITICAL + 1  # it prints to stdout, which belongs to the result
     graph = gs.import_onnx(infer_shapes(model))
     for node in list(graph.nodes):
         size = pooled_size(node)
@@ -84,7 +86,7 @@ def expand_adaptive_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
 def _expand(graph: gs.Graph, node: gs.Node, size: tuple[int, int]) -> None:
     """Replace `node` by one Slice and GlobalAveragePool per window, joined by Concat along W and then H."""
     source, result = node.inputs[0], node.outputs[0]
-    height, width = (source.shape or [None] * 4)[2:]
+    height, width = source.shape[2:] if source.shape and len(source.shape) == 4 else (None, None)
     if not isinstance(height, int) or not isinstance(width, int):
         raise ModelError(
             "the height and width of its input are not known",

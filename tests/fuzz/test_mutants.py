@@ -1,10 +1,14 @@
 """What changed models have shown in the passes: each is refused with a sentence, or done right."""
 
+import json
+import subprocess
+import sys
+
 import onnx
 import pytest
 from graphs import add_initializers, parse, random_input
 
-from fastscnn_opt.errors import PassError
+from fastscnn_opt.errors import ModelError, PassError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.rewriting.manager import PassManager
 
@@ -67,3 +71,27 @@ def test_static_shape_knows_the_input_that_it_has_fixed():
     model = parse("g (float[N,3] x, float[3] b) => (float[N,3] y) { y = Add(x, b) }")
     fixed = PassManager("static-shape{shape=1x3}", verify=False).run(model).model
     assert PassManager("static-shape{shape=1x3}", verify=False).run(fixed).steps[0].changes == []
+
+
+FUNCTIONS = """
+    <ir_version: 8, opset_import: ["" : 17, "local" : 1]> g (float[2] x) => (float[2] y) { y = local.f(x) }
+    <domain: "local", opset_import: ["" : 17, "local" : 1]> f (x) => (y) { y = local.g(x) }
+    <domain: "local", opset_import: ["" : 17, "local" : 1]> NAME (x) => (y) { y = local.CALLED(x) }
+"""
+
+
+@pytest.mark.parametrize(("name", "called", "words"), [("g", "f", "'f' calls itself"), ("f", "g", "two functions")])
+def test_functions_that_never_end_are_refused(tmp_path, name, called, words):
+    (tmp_path / "net.onnx").write_bytes(
+        onnx.parser.parse_model(FUNCTIONS.replace("NAME", name).replace("CALLED", called)).SerializeToString()
+    )
+    with pytest.raises(ModelError, match=words):
+        load_model(tmp_path / "net.onnx")
+
+
+def test_the_graph_library_prints_nothing_when_it_lacks_a_type(tmp_path):
+    text = "g (float8e4m3fn[1,3,8,8] x) => (y) { y = AdaptiveAvgPool2d<output_size=[3,3]>(x) }"
+    (tmp_path / "net.onnx").write_bytes(parse(text, opset=19).SerializeToString())
+    command = [sys.executable, "-m", "fastscnn_opt", "lint", "net.onnx", "--target", "onnxruntime", "--format", "json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert json.loads(result.stdout)

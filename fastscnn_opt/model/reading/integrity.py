@@ -9,7 +9,7 @@ from fastscnn_opt.model.element_types import bits_of, is_element_type
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import onnx
 
@@ -32,10 +32,27 @@ def first_problem(model: onnx.ModelProto) -> str | None:
         for problem in problems:
             return problem
         graphs += inner
+    if problem := _function_problem(model.functions):
+        return problem
     for function in model.functions:
         for problem in _node_problems(function.node, [], inside=True):
             return problem
     return None
+
+
+def _function_problem(functions: Sequence[onnx.FunctionProto]) -> str:
+    """Say which function there is twice, or calls itself in the end; return "" if none does."""
+    calls = {_key(body, body.name): {_key(node, node.op_type) for node in body.node} for body in functions}
+    if len(calls) < len(functions):
+        return "there are two functions of one domain and name"
+    while free := [key for key, called in calls.items() if called.isdisjoint(calls)]:
+        for key in free:
+            del calls[key]
+    return "".join(f"the function {name!r} calls itself" for _, name, _ in [*calls][:1])
+
+
+def _key(part: onnx.FunctionProto | onnx.NodeProto, name: str) -> tuple[str, str, str]:
+    return part.domain, name, getattr(part, "overload", "")  # which older versions of onnx do not have
 
 
 def _type_problems(graph: onnx.GraphProto) -> Iterator[str]:
