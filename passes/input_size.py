@@ -138,6 +138,8 @@ class InputSize(Pass):
             return
         source, places = float_image(image, places)
         size = {place: sides[side][1] for place, side in places.items()}
+        if unknown := next((output.name for output in graph.outputs if output.shape is None), ""):
+            raise PassError(f"the size of output {unknown!r} is not known", cure="run simplify first")
         outputs = {output.name: list(output.shape) for output in graph.outputs}
         whole = last_resizes(graph)
         scaled = scale_image(graph, source, size)

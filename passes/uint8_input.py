@@ -220,7 +220,7 @@ def _no_convolution(node: gs.Node) -> str:
         return f"{node.op} {node.name} reads it, and only a convolution can take over the normalisation"
     if any(constant_value(tensor) is None for tensor in parameters_of(node)):
         return f"the weights of {node.name} are not constant"
-    if np.ndim(constant_value(node.inputs[1])) != 4:
+    if len(node.inputs[1].shape or ()) != 4:
         return f"the weights of {node.name} have not four dimensions"
     return ""
 

@@ -77,7 +77,7 @@ def expand_adaptive_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
         size = pooled_size(node)
         if size is not None and min(size) > 0:
             _expand(graph, node, size)
-    graph.cleanup().toposort()
+    graph.cleanup().toposort(recurse_functions=False, mode="nodes")  # which never ends for functions beside bodies
     expanded: onnx.ModelProto = gs.export_onnx(graph)
     expanded.ir_version = model.ir_version
     return expanded

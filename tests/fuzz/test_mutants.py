@@ -9,8 +9,10 @@ import pytest
 from graphs import add_initializers, parse, random_input
 
 from fastscnn_opt.errors import ModelError, PassError
+from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.targets.registry import lint_rules_of
 
 SCALE = "input-size{scale=0.5 keep=true}"
 
@@ -95,3 +97,23 @@ def test_the_graph_library_prints_nothing_when_it_lacks_a_type(tmp_path):
     command = [sys.executable, "-m", "fastscnn_opt", "lint", "net.onnx", "--target", "onnxruntime", "--format", "json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert json.loads(result.stdout)
+
+
+def test_adaptive_pooling_is_written_out_beside_a_function_and_a_body():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13, "local" : 1]>
+        g (float[1,1,4,4] x, bool q) => (float[1,1,2,2] y) {
+            a = local.f(x)
+            b = If(q) <then_branch = t () => (t) { t = Neg(a) }, else_branch = e () => (e) { e = Abs(a) }>
+            y = AdaptiveAvgPool2d<output_size = [2,2]>(b)
+        }
+        <domain: "local", opset_import: ["" : 13]> f (x) => (y) { y = Relu(x) }
+    """)
+    assert "GlobalAveragePool" in {node.op_type for node in expand_adaptive_pooling(model).graph.node}
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (1, 4), (2,), ()])
+def test_lint_takes_scales_of_any_shape(shape):
+    model = parse('g (float[1,1,4,4] x) => (float[1,1,4,4] y) { y = Resize<mode="linear">(x, , s) }')
+    add_initializers(model, s=random_input(*shape) + 2)
+    assert lint_rules_of("ascend310").lint(model) is not None

@@ -184,7 +184,7 @@ def _axes(graph: Graph, node: onnx.NodeProto) -> Iterator[Axis]:
         before, after = source[index], result[index] if index < len(result) else None
         if before and after:
             scale = after / before
-            if given is not None and given.size == len(source) and given[index] > 0:
+            if given is not None and given.shape == (len(source),) and given[index] > 0:
                 scale = float(given[index])
             yield Axis(("height", "width")[index - 2] if len(source) == 4 else f"axis {index}", before, after, scale)
 
