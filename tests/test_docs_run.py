@@ -96,6 +96,7 @@ def workspace(small_network, tmp_path, monkeypatch):
     """A folder with what the pages take for granted: a model, a checkpoint, images, and what tools of a card left."""
     torch = pytest.importorskip("torch", reason="checkpoints need torch")
     monkeypatch.setattr("fastscnn_opt.demo.network.demo_model", lambda: small_network)
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "bash"))  # tests may run without a shell
     folder = tmp_path / "work"
     (folder / "result").mkdir(parents=True)
     monkeypatch.chdir(folder)

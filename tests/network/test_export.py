@@ -104,13 +104,13 @@ def test_adaptive_pooling_stays_one_node_of_the_custom_domain(segmentron):
 
 
 def test_every_resize_is_bilinear_with_aligned_corners_and_a_constant_size(segmentron):
-    constants = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in segmentron.graph.initializer}
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in segmentron.graph.initializer}
     known = shapes(segmentron.graph.value_info) | shapes(segmentron.graph.output)
     for node in segmentron.graph.node:
         if node.op_type == "Resize":
             assert attribute(node, "mode") == b"linear"
             assert attribute(node, "coordinate_transformation_mode") == b"align_corners"
-            assert tuple(constants[node.input[3]]) == known[node.output[0]]
+            assert tuple(constants[node.input[3]].tolist()) == known[node.output[0]]
 
 
 def test_resizes_at_half_pixels_are_of_the_kind_that_ascend_honours(random_state):

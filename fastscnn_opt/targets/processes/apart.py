@@ -51,17 +51,20 @@ def carry_on_apart(where: str, steps: str) -> int | None:
     sys.stderr.flush()
     step = mmap.mmap(-1, _LONGEST_STEP)
     kills_before, end_with_us = out_of_memory_kills(), end_with_parent()
+    # Python drops an exception in what it does after a fork, so that an interruption just then would be lost.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
         if end_with_us is not None:
             end_with_us()
         os.setpgid(0, 0)  # an interruption at the terminal reaches the parent alone, which hands it on once
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         logger = logging.getLogger(steps)
         logger.setLevel(logging.INFO)
         logger.addHandler(_StepRecorder(step))
         return None
-    exit_code = _wait(pid)
+    exit_code = _wait(pid, mask)
     if exit_code >= 0:
         return exit_code
     ended = how_it_ended(exit_code, "", starved=out_of_memory_kills() != kills_before)
@@ -70,10 +73,14 @@ def carry_on_apart(where: str, steps: str) -> int | None:
     raise TargetError(what, where=where, cure="leave that step out")
 
 
-def _wait(pid: int) -> int:
-    """Return the exit code of the child, negative for a signal; hand interruptions and the end of this process on."""
+def _wait(pid: int, mask: set[int]) -> int:
+    """Return the exit code of the child, negative for a signal; hand interruptions and the end of this process on.
+
+    Signals outside `mask` can interrupt it from now on.
+    """
     while True:
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         except KeyboardInterrupt:
             os.kill(pid, signal.SIGINT)
