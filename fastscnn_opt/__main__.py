@@ -1,5 +1,17 @@
-"""``python -m fastscnn_opt`` is the same command as ``fastscnn-opt``."""
+"""The start of the command `fastscnn-opt`, and of ``python -m fastscnn_opt``."""
 
-from fastscnn_opt.cli.main import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command; an interrupt while its modules are imported ends it quietly, too."""
+    try:
+        from fastscnn_opt.cli.main import main as command
+
+        command()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

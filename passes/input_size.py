@@ -27,6 +27,9 @@ _MADE_FOR_ANOTHER = "fix the size that its constants were made for with static-s
 
 _SIDES = ("height", "width")
 
+_LARGEST = 16384
+"""The largest height or width; an image of that size in float32 takes 3 GB."""
+
 
 @dataclass(frozen=True)
 class InputSize(Pass):
@@ -74,6 +77,8 @@ class InputSize(Pass):
                 raise ValueError("height and width are needed" + (", or scale" if self.keep else ""))
             if min(self.height, self.width) < 1:
                 raise ValueError(f"height={self.height} width={self.width} is no size; both must be 1 or more")
+            if max(self.height, self.width) > _LARGEST:
+                raise ValueError(f"height={self.height} width={self.width} is beyond {_LARGEST} a side")
         elif not self.keep or self.height is not None or self.width is not None:
             raise ValueError("scale takes the place of height and width, and goes with keep=true")
         elif self.scale <= 0:
@@ -127,7 +132,13 @@ class InputSize(Pass):
                 f"input {image.name!r} has no fixed size to scale",
                 cure=f"run {static_shape({image.name: image.shape})} first",
             )
-        return {side: max(round(size * self.scale), 1) for side, size in before.items()}
+        scaled = {side: max(size * self.scale, 1) for side, size in before.items()}
+        if max(scaled.values()) > _LARGEST:
+            raise PassError(
+                f"scale={self.scale:g} makes input {image.name!r} of {_by(before)} larger than {_LARGEST} a side",
+                cure="give a smaller scale",
+            )
+        return {side: round(size) for side, size in scaled.items()}
 
     def _scale_inside(
         self, graph: gs.Graph, image: gs.Variable, places: dict[int, str], sides: dict[str, tuple[int, int]]

@@ -12,6 +12,7 @@ from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pas
 
 from ._batch.carriers import find_carriers
 from ._batch.following import follow_batch
+from ._batch.inference import LARGEST_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +50,11 @@ class StaticBatch(Pass):
     n: int
 
     def __post_init__(self) -> None:
-        """Refuse a batch size below 1."""
+        """Refuse a batch size below 1, or beyond what runtimes count. Raises ValueError."""
         if self.n < 1:
             raise ValueError(f"n={self.n} is no batch size; it must be 1 or more")
+        if self.n > LARGEST_SIZE:
+            raise ValueError(f"n={self.n} is beyond {LARGEST_SIZE}")
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Set the batch size of inputs, outputs and the constants between them.

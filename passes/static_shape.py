@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.measuring.image_input import has_channels_last
 from fastscnn_opt.rewriting.contract import Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.options import written
 from fastscnn_opt.text import closest
 
-from ._batch.inference import fix_inputs, times
+from ._batch.inference import LARGEST_SIZE, fix_inputs, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,6 +45,13 @@ class StaticShape(Pass):
     contract: ClassVar[Contract] = Contract.EXACT
 
     shape: tuple[_Shape, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no runtime can count. Raises ValueError."""
+        for text in self.shape:
+            sizes = text.rpartition(":")[2]
+            if max(map(int, sizes.split("x"))) > LARGEST_SIZE:
+                raise ValueError(f"{sizes} has a size beyond {LARGEST_SIZE}")
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Set the shapes of the inputs, and then those of all other tensors.
@@ -98,5 +106,14 @@ def _check(tensor: gs.Variable, old: Sequence[int | str | None], shape: Sequence
         raise PassError(f"input {tensor.name!r} is {times(old)}, and the shape given {times(shape)}")
     for place, (before, after) in enumerate(zip(old, shape, strict=True)):
         if isinstance(before, int) and before != after:
-            cure = "change it with static-batch" if place == 0 else "change it with input-size"
-            raise PassError(f"dimension {place} of input {tensor.name!r} is fixed at {before}, not {after}", cure=cure)
+            what = f"dimension {place} of input {tensor.name!r} is fixed at {before}, not {after}"
+            raise PassError(what, cure=_cure(old, place))
+
+
+def _cure(shape: Sequence[int | str | None], place: int) -> str:
+    """Say what changes the fixed dimension at `place` of an input."""
+    if place == 0:
+        return "change it with static-batch"
+    is_image = len(shape) == 4
+    sides = (1, 2) if is_image and has_channels_last(shape) else (2, 3)
+    return "change it with input-size" if is_image and place in sides else f"write {shape[place]} there"

@@ -62,7 +62,7 @@ class Uint8Input(Pass):
        weights. The result is exact at the border, too.
     4. A uint8 input is left alone. So is an input whose values any node but a convolution with constant weights reads,
        for instance after `int8`. So run this pass before `int8`.
-    5. The metadata then say that the model takes plain bytes.
+    5. The metadata then say that the model takes plain bytes, and which normalisation is in its weights.
     """
 
     name: ClassVar[str] = "uint8-input"
@@ -98,7 +98,8 @@ class Uint8Input(Pass):
             if normalisation.assumed:
                 yield Skip(image, "nothing states its mean and deviation, so ImageNet's are assumed")
             plain = metadata.preprocess | {"image_mean": [0.0], "image_std": [1.0], "rescale_factor": 1.0}
-            graph.metadata = format_metadata(replace(metadata, preprocess=plain), graph.metadata)
+            stated = replace(metadata, preprocess=plain, folded=normalisation.stated())
+            graph.metadata = format_metadata(stated, graph.metadata)
 
     def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
         """Run the old graph on the images of `feeds`, normalised."""
@@ -168,6 +169,10 @@ class _Normalisation:
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     assumed: bool
+
+    def stated(self) -> dict[str, Any]:
+        """Return the normalisation as metadata state it."""
+        return {"image_mean": self.mean.tolist(), "image_std": self.std.tolist(), "rescale_factor": 1 / _LARGEST}
 
 
 def _fold(graph: gs.Graph, node: gs.Node, normalisation: _Normalisation, *, with_mean: bool) -> None:

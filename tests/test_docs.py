@@ -127,7 +127,7 @@ def test_the_reference_of_the_variants_file_has_every_key(generate):
     assert [key for table in tables for key in table.model_fields if f"\n| `{key}` | " not in text] == []
     assert "| `name` | a text | required | Name of the variant; no other variant may have it. |" in text
     assert "| `preprocess` | the table `[data.preprocess]` |  |" in text
-    assert "| `window` | a list of 2, each a whole number, at least 1 |  |" in text
+    assert "| `window` | a list of 2, each a whole number, at least 1, at most 16384 |  |" in text
     assert '| `resize` | `"none"` or `"stretch"` or `"keep-ratio"` |  |' in text
 
 

@@ -172,11 +172,12 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
         if apart and verb in APART and COMPLETING not in os.environ and (code := _code_of_child(verb)) is not None:
             return code
         build(verb)(args=arguments, prog_name="fastscnn-opt")
-    except SystemExit as leave:
-        if leave.code == INTERRUPTED:
+    except (SystemExit, KeyboardInterrupt) as leave:  # the latter while a verb is imported
+        code = _exit_code(leave)
+        if code == INTERRUPTED:
             cure = "; finished rows are kept, and the same command goes on from there" if verb in CONTINUED else ""
             typer.echo(f"interrupted{cure}", err=True)
-        return _exit_code(leave)
+        return code
     except (UserError, OSError) as error:
         if debug:
             raise
@@ -226,7 +227,9 @@ def _completed_words() -> list[str]:
     return words.split()[1:]
 
 
-def _exit_code(leave: SystemExit) -> int:
+def _exit_code(leave: SystemExit | KeyboardInterrupt) -> int:
+    if isinstance(leave, KeyboardInterrupt):
+        return INTERRUPTED
     return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.preprocess import IMAGENET, Preprocess
-from fastscnn_opt.data.source import carried_table
+from fastscnn_opt.data.source import carried_table, folded_table
 from fastscnn_opt.text import joined, letters
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ def preprocess_notes(source: DataSource, metadata: Metadata, *, takes_bytes: boo
     notes = _contradictions(source.table.preprocess, carried, takes_bytes=takes_bytes) if described else []
     notes += _moved_classes(source, metadata.names)
     if takes_bytes:
-        if described & set(_NORMALISATION) and not metadata.preprocess:
+        stated = bool(described & set(_NORMALISATION))
+        if stated and metadata.folded:
+            notes += _another_folded(source.table.preprocess, folded_table(metadata).complete(IMAGENET))
+        elif stated and not metadata.preprocess:
             notes.append("the input is of type uint8 and gets the bytes; image_mean and image_std do not apply to it")
         return notes
     missing = [key for key in _NORMALISATION[:2] if key not in described | carried.model_fields_set]
@@ -51,6 +54,17 @@ def preprocess_notes(source: DataSource, metadata: Metadata, *, takes_bytes: boo
             "it was exported to take plain images, say image_mean = [0] and image_std = [1] in [data.preprocess]"
         )
     return notes
+
+
+def _another_folded(described: PreprocessTable, folded: Preprocess) -> list[str]:
+    """Return a note if the normalisation in the weights of a model of bytes is not the one described."""
+    ours = described.complete(folded)
+    if _same_normalisation(ours, folded):
+        return []
+    keys = [key for key in _NORMALISATION if getattr(ours, key) != getattr(folded, key)]
+    first, second = (_listed(keys, one) for one in (ours, folded))
+    note = f"the model has {second} in its weights, and the description says {first}, which does not apply"
+    return [f"{note}; run uint8-input again on the model before it"]
 
 
 def _moved_classes(source: DataSource, names: Sequence[str]) -> list[str]:
@@ -79,8 +93,12 @@ def _contradictions(described: PreprocessTable, carried: PreprocessTable, *, tak
     return notes
 
 
+def _listed(keys: Sequence[str], preprocess: Preprocess) -> str:
+    return joined([f"{key} = {_text(getattr(preprocess, key))}" for key in keys])
+
+
 def _contradiction(keys: list[str], described: Preprocess, model: Preprocess) -> str:
-    first, second = (joined([f"{key} = {_text(getattr(one, key))}" for key in keys]) for one in (described, model))
+    first, second = (_listed(keys, one) for one in (described, model))
     return f"the description says {first}, and the model {second}: the description is followed"
 
 

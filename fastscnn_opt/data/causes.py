@@ -105,8 +105,6 @@ def _about_files(check: DataCheck) -> Iterator[str]:
             f'images have {len(check.image_sizes)} sizes, and resize = "none" suits models that leave their size open; '
             'else say "stretch" or "keep-ratio" in [data.preprocess]'
         )
-    if check.unknown and any(pair.mask.suffix.lower() in (".jpg", ".jpeg") for pair in check.dataset.pairs):
-        yield "masks are JPEG files, whose compression changes their values; make them PNG files from their source"
     if check.unused_masks:
         names = _some([file.name for file in check.unused_masks])
         yield f"{counted(len(check.unused_masks), 'mask')} without an image: {names}"

@@ -101,9 +101,18 @@ def read_mask(path: Path) -> NDArray[np.unsignedinteger]:
     Raises
     ------
     DataError
-        The file is no image, is damaged, or is of a kind that holds neither indices nor colours.
+        The file is no image, is damaged, is compressed as JPEG, holds several images, or is of a kind that holds
+        neither indices nor colours.
     """
     with opened(path) as image:
+        if image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg":
+            raise DataError(
+                "is compressed as JPEG, which changes the values of a mask",
+                where=path,
+                cure="make it again as PNG from what it was made from",
+            )
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            raise DataError(f"holds {frames} images, and a mask is one", where=path, cure="save the right one alone")
         if image.mode not in ("1", "L", "P", "RGB", "RGBA", *_SIXTEEN_BITS):
             raise DataError(
                 f"holds pixels of kind {image.mode}, but masks are indices of 8 or 16 bits, a palette, or RGB colours",

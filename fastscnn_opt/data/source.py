@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.data.presets import DEFAULT_PRESET, read_preset
 from fastscnn_opt.errors import DataError, ModelError
-from fastscnn_opt.model.metadata import PREPROCESS, Metadata, read_metadata
+from fastscnn_opt.model.metadata import FOLDED, PREPROCESS, Metadata, read_metadata
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -264,17 +264,24 @@ class DataSource:
 
 def carried_table(metadata: Metadata) -> PreprocessTable:
     """Return the preprocessing that a model states. Raises ModelError if it is none."""
+    return _table(metadata.preprocess, PREPROCESS)
+
+
+def folded_table(metadata: Metadata) -> PreprocessTable:
+    """Return the normalisation that a model states is in its weights. Raises ModelError if it is none."""
+    return _table(metadata.folded, FOLDED)
+
+
+def _table(stated: Mapping[str, Any], key: str) -> PreprocessTable:
     from pydantic import ValidationError
 
     from fastscnn_opt.data.description import PreprocessTable
     from fastscnn_opt.schema import first_fault
 
     try:
-        return PreprocessTable(**metadata.preprocess)
+        return PreprocessTable(**stated)
     except ValidationError as error:
-        raise ModelError(
-            first_fault(error), where=f"the metadata {PREPROCESS!r}", cure="export the model again"
-        ) from error
+        raise ModelError(first_fault(error), where=f"the metadata {key!r}", cure="export the model again") from error
 
 
 def _by_number(mapping: Mapping[int | str, int]) -> dict[int, int]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NAMES = "names"
 PALETTE = "fastscnn_opt.palette"
 PREPROCESS = "fastscnn_opt.preprocess"
+FOLDED = "fastscnn_opt.folded"
 _PIXEL_FORMAT = "Image.BitmapPixelFormat"
 _PIXEL_RANGE = "Image.NominalPixelRange"
 
@@ -56,12 +57,15 @@ class Metadata:
         The keys of ``[data.preprocess]`` that it states.
     normalised_by
         Name of the node that normalises the image inside the graph; empty if none does.
+    folded
+        Mean, deviation and factor, as keys of ``[data.preprocess]``, that a pass folded into the weights.
     """
 
     names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
     preprocess: dict[str, Any] = field(default_factory=dict)
     normalised_by: str = ""
+    folded: dict[str, Any] = field(default_factory=dict)
 
 
 def read_metadata(file: Path) -> Metadata:
@@ -101,7 +105,10 @@ def parse(props: Mapping[str, str], normalised_by: str = "") -> Metadata:
     standard = dict(_RANGES.get(props.get(_PIXEL_RANGE, ""), {}))
     if order := _ORDERS.get(props.get(_PIXEL_FORMAT, "")):
         standard["channel_order"] = order
-    return Metadata(_names(props.get(NAMES, "")), colours, standard | _json(props, PREPROCESS, dict, {}), normalised_by)
+    preprocess = standard | _json(props, PREPROCESS, dict, {})
+    return Metadata(
+        _names(props.get(NAMES, "")), colours, preprocess, normalised_by, folded=_json(props, FOLDED, dict, {})
+    )
 
 
 def format_metadata(metadata: Metadata, props: Mapping[str, str]) -> dict[str, str]:
@@ -113,6 +120,8 @@ def format_metadata(metadata: Metadata, props: Mapping[str, str]) -> dict[str, s
         written[PALETTE] = json.dumps(metadata.palette)
     if metadata.preprocess:
         written[PREPROCESS] = json.dumps(metadata.preprocess)
+    if metadata.folded:
+        written[FOLDED] = json.dumps(metadata.folded)
     if order := metadata.preprocess.get("channel_order"):
         written[_PIXEL_FORMAT] = "Bgr8" if order == "bgr" else "Rgb8"
     for name, keys in _RANGES.items():

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
+LARGEST_SIZE = 2**31 - 1
+"""The largest size of a dimension that all runtimes can count."""
+
 Shape: TypeAlias = "list[int | str | None]"
 
 

@@ -69,6 +69,21 @@ def test_errors_end_with_one_sentence_and_their_exit_code(failing, capsys, error
     assert capsys.readouterr().err.startswith(says)
 
 
+@pytest.mark.parametrize("module", ["typer", "fastscnn_opt.cli.verbs.rewriting.passes"])
+def test_an_interrupt_while_modules_are_imported_leaves_no_traceback(module):
+    script = (
+        "import runpy, sys\n"
+        "class Finder:\n"
+        "    def find_spec(name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder); sys.argv = ['fastscnn-opt', 'passes']\n"
+        "runpy.run_module('fastscnn_opt', run_name='__main__')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("value", ["3", "x"])
 def test_a_wrong_value_is_told_with_its_option_and_not_in_the_words_of_a_library(capsys, value):
     assert cli.run(["bench", "m.onnx", "--rounds", value]) == 2

@@ -45,6 +45,20 @@ def test_a_stated_mean_that_a_model_of_bytes_does_not_get_is_told():
     assert "gets the bytes" in note
 
 
+PLAIN = {"image_mean": [0.0], "image_std": [1.0], "rescale_factor": 1.0}
+
+
+def test_the_stated_mean_that_is_in_the_weights_needs_no_note():
+    folded = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "rescale_factor": 1 / 255}
+    assert notes(described(**STATED), Metadata(preprocess=PLAIN, folded=folded), takes_bytes=True) == []
+
+
+def test_another_mean_in_the_weights_is_told():
+    folded = {"image_mean": [0.4], "image_std": [0.5], "rescale_factor": 1}
+    (note,) = notes(described(image_mean=[0.5]), Metadata(preprocess=PLAIN, folded=folded), takes_bytes=True)
+    assert "the model has image_mean = [0.4] in its weights, and the description says image_mean = [0.5]," in note
+
+
 def test_a_contradiction_is_told():
     (note,) = notes(described(**STATED), Metadata(preprocess={"image_mean": [0.1], "image_std": [0.5]}))
     assert note.startswith("the description says image_mean = [0.5] and image_std = [0.5], and the model image_mean")

@@ -212,6 +212,7 @@ def test_a_model_with_a_broken_preprocessing_is_refused():
         ("[data.preprocess]\nimage_std = [1, 0, 1]", "image_std number 2 should be greater than 0, and is 0"),
         ('[data.preprocess]\nresize = "strech"', "resize should be 'none', 'stretch' or 'keep-ratio', and is 'strech'"),
         ('[data.preprocess]\nchannel_order = "gbr"', "channel_order should be 'rgb' or 'bgr', and is 'gbr'"),
+        ("[data.preprocess]\nsize = [9, 100000]", "size number 2 should be at most 16384, and is 100000"),
         ("[data.preprocess]\nstride = [2, 2]", "stride goes with window"),
         ('[data.preprocess]\nwindow = [4, 4]\nresize = "stretch"', "a window slides over images of their own size"),
         ("[data.preprocess]\nwindow = [4, 4]\nsize = [8, 8]", "a window slides over images of their own size"),

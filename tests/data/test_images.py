@@ -120,6 +120,19 @@ def test_a_mask_of_another_kind_is_refused(tmp_path, mode):
         read_mask(file)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "JPEG"), ("a.jpg", "JPEG"), ("a.tiff", "TIFF")])
+def test_a_mask_that_is_compressed_as_jpeg_is_refused_whatever_its_name(tmp_path, name, kind):
+    Image.new("L", (16, 16)).save(tmp_path / name, format=kind, **({"compression": "jpeg"} if kind == "TIFF" else {}))
+    with pytest.raises(DataError, match="is compressed as JPEG, which changes the values of a mask"):
+        read_mask(tmp_path / name)
+
+
+def test_an_animated_mask_is_refused(tmp_path):
+    file = saved(tmp_path, grey(0, 1), save_all=True, append_images=[grey(1, 0)])
+    with pytest.raises(DataError, match="holds 2 images, and a mask is one"):
+        read_mask(file)
+
+
 def test_values_that_sixteen_bits_cannot_hold_are_refused(tmp_path):
     Image.fromarray(np.array([[0, 70_000]], np.int32)).save(tmp_path / "a.tiff")
     with pytest.raises(DataError, match=r"a\.tiff: holds values beyond 0 to 65535"):

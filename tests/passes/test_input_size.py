@@ -321,11 +321,18 @@ def test_small_windows_keep_their_size(rewrite):
         ("scale=0.5", "goes with keep=true"),
         ("scale=0.5 keep=true width=3", "takes the place of height and width"),
         ("scale=0 keep=true", "scale=0 is not above 0"),
+        ("height=4 width=16385", "height=4 width=16385 is beyond 16384 a side"),
     ],
 )
 def test_options_that_contradict_each_other(options, message):
     with pytest.raises(PipelineError, match=message):
         PassManager(f"input-size{{{options}}}")
+
+
+def test_a_scale_beyond_any_size_is_refused():
+    model = parse("g (float[1,3,32,32] image) => (float[1,3,32,32] y) { y = Relu(image) }")
+    with pytest.raises(PassError, match="scale=1e\\+300 makes input 'image' of 32x32 larger than 16384 a side"):
+        PassManager("input-size{scale=1e300 keep=true}").run(model)
 
 
 def test_a_partly_open_input_names_what_fixes_it():

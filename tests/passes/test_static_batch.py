@@ -267,6 +267,7 @@ def test_a_graph_without_a_batch_is_refused():
     [
         ("static-batch", "needs the option 'n'"),
         ("static-batch{n=0}", "n=0 is no batch size; it must be 1 or more"),
+        ("static-batch{n=99999999999999999999}", "n=99999999999999999999 is beyond 2147483647"),
         ("static-batch{n=two}", "n takes a whole number"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_shape_that_is_there_already_is_left_alone(rewrite):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1x4x8x8", "dimension 1 of input 'image' is fixed at 3, not 4; change it with input-size"),
+        ("1x4x8x8", "dimension 1 of input 'image' is fixed at 3, not 4; write 3 there"),
         ("1x3x8", "input 'image' is Nx3xHxW, and the shape given 1x3x8"),
         ("imag:1x3x8x8", "the graph has no input 'imag'; did you mean 'image'?"),
     ],
@@ -68,6 +68,17 @@ def test_a_fixed_batch_is_that_of_another_pass():
     model = parse("g (float[1,2] a) => (float[1,2] y) { y = Relu(a) }")
     with pytest.raises(PassError, match="dimension 0 of input 'a' is fixed at 1, not 2; change it with static-batch"):
         PassManager("static-shape{shape=2x2}").run(model)
+
+
+def test_a_fixed_height_is_that_of_another_pass():
+    model = parse("g (float[N,3,8,8] a) => (float[N,3,8,8] y) { y = Relu(a) }")
+    with pytest.raises(PassError, match="dimension 2 of input 'a' is fixed at 8, not 9; change it with input-size"):
+        PassManager("static-shape{shape=1x3x9x8}").run(model)
+
+
+def test_a_size_that_no_runtime_can_count():
+    with pytest.raises(PipelineError, match="1x3x8x99999999999999999999 has a size beyond 2147483647"):
+        PassManager("static-shape{shape=image:1x3x8x99999999999999999999}")
 
 
 def test_a_text_that_is_no_shape():

@@ -107,6 +107,14 @@ def test_afterwards_the_model_states_that_it_takes_bytes(rewrite):
     }
 
 
+def test_afterwards_the_model_states_what_is_in_its_weights(rewrite):
+    model = stating(network(*CONVOLUTIONS["no padding"]), **BGR)
+    folded = metadata_of(rewrite(model, "uint8-input").model).folded
+    np.testing.assert_allclose(folded["image_mean"], np.array(BGR["image_mean"]) / 255)
+    np.testing.assert_allclose(folded["image_std"], np.array(BGR["image_std"]) / 255)
+    assert folded["rescale_factor"] == 1 / 255
+
+
 def test_imagenet_is_only_assumed_with_a_word(rewrite):
     (skip,) = rewrite(network(*CONVOLUTIONS["no padding"]), "uint8-input").steps[0].skips
     assert skip.why == "nothing states its mean and deviation, so ImageNet's are assumed"

@@ -53,6 +53,5 @@ def test_open_sides_of_images_get_the_stated_size(shape, expected):
 
 
 def test_a_window_is_the_size_of_images_that_it_slides_over():
-    preprocess = {"window": [32, 64], "size": [96, 96]}
-    source = DataSource("x", description={"preset": "camvid", "preprocess": preprocess})
+    source = DataSource("x", description={"preset": "camvid", "preprocess": {"window": [32, 64]}})
     assert StatedInputs.of(source) == StatedInputs(image_size=(32, 64))
