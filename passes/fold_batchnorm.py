@@ -68,6 +68,8 @@ def _why_not(norm: gs.Node, interface: set[int], defaults: Container[str]) -> st
     for tensor in (*norm.inputs[1:], *parameters_of(node)):
         if constant_value(tensor) is None or id(tensor) in interface:
             return why_not_constant(tensor, defaults)
+    if any(len(tensor.shape or ()) != 1 for tensor in norm.inputs[1:]):
+        return "its parameters are not one number for each channel"
     return ""
 
 

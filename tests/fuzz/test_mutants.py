@@ -117,3 +117,10 @@ def test_lint_takes_scales_of_any_shape(shape):
     model = parse('g (float[1,1,4,4] x) => (float[1,1,4,4] y) { y = Resize<mode="linear">(x, , s) }')
     add_initializers(model, s=random_input(*shape) + 2)
     assert lint_rules_of("ascend310").lint(model) is not None
+
+
+def test_parameters_of_a_wrong_shape_are_not_folded():
+    model = parse("g (float[1,2,4,4] x) => (y) { c = Conv(x, w) y = BatchNormalization(c, s, s, s, v) }")
+    ones = random_input(2)
+    add_initializers(model, w=random_input(2, 2, 1, 1), s=ones, v=abs(ones)[:, None])
+    assert PassManager("fold-batchnorm", verify=False).run(model).steps[0].changes == []
