@@ -68,8 +68,26 @@ def _why_not(norm: gs.Node, interface: set[int], defaults: Container[str]) -> st
     for tensor in (*norm.inputs[1:], *parameters_of(node)):
         if constant_value(tensor) is None or id(tensor) in interface:
             return why_not_constant(tensor, defaults)
-    if any(len(tensor.shape or ()) != 1 for tensor in norm.inputs[1:]):
-        return "its parameters are not one number for each channel"
+    return _why_sizes_disagree(norm, node)
+
+
+def _why_sizes_disagree(norm: gs.Node, node: gs.Node) -> str:
+    """Say which parameter has another size than the channels that `node` makes, "" if all fit."""
+    shape = np.asarray(constant_value(node.inputs[1])).shape
+    groups = node.attrs.get("group", 1)
+    if len(shape) < 2 or (node.op == "ConvTranspose" and (groups < 1 or shape[0] % groups)):
+        return f"the weights of {node.name} have the shape {list(shape)}, which does not fit it"
+    if node.op == "Gemm":
+        channels = shape[0 if node.attrs.get("transB", 0) else 1]
+    else:
+        channels = shape[1] * groups if node.op == "ConvTranspose" else shape[0]
+    bias = bias_of(node)
+    known = [*norm.inputs[1:], *([] if bias is None or node.op == "Gemm" else [bias])]  # that of Gemm is broadcast
+    for tensor in known:
+        if np.asarray(constant_value(tensor)).shape != (channels,):
+            return f"{tensor.name} does not hold one value for each of the {channels} channels of {node.name}"
+    if bias is not None and np.asarray(constant_value(bias)).shape[-1:] not in ((), (1,), (channels,)):
+        return f"{bias.name} does not fit the {channels} columns of {node.name}"
     return ""
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.errors import PassError
+from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Pass, Runner, Skip, Step, Tensor
 
+from ._fp16.magnitudes import LARGEST, largest_magnitude, misfit
 from ._graph import append_cast, detach_output, type_name
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Fp16Output(Pass):
 
     1. An output of type float32 or float64 becomes float16 by a Cast at its end. It keeps its name, shape and place.
     2. An output that is float16 already, or not a float type, is left alone and reported.
-    3. The network inside keeps its types. Values beyond 65504 would become infinite, and verification refuses that.
+    3. The network inside keeps its types. Values beyond 65504 would become infinite, so where verification finds such
+       values in an output, that is an error.
     """
 
     name: ClassVar[str] = "fp16-output"
@@ -44,3 +47,16 @@ class Fp16Output(Pass):
                 append_cast(graph, inner, np.float16, f"{output.name}_to_float16", output)
                 output.dtype = np.dtype(np.float16)
                 yield Change(output, f"{before} -> float16")
+
+    def expected(self, before: Runner, feeds: Feeds) -> dict[str, Tensor]:
+        """Run the old graph, and refuse values that float16 does not hold. Raises PassError."""
+        outputs = before(feeds)
+        made = {name for node in before.model.graph.node for name in node.output}
+        for name, value in outputs.items():
+            if name in made and isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64):
+                reached = largest_magnitude(value)
+                if reached > LARGEST:
+                    raise PassError(
+                        f"output {name!r} {misfit(reached, LARGEST)}", cure="leave it as it is, without fp16-output"
+                    )
+        return outputs

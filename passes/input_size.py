@@ -12,7 +12,7 @@ from fastscnn_opt.measuring.image_input import has_channels_last
 from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
 
-from ._batch.inference import fix_inputs
+from ._batch.inference import complete_graph, fix_inputs, times
 from ._sizes.following import follow_sizes
 from ._sizes.scaling import check_opset, float_image, is_scaled, last_resizes, restore_outputs, scale_image
 
@@ -147,11 +147,10 @@ class InputSize(Pass):
         if is_scaled(image, places, {side: new for side, (_, new) in sides.items()}):
             yield Skip(image, f"is scaled to {_by({side: new for side, (_, new) in sides.items()})} already")
             return
+        complete_graph(graph)
         source, places = float_image(image, places)
         size = {place: sides[side][1] for place, side in places.items()}
-        if unknown := next((output.name for output in graph.outputs if output.shape is None), ""):
-            raise PassError(f"the size of output {unknown!r} is not known", cure="run simplify first")
-        outputs = {output.name: list(output.shape) for output in graph.outputs}
+        outputs = {output.name: output.shape for output in graph.outputs}
         whole = last_resizes(graph)
         scaled = scale_image(graph, source, size)
         yield Change(
@@ -172,7 +171,7 @@ def _resize(
     yield from flow.changes
     for output in graph.outputs:
         if output.shape != outputs[output.name]:
-            yield Change(output, f"{'x'.join(map(str, outputs[output.name]))} -> {'x'.join(map(str, output.shape))}")
+            yield Change(output, f"{times(outputs[output.name])} -> {times(output.shape)}")
 
 
 def _image(graph: gs.Graph) -> tuple[gs.Variable, dict[int, str]]:

@@ -214,19 +214,23 @@ def _mismatch(graph: gs.Graph, image: gs.Tensor) -> str:
     if any(output is image for output in graph.outputs):
         return "is a graph output, too"
     readers = [node for node in Readers(graph).of(image) if node.op not in _SIZE_ONLY]
-    return next(filter(None, map(_no_convolution, readers)), "" if readers else "no node reads its values")
+    problems = (_no_convolution(node, image.shape[1]) for node in readers)
+    return next(filter(None, problems), "" if readers else "no node reads its values")
 
 
-def _no_convolution(node: gs.Node) -> str:
-    """Say why no normalisation can be folded into `node`; the empty text if one can."""
+def _no_convolution(node: gs.Node, channels: int) -> str:
+    """Say why no normalisation of `channels` can be folded into `node`; the empty text if one can."""
     if node.op in ("QuantizeLinear", "DynamicQuantizeLinear"):
         return f"is quantised by {node.name}; run uint8-input before int8"
     if node.op != "Conv":
         return f"{node.op} {node.name} reads it, and only a convolution can take over the normalisation"
     if any(constant_value(tensor) is None for tensor in parameters_of(node)):
         return f"the weights of {node.name} are not constant"
-    if len(node.inputs[1].shape or ()) != 4:
-        return f"the weights of {node.name} have not four dimensions"
+    shape, *bias = (np.asarray(constant_value(tensor)).shape for tensor in parameters_of(node))
+    groups = int(node.attrs.get("group", 1))
+    fits = len(shape) == 4 and shape[1] * groups == channels and shape[0] % groups == 0
+    if not fits or bias not in ([], [shape[:1]]):
+        return f"the weights or the bias of {node.name} do not fit an image of {channels} channels"
     return ""
 
 

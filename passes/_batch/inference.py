@@ -35,7 +35,6 @@ def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batc
     known shapes too. Return why inference refuses the node, "" if it does not.
     """
     import onnx
-    from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 
     named = [(tensor, entries) for tensor, entries in zip(node.inputs, values, strict=True) if tensor.name]
     known = not again and all(not tensor.name or has_fixed_shape(tensor) for tensor in node.outputs)
@@ -47,7 +46,7 @@ def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batc
     data = {tensor.name: made for tensor, entries in named if (made := _data(tensor, entries, batch)) is not None}
     try:
         schema = onnx.defs.get_schema(node.op, opset, node.domain or "")
-        proto = OnnxExporter.export_node(node)
+        proto = _message(node, schema)
         inferred = onnx.shape_inference.infer_node_outputs(schema, proto, types, data)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         return str(error).strip().split("\n", 1)[0]
@@ -63,6 +62,21 @@ def complete_shapes(node: gs.Node, opset: int, values: list[Values | None], batc
             if tensor.dtype is None:
                 tensor.dtype = onnx.helper.tensor_dtype_to_np_dtype(found.elem_type)
     return ""
+
+
+def _message(node: gs.Node, schema: onnx.defs.OpSchema) -> onnx.NodeProto:
+    """Return `node` as a message; the `schema` gives the type of an empty list."""
+    import onnx
+    from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+
+    empty = [name for name, value in node.attrs.items() if isinstance(value, list) and not value]
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (node.inputs, node.outputs))
+    proto = onnx.helper.make_node(node.op, inputs, outputs, node.name, domain=node.domain)
+    proto.attribute.extend(OnnxExporter.export_attributes({k: v for k, v in node.attrs.items() if k not in empty}))
+    attributes: Any = schema.attributes  # the stubs of onnx do not say that types are numbers
+    for name in attributes.keys() & empty:
+        proto.attribute.append(onnx.helper.make_attribute(name, [], attr_type=int(attributes[name].type)))
+    return proto
 
 
 def merged_shape(inferred: Shape, declared: Shape | None) -> Shape:

@@ -59,7 +59,7 @@ def _behind(image: gs.Tensor, places: Mapping[int, str]) -> Iterator[tuple[gs.Te
     while len(tensor.outputs) == 1 and tensor.outputs[0].op in _FORMS:
         reader = tensor.outputs[0]
         if reader.op == "Transpose":
-            perm = list(reader.attrs["perm"])
+            perm = list(reader.attrs.get("perm", reversed(range(4))))
             found = {perm.index(place): side for place, side in found.items()}
         tensor = reader.outputs[0]
         yield tensor, found
@@ -91,11 +91,11 @@ def last_resizes(graph: gs.Graph) -> set[int]:
     return found
 
 
-def restore_outputs(graph: gs.Graph, shapes: Mapping[str, Sequence[int]]) -> Iterator[Change]:
+def restore_outputs(graph: gs.Graph, shapes: Mapping[str, Sequence[int] | None]) -> Iterator[Change]:
     """Scale the outputs back to `shapes`: floats bilinearly, label maps by nearest neighbour."""
     for output in list(graph.outputs):
-        shape = list(shapes[output.name])
-        if list(output.shape) == shape:
+        shape = shapes[output.name]
+        if shape is None or output.shape == shape:
             continue
         if isinstance(output.dtype, int):
             raise PassError(f"output {output.name!r} is {type_name(output)}, which no Resize can scale back")

@@ -190,3 +190,19 @@ def test_an_empty_bias_is_none(with_weights, rewrite):
     weights = weights_of(model)
     expected = norm(functional.conv2d(torch.from_numpy(x), weights["w"], padding=1), weights)
     np.testing.assert_allclose(run(result, x)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "why"),
+    [
+        ({"mean": (0,)}, "mean does not hold one value for each of the 4 channels of conv"),
+        ({"w": (6, 3, 3, 3)}, "gamma does not hold one value for each of the 6 channels of conv"),
+        ({"w": (4,)}, "the weights of conv have the shape [4], which does not fit it"),
+    ],
+)
+def test_parameters_whose_sizes_disagree_are_left_alone(with_weights, shapes, why):
+    model = with_weights(CONV, w=(4, 3, 3, 3))
+    for init in model.graph.initializer:
+        if init.name in shapes:
+            init.CopyFrom(numpy_helper.from_array(np.ones(shapes[init.name], np.float32), init.name))
+    assert reason(model) == why

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from graphs import operators, parse, random_input, run, skips
+from graphs import add_initializers, operators, parse, random_input, run, skips
 from networks import Pyramid, Transformer, traced
 from torch.nn import functional
 
@@ -174,6 +174,25 @@ def test_keep_scales_a_uint8_image_behind_its_cast(segmenter, rewrite):
     normalised = ((image / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
     for one, other in zip(run(raw, image), run(floats, normalised), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["one side", "all of them"])
+def test_keep_finds_the_size_of_an_output_that_does_not_declare_it(rewrite, is_open):
+    model = parse("g (float[1,3,8,8] image) => (float[1,4,8,8] y) { y = Conv(image, w) }", w=random_input(4, 3, 1, 1))
+    kind = model.graph.output[0].type.tensor_type
+    if is_open:
+        kind.shape.dim[2].Clear()
+    else:
+        kind.ClearField("shape")
+    assert shape(rewrite(model, HALF).model.graph.output[0]) == [1, 4, 8, 8]
+
+
+def test_an_empty_window_is_refused_in_a_sentence():
+    model = parse("g (float[1,3,8,8] image) => (float[a,b,c,d] y) { [conv] y = Conv<kernel_shape=[1,1]>(image, w) }")
+    add_initializers(model, w=random_input(4, 3, 1, 1))
+    del model.graph.node[0].attribute[0].ints[:]
+    with pytest.raises(PassError, match=r"conv \(Conv\): .*"):
+        PassManager(HALF, verify=False).run(model)
 
 
 def test_keep_twice_scales_once(segmenter, rewrite):

@@ -236,3 +236,9 @@ def test_an_empty_bias_is_none(rewrite, pixels):
     result = rewrite(model, "uint8-input")
     assert result.steps[0].changes
     np.testing.assert_allclose(run(result.model, pixels)[0], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(("weight", "bias"), [((4,), None), ((4, 2, 1, 1), None), ((4, 3, 1, 1), 5)])
+def test_weights_that_do_not_fit_the_image_are_left_alone(weight, bias):
+    (step,) = PassManager("uint8-input", verify=False).run(network("", weight, bias)).steps
+    assert [skip.why for skip in step.skips] == ["the weights or the bias of conv do not fit an image of 3 channels"]
