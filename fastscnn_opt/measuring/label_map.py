@@ -19,9 +19,6 @@ _BLOCK = 1 << 15
 _HALF_INFINITY = 0x7C00
 """Bits of float16 infinity; those of a positive NaN are greater."""
 
-_HALF_MAGNITUDE = np.uint16(0x7FFF)
-"""All bits of a float16 but that of the sign."""
-
 _HALF_MINUS_INFINITY = 0xFC00
 """Bits of float16 minus infinity; those of a negative NaN are greater, and nothing else's are."""
 
@@ -35,7 +32,7 @@ def label_type(classes: int) -> np.dtype[np.unsignedinteger]:
     return np.dtype(np.uint8 if classes <= 1 << 8 else np.uint16)
 
 
-def label_map(logits: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
+def label_map(logits: NDArray[np.floating], *, allow_nan: bool = True) -> NDArray[np.unsignedinteger]:
     """Return the index of the greatest logit of each pixel, the lowest index among equals.
 
     Parameters
@@ -48,25 +45,24 @@ def label_map(logits: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
     -------
     NDArray
         N, H, W of `label_type`.
+
+    Raises
+    ------
+    FloatingPointError
+        A logit is NaN, and this is not allowed.
     """
     count, classes, height, width = logits.shape
     labels = np.zeros((count, height, width), dtype=label_type(classes))
     rows = max(1, _BLOCK // width)
     for image, result in zip(logits, labels, strict=True):
         for top in range(0, height, rows):
-            _argmax(image[:, top : top + rows], result[top : top + rows])
+            if _argmax(image[:, top : top + rows], result[top : top + rows]) and not allow_nan:
+                raise FloatingPointError("a logit is not a number")
     return labels
 
 
-def holds_nan(values: NDArray[np.floating]) -> bool:
-    """Tell whether any of `values` is not a number."""
-    if values.dtype == np.float16:  # numpy compares halves one by one
-        return bool((values.view(np.uint16) & _HALF_MAGNITUDE).max(initial=0) > _HALF_INFINITY)
-    return bool(np.isnan(values.max(initial=-np.inf)))
-
-
-def _argmax(logits: NDArray[np.floating], labels: NDArray[np.unsignedinteger]) -> None:
-    """Put the argmax of a block (C, rows, W) into `labels` (rows, W), which is zero before."""
+def _argmax(logits: NDArray[np.floating], labels: NDArray[np.unsignedinteger]) -> bool:
+    """Put the argmax of a block (C, rows, W) into `labels` (rows, W), which is zero before; return if it holds NaN."""
     planes = map(_order_of_halves, logits) if logits.dtype == np.float16 else iter(logits)
     best = next(planes).copy()
     higher = np.empty(best.shape, dtype=np.bool_)
@@ -78,8 +74,10 @@ def _argmax(logits: NDArray[np.floating], labels: NDArray[np.unsignedinteger]) -
         np.multiply(flags, labels.dtype.type(index), out=candidate)
         np.maximum(labels, candidate, out=labels)
         np.maximum(best, plane, out=best)
-    if _has_nan(logits, best):
+    has_nan = _has_nan(logits, best)
+    if has_nan:
         labels[...] = logits.argmax(axis=0)
+    return has_nan
 
 
 def _order_of_halves(halves: NDArray[np.floating]) -> NDArray[np.generic]:

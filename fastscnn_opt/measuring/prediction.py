@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.measuring.label_map import holds_nan
 from fastscnn_opt.measuring.resampling import above_at, labels_at, nearest_at
 
 if TYPE_CHECKING:
@@ -60,14 +59,15 @@ class Decoder:
         """
         extent = (output.shape[-2] * shown[0], output.shape[-1] * shown[1]) if output.ndim > 1 else (0.0, 0.0)
         if np.issubdtype(output.dtype, np.floating) and output.ndim == 3:
-            if holds_nan(output):
+            try:
+                if len(output) == 1:
+                    return self._mapped(above_at(output[0], size, self._stated_threshold(name), extent))
+                return self._mapped(labels_at(output, size, extent))
+            except FloatingPointError as error:
                 raise ModelError(
                     f"output {name!r} holds values that are not a number, which no class can be taken from",
                     cure="check the model's weights and preprocessing, or what float16 cannot hold",
-                )
-            if len(output) == 1:
-                return self._mapped(above_at(output[0], size, self._stated_threshold(name), extent))
-            return self._mapped(labels_at(output, size, extent))
+                ) from error
         labels = output[0] if output.ndim == 3 and len(output) == 1 else output
         if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 2:
             raise ModelError(

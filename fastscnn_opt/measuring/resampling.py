@@ -43,22 +43,32 @@ def labels_at(
     -------
     NDArray
         H, W.
+
+    Raises
+    ------
+    FloatingPointError
+        A logit of the image is NaN.
     """
     extent = extent or logits.shape[1:]
     if logits.shape[1:] == size == extent:
-        whole: NDArray[np.unsignedinteger] = label_map(logits[None])[0]
+        whole: NDArray[np.unsignedinteger] = label_map(logits[None], allow_nan=False)[0]
         return whole
     labels = np.empty(size, dtype=label_type(len(logits)))
     for block, mixed in _interpolated(logits, size, extent):
-        labels[block] = label_map(mixed[None])[0]
+        labels[block] = label_map(mixed[None], allow_nan=False)[0]
     return labels
 
 
 def above_at(
     values: NDArray[np.floating], size: tuple[int, int], threshold: float, extent: Extent | None = None
 ) -> NDArray[np.uint8]:
-    """Return where one channel (H, W), interpolated bilinearly to another size, is above `threshold`: 1, else 0."""
+    """Return where one channel (H, W), interpolated bilinearly to another size, is above `threshold`: 1, else 0.
+
+    Raises FloatingPointError if a value is NaN.
+    """
     extent = extent or values.shape
+    if np.isnan(values).any():
+        raise FloatingPointError("a value is not a number")
     if values.shape == size == extent:
         return (values > threshold).astype(np.uint8)
     labels = np.empty(size, dtype=np.uint8)
