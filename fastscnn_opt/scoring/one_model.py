@@ -28,11 +28,11 @@ def opened_model(model: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LI
 
     Raises what `Worker` does, and TargetError if there is no such target here; errors of the block name the model.
     """
-    suffix = target.available().artefact_suffix
     with (
         tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,
         Worker(str(model), target, limits=limits) as worker,
     ):
+        suffix = target.available().artefact_suffix  # found out while the process starts
         artefact = Path(folder) / f"artefact{suffix}"
         worker.compile(target, model, artefact, Path(folder) / "compile.log")
         try:
