@@ -14,7 +14,7 @@ from fastscnn_opt.rewriting.options import written
 
 if TYPE_CHECKING:
     from fastscnn_opt.errors import TargetError
-    from fastscnn_opt.targets.processes.tool import Finished
+    from fastscnn_opt.processes.tool import Finished
 
 
 PrecisionMode = Literal[

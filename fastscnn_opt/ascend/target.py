@@ -24,10 +24,10 @@ from fastscnn_opt.data.preprocess import IMAGENET
 from fastscnn_opt.data.source import carried_table
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.model.metadata import metadata_of
+from fastscnn_opt.processes.tool import find, run_tool
 from fastscnn_opt.rewriting.options import check_options
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
-from fastscnn_opt.targets.processes.tool import find, run_tool
 from fastscnn_opt.targets.signature import Signature, signature_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastscnn_opt.ascend.chip import CANN_VERSION
-from fastscnn_opt.targets.processes.tool import find, probe
+from fastscnn_opt.processes.tool import find, probe
 
 DEFAULT_FOLDER = Path("/usr/local/Ascend/ascend-toolkit")
 """Where the toolkit is installed unless another place was chosen."""

@@ -9,12 +9,12 @@ from fastscnn_opt.errors import RunError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.metadata import add_metadata
 from fastscnn_opt.network.layout import Outputs
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.rewriting.pipeline import read_pipeline
 from fastscnn_opt.rewriting.registry import build_pipeline
 from fastscnn_opt.scoring.variants import read_variants
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Export
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.targets.spec import TargetSpec
 from fastscnn_opt.text import unknown
 

@@ -16,12 +16,12 @@ from fastscnn_opt.measuring.image_input import image_input, open_for
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.metadata import metadata_of
 from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.rewriting.verification.comparing import compare
 from fastscnn_opt.rewriting.verification.expectations import expectations
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 from fastscnn_opt.scoring.one_model import evaluate_model
 from fastscnn_opt.scoring.records import as_json
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.targets.signature import signature_of
 
 if TYPE_CHECKING:

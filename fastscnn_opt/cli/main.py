@@ -196,7 +196,7 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
 
 def _code_of_child(verb: str) -> int | None:
     """Return None in a child process, which is to run the verb, and its exit code in the parent."""
-    from fastscnn_opt.targets.processes.apart import carry_on_apart
+    from fastscnn_opt.processes.apart import carry_on_apart
 
     return carry_on_apart(verb, "fastscnn_opt.rewriting")
 

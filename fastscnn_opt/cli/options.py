@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.targets.processes.limits import parse_memory
+from fastscnn_opt.processes.limits import parse_memory
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.caveats import timing_caveats
 from fastscnn_opt.scoring.effort import Effort
@@ -17,7 +18,6 @@ from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.timing import Latencies, time_side_by_side
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Build
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import closest, counted
 
 if TYPE_CHECKING:

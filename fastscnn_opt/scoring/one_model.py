@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.model.metadata import read_metadata
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:

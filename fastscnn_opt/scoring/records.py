@@ -14,9 +14,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from fastscnn_opt.errors import CheckFailedError, UserError
 from fastscnn_opt.measuring.latency import WarmUp
+from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
 
 
 class Status(StrEnum):

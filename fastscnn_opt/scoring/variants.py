@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from fastscnn_opt.data.description import DataTable, complete
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
+from fastscnn_opt.processes.limits import parse_memory
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import RowPlan
-from fastscnn_opt.targets.processes.limits import parse_memory
 from fastscnn_opt.text import closest, nearest
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.processes.tool import Finished, find, probe, run_tool
 from fastscnn_opt.rewriting.options import check_options, written
 from fastscnn_opt.schema import first_fault
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
 from fastscnn_opt.targets.figures import PositiveFloat, ReportFormat, Speed, numbers, positive
-from fastscnn_opt.targets.processes.tool import Finished, find, probe, run_tool
 from fastscnn_opt.targets.signature import Signature, signature_of, with_shapes
 
 if TYPE_CHECKING:

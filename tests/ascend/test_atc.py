@@ -7,7 +7,7 @@ from fastscnn_opt.ascend.atc import (
     atc_command,
     atc_failure,
 )
-from fastscnn_opt.targets.processes.tool import Finished
+from fastscnn_opt.processes.tool import Finished
 
 FAILED = "ATC run failed, Please check the detail log, Try 'atc --help' for more information\n"
 

@@ -10,10 +10,10 @@ import pytest
 from runs import described
 
 from fastscnn_opt.errors import CheckFailedError, ContractBreachError, RunError, TargetError
+from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status, outcome_of
 from fastscnn_opt.scoring.run_folder import append_line, open_run, read_run
-from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
 
 ROW = RowRecord("fast", "simplify", (), "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
 TIMING = RowTiming("fast", "onnxruntime", 1, "s", Status.OK, median_ms=2.0, samples_ms=[[2.0]])

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from fastscnn_opt.ascend.runners.compiled_file import read_dump, write_feeds
 from fastscnn_opt.errors import DataError, TargetError
+from fastscnn_opt.processes.tool import probe
 from fastscnn_opt.schema import first_fault
 from fastscnn_opt.targets.figures import PositiveFloat, ReportFormat, Speed, positive
-from fastscnn_opt.targets.processes.tool import probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.targets.processes.tool import run_tool
+from fastscnn_opt.processes.tool import run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastscnn_opt.targets.processes.tool import Finished
+    from fastscnn_opt.processes.tool import Finished
 
 
 @dataclass(frozen=True)

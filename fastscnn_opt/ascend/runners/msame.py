@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
-    from fastscnn_opt.targets.processes.tool import Finished
+    from fastscnn_opt.processes.tool import Finished
 
 
 def parse_average_ms(output: str) -> float:

@@ -16,10 +16,10 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.metadata import Metadata, read_metadata
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.one_model import opened_model
 from fastscnn_opt.scoring.pictures.drawing import Colours, beside, blend, with_legend
 from fastscnn_opt.scoring.worker.commands import Predict
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

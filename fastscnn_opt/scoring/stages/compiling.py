@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.variants import ModelTable, Variants
-    from fastscnn_opt.targets.processes.limits import Limits
     from fastscnn_opt.targets.spec import TargetSpec
 
 

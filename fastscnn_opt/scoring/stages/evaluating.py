@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.scoring.stages.job import CompiledModel
-    from fastscnn_opt.targets.processes.limits import Limits
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.scoring.records import RowPlan
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.stages.job import Job
-    from fastscnn_opt.targets.processes.limits import Limits
 
 
 @dataclass(frozen=True)

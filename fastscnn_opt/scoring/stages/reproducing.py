@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.scoring.stages.building import pipeline_for
 from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Open, read_command
-from fastscnn_opt.targets.processes.death import ChildEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.errors import UserError
-    from fastscnn_opt.targets.processes.limits import Limits
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.targets.spec import TargetSpec
 
 

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits, parse_memory
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits, parse_memory
 from fastscnn_opt.targets.registry import option_names
 from fastscnn_opt.targets.spec import TargetSpec
 

@@ -18,12 +18,12 @@ from fastscnn_opt.targets.base import MultiDeviceTarget
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.progress import Advance
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.stages.job import Job
-    from fastscnn_opt.targets.processes.limits import Limits
 
 _MEMORY_SHARE = 0.8
 """Share of the available memory that engines open at the same time may take."""

@@ -13,10 +13,10 @@ import numpy as np
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.measuring.image_input import image_spec
 from fastscnn_opt.measuring.latency import WarmUp, iterations_per_turn
+from fastscnn_opt.processes.child import CAN_PAUSE
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Open, Time, WarmUpRuns
-from fastscnn_opt.targets.processes.child import CAN_PAUSE
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from fastscnn_opt.processes.child import Child
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.worker.commands import Command, Compile
-from fastscnn_opt.targets.processes.child import Child
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.targets.processes.server import ProgressReporter
+    from fastscnn_opt.processes.server import ProgressReporter
 
 Result = TypeVar("Result")
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.processes.server import serve
 from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.worker.commands import COMMANDS, WorkerState, read_command
-from fastscnn_opt.targets.processes.server import serve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastscnn_opt.targets.processes.server import Command, ProgressReporter
+    from fastscnn_opt.processes.server import Command, ProgressReporter
 
 
 def _carry_out(state: WorkerState, name: str, **arguments: Any) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from contextlib import closing
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.processes.child import Child
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.scoring.stages.evaluating import evaluate_all
 from fastscnn_opt.scoring.stages.job import CompiledModel
-from fastscnn_opt.targets.processes.child import Child
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.targets.spec import TargetSpec
 
 ORT = TargetSpec("onnxruntime", {"threads": 1})

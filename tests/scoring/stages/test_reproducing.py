@@ -11,11 +11,11 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
+from fastscnn_opt.processes.death import ChildCrashedError
+from fastscnn_opt.processes.limits import Limits
 from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.stages.reproducing import reproduction
 from fastscnn_opt.scoring.worker.commands import Build, Command, Compile, Evaluate, Export, Time
-from fastscnn_opt.targets.processes.death import ChildCrashedError
-from fastscnn_opt.targets.processes.limits import Limits
 from fastscnn_opt.targets.spec import TargetSpec
 
 CHOICE = TargetSpec("onnxruntime", {"threads": 2, "aipp": True, "patches": []})

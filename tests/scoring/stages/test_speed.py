@@ -5,13 +5,13 @@ from dataclasses import asdict, replace
 import pytest
 from runs import described
 
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status
 from fastscnn_opt.scoring.run_folder import open_run
 from fastscnn_opt.scoring.stages import speed
 from fastscnn_opt.scoring.stages.job import Job
 from fastscnn_opt.scoring.stages.speed import is_timed, time_rows
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS
 
 EFFORT = Effort(rounds=3)
 GIGABYTE = 10**9

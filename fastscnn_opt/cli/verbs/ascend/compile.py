@@ -9,7 +9,7 @@ import typer
 
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
 
 def command(

@@ -14,7 +14,7 @@ from fastscnn_opt.ascend.chip import SOC_VERSION
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
 from fastscnn_opt.cli.table import Column
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
 _RUNS = 10
 _MODEL_SUFFIX = ".onnx"

@@ -40,7 +40,7 @@ def command(
     the passes before it make, and which nodes it considers but leaves alone, with the reason.
     """
     if memory is not None:
-        from fastscnn_opt.targets.processes.limited import carry_on_within
+        from fastscnn_opt.processes.limited import carry_on_within
 
         carry_on_within(memory, model)
     from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file

@@ -10,7 +10,7 @@ import typer
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
 from fastscnn_opt.cli.table import Column
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.bench import BenchRow

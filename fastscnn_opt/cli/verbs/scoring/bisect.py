@@ -11,7 +11,7 @@ import typer
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.table import Column
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from fastscnn_opt.bisecting.inputs import BisectInput

@@ -11,7 +11,7 @@ from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, Tool
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, progress, say
 from fastscnn_opt.cli.table import Column
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json
 from fastscnn_opt.cli.run_table import print_run
-from fastscnn_opt.targets.processes.limits import DEFAULT_LIMITS
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:

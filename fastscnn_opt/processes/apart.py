@@ -9,9 +9,9 @@ import signal
 import sys
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes.death import how_it_ended, out_of_memory_kills
-from fastscnn_opt.targets.processes.lifetime import end_with_parent
-from fastscnn_opt.targets.processes.limited import stop
+from fastscnn_opt.processes.death import how_it_ended, out_of_memory_kills
+from fastscnn_opt.processes.lifetime import end_with_parent
+from fastscnn_opt.processes.limited import stop
 
 _LONGEST_STEP = 256
 

@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes.death import beyond_limit, how_it_ended, out_of_memory_kills
-from fastscnn_opt.targets.processes.lifetime import end_tree, end_with_parent
-from fastscnn_opt.targets.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
+from fastscnn_opt.processes.death import beyond_limit, how_it_ended, out_of_memory_kills
+from fastscnn_opt.processes.lifetime import end_tree, end_with_parent
+from fastscnn_opt.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
 
 if TYPE_CHECKING:
     from pathlib import Path

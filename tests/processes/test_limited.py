@@ -14,7 +14,7 @@ HEAD = """
     import os, signal, sys, time
     from pathlib import Path
     from fastscnn_opt.errors import TargetError
-    from fastscnn_opt.targets.processes.limited import carry_on_within
+    from fastscnn_opt.processes.limited import carry_on_within
     try:
         carry_on_within(LIMIT, Path("model.onnx"))
     except TargetError as error:

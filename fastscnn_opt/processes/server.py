@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastscnn_opt import errors
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import from_os_error
-from fastscnn_opt.targets.processes.lifetime import adopt_orphans, end_with_parent, volunteer_for_memory_kill
+from fastscnn_opt.processes.lifetime import adopt_orphans, end_with_parent, volunteer_for_memory_kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes canno
 HEAD = """
     import logging, os, signal, sys, time
     from fastscnn_opt.errors import TargetError
-    from fastscnn_opt.targets.processes.apart import carry_on_apart
+    from fastscnn_opt.processes.apart import carry_on_apart
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         code = carry_on_apart("apply", "steps")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes.tool import find, probe, run_tool
+from fastscnn_opt.processes.tool import find, probe, run_tool
 
 
 def python(script: str) -> list[str]:
@@ -102,7 +102,7 @@ def test_it_ends_when_this_process_is_killed(tmp_path):
     place = tmp_path / "pid"
     tool = f"import os, pathlib, time; pathlib.Path({str(place)!r}).write_text(str(os.getpid())); time.sleep(600)"
     starter = (
-        "import pathlib, sys; from fastscnn_opt.targets.processes.tool import run_tool; "
+        "import pathlib, sys; from fastscnn_opt.processes.tool import run_tool; "
         f"run_tool([sys.executable, '-c', {tool!r}], log=pathlib.Path({str(tmp_path / 'log')!r}), limit_s=600)"
     )
     parent = subprocess.Popen(python(starter))

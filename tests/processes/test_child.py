@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fastscnn_opt.errors import DataError, UserError
-from fastscnn_opt.targets.processes.child import CAN_PAUSE, Child
-from fastscnn_opt.targets.processes.death import ChildCrashedError, ChildHungError
-from fastscnn_opt.targets.processes.limits import Limits
+from fastscnn_opt.processes.child import CAN_PAUSE, Child
+from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
+from fastscnn_opt.processes.limits import Limits
 
 PATIENT_S = 120.0
 """No answer takes this long, even on a slow machine."""
@@ -21,7 +21,7 @@ PATIENT_S = 120.0
 SERVER = """
     import ctypes, os, signal, subprocess, sys, time
     from fastscnn_opt.errors import DataError
-    from fastscnn_opt.targets.processes.server import serve
+    from fastscnn_opt.processes.server import serve
 
     class NearlyData(DataError):
         pass
@@ -300,8 +300,8 @@ def test_pausing_an_ended_child_is_harmless(child):
 def test_a_child_ends_when_its_parent_is_killed(server, preparation):
     script = f"""
         import os, signal
-        from fastscnn_opt.targets.processes.child import Child
-        from fastscnn_opt.targets.processes.limits import Limits
+        from fastscnn_opt.processes.child import Child
+        from fastscnn_opt.processes.limits import Limits
         child = Child({server!r}, name="row", log=None, limits=Limits(600))
         child.request("add", first=1, second=1)
         {preparation}

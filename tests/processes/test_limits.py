@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.targets.processes.limits import memory_in_words, parse_memory
+from fastscnn_opt.processes.limits import memory_in_words, parse_memory
 
 
 @pytest.mark.parametrize(

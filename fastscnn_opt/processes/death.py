@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes.limits import memory_in_words
+from fastscnn_opt.processes.limits import memory_in_words
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:

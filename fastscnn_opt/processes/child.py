@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from fastscnn_opt import errors
-from fastscnn_opt.targets.processes.death import (
+from fastscnn_opt.processes.death import (
     ChildCrashedError,
     ChildHungError,
     beyond_limit,
@@ -28,14 +28,14 @@ from fastscnn_opt.targets.processes.death import (
     last_words,
     out_of_memory_kills,
 )
-from fastscnn_opt.targets.processes.lifetime import end_tree
-from fastscnn_opt.targets.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
+from fastscnn_opt.processes.lifetime import end_tree
+from fastscnn_opt.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from fastscnn_opt.targets.processes.limits import Limits
+    from fastscnn_opt.processes.limits import Limits
 
 CAN_PAUSE = hasattr(signal, "SIGSTOP") and hasattr(os, "waitid")
 """Whether `Child.pause` works on this system."""

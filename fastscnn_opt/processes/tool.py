@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.processes.death import how_it_ended, last_words
-from fastscnn_opt.targets.processes.lifetime import end_tree, end_with_parent
+from fastscnn_opt.processes.death import how_it_ended, last_words
+from fastscnn_opt.processes.lifetime import end_tree, end_with_parent
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
