@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,11 @@ __all__ = [
     "load_model",
     "save_model",
 ]
+
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# onnxruntime reads this once, when it is imported, and without it writes what it ran to the user's cache. It is set
+# here because every module of this package runs this file first, and child processes inherit it.
 
 
 def __getattr__(name: str) -> Any:

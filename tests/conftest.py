@@ -26,6 +26,9 @@ collect_ignore = ["plugin_example"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Threads of torch that wait spin by default, which makes each step many times slower where tests run side by side."""
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+"""Tests import onnxruntime before the package, which turns its telemetry off."""
+
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

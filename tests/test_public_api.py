@@ -1,6 +1,9 @@
 """The names that the package offers: each can be imported, and plug-ins need no others."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +38,21 @@ def test_type_checkers_see_the_names_that_are_imported_lazily():
     tree = ast.parse(Path(fastscnn_opt.__file__).read_text("utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert set(fastscnn_opt.__all__) <= imported
+
+
+def files_after(code: str, place: Path) -> list[str]:
+    """Run `code` in a new process with home, cache and temporary folder in `place`; return the files that appear."""
+    folders = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "TMPDIR"), str(place))
+    inherited = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], env=inherited | folders, check=True)
+    return [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()]
+
+
+def test_onnxruntime_keeps_no_telemetry(tmp_path):
+    assert files_after("import fastscnn_opt.model.engine, onnxruntime", tmp_path) == []
+
+
+def test_who_wants_telemetry_keeps_it():
+    code = "import fastscnn_opt, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    wanted = os.environ | {"ORT_DISABLE_TELEMETRY": "0"}
+    assert subprocess.run([sys.executable, "-c", code], env=wanted, capture_output=True, check=True).stdout == b"0\n"
