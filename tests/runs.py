@@ -1,5 +1,6 @@
 """Runs made up for the tests: every figure is chosen, nothing is run."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from fastscnn_opt.scoring.records import (
     RowTiming,
     SessionRecord,
     Status,
+    as_json,
 )
 from fastscnn_opt.scoring.run import Run
+from fastscnn_opt.scoring.run_folder import SCHEMA
 
 BASE = RowPlan("base", "", (), "onnxruntime", 1)
 FAST = RowPlan("fast", "simplify", (), "onnxruntime", 1)
@@ -60,3 +63,14 @@ def finished_run() -> Run:
     """Return a run of two rows, both scored and timed, of which one lost more than is allowed."""
     records = [record(BASE, 0.6), record(FAST, 0.594)]
     return run_of([BASE, FAST], records, [timing(BASE, 10, 1.0), timing(FAST, 20, 2.0)], max_drop=0.5)
+
+
+def write_run(folder: Path, plans, records, compiled=()) -> None:
+    """Write a run folder that asks for `plans`, with an empty file for the model of each record."""
+    (folder / "models").mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"schema": SCHEMA, **described(*plans).to_json()}))
+    for name, rows in {"records": records, "compiled": compiled}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(as_json(row)) + "\n" for row in rows))
+    for row in (*records, *compiled):
+        if row.model:
+            (folder / row.model).touch()

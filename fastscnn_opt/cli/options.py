@@ -30,6 +30,11 @@ def complete_target(typed: str) -> list[str]:
     return [name for name in target_names() if name.startswith(typed)]
 
 
+MODEL = "The ONNX model; or RUN:NAME, a variant of a run."
+"""Help of an argument that names a model."""
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help=f"{MODEL} The file itself stays as it is.")]
+
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not check the contracts of the passes.")]
 Inputs = Annotated[
     Path | None,

@@ -13,6 +13,7 @@ from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.caveats import timing_caveats
 from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.timing import Latencies, time_side_by_side
@@ -67,7 +68,7 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
     note: Callable[[str], None] = lambda _: None,
     progress: ProgressBar = no_progress_bar,
 ) -> BenchTable:
-    """Compile and time `models`; return a row for each of them.
+    """Compile and time `models`, ONNX files or ``RUN:NAME``; return a row for each of them.
 
     Models whose batch is fixed at another size than `batch` go through the pass ``static-batch`` first. `baseline`
     names the model that the others are compared with, by its path or its file name; it is the first by default.
@@ -78,15 +79,15 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
         There is no such target or baseline, or a model cannot be read, compiled or run.
     """
     suffix = target.available().artefact_suffix
-    names = [str(model) for model in models]
+    names, files = [str(model) for model in models], [model_file(model) for model in models]
     reference = _find_baseline(names, baseline)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
         compiled = []
-        for index, model in enumerate(models):
-            note(f"compiling {model}")
+        for index, (name, model) in enumerate(zip(names, files, strict=True)):
+            note(f"compiling {name}")
             artefact = Path(folder) / f"{index}{suffix}"
             _compile(model, artefact, target, batch, limits)
-            compiled.append(CompiledModel(str(model), target, artefact, model, batch))
+            compiled.append(CompiledModel(name, target, artefact, model, batch))
         note(f"timing {counted(len(models), 'model')}")
         effort = effort or Effort()
         with progress(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, other_load() as others:

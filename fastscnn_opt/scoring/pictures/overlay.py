@@ -17,6 +17,7 @@ from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.metadata import Metadata, read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.one_model import opened_model
 from fastscnn_opt.scoring.pictures.drawing import Colours, beside, blend, with_legend
 from fastscnn_opt.scoring.worker.commands import Predict
@@ -75,8 +76,8 @@ def draw_overlays(
 ) -> tuple[str, ...]:
     """Run each model on each image and write its picture to its place; two models stand side by side, with captions.
 
-    `source` describes the classes and the preprocessing. What it does not say comes from the models; where they name no
-    classes, these are those of the default preset. Return notes for the user.
+    `models` are ONNX files or ``RUN:NAME``. `source` describes the classes and the preprocessing. What it does not say
+    comes from the models; where they name no classes, these are those of the default preset. Return notes for the user.
     Each model runs in a child process. Nothing is written before all models have seen all images. `on_image` gets
     the number of images that a model has seen since the last call.
 
@@ -88,15 +89,16 @@ def draw_overlays(
     """
     for image in places:
         read_image(image)  # so that an error comes before the first model is compiled
-    stated = [read_metadata(model) for model in models]
+    loaded = [model_file(model) for model in models]
+    stated = [read_metadata(file) for file in loaded]
     classes, assumed = _classes(source, stated)
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         maps: list[list[Path]] = []
         notes: list[str] = []
-        for index, (model, metadata) in enumerate(zip(models, stated, strict=True)):
+        for index, (file, metadata) in enumerate(zip(loaded, stated, strict=True)):
             folder = Path(name) / str(index)
             folder.mkdir()
-            with opened_model(model, target, limits=limits) as worker:
+            with opened_model(file, target, limits=limits) as worker:
                 told = worker.run(Predict(tuple(places), folder, classes, metadata, assumed), on_image)
             notes += told
             maps.append([folder / f"{index}.png" for index in range(len(places))])

@@ -75,6 +75,9 @@ def command(
     For a model: it runs in onnxruntime, in a process of its own. The times are means over the runs, and the nodes are
     those of the graph that onnxruntime optimised.
     """
+    from fastscnn_opt.scoring.model_name import model_file
+
+    what = [model_file(path) for path in what]
     models = [path for path in what if path.suffix == _MODEL_SUFFIX]
     if models and len(what) > 1:
         raise typer.BadParameter("give either one model or tables of the profiler", param_hint="TABLE...|MODEL")

@@ -13,9 +13,7 @@ from fastscnn_opt.text import counted
 
 
 def command(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="The ONNX model to rewrite; the file itself stays as it is.")
-    ],
+    model: options.Model,
     passes: Annotated[
         str,
         typer.Option(
@@ -39,6 +37,9 @@ def command(
     With --dry-run nothing is written or verified. The command says for each pass what it would change in the graph that
     the passes before it make, and which nodes it considers but leaves alone, with the reason.
     """
+    from fastscnn_opt.scoring.model_name import model_file
+
+    model = model_file(model)
     if memory is not None:
         from fastscnn_opt.processes.limited import carry_on_within
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _COLOURS = {"+": "green", "-": "red", "~": "yellow", "": "bold"}
 
 
 def command(
-    before: Annotated[Path, typer.Argument(metavar="A", help="An ONNX model.")],
+    before: Annotated[Path, typer.Argument(metavar="A", help=options.MODEL)],
     after: Annotated[Path, typer.Argument(metavar="B", help="The model to compare it with.")],
     everything: Annotated[
         bool, typer.Option("--all", help=f"Show every difference; without it, {_LINES} lines of each kind.")
@@ -37,8 +38,9 @@ def command(
     """
     from fastscnn_opt.diff import diff_models
     from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.scoring.model_name import model_file
 
-    found = diff_models(load_model(before), load_model(after))
+    found = diff_models(load_model(model_file(before)), load_model(model_file(after)))
     if form is Format.JSON:
         print_json(found.to_json())
     else:

@@ -27,7 +27,9 @@ def command(
     ],
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="Say what the pass would do to this ONNX model.", show_default=False),
+        typer.Argument(
+            metavar="MODEL", help="Say what the pass would do to this model (or RUN:NAME).", show_default=False
+        ),
     ] = None,
     everything: options.AllNodes = False,
     form: FormatOption = Format.TABLE,
@@ -59,8 +61,9 @@ def command(
 def _explain_on(model: Path, text: str, *, everything: bool, form: Format) -> None:
     from fastscnn_opt.rewriting.applying import plan_for_file
     from fastscnn_opt.rewriting.report import describe_plan
+    from fastscnn_opt.scoring.model_name import model_file
 
-    result = plan_for_file(model, text)
+    result = plan_for_file(model_file(model), text)
     if form is Format.JSON:
         print_json(result.steps[0].to_json())
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastscnn_opt.cli.options import complete_target
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.errors import CheckFailedError
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="The ONNX model.", show_default=False)] = None,
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help=options.MODEL, show_default=False)] = None,
     target: Annotated[
         str,
         typer.Option(
             help="The target whose rules are applied: onnxruntime (for CPUs), or ascend310.",
-            autocompletion=complete_target,
+            autocompletion=options.complete_target,
         ),
     ] = "ascend310",
     patch: Annotated[
@@ -48,6 +48,7 @@ def command(
     uses of the model only. Every finding names the pass, option or patch that cures it. Errors make the exit code 3.
     """
     from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.scoring.model_name import model_file
     from fastscnn_opt.targets.registry import lint_rules_of
 
     if sum((model is not None, explain is not None, rules)) != 1:
@@ -59,7 +60,7 @@ def command(
     if model is None:
         _list_rules(target, known, form)
         return
-    findings = known.lint(load_model(model))
+    findings = known.lint(load_model(model_file(model)))
     if fix_pipeline:
         _print_pipeline(target, known.fix_pipeline(findings), findings, form)
     else:

@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 def command(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help="ONNX models to time side by side.")],
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=f"{options.MODEL}")],
     batch: Annotated[
         int | None,
         typer.Option(

@@ -24,7 +24,7 @@ _FIGURES = ("pixAcc", "mIoU", "mIoU_all", "iou", "images", "pixels")
 def command(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="The ONNX model to score; not with --dumps.", show_default=False),
+        typer.Argument(metavar="MODEL", help=f"{options.MODEL} Not with --dumps.", show_default=False),
     ] = None,
     data: Annotated[
         Path | None,
@@ -94,9 +94,11 @@ def command(
 def _score_model(
     model: Path, source: DataSource, target: TargetSpec, batch: int | None, limits: Limits
 ) -> dict[str, Any]:
+    from fastscnn_opt.scoring.model_name import model_file
     from fastscnn_opt.scoring.one_model import evaluate_model
     from fastscnn_opt.scoring.records import as_json
 
+    model = model_file(model)
     source = source.for_model_file(model)
     with progress(len(source.open()), "images") as advance:
         found = evaluate_model(model, source, target, batch=batch, limits=limits, on_image=advance)

@@ -14,7 +14,7 @@ from fastscnn_opt.text import counted
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="The photographs.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the pictures.")],
     against: Annotated[

@@ -1,0 +1,73 @@
+"""Which file a user means by a name: a path, or a variant of a run."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from runs import BASE, CHIP, FAST, record, write_run
+
+from fastscnn_opt.errors import UserError
+from fastscnn_opt.scoring.model_name import model_file
+from fastscnn_opt.scoring.records import CompiledRecord
+
+FOUR = replace(FAST, batch=4)
+FAILED = replace(FAST, variant="broken")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run in which `fast` has two batch sizes, the larger one first, and `broken` was not built."""
+    monkeypatch.chdir(tmp_path)
+    broken = replace(record(FAILED, None, reason="no such node"), model=None)
+    rows = [record(FOUR, 0.5), replace(record(FAST, 0.5), model="models/one.onnx"), broken]
+    write_run(Path("runs/first"), [BASE, FOUR, FAST, CHIP, FAILED], rows)
+    return Path("runs/first")
+
+
+def test_a_variant_of_a_run_is_its_model_at_the_smallest_batch(run):
+    assert model_file("runs/first:fast") == run / "models" / "one.onnx"
+
+
+@pytest.mark.parametrize("name", ["plain.onnx", "missing.onnx", "runs/first"])
+@pytest.mark.usefixtures("run")
+def test_a_path_stays_as_it_is(name):
+    assert model_file(name) == Path(name)
+
+
+@pytest.mark.usefixtures("run")
+def test_a_file_with_a_colon_in_its_name_wins():
+    Path("runs/first:fast").touch()
+    assert model_file(Path("runs/first:fast")) == Path("runs/first:fast")
+
+
+def test_a_row_that_is_only_compiled_has_a_model(tmp_path):
+    built = CompiledRecord(
+        **asdict(BASE), source="m", options={}, tools={}, model="models/c.onnx", model_sha256="0",
+        artefact="models/c.onnx", steps=(), speed_key="s",
+    )  # fmt: skip
+    write_run(tmp_path / "run", [BASE], [], [built])
+    assert model_file(f"{tmp_path / 'run'}:base") == tmp_path / "run" / "models" / "c.onnx"
+
+
+def test_the_name_of_a_variant_may_have_a_colon(tmp_path):
+    plan = replace(BASE, variant="int8: all")
+    write_run(tmp_path / "run", [plan], [record(plan, 0.5)])
+    assert model_file(f"{tmp_path / 'run'}:int8: all").name == "x.onnx"
+
+
+NO_RUN = "there is no such file, and no such run folder before the colon"
+WRONG = {
+    "runs/frist:fast": f"runs/frist:fast: {NO_RUN}; did you mean the run 'runs/first'?",
+    "elsewhere/x:fast": f"elsewhere/x:fast: {NO_RUN}; give an ONNX file, or RUN:NAME",
+    "runs/first:fats": "runs/first: unknown variant 'fats'; did you mean 'fast'?",
+    "runs/first:broken": "runs/first: there is no model of the variant 'broken' (no such node); "
+    "start `fastscnn-opt score` on this run again",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.usefixtures("run")
+def test_a_wrong_name_is_one_sentence(name):
+    with pytest.raises(UserError) as caught:
+        model_file(name)
+    assert str(caught.value) == WRONG[name]
