@@ -8,6 +8,9 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 PACKAGES = (
     "fastscnn-opt",
@@ -27,8 +30,8 @@ class Machine:
     """A machine: processor, usable cores, memory, system and Python; what is not known is empty or 0."""
 
     cpu: str = ""
-    cores: int = 0
-    memory_bytes: int = 0
+    cores: Annotated[int, Field(ge=0)] = 0
+    memory_bytes: Annotated[int, Field(ge=0)] = 0
     system: str = ""
     python: str = ""
 

@@ -1,24 +1,26 @@
-"""Check TOML files that people write against a schema, and say in one sentence what does not fit; write TOML."""
+"""Check TOML and JSON against a schema, and say in one sentence what does not fit; write TOML."""
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from reprlib import repr as shorten
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.text import counted, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
 Schema = TypeVar("Schema", bound=BaseModel)
+Value = TypeVar("Value")
 
 _SUBJECTS = "Input |String |List |Tuple "
 """What the messages of pydantic call a value; ours name its place instead."""
@@ -32,6 +34,9 @@ _WORDS = {
     "valid tuple": "valid list",
 }
 """Words of pydantic, and ours."""
+
+_LARGEST = 2**63 - 1
+"""The largest integer that TOML asks a reader to take."""
 
 _INDENT = 1000
 """Spaces before an item while TOML is being written: too many for a list of tables to be written as one value."""
@@ -59,16 +64,25 @@ def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError
     Raises
     ------
     RunError
-        Or another `kind`: the text is no TOML, or does not fit the schema. The message names the table, the key, what
-        is wrong and the nearest valid key. Of several mistakes, it names an unknown key first: often it is a misspelt
-        one, and the reason why another mistake is that a key is missing.
+        Or another `kind`: the text is no TOML, holds a number that no schema takes (infinite, NaN, or beyond 64 bits),
+        or does not fit the schema. The message names the table, the key, what is wrong and the nearest valid key. Of
+        several mistakes, it names an unknown key first: often it is a misspelt one, and the reason why another mistake
+        is that a key is missing.
     """
     try:
-        content = tomllib.loads(text)
+        try:
+            content = tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            raise
+        except ValueError:  # an integer of so many digits that Python does not read it; a shorter one shows its place
+            content = tomllib.loads(re.sub(r"[\d_]{1000,}", str(_LARGEST + 1), text))
+        odd = next(_odd_numbers(content), None)
     except RecursionError as error:
         raise kind("its values are nested too deeply to be read", where=where) from error
     except tomllib.TOMLDecodeError as error:
         raise kind(f"not a TOML file: {error}", where=where) from error
+    if odd is not None:
+        raise kind(_sentence(odd, schema, content), where=where)
     try:
         return schema.model_validate(content)
     except ValidationError as error:
@@ -79,6 +93,34 @@ def parse_toml(text: str, where: str, schema: type[Schema], kind: type[UserError
         findings.sort(key=lambda finding: finding["type"] != "extra_forbidden")
         more = f" (and {counted(len(findings) - 1, 'more mistake')})" if len(findings) > 1 else ""
         raise kind(f"{_sentence(findings[0], schema, content)}{more}", where=where) from error
+
+
+def _odd_numbers(value: Any, *place: int | str) -> Iterator[ErrorDetails]:
+    """Yield a finding for each number in a TOML value that is not finite, or beyond the 64 bits that TOML asks for."""
+    message = ""
+    if isinstance(value, float) and not math.isfinite(value):
+        message = "Input should be a finite number"
+    elif isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        message = "is a number beyond 64 bits"
+    if message:
+        yield {"type": "odd_number", "loc": place, "msg": message, "input": value}
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _odd_numbers(inner, *place, key)
+
+
+def parse_json(content: bytes, where: object, reader: TypeAdapter[Value]) -> Value:
+    """Read JSON from the place `where`. Raises RunError, with the key, if it does not fit the type of `reader`."""
+    try:
+        return reader.validate_json(content)
+    except ValidationError as error:
+        match = re.fullmatch(
+            r"Invalid JSON: (.*) at line (\d+) column (\d+)", error.errors(include_url=False)[0]["msg"]
+        )
+        if match is None:
+            raise RunError(first_fault(error, ""), where=where) from error
+        line = f"line {match[2]}, " if match[2] != "1" else ""
+        raise RunError(f"no JSON from {line}column {match[3]} on ({match[1]})", where=where) from error
 
 
 def write_toml(content: Mapping[str, Any]) -> str:
@@ -96,6 +138,8 @@ def fault(finding: ErrorDetails, where: str = "") -> str:
     """
     if finding["type"] == "missing":
         return f"{where} is missing".lstrip()
+    if finding["type"] == "unexpected_keyword_argument":
+        return f"{where} is no known key"
     message = finding["msg"].removeprefix("Value error, ")  # precedes the words of a validator of ours
     match = re.fullmatch(rf"(?:{_SUBJECTS})?should (.*?)(?:(?:{_REMARKS}).*)?", message, re.DOTALL)
     if match is None:
@@ -106,10 +150,10 @@ def fault(finding: ErrorDetails, where: str = "") -> str:
     return f"{where} should {wanted}, and is {shorten(finding['input'])}".lstrip()
 
 
-def first_fault(error: ValidationError) -> str:
-    """Return what is wrong with the first value that does not fit a schema, behind its place."""
+def first_fault(error: ValidationError, whole: str = "the file") -> str:
+    """Return what is wrong with the first value that does not fit a schema, behind its place; `whole` is all of it."""
     finding = error.errors(include_url=False)[0]
-    return fault(finding, ".".join(map(str, finding["loc"])) or "the file")
+    return fault(finding, ".".join(map(str, finding["loc"])) or whole)
 
 
 def _sentence(finding: ErrorDetails, schema: type[BaseModel], content: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastscnn_opt.data.dataset import LONGEST_SIDE
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.measuring.image_input import has_channels_last
 from fastscnn_opt.model.interface import static_shape
@@ -26,9 +27,6 @@ _MADE_FOR_ANOTHER = "fix the size that its constants were made for with static-s
 """Cure for a graph that has constants of one size inside, although its input is open."""
 
 _SIDES = ("height", "width")
-
-_LARGEST = 16384
-"""The largest height or width; an image of that size in float32 takes 3 GB."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class InputSize(Pass):
                 raise ValueError("height and width are needed" + (", or scale" if self.keep else ""))
             if min(self.height, self.width) < 1:
                 raise ValueError(f"height={self.height} width={self.width} is no size; both must be 1 or more")
-            if max(self.height, self.width) > _LARGEST:
-                raise ValueError(f"height={self.height} width={self.width} is beyond {_LARGEST} a side")
+            if max(self.height, self.width) > LONGEST_SIDE:
+                raise ValueError(f"height={self.height} width={self.width} is beyond {LONGEST_SIDE} a side")
         elif not self.keep or self.height is not None or self.width is not None:
             raise ValueError("scale takes the place of height and width, and goes with keep=true")
         elif self.scale <= 0:
@@ -133,9 +131,9 @@ class InputSize(Pass):
                 cure=f"run {static_shape({image.name: image.shape})} first",
             )
         scaled = {side: max(size * self.scale, 1) for side, size in before.items()}
-        if max(scaled.values()) > _LARGEST:
+        if max(scaled.values()) > LONGEST_SIDE:
             raise PassError(
-                f"scale={self.scale:g} makes input {image.name!r} of {_by(before)} larger than {_LARGEST} a side",
+                f"scale={self.scale:g} makes input {image.name!r} of {_by(before)} larger than {LONGEST_SIDE} a side",
                 cure="give a smaller scale",
             )
         return {side: round(size) for side, size in scaled.items()}

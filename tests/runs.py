@@ -17,7 +17,6 @@ from fastscnn_opt.scoring.records import (
     as_json,
 )
 from fastscnn_opt.scoring.run import Run
-from fastscnn_opt.scoring.run_folder import SCHEMA
 
 BASE = RowPlan("base", "", (), "onnxruntime", 1)
 FAST = RowPlan("fast", "simplify", (), "onnxruntime", 1)
@@ -36,9 +35,10 @@ def record(plan: RowPlan, miou: float | None, **changes) -> RowRecord:
 def timing(plan: RowPlan, fps: float, ratio: float, **changes) -> RowTiming:
     """Return the timing of a row, with an interval of 0.1 on both sides of the ratio."""
     known = RowTiming(
-        plan.variant, plan.target, plan.batch, plan.variant, Status.OK, "", 1000 / fps, 2.0, 3.0, fps, ratio
-    )
-    return replace(known, ratio_low=ratio - 0.1, ratio_high=ratio + 0.1, **changes)
+        plan.variant, plan.target, plan.batch, plan.variant, Status.OK, "", 1000 / fps, 2.0, 3.0, fps,
+        ratio, ratio - 0.1, ratio + 0.1,
+    )  # fmt: skip
+    return replace(known, **changes)
 
 
 def described(*plans: RowPlan, model="m", data="d", **changes) -> RunDescription:
@@ -68,7 +68,7 @@ def finished_run() -> Run:
 def write_run(folder: Path, plans, records, compiled=()) -> None:
     """Write a run folder that asks for `plans`, with an empty file for the model of each record."""
     (folder / "models").mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"schema": SCHEMA, **described(*plans).to_json()}))
+    (folder / "run.json").write_text(json.dumps(described(*plans).to_json()))
     for name, rows in {"records": records, "compiled": compiled}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(as_json(row)) + "\n" for row in rows))
     for row in (*records, *compiled):

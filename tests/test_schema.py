@@ -6,10 +6,10 @@ from typing import Annotated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import PatchError, RunError
-from fastscnn_opt.schema import fault, parse_toml, read_text, write_toml
+from fastscnn_opt.schema import fault, parse_json, parse_toml, read_text, write_toml
 
 
 def even(number: int) -> int:
@@ -65,6 +65,10 @@ class Whole(Table):
         ("[[group]]\n[[group]]\n[[group.part]]\nnmae = 'a'",
          "f: [[group]] number 2: [[group.part]] number 1: unknown key 'nmae'; did you mean 'name'?"),
         ("count 3", "f: not a TOML file: "),
+        (f"[only]\nname = 'a'\nsizes = [{'1' * 5000}]", "f: [only]: sizes number 1: is a number beyond 64 bits"),
+        (f"count = 0x{'f' * 5000}", "f: count: is a number beyond 64 bits"),
+        ("count = inf", "f: count should be a finite number, and is inf"),
+        ("[options.a]\nb = -nan", "f: options.a.b should be a finite number, and is nan"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place_and_its_cure(text, says):
@@ -87,6 +91,22 @@ def test_it_is_told_how_many_mistakes_there_are_besides(text, ends):
     with pytest.raises(RunError) as error:
         parse_toml(text, "f", Whole)
     assert str(error.value).endswith(ends)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"a": 1', r"f: no JSON from column 7 on \(EOF"),
+        (b'{\n"a": \xff}', r"f: no JSON from line 2, column 6 on \(expected value"),
+        (b"", r"f: no JSON from column 0 on"),
+        (b"[" * 5000, r"f: no JSON from column \d+ on \(recursion limit"),
+        (b'{"a": "x"}', "f: a should be a valid integer, and is 'x'"),
+        (b"[]", r"f: should be an object, and is \[\]"),
+    ],
+)
+def test_what_is_wrong_in_json_is_told_with_its_place(content, says):
+    with pytest.raises(RunError, match=f"^{says}"):
+        parse_json(content, "f", TypeAdapter(dict[str, int]))
 
 
 @pytest.mark.parametrize("text", ["count = 3", "count 3", f"pairs = {'[' * 50_000}"])

@@ -10,10 +10,11 @@ import os
 import signal
 import sys
 from importlib import import_module
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from fastscnn_opt.cli.printing import NOTES
 from fastscnn_opt.errors import UserError
@@ -88,6 +89,18 @@ class _Root(TyperGroup):
             raise
 
 
+class _Verb(TyperCommand):
+    """A verb that refuses infinite numbers and NaN, which are within any limits for the parser."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        for name, value in ctx.params.items():
+            if isinstance(value, float) and not isfinite(value):
+                option = next(item for item in self.params if item.name == name)
+                raise typer.BadParameter(f"{value} is no finite number", param_hint=option.opts[-1])
+        return super().invoke(ctx)
+
+
 def _in_our_words(error: ValueError) -> str:
     from pydantic import ValidationError
 
@@ -117,7 +130,7 @@ def build(verb: str | None) -> typer.Typer:
         if hasattr(module, "app"):
             root.add_typer(module.app, name=name, help=summary, epilog=epilog)
         else:
-            root.command(name, epilog=epilog)(module.command)
+            root.command(name, cls=_Verb, epilog=epilog)(module.command)
     return root
 
 

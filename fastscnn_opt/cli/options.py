@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastscnn_opt.processes.limits import parse_memory
+from fastscnn_opt.processes.limits import LONGEST_S, parse_memory
 
 if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
@@ -118,7 +118,8 @@ def memory_size(text: str) -> int:
 
 
 TimeLimit = Annotated[
-    float, typer.Option("--time-limit", min=1, help="Seconds without progress after which a process is ended.")
+    float,
+    typer.Option("--time-limit", min=1, max=LONGEST_S, help="Seconds without progress after which a process is ended."),
 ]
 MemoryLimit = Annotated[
     int | None,

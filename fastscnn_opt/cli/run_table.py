@@ -52,7 +52,8 @@ def _print_caveats(run: Run) -> None:
     from fastscnn_opt.scoring.caveats import run_caveats
 
     for caveat in run_caveats(run):
-        note(f"note: {caveat}")
+        if caveat not in run.damaged:  # the verb ends with these
+            note(f"note: {caveat}")
 
 
 def _narrowed(columns: list[Column], lines: list[list[str]], title: str) -> tuple[list[Column], list[list[str]], str]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LONGEST_SIDE = 16384
+"""Pixels of the height or width of an image at most, where somebody states them."""
+
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 

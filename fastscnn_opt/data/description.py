@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from fastscnn_opt.data.dataset import LONGEST_SIDE
 from fastscnn_opt.data.preprocess import Preprocess, Resample, Resize
 from fastscnn_opt.data.presets import DEFAULT_PRESET, preset_classes, read_preset
 from fastscnn_opt.errors import DataError
@@ -53,7 +54,7 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 Count = Annotated[int, Field(ge=1)]
 Value = Annotated[int, Field(ge=0, le=65535)]
 Colour = tuple[Byte, Byte, Byte]
-Side = Annotated[int, Field(ge=1, le=16384)]
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 Size = tuple[Side, Side]
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_relative)]
 Numbers = Annotated[tuple[float, ...], AfterValidator(_per_channel)]

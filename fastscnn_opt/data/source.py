@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.pairs import Patterns
     from fastscnn_opt.data.preprocess import Interface, Preprocess
 
+MOST_IMAGES = 1_000_000
+"""Synthetic scenes, and the limit on images, at most; the name of each is kept in memory."""
+
+LARGEST_SEED = 2**32 - 1
+"""The seeds of scenes are as large as those of numpy's older generators."""
+
 _OWN = ("root", "split", "synthetic", "seed", "limit")
 
 
@@ -60,8 +66,10 @@ class DataSource:
             raise DataError(f"{self.synthetic} synthetic scenes are no dataset", cure="ask for at least 1")
         if self.limit is not None and self.limit < 1:
             raise DataError(f"a limit of {self.limit} leaves no image", cure="use at least 1")
-        if self.seed < 0:
-            raise DataError(f"the seed {self.seed} is negative", cure="use 0 or more")
+        if max(self.synthetic or 0, self.limit or 0) > MOST_IMAGES:
+            raise DataError(f"more than {MOST_IMAGES} images are asked for", cure="lower synthetic or limit")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise DataError("the seed is negative or too large", cure=f"use 0 to {LARGEST_SEED}")
 
     @classmethod
     def at(cls, path: str, split: str | None = None, limit: int | None = None) -> DataSource:
@@ -94,7 +102,7 @@ class DataSource:
         from fastscnn_opt.data.description import DataTable, complete
 
         own = {key: value for key in _OWN if (value := getattr(self, key)) is not None}
-        return complete(DataTable(**own, **self.description), Path())
+        return complete(DataTable(**{**self.description, **own}), Path())
 
     @property
     def classes(self) -> Classes:

@@ -11,7 +11,7 @@ from fastscnn_opt.demo.network import demo_model
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
-from fastscnn_opt.scoring.run_folder import refuse_other_content
+from fastscnn_opt.scoring.run_folder import refuse_other_content, refuse_search
 from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.variants import read_variants
 
@@ -39,6 +39,7 @@ def score_demo(
     A variants file that is there already stays, so that a user's changes to it count. Raises the errors of `score`.
     """
     refuse_other_content(folder)
+    refuse_search(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MODEL).exists():
         save_model(demo_model(), folder / MODEL)

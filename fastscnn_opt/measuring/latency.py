@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,10 +36,10 @@ _RESAMPLES_AT_ONCE = 100
 class WarmUp:
     """The runs and seconds of a warm-up, whether the latency became steady, and the median of the last runs."""
 
-    runs: int
-    seconds: float
+    runs: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
     steady: bool
-    latency_ms: float
+    latency_ms: Annotated[float, Field(ge=0)]
 
 
 def warm_up(

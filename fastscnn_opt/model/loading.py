@@ -40,9 +40,7 @@ def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None)
     from google.protobuf.message import DecodeError
 
     file = Path(path)
-    if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
-        raise ModelError(f"the model file {what}", where=file, cure="give the path of an .onnx file")
+    check_is_file(file)
     try:
         model = onnx.load(file, load_external_data=False)
     except DecodeError as error:
@@ -67,6 +65,13 @@ def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None)
     elif done:
         _note(f"{file}: {'; '.join(done)}")
     return model
+
+
+def check_is_file(file: Path) -> None:
+    """Raise ModelError if there is no such file."""
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise ModelError(f"the model file {what}", where=file, cure="give the path of an .onnx file")
 
 
 def _is_plugin(node: onnx.NodeProto) -> bool:

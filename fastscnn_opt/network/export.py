@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastscnn_opt.data.dataset import LONGEST_SIDE
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.metadata import add_metadata
 from fastscnn_opt.network.describing import describe
@@ -137,6 +138,8 @@ def _check_shape(batch: int, height: int, width: int) -> None:
     if batch < 1:
         raise ModelError(f"cannot build FastSCNN for batch {batch}: it must be 1 or more")
     for name, length in (("height", height), ("width", width)):
+        if length > LONGEST_SIDE:
+            raise ModelError(f"cannot build FastSCNN for {name} {length}: it must be at most {LONGEST_SIDE}")
         if length < SIZE_MULTIPLE or length % SIZE_MULTIPLE:
             below = max(length // SIZE_MULTIPLE, 1) * SIZE_MULTIPLE
             nearest = f"{below} or {below + SIZE_MULTIPLE}" if length > SIZE_MULTIPLE else f"{below}"

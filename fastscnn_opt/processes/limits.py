@@ -9,6 +9,9 @@ from dataclasses import dataclass
 _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 _MEMORY = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?({'|'.join(_UNITS)})")
 
+LONGEST_S = 10_000_000
+"""The longest limit of silence: 16 weeks. The clocks of the system do not take much longer ones."""
+
 POLL_S = 0.02
 POLLS_PER_TREE = 25
 """Seconds between two looks at the memory of a process, and how many of them pass before its descendants are included:

@@ -8,7 +8,7 @@ from fastscnn_opt.files import check_place, write_atomically
 from fastscnn_opt.report.content import gather
 from fastscnn_opt.report.page import render
 from fastscnn_opt.report.tradeoff import plot_file
-from fastscnn_opt.scoring.run_folder import read_run
+from fastscnn_opt.scoring.run_folder import read_run, refuse_own_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_report(
-    runs: Sequence[Path],
+    folders: Sequence[Path],
     page: Path | None,
     plot: Path | None,
     *,
@@ -28,7 +28,7 @@ def write_report(
 
     Parameters
     ----------
-    runs
+    folders
         One run folder; or an earlier one and the one that the report is about.
     page
         Where the HTML page goes.
@@ -44,14 +44,18 @@ def write_report(
     Raises
     ------
     RunError
-        A folder is no run, or there is nothing to plot.
+        A folder is no run, a file would replace one of a run, or there is nothing to plot. After the files are written:
+        damaged records were left out.
     OSError
         A file cannot be written; this is found before the work as far as possible.
     """
     for place in (page, plot):
         if place is not None:
             check_place(place)
-    contents = [gather(read_run(folder), max_drop) for folder in runs]
+            for folder in folders:
+                refuse_own_file(place, folder)
+    runs = [read_run(folder) for folder in folders]
+    contents = [gather(run, max_drop) for run in runs]
     if plot is not None:
         write_atomically(plot, plot_file(contents[-1], plot.suffix.lower()))
         note(f"wrote {plot}")
@@ -60,3 +64,5 @@ def write_report(
         html = render(contents[-1], before, pictures=pictures).encode()
         write_atomically(page, html)
         note(f"wrote {page} ({len(html) / 1e6:.1f} MB); open it in a browser")
+    for run in runs:
+        run.check_whole()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
+from fastscnn_opt.model.loading import check_is_file
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.caveats import timing_caveats
@@ -81,6 +82,8 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
     suffix = target.available().artefact_suffix
     names, files = [str(model) for model in models], [model_file(model) for model in models]
     reference = _find_baseline(names, baseline)
+    for file in files:
+        check_is_file(file)  # before the first one is compiled
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
         compiled = []
         for index, (name, model) in enumerate(zip(names, files, strict=True)):

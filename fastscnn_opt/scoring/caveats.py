@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import FEWEST_ROUNDS
+from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.text import counted, joined
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: s
 
 def run_caveats(run: Run) -> list[str]:
     """Return what makes the figures in the table of a run rough or unlikely, each caveat once."""
-    return [*_accuracy_caveats(run), *_speed_caveats(run)]
+    return [*run.damaged, *_accuracy_caveats(run), *_speed_caveats(run)]
 
 
 def _accuracy_caveats(run: Run) -> list[str]:
@@ -86,7 +87,8 @@ def _other_classes(accuracy: AccuracyFigures, reference: AccuracyFigures) -> lis
 
 def _speed_caveats(run: Run) -> list[str]:
     timings = [run.timing_of(run.record_of(plan)) for plan in run.plan]
-    used = [session for session in run.sessions if any(timing in session.rows for timing in timings if timing)]
+    timed = [timing for timing in timings if timing and timing.status is Status.OK]
+    used = [session for session in run.sessions if any(timing in session.rows for timing in timed)]
     cores = run.description.machine.cores
     # A run keeps what it has timed with the same effort.
     how = ", with another --rounds or --seconds, or into another run folder"

@@ -3,15 +3,24 @@
 # Without `from __future__ import annotations`, because pydantic reads the types of the fields.
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from fastscnn_opt.data.dataset import Classes
 from fastscnn_opt.data.presets import DEFAULT_PRESET, preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.machine import Machine
-from fastscnn_opt.scoring.records import RowPlan, as_json, key_of
+from fastscnn_opt.scoring.records import RECORD, Count, RowPlan, as_json, key_of
+
+VERSION = 1
+"""Version of the run folder's files; another version is refused rather than misread."""
+
+
+def _known(version: int) -> int:
+    if version != VERSION:
+        raise ValueError(f"version {version}, and this release reads {VERSION}")
+    return version
 
 
 @dataclass(frozen=True)
@@ -72,18 +81,19 @@ class SearchDescription:
     """The space of a search, the number of its pipelines, those tried so far, and the names of the front."""
 
     space: str
-    size: int
+    size: Count
     trials: tuple[Trial, ...] = ()
     front: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunDescription:
-    """The content of ``run.json``, without its schema version. Old releases did not record what has a default.
+    """The content of ``run.json``. Old releases did not record what has a default.
 
-    `max_drop` is in points of mIoU. `search` is None in a run of `score`.
+    `schema` is its version. `max_drop` is in points of mIoU. `search` is None in a run of `score`.
     """
 
+    schema: Annotated[int, AfterValidator(_known)] = VERSION
     started: str = ""
     machine: Machine = field(default_factory=Machine)
     versions: dict[str, str | None] = field(default_factory=dict)
@@ -92,9 +102,15 @@ class RunDescription:
     data: DataDescription
     baseline: str
     baseline_target: str | None = None
-    max_drop: float | None
-    rows: tuple[RowPlan, ...]
+    max_drop: Annotated[float, Field(ge=0)] | None
+    rows: Annotated[tuple[RowPlan, ...], Field(min_length=1)]
     search: SearchDescription | None = None
+    __pydantic_config__: ClassVar[ConfigDict] = RECORD
+
+    def __post_init__(self) -> None:
+        identities = [row.identity for row in self.rows]
+        if len(set(identities)) < len(identities):
+            raise ValueError("rows should all differ in variant, target or batch")
 
     def to_json(self) -> dict[str, Any]:
         """Return what the file holds; only a search has the key ``search``."""

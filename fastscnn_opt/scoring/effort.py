@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 DEFAULT_SECONDS = 15.0
 """Seconds of rounds per model where the user asks for neither rounds nor seconds."""
@@ -17,8 +20,8 @@ FEWEST_ROUNDS = 10
 class Effort:
     """How long to measure: a number of rounds, or seconds of rounds per model (`rounds` wins if both are given)."""
 
-    rounds: int | None = None
-    seconds: float = DEFAULT_SECONDS
+    rounds: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=1e12)] = DEFAULT_SECONDS
 
     def is_enough(self, rounds: int, seconds: float, models: int) -> bool:
         """Return whether `rounds` done in `seconds` by `models` models are enough."""

@@ -51,9 +51,9 @@ def prune(folder: Path, *, dry_run: bool) -> list[RunFile]:
     Raises
     ------
     RunError
-        The folder is no run, or another process is scoring into it.
+        The folder is no run, has damaged records, or another process is scoring into it.
     """
-    read_run(folder)
+    read_run(folder).check_whole()
     with locked(folder, "scoring into this run", RunError):
         unused = [item for item in run_files(read_run(folder)) if not item.rows]
         for item in unused if not dry_run else ():

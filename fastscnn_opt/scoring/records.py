@@ -7,16 +7,37 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from fastscnn_opt.errors import CheckFailedError, UserError
 from fastscnn_opt.measuring.latency import WarmUp
 from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import Effort
+
+RECORD = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""How records are read: nothing is converted, no key is unknown, and every number is finite. Parts inherit it."""
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Batch = Annotated[int, Field(ge=1, lt=2**31)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0, le=1e12)]
+Positive = Annotated[float, Field(ge=1e-9, le=1e12)]
+"""A time in ms, images per second, or a ratio; quotients of two of them are finite, too."""
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
+        raise ValueError("should be a path inside the run folder")
+    return path
+
+
+PathInRun = Annotated[str, AfterValidator(_inside)]
+"""The path of a file, relative to the run folder."""
 
 
 class Status(StrEnum):
@@ -40,12 +61,12 @@ class Status(StrEnum):
 
 
 class Identified:
-    """A row of a run, identified by its variant, target and batch size. A record with unknown fields is refused."""
+    """A row of a run, identified by its variant, target and batch size."""
 
     variant: str
     target: str
-    batch: int
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    batch: Batch
+    __pydantic_config__: ClassVar = RECORD
 
     @property
     def identity(self) -> tuple[str, str, int]:
@@ -66,7 +87,7 @@ class RowPlan(Identified):
     passes: str
     patches: tuple[str, ...]
     target: str
-    batch: int
+    batch: Batch
 
     def matches(self, other: "RowPlan") -> bool:
         """Tell whether `other` is the same row, made by the same passes and patches."""
@@ -128,11 +149,11 @@ class StepSummary:
     name: Annotated[str, Field(alias="pass")]
     text: str = ""
     contract: Contract
-    changes: int
-    skips: int
-    seconds: float = 0.0
+    changes: Count
+    skips: Count
+    seconds: Amount = 0.0
     verified: bool | None
-    max_abs_diff: float | None = None
+    max_abs_diff: Annotated[float, Field(ge=0)] | None = None
     nodes: StepNodes | None = None
 
     @property
@@ -163,12 +184,12 @@ class AccuracyFigures:
     Old releases did not record the last three.
     """
 
-    pixAcc: float  # noqa: N815 - the name it has in every table
-    mIoU: float  # noqa: N815 - the name it has in every table
-    mIoU_all: float  # noqa: N815 - the name it has in every table
-    iou: dict[str, float | None] = field(default_factory=dict)
-    pixels: int | None = None
-    images: int | None = None
+    pixAcc: Share  # noqa: N815 - the name it has in every table
+    mIoU: Share  # noqa: N815 - the name it has in every table
+    mIoU_all: Share  # noqa: N815 - the name it has in every table
+    iou: dict[str, Share | None] = field(default_factory=dict)
+    pixels: Count | None = None
+    images: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -187,10 +208,15 @@ class AccuracyDetails:
         What was assumed about the model, and what is unlikely in the result.
     """
 
-    confusion: list[list[int]] | None = None
-    stages_ms: dict[str, float] = field(default_factory=dict)
-    predictions: str | None = None
+    confusion: list[list[Count]] | None = None
+    stages_ms: dict[str, Amount] = field(default_factory=dict)
+    predictions: PathInRun | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows = self.confusion or []
+        if any(len(row) != len(rows[0]) for row in rows) or (rows and len(rows[0]) - len(rows) not in (0, 1)):
+            raise ValueError("confusion should have a row and a column for each class")
 
 
 @dataclass(frozen=True)
@@ -207,14 +233,14 @@ class RowRecord(RowPlan):
     status: Status
     reason: str = ""
     steps: tuple[StepSummary, ...] = ()
-    model: str | None = None
-    artefact: str | None = None
+    model: PathInRun | None = None
+    artefact: PathInRun | None = None
     model_sha256: str | None = None
-    model_bytes: int | None = None
-    peak_rss_bytes: int | None = None
+    model_bytes: Count | None = None
+    peak_rss_bytes: Count | None = None
     accuracy: AccuracyFigures | None = None
     details: AccuracyDetails | None = field(default=None, compare=False)
-    seconds: float = field(default=0.0, compare=False)
+    seconds: Amount = field(default=0.0, compare=False)
     at: str = field(default="", compare=False)
     reproduce: str = field(default="", compare=False)
 
@@ -230,9 +256,9 @@ class CompiledRecord(RowPlan):
     source: str
     options: dict[str, Any]
     tools: dict[str, str]
-    model: str
+    model: PathInRun
     model_sha256: str
-    artefact: str
+    artefact: PathInRun
     steps: tuple[StepSummary, ...]
     speed_key: str
 
@@ -243,21 +269,27 @@ class RowTiming(Identified):
 
     variant: str
     target: str
-    batch: int
+    batch: Batch
     speed_key: str
     status: Status
     reason: str = ""
-    median_ms: float | None = None
-    p90_ms: float | None = None
-    p99_ms: float | None = None
-    fps: float | None = None
-    ratio: float | None = None
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    fps_per_card: float | None = None
+    median_ms: Positive | None = None
+    p90_ms: Positive | None = None
+    p99_ms: Positive | None = None
+    fps: Positive | None = None
+    ratio: Positive | None = None
+    ratio_low: Positive | None = None
+    ratio_high: Positive | None = None
+    fps_per_card: Positive | None = None
     warm_up: WarmUp | None = None
-    samples_ms: list[list[float]] = field(default_factory=list)
+    samples_ms: list[list[Amount]] = field(default_factory=list)
     reproduce: str = ""
+
+    def __post_init__(self) -> None:
+        if any(len(round_ms) != len(self.samples_ms[0]) for round_ms in self.samples_ms):
+            raise ValueError("samples_ms should have the same number of times in each round")
+        if self.ratio is not None and None in (self.ratio_low, self.ratio_high):
+            raise ValueError("ratio should have the ends of its interval, ratio_low and ratio_high")
 
 
 @dataclass(frozen=True)
@@ -271,11 +303,11 @@ class SessionRecord:
     at: str
     effort: Effort
     isolation: str
-    rounds: int
+    rounds: Count
     baseline_key: str | None
     rows: list[RowTiming]
-    busy_cores: float | None = None
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    busy_cores: Amount | None = None
+    __pydantic_config__: ClassVar = RECORD
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:

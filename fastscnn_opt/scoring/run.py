@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.row import TableRow, table_row
 from fastscnn_opt.text import printable
@@ -37,13 +38,14 @@ class Baseline:
 
 @dataclass
 class Run:
-    """The content of a run folder; `description` is that of ``run.json``."""
+    """The content of a run folder; `description` is that of ``run.json``, `damaged` says which lines were left out."""
 
     folder: Path
     description: RunDescription
     records: list[RowRecord]
     sessions: list[SessionRecord]
     compiled: list[CompiledRecord] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def plan(self) -> tuple[RowPlan, ...]:
@@ -72,6 +74,12 @@ class Run:
             )
         return rows
 
+    def check_whole(self) -> None:
+        """Raise RunError if damaged lines were left out."""
+        if self.damaged:
+            cure = "start the command that made the run again, which measures anew what is missing"
+            raise RunError("; ".join(self.damaged), cure=cure)
+
     def to_json(self) -> dict[str, Any]:
         """Return the table as the verbs print it."""
         return {"baseline": self.description.baseline, "rows": [row.to_json() for row in self.table]}
@@ -85,7 +93,7 @@ class Run:
         for record in reversed(self.compiled):
             if record.identity == plan.identity:
                 same = record.matches(plan) and record.source == self.description.model.key
-                return record if same and (self.folder / record.artefact).exists() else None
+                return record if same and (self.folder / record.artefact).is_file() else None
         return None
 
     def record_of(self, plan: RowPlan) -> RowRecord | None:

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from contextlib import contextmanager, suppress
@@ -25,23 +26,30 @@ from pydantic import ValidationError
 
 from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.files import locked, write_atomically
-from fastscnn_opt.schema import first_fault
+from fastscnn_opt.schema import first_fault, parse_json
 from fastscnn_opt.scoring.description import RunDescription
 from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord, adapter, as_json
 from fastscnn_opt.scoring.run import Run
 from fastscnn_opt.scoring.worker.client import UNFINISHED
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA = 1
-"""Version of the run folder's files; another version is refused rather than misread."""
+_ASIDE = ".damaged"
+"""Suffix of the file beside a file of records that gets its damaged lines."""
 
 _FOLDERS = ("models", "logs", "predictions")
-_OURS = {"run.json", "records.jsonl", "compiled.jsonl", "timings.jsonl", *_FOLDERS, "demo.toml", "demo.onnx"}
+_LINES = ("records.jsonl", "timings.jsonl", "compiled.jsonl")
+_OURS = {
+    "run.json", *_LINES, *(name + _ASIDE for name in _LINES), *_FOLDERS, "demo.toml", "demo.onnx", "front.toml",
+}  # fmt: skip
 
 Record = TypeVar("Record", RowRecord, CompiledRecord, SessionRecord)
+
+_notes = logging.getLogger("fastscnn_opt.notes")
+"""Notes for the user, which ``--quiet`` turns off."""
 
 
 @dataclass
@@ -71,8 +79,8 @@ class OpenRun(Run):
     def describe(self, description: RunDescription) -> None:
         """Write ``run.json`` with this content."""
         self.description = description
-        content = {"schema": SCHEMA, **description.to_json()}
-        write_atomically(self.folder / "run.json", json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+        content = json.dumps(description.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(self.folder / "run.json", content.encode() + b"\n")
 
     def relative(self, file: Path) -> str:
         """Return the path of a file relative to the run folder, as the records hold it."""
@@ -101,7 +109,8 @@ def open_run(folder: Path, description: RunDescription) -> Iterator[OpenRun]:
     Raises
     ------
     RunError
-        Another process scores into the folder, it holds something else, or its files are damaged or of another version.
+        Another process scores into the folder, it holds something else, or ``run.json`` is damaged or of another
+        version. Damaged lines of the other files are set aside, with a note.
     OSError
         The folder cannot be written to.
     """
@@ -111,10 +120,10 @@ def open_run(folder: Path, description: RunDescription) -> Iterator[OpenRun]:
     with locked(folder, "scoring into this run", RunError):
         before = _read_description(folder) if (folder / "run.json").exists() else None
         _clear_leftovers(folder)
-        records = _read_lines(folder / "records.jsonl", RowRecord, repair=True)
-        sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=True)
-        compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=True)
-        run = OpenRun(folder, description, records, sessions, compiled, before)
+        run = OpenRun(folder, description, *_read_records(folder, repair=True), before=before)
+        for text in run.damaged:
+            _notes.warning("%s; it was moved aside, and what is missing now is done again", text)
+        run.damaged.clear()
         run.describe(description)
         try:
             yield run
@@ -133,14 +142,14 @@ def _clear_leftovers(folder: Path) -> None:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder; another process may be writing to it. Raises RunError if it is damaged or not a run folder."""
+    """Read a run folder; another process may be writing to it.
+
+    Lines that are damaged are left out, and `Run.damaged` says so. Raises RunError if there is no ``run.json``, or a
+    damaged one.
+    """
     if not (folder / "run.json").is_file():
         raise RunError("no run folder (it has no run.json)", where=folder, cure="`fastscnn-opt score` makes one")
-    description = _read_description(folder)
-    records = _read_lines(folder / "records.jsonl", RowRecord, repair=False)
-    sessions = _read_lines(folder / "timings.jsonl", SessionRecord, repair=False)
-    compiled = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=False)
-    return Run(folder, description, records, sessions, compiled)
+    return Run(folder, _read_description(folder), *_read_records(folder, repair=False))
 
 
 def append_line(file: Path, content: dict[str, Any]) -> None:
@@ -174,52 +183,77 @@ def refuse_other_content(folder: Path) -> None:
         )
 
 
+def refuse_search(folder: Path) -> None:
+    """Raise RunError if the folder holds a run of `search`, which `score` would change."""
+    if (folder / "run.json").is_file() and _read_description(folder).search is not None:
+        raise RunError(
+            "is a run of `search`, which `score` would change", where=folder, cure="name a new folder for --run"
+        )
+
+
+def refuse_own_file(place: Path, folder: Path) -> None:
+    """Raise RunError if `place` is a file that the run in `folder` consists of, or is in one of its folders."""
+    file, root = place.resolve(), folder.resolve()
+    if file.is_relative_to(root) and file.relative_to(root).parts[0] in _OURS:
+        raise RunError("is the place of a file of the run", where=place, cure="give another name")
+
+
+def _read_records(
+    folder: Path, *, repair: bool
+) -> tuple[list[RowRecord], list[SessionRecord], list[CompiledRecord], list[str]]:
+    """Return the records of rows, sessions and compiled rows, and what is wrong with the lines that hold none."""
+    records, one = _read_lines(folder / "records.jsonl", RowRecord, repair=repair)
+    sessions, two = _read_lines(folder / "timings.jsonl", SessionRecord, repair=repair)
+    compiled, three = _read_lines(folder / "compiled.jsonl", CompiledRecord, repair=repair)
+    return records, sessions, compiled, [text for text in (one, two, three) if text]
+
+
 def _read_description(folder: Path) -> RunDescription:
     file = folder / "run.json"
     try:
-        content = adapter(dict[str, Any]).validate_json(file.read_bytes())
-        if (was := content.get("schema")) != SCHEMA:
-            raise RunError(
-                f"of schema {was}, and this release reads {SCHEMA}", where=file, cure="score into another folder"
-            )
-        description: RunDescription = adapter(RunDescription).validate_python(content)
-    except (ValidationError, DataError) as error:
-        what = first_fault(error) if isinstance(error, ValidationError) else error
-        raise RunError(f"damaged ({what})", where=file, cure="score into another folder") from error
+        description: RunDescription = parse_json(file.read_bytes(), file, adapter(RunDescription))
+        source = description.data.source
+        if source is not None and source.description:
+            source.table  # noqa: B018 - the table is checked when it is made
+    except (RunError, ValidationError, DataError) as error:
+        what = first_fault(error) if isinstance(error, ValidationError) else error.what
+        cure = (
+            "score into another folder, or remove the file and start the same command again, which keeps what is done"
+        )
+        raise RunError(f"damaged ({what})", where=file, cure=cure) from error
     return description
 
 
-def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> list[Record]:
-    """Read all complete lines; with `repair`, complete or cut off a last line that an interrupted write left."""
+def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> tuple[list[Record], str]:
+    """Return the records in a file, and what is wrong with the lines that hold none; the empty text if nothing is.
+
+    A last line that is not ended, as a killed or a writing process leaves it, is no error. With `repair` it is
+    completed or cut off, and damaged lines move to another file, see `_ASIDE`.
+    """
     if not file.exists():
-        return []
-    *lines, tail = file.read_bytes().split(b"\n")
-    if tail:
-        whole = _is_json(tail)
-        if whole:
-            lines.append(tail)
-        if repair:
-            _mend(file, tail, whole=whole)
-    reader = adapter(kind)
+        return [], ""
+    lines = file.read_bytes().split(b"\n")
+    tail = lines.pop()
+    if _is_json(tail):
+        lines.append(tail)
     records: list[Record] = []
+    damaged: list[tuple[bytes, RunError]] = []
+    whole: list[bytes] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(reader.validate_json(line))
-        except ValueError as error:
-            raise RunError(
-                f"line {number} is no record of this release",
-                where=file,
-                cure="remove the line, or score into another folder",
-            ) from error
-    return records
-
-
-def _mend(file: Path, tail: bytes, *, whole: bool) -> None:
-    if whole:
-        with file.open("ab") as lines:
-            lines.write(b"\n")
-    else:
-        os.truncate(file, file.stat().st_size - len(tail))
+            records.append(parse_json(line, f"{file}: line {number}", adapter(kind)))
+            whole.append(line + b"\n")
+        except RunError as error:
+            damaged.append((line + b"\n", error))
+    if repair and damaged:
+        with file.with_name(file.name + _ASIDE).open("ab") as aside:
+            aside.writelines(line for line, _ in damaged)
+    if repair and (damaged or tail):
+        write_atomically(file, b"".join(whole))
+    if not damaged:
+        return records, ""
+    more = f" (and {counted(len(damaged) - 1, 'more damaged line')})" if len(damaged) > 1 else ""
+    return records, f"{damaged[0][1]}{more}"
 
 
 def _is_json(line: bytes) -> bool:

@@ -11,7 +11,7 @@ from fastscnn_opt.machine import machine, versions
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.description import DataDescription, ModelDescription, RunDescription, VariantsText
 from fastscnn_opt.scoring.records import now
-from fastscnn_opt.scoring.run_folder import open_run, read_run
+from fastscnn_opt.scoring.run_folder import open_run, read_run, refuse_search
 from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_source
 from fastscnn_opt.scoring.stages.scorer import RowScorer
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
@@ -41,10 +41,11 @@ def score(
     Raises
     ------
     RunError
-        The folder cannot be used.
+        The folder cannot be used, or holds a run of `search`.
     ModelError, CheckpointError, DataError
         The model or the data of the variants file cannot be read.
     """
+    refuse_search(folder)
     source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
     if source.table is None and source.file.is_file():
         variants = replace(variants, source=variants.source.for_model_file(source.file))

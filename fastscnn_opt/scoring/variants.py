@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fastscnn_opt.data.description import DataTable, complete
+from fastscnn_opt.data.description import DataTable, Side, complete
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, TargetError
-from fastscnn_opt.processes.limits import parse_memory
+from fastscnn_opt.processes.limits import LONGEST_S, parse_memory
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import RowPlan
 from fastscnn_opt.text import closest, nearest
@@ -21,7 +21,7 @@ from fastscnn_opt.text import closest, nearest
 if TYPE_CHECKING:
     from pathlib import Path
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=65536)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -45,9 +45,9 @@ class ModelTable(_VariantsTable):
     """A FastSCNN checkpoint, which is exported first."""
     outputs: Literal["main", "all"] = "main"
     """Outputs of an exported checkpoint: the main one only, or also those of the auxiliary heads."""
-    height: Count = 1024
+    height: Side = 1024
     """Input height of an exported checkpoint, a multiple of 32."""
-    width: Count = 2048
+    width: Side = 2048
     """Input width of an exported checkpoint, a multiple of 32."""
 
 
@@ -69,11 +69,11 @@ class ScoreTable(_VariantsTable):
     threads: Count | None = None
     """Threads of one operator, for targets with the option `threads`, which takes precedence in `[target.NAME]`. The
     default is every usable core."""
-    rounds: Annotated[int, Field(ge=5)] | None = None
+    rounds: Annotated[int, Field(ge=5, le=1_000_000)] | None = None
     """Rounds of timing. Give `rounds` or `seconds`, not both."""
-    seconds: Annotated[float, Field(gt=0)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=LONGEST_S)] | None = None
     """Seconds of timing per variant. The default is 15, or 200 rounds if these take less time."""
-    time_limit: Annotated[float, Field(ge=1)] | None = None
+    time_limit: Annotated[float, Field(ge=1, le=LONGEST_S)] | None = None
     """End a child process that shows no progress for this many seconds; its row fails. The default is 600."""
     memory_limit: Annotated[str, AfterValidator(_checked_memory)] | None = None
     """End a child process that holds more physical memory than this, such as `4 GiB`. By default there is no limit."""

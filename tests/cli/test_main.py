@@ -93,6 +93,14 @@ def test_a_wrong_value_is_told_with_its_option_and_not_in_the_words_of_a_library
     assert "Input should" not in words
 
 
+@pytest.mark.parametrize(
+    "words", [["report", "r", "--max-drop", "inf"], ["search", "m", "--run", "r", "--minutes", "inf"]]
+)
+def test_numbers_that_are_not_finite_are_wrong_usage(capsys, words):
+    assert cli.run(words) == 2
+    assert "is no finite number" in capsys.readouterr().err
+
+
 def test_debug_shows_the_traceback(failing):
     failing(DataError("a.png: is no image"))
     with pytest.raises(DataError):

@@ -14,9 +14,19 @@ def test_exactly_one_source_is_named(both):
         DataSource(**both)
 
 
-@pytest.mark.parametrize("wrong", [{"synthetic": 0}, {"synthetic": 1, "limit": 0}, {"synthetic": 1, "seed": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"synthetic": 0},
+        {"synthetic": 1, "limit": 0},
+        {"synthetic": 1, "seed": -1},
+        {"synthetic": 10**12},
+        {"root": ".", "limit": 10**30},
+        {"synthetic": 1, "seed": 2**32},
+    ],
+)
 def test_numbers_that_make_no_dataset_are_refused(wrong):
-    with pytest.raises(DataError, match=r"use|ask"):
+    with pytest.raises(DataError, match=r"use|ask|lower"):
         DataSource(**wrong)
 
 

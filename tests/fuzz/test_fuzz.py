@@ -244,21 +244,28 @@ def test_an_endless_file_is_refused_before_it_is_read(tmp_path, size):
         content_of(find_dumps(DumpChoice(tmp_path), ["image"]), 24, None, 19)
 
 
-@pytest.mark.parametrize("change", [{"steps": [{"contract": "exact"}]}, {"accuracy": {"mIoU": 0.5}}, {"unknown": 1}])
-def test_a_record_without_its_figures_is_refused(tmp_path, change):
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"steps": [{"contract": "exact"}]}, r"steps\.0\.pass"),
+        ({"accuracy": {"mIoU": 0.5}}, r"accuracy\.pixAcc"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_a_record_without_its_figures_is_refused(tmp_path, change, where):
     import json
 
-    from runs import described
+    from runs import BASE, described
 
     from fastscnn_opt.scoring.records import Keys, RowRecord, Status, as_json
     from fastscnn_opt.scoring.run_folder import open_run, read_run
 
-    with open_run(tmp_path / "run", described()) as run:
+    with open_run(tmp_path / "run", described(BASE)) as run:
         run.append_row(RowRecord("v", "", (), "onnxruntime", 1, "m", "d", Keys("r"), Status.OK))
     record = as_json(read_run(tmp_path / "run").records[0]) | change
     (tmp_path / "run" / "records.jsonl").write_text(json.dumps(record) + "\n")
-    with pytest.raises(RunError, match="line 1 is no record"):
-        read_run(tmp_path / "run")
+    with pytest.raises(RunError, match=rf"records\.jsonl: line 1: {where} is"):
+        read_run(tmp_path / "run").check_whole()
 
 
 def test_a_report_with_a_broken_number_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Run folders made up for the purpose: every figure is chosen, nothing is run."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -113,7 +114,9 @@ class RunBuilder:
     def write(self) -> Path:
         """Write everything and return the folder."""
         (self.folder / "run.json").unlink(missing_ok=True)
-        described = adapter(RunDescription).validate_python(self.about | {"rows": self.plans})
+        described = adapter(RunDescription).validate_json(
+            json.dumps(self.about | {"rows": [asdict(plan) for plan in self.plans]})
+        )
         with open_run(self.folder, described) as run:
             for record in self.records:
                 run.append_row(record)

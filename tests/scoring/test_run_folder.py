@@ -76,8 +76,10 @@ def test_reading_leaves_a_torn_line_to_the_process_that_writes(folder):
 def test_a_damaged_line_is_named(folder, line):
     file = folder / "records.jsonl"
     file.write_text(line + "\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
-    with pytest.raises(RunError, match=r"records\.jsonl: line 1 is no record"):
-        read_run(folder)
+    run = read_run(folder)
+    assert [record.variant for record in run.records] == ["fast", "schön 变体"]
+    with pytest.raises(RunError, match=r"records\.jsonl: line 1: .*; start the command that made the run again"):
+        run.check_whole()
 
 
 def test_the_same_outcome_is_not_recorded_twice(folder):

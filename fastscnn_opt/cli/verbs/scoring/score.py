@@ -10,6 +10,7 @@ import typer
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, progress
 from fastscnn_opt.cli.run_table import print_run
+from fastscnn_opt.processes.limits import LONGEST_S
 from fastscnn_opt.scoring.stages.settings import Stage
 
 
@@ -37,6 +38,7 @@ def command(
         typer.Option(
             "--time-limit",
             min=1,
+            max=LONGEST_S,
             help="Seconds without a sign of life after which a process is ended.",
             show_default="what the file says, or 600",
         ),

@@ -52,6 +52,13 @@ def test_models_of_another_batch_are_changed_and_fps_counts_images(capsys, model
     assert row["fps"] == pytest.approx(4000 / row["median_ms"])
 
 
+def test_a_missing_model_is_found_before_another_is_compiled(capsys, models):
+    assert run(["bench", models[0], "nowhere.onnx"]) == 1
+    assert capsys.readouterr().err == (
+        "error: nowhere.onnx: the model file does not exist; give the path of an .onnx file\n"
+    )
+
+
 def test_the_baseline_can_be_named_by_its_file(capsys, models):
     arguments = ["--baseline", "second.onnx", "--rounds", "5", "--threads", "1", "--format", "json"]
     assert run(["bench", *models, *arguments]) == 0

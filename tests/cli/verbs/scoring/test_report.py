@@ -55,6 +55,25 @@ def test_the_plot_alone(folder, tmp_path):
     assert {entry.name for entry in tmp_path.iterdir()} == {"run", "plot.svg"}
 
 
+@pytest.mark.parametrize("name", ["run.json", "timings.jsonl", "models/net.onnx"])
+def test_a_file_of_the_run_is_not_replaced(folder, capsys, name):
+    (folder / "models" / "net.onnx").touch()
+    before = (folder / name).read_bytes()
+    assert run(["report", str(folder), "-o", str(folder / name)]) == 1
+    assert "is the place of a file of the run; give another name" in capsys.readouterr().err
+    assert (folder / name).read_bytes() == before
+
+
+def test_the_page_shows_the_rows_beside_a_damaged_line(folder, tmp_path, capsys):
+    lines = (folder / "records.jsonl").read_text().splitlines()
+    lines[1] = lines[1].replace('"mIoU": 0.6', '"mIoU": "much"')
+    (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
+    assert run(["report", str(folder), "-o", str(tmp_path / "report.html")]) == 1
+    damage = "records.jsonl: line 2: accuracy.mIoU should be a valid number, and is 'much'"
+    assert damage in capsys.readouterr().err
+    assert damage in (tmp_path / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+
+
 def test_two_runs(folder, tmp_path):
     assert run(["report", str(folder), str(folder), "-o", str(tmp_path / "two.html")]) == 0
     assert "Of 2 rows, none got better and none got worse." in (tmp_path / "two.html").read_text(encoding="utf-8")
@@ -92,4 +111,4 @@ def test_a_damaged_run_is_said(folder, tmp_path, capsys):
     about = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(about | {"schema": 99}))
     assert run(["report", str(folder), "-o", str(tmp_path / "report.html")]) == 1
-    assert "of schema 99" in capsys.readouterr().err
+    assert "version 99, and this release reads 1" in capsys.readouterr().err

@@ -219,13 +219,22 @@ def test_an_unfinished_search_has_the_variants_file_that_it_names(tmp_path):
 
 
 def test_the_run_of_another_verb_is_left_alone(here, tmp_path, capsys):
-    about = {"schema": 1, "baseline": "a", "max_drop": None, "rows": [], "model": {"file": "", "key": ""}}
+    rows = [{"variant": "a", "passes": "", "patches": [], "target": "onnxruntime", "batch": 1}]
+    about = {"schema": 1, "baseline": "a", "max_drop": None, "rows": rows, "model": {"file": "", "key": ""}}
     content = json.dumps({**about, "data": {"is": "", "key": ""}})
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(content)
     words = failed(capsys, here / "net.onnx", "--run", tmp_path / "run", "--synthetic", 1, "--evaluations", 1000)
     assert "a run of `score`" in words
     assert (tmp_path / "run" / "run.json").read_text() == content
+
+
+@pytest.mark.usefixtures("here")
+def test_score_leaves_the_run_of_a_search_alone(course, capsys):
+    before = {file: file.read_bytes() for file in course.folder.glob("*.json*")}
+    assert run(["score", str(course.folder / "front.toml"), "--run", str(course.folder)]) == 1
+    assert "is a run of `search`, which `score` would change; name a new folder" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in course.folder.glob("*.json*")} == before
 
 
 def test_classes_that_only_the_model_names_are_those_of_the_run(tmp_path, capsys):
