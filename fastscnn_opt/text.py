@@ -43,6 +43,8 @@ def joined(words: Sequence[str]) -> str:
 
 def printable(text: str) -> str:
     """Return `text`, such as a name from a model, on one line and without characters that control a terminal."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

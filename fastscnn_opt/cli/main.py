@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 import sys
+import traceback
+from contextlib import contextmanager
 from importlib import import_module
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -16,13 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fastscnn_opt.cli.printing import NOTES
+from fastscnn_opt.cli.printing import NOTES, print_error, say
+from fastscnn_opt.cli.streams import prepare
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import from_os_error
 from fastscnn_opt.text import printable_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Verb(NamedTuple):
@@ -71,22 +74,36 @@ APART = ("apply", "bisect", "diff", "lint")
 COMPLETING = "_FASTSCNN_OPT_COMPLETE"
 """Environment variable that a shell sets when it asks for completions."""
 
+_UsageError: Any = typer.BadParameter.__base__  # typer has no public name for it
 WRONG_USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
 
 class _Root(TyperGroup):
-    """A group of verbs that reports a wrong value of an option in the form of all other errors."""
+    """A group of verbs that reports wrong usage in the form of all other errors."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the options before the verb."""
+        with _plain_usage_errors():
+            return super().make_context(*arguments, **settings)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
-        try:
+        with _plain_usage_errors():
             return super().invoke(ctx)
-        except typer.BadParameter as error:
-            if isinstance(error.__cause__, ValueError):  # typer lets pydantic check values
-                error.message = _in_our_words(error.__cause__)
-            raise
+
+
+@contextmanager
+def _plain_usage_errors() -> Iterator[None]:
+    """Put what typer raises for wrong usage into our words, which cannot control a terminal."""
+    try:
+        yield
+    except _UsageError as error:
+        if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValueError):
+            error.message = _in_our_words(error.__cause__)  # typer lets pydantic check values
+        error.message = printable_lines(error.message)
+        raise
 
 
 class _Verb(TyperCommand):
@@ -138,7 +155,7 @@ def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"fastscnn-opt {version('fastscnn-opt')}")
+        say(f"fastscnn-opt {version('fastscnn-opt')}")
         raise typer.Exit
 
 
@@ -165,7 +182,11 @@ def _not_loaded() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command on `arguments` (default: those of the process) and end the process with its exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that child processes and temporary files end
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments), apart=True))
+    prepare()
+    sys.excepthook = lambda *error: print_error("".join(traceback.format_exception(*error)))  # with --debug
+    code = run(list(sys.argv[1:] if arguments is None else arguments), apart=True)
+    sys.stdout = sys.stderr  # for what is printed while the process ends
+    sys.exit(code)
 
 
 def run(arguments: list[str], *, apart: bool = False) -> int:
@@ -176,7 +197,7 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
     given, arguments = _take_out(arguments)
     debug = "--debug" in given
     if {"--quiet", "--verbose"} <= given:
-        typer.echo("Error: give --quiet or --verbose, not both", err=True)
+        print_error("Error: give --quiet or --verbose, not both")
         return WRONG_USAGE
     _set_verbosity(quiet="--quiet" in given, verbose="--verbose" in given)
     words = _completed_words() if COMPLETING in os.environ else arguments
@@ -189,20 +210,18 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
         code = _exit_code(leave)
         if code == INTERRUPTED:
             cure = "; finished rows are kept, and the same command goes on from there" if verb in CONTINUED else ""
-            typer.echo(f"interrupted{cure}", err=True)
+            print_error(f"interrupted{cure}")
         return code
     except (UserError, OSError) as error:
         if debug:
             raise
         mistake = from_os_error(error) if isinstance(error, OSError) else error
-        typer.echo(f"error: {printable_lines(str(mistake))}", err=True)
+        print_error(f"error: {mistake}")
         return mistake.exit_code
     except Exception as error:  # the last resort: a bug of ours is reported, and --debug shows its traceback
         if debug:
             raise
-        typer.echo(
-            f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", err=True
-        )
+        print_error(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)")
         return 1
     return 0
 
@@ -222,6 +241,14 @@ def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:
     return given, [word for word in arguments[:end] if word not in spelled] + arguments[end:]
 
 
+class _LogFormatter(logging.Formatter):
+    """Formats records without characters that control a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return printable_lines(super().format(record))
+
+
 def _set_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Turn off notes and progress if `quiet`; let the loggers of all modules write to stderr if `verbose`."""
     logging.getLogger(NOTES).setLevel(logging.ERROR if quiet else logging.INFO)
@@ -230,7 +257,7 @@ def _set_verbosity(*, quiet: bool, verbose: bool) -> None:
     package.handlers.clear()
     if verbose:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(relativeCreated)6.0f ms  %(name)s: %(message)s"))
+        handler.setFormatter(_LogFormatter("%(relativeCreated)6.0f ms  %(name)s: %(message)s"))
         package.addHandler(handler)
 
 

@@ -1,12 +1,13 @@
 """Print results, notes and progress; every verb does it with these functions.
 
-Results go to stdout, notes and progress to stderr; JSON goes to stdout alone.
+Results go to stdout, notes and progress to stderr; JSON goes to stdout alone. No name in them controls the terminal.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextlib import contextmanager
 from enum import StrEnum
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastscnn_opt.cli import table
+from fastscnn_opt.cli.streams import write
 from fastscnn_opt.text import printable_lines
 
 if TYPE_CHECKING:
@@ -56,17 +58,24 @@ def is_quiet() -> bool:
 def note(text: str) -> None:
     """Print a note on stderr, unless the user wants none."""
     if not is_quiet():
-        print(printable_lines(text), file=sys.stderr)  # noqa: T201  # echo would write past a bar, which print puts the line above
+        print_error(text)
 
 
-def say(text: str, *, nl: bool = True) -> None:
-    """Print text that is not JSON on stdout; names in it cannot control the terminal."""
-    typer.echo(printable_lines(text), nl=nl)
+def print_error(text: str) -> None:
+    """Print on stderr what the user has to know."""
+    write(printable_lines(text) + "\n", to_stderr=True)
+
+
+def say(text: str = "", *, nl: bool = True) -> None:
+    """Print text that is not JSON on stdout."""
+    write(printable_lines(text) + "\n" * nl)
 
 
 def print_json(result: object) -> None:
-    """Print `result` as JSON on stdout. A NaN in it is a bug and raises ValueError."""
-    typer.echo(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print `result` as JSON in ASCII on stdout. A NaN in it is a bug and raises ValueError."""
+    text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)  # from file names that are not UTF-8
+    write(re.sub(r"[^\n -~]", lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: TableFormat, title: str = "") -> None:
@@ -81,9 +90,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], form: 
         TableFormat.HTML: table.as_html,
     }
     if form in writers:
-        typer.echo(writers[form](columns, rows, title).rstrip("\n"))
+        say(writers[form](columns, rows, title).rstrip("\n"))
     elif not sys.stdout.isatty():
-        typer.echo(table.as_plain(columns, rows, title))
+        say(table.as_plain(columns, rows, title))
     else:
         from fastscnn_opt.cli.terminal import print_fitting
 

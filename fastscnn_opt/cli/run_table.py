@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
-from fastscnn_opt.cli.printing import TableFormat, note, print_json, print_table
+from fastscnn_opt.cli.printing import TableFormat, note, print_error, print_json, print_table
 from fastscnn_opt.cli.table import Column
+from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,4 +75,4 @@ def _print_reasons(rows: Sequence[TableRow]) -> None:
             again = f"\n  reproduce it with: {row.reproduce}" if row.reproduce else ""
             reasons.setdefault(f"{row.status}: {row.reason}{again}", []).append(row.label)
     for reason, labels in reasons.items():
-        typer.echo(f"{', '.join(labels)}: {reason}", err=True)
+        print_error(f"{', '.join(map(printable, labels))}: {reason}")

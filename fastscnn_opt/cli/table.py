@@ -28,7 +28,7 @@ class Column:
 
 def as_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
     """Return one line for the headings and one for each row, after the title."""
-    lines = [[column.heading for column in columns], *([printable(cell) for cell in row] for row in rows)]
+    lines = [[printable(cell) for cell in row] for row in ([column.heading for column in columns], *rows)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     texts = [printable(title)] if title else []
     for line in lines:
@@ -48,7 +48,7 @@ def as_markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]], title:
 
 def _literal(cell: str, column: Column) -> str:
     """Keep Markdown from reading a name as a tag, a link, code or the end of a cell; figures may stand in brackets."""
-    return re.sub(r"([|])" if column.figures else r"([\\`*<>\[\]|])", r"\\\1", printable(cell))
+    return re.sub(r"([|<])" if column.figures else r"([\\`*~&<>\[\]|]|\b_|_\b)", r"\\\1", printable(cell))
 
 
 def as_csv(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
@@ -62,9 +62,11 @@ def as_csv(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str)
 
 
 def _not_a_formula(cell: str, column: Column) -> str:
-    """Keep a spreadsheet from running a name as a formula; figures may start with a sign."""
-    is_formula = not column.figures and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return "'" * is_formula + printable_lines(cell)
+    """Keep a spreadsheet from running a name as a formula, also one that splits cells at ``;``; figures have signs."""
+    signs = "=@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH COMMERCIAL AT}"
+    if not column.figures:
+        signs += "+\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}-"
+    return printable_lines(re.sub(rf"\A(?=[\t\r\n]|\s*[{signs}])|(?<=[;\t\r\n])(?=\s*[{signs}])", "'", cell))
 
 
 def as_html(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:

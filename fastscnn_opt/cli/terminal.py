@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from fastscnn_opt.cli.streams import write
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def print_fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], titl
                 [columns[index] for index in shown], [[row[index] for index in shown] for row in rows], title, folded
             )
             if _needed(table) <= console.width:
-                console.print(table)
+                _print(console, table)
                 _name_missing(columns, shown)
                 return
         if not droppable:
@@ -59,7 +60,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str,
     for index, column in enumerate(columns):
         longest = max(len(cell) for cell in (column.heading, *(row[index] for row in rows)))
         table.add_column(
-            column.heading,
+            Text(printable(column.heading)),
             justify="right" if column.figures else "left",
             no_wrap=column.figures,
             min_width=longest if column.figures else min(longest, folded),
@@ -78,17 +79,23 @@ def _needed(table: Table) -> int:
 def _name_missing(columns: Sequence[Column], shown: Sequence[int]) -> None:
     missing = [column.heading for index, column in enumerate(columns) if index not in shown]
     if missing:
-        print(f"left out in this width: {', '.join(missing)}")  # noqa: T201  # part of the table on stdout
+        write(f"left out in this width: {', '.join(missing)}\n")
 
 
 def _print_blocks(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
-    if title:
-        console.print(Text(printable(title)))
+    lines = [Text(printable(title))] if title else []
     widest = max(len(column.heading) for column in columns)
     for row in rows:
-        console.print()
-        for column, cell in zip(columns, row, strict=True):
-            console.print(Text(f"{column.heading:<{widest}}  {cell}", overflow="fold"))
+        cells = zip(columns, row, strict=True)
+        lines += [Text(), *(Text(f"{column.heading:<{widest}}  {cell}", overflow="fold") for column, cell in cells)]
+    _print(console, *lines)
+
+
+def _print(console: Console, *parts: Table | Text) -> None:
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    write(captured.get())
 
 
 class _Pace(ProgressColumn):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.cli.printing import TableFormat, note, print_table, say
+from fastscnn_opt.cli.printing import TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.table import Column
 
 COLUMNS = [Column("variant"), *(Column(f"figure {number}", figures=True) for number in range(9))]
@@ -80,7 +80,35 @@ def test_a_name_is_no_tag_in_html(capsys):
     assert "<script>" not in printed(HOSTILE, TableFormat.HTML, capsys)
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1", "\uff0bA1"])
 def test_a_name_is_no_formula_in_a_spreadsheet(name, capsys):
     [_, [cell, _]] = csv.reader(io.StringIO(printed(name, TableFormat.CSV, capsys)))
     assert cell.startswith("'")
+
+
+def test_a_name_is_no_formula_where_a_spreadsheet_splits_at_semicolons(capsys):
+    [_, [cell, figure]] = csv.reader(io.StringIO(printed("a;=1;b\n+1", TableFormat.CSV, capsys)))
+    assert cell == "a;'=1;b\n'+1"
+    assert figure == "1.00 [0.90, 1.10]"
+
+
+def test_a_negative_figure_stays_a_number_in_a_spreadsheet(capsys):
+    print_table(TEXT, [["a", "-1.5"]], TableFormat.CSV)
+    assert capsys.readouterr().out.splitlines()[1] == "a,-1.5"
+
+
+def test_a_name_that_is_no_unicode_is_json_all_the_same(capsys):
+    print_json({"file": "a\udcff\u202e"})
+    assert capsys.readouterr().out == '{\n  "file": "a\\ufffd\\u202e"\n}\n'
+
+
+def test_a_heading_is_no_markup(capsys, monkeypatch):
+    (heading, *_) = print_on_narrow_terminal([Column("[red]\x1b]0;x")], ["a"], capsys, monkeypatch)[1:]
+    assert "[red]" in heading
+    assert "\x1b" not in heading
+
+
+@pytest.mark.parametrize("words", [["--no\x1b[2J"], ["passes", "--no\x1b[2J"], ["bench", "m", "--rounds", "\x1b[2J"]])
+def test_wrong_usage_does_not_control_the_terminal(words, capsys):
+    assert run(words) == 2
+    assert "\x1b" not in capsys.readouterr().err

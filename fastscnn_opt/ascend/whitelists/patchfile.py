@@ -232,8 +232,9 @@ def parse(text: str, source: str) -> Patch:
 
 
 def to_toml(patch: Patch) -> str:
-    """Write a patch as TOML that `parse` reads back to an equal patch."""
-    return write_toml(patch.model_dump(exclude_defaults=True))
+    """Write a patch as TOML that `parse` reads back to an equal patch, without characters that control a terminal."""
+    text = write_toml(patch.model_dump(exclude_defaults=True))
+    return "".join(sign if sign.isprintable() or sign == "\n" else f"\\U{ord(sign):08x}" for sign in text)
 
 
 def name_from(path: Path) -> str:

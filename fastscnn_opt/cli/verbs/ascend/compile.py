@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress, say
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
 
@@ -39,4 +39,4 @@ def command(
         print_json({"target": target, "artefact": str(output), "bytes": size, "tools": versions})
         return
     tools = ", ".join(f"{name} {version}" for name, version in versions.items())
-    typer.echo(f"wrote {output}: {size} bytes for {target} ({tools})")
+    say(f"wrote {output}: {size} bytes for {target} ({tools})")

@@ -15,6 +15,7 @@ from fastscnn_opt.cli.printing import (
     note,
     print_json,
     print_table,
+    say,
 )
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.text import counted
@@ -93,7 +94,7 @@ def show(patch: PatchArgument, root: RootOption = None, form: FormatOption = For
     if form is Format.JSON:
         print_json(found.model_dump(mode="json") | {"statements": places})
         return
-    typer.echo(to_toml(found), nl=False)
+    say(to_toml(found), nl=False)
     for place in places or ():
         note(f"{impl}/{place['file']}: line {place['line']}")
 
@@ -134,7 +135,7 @@ def diff(patch: PatchArgument, root: RootOption = None, form: FormatOption = For
     if form is Format.JSON:
         print_json([{"file": change.file, "diff": change.diff} for change in changes])
     else:
-        typer.echo("".join(change.diff for change in changes), nl=False)
+        say("".join(change.diff for change in changes), nl=False)
 
 
 @app.command()
@@ -218,9 +219,9 @@ def derive(
     if form is Format.JSON:
         print_json(derived.to_json() | {"output": str(output) if output else None})
     elif output is None or dry_run:
-        typer.echo(to_toml(derived.patch), nl=False)
+        say(to_toml(derived.patch), nl=False)
     else:
-        typer.echo(f"{output}: {counted(derived.patch.entry_count, 'entry', 'entries')}")
+        say(f"{output}: {counted(derived.patch.entry_count, 'entry', 'entries')}")
     if form is not Format.JSON:
         for skip in derived.skipped:
             note(f"left out {skip.what}: {skip.why}")
@@ -242,12 +243,12 @@ def _print_changes(impl: Path, name: str, changes: Sequence[FileChange], form: F
         print_json({"patch": name, "impl": str(impl), "dry_run": dry_run, "files": files})
         return
     if not changes:
-        typer.echo(f"{name} is not applied to {impl}; nothing to do")
+        say(f"{name} is not applied to {impl}; nothing to do")
     for change in changes:
         where = f"{change.file}:{change.line}" if change.line else change.file
-        typer.echo(f"{where}: {_summary(change)}{' (dry run)' if dry_run else ''}")
+        say(f"{where}: {_summary(change)}{' (dry run)' if dry_run else ''}")
         if dry_run:
-            typer.echo(change.diff, nl=False)
+            say(change.diff, nl=False)
 
 
 def _summary(change: FileChange) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from fastscnn_opt.ascend.prepare.request import ImageType, Request
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
+from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress, say
 from fastscnn_opt.text import counted
 
 
@@ -72,15 +72,15 @@ def _print_plan(result: dict[str, Any], *, dry_run: bool) -> None:
     count, finished = result["images"], result["finished"]
     verb = "to write" if dry_run else "written"
     shape = f"{result['height']} x {result['width']} (height x width), {result['dtype']}"
-    typer.echo(f"{result['output']}: {counted(count, 'image')} of {shape}, from {result['source']}")
-    typer.echo(f"{count - finished} {verb}, {_size(result['needed_bytes'])}; {finished} were there already")
-    typer.echo(
+    say(f"{result['output']}: {counted(count, 'image')} of {shape}, from {result['source']}")
+    say(f"{count - finished} {verb}, {_size(result['needed_bytes'])}; {finished} were there already")
+    say(
         f"{_size(result['image_bytes'])} per image and {_size(result['label_bytes'])} per label, "
         f"{_size(result['total_bytes'])} in all; {_size(result['free_bytes'])} free on the disk"
     )
     if not result["fits"]:
-        typer.echo("this does not fit on the disk")
-    typer.echo(f"info file {result['info']}")
+        say("this does not fit on the disk")
+    say(f"info file {result['info']}")
 
 
 def _size(size: int) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from fastscnn_opt.ascend.chip import SOC_VERSION
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress, say
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
@@ -147,10 +147,10 @@ class _Printer:
         cut = rows[: self._top] if self._top and table not in (ProfileTable.TYPES, ProfileTable.FINDINGS) else rows
         heading = title if len(cut) == len(rows) else f"{title}, {len(cut)} of {len(rows)}"
         if self.form is TableFormat.MD:
-            typer.echo(f"### {heading}\n")
+            say(f"### {heading}\n")
         print_table(columns, cut, self.form, heading)
         if self.form is TableFormat.MD:
-            typer.echo()
+            say()
 
 
 def _profile_model(
@@ -235,7 +235,7 @@ def _print_findings(findings: Sequence[Row], printer: _Printer) -> None:
         printer.print(ProfileTable.FINDINGS, "findings", [Column("finding"), *_TIME, Column("cure")], cells)
         return
     for row in findings:
-        typer.echo(f"{row['time_us']:.1f} us, {100 * row['share']:.1f} %: {row['what']}\n     cure: {row['cure']}")
+        say(f"{row['time_us']:.1f} us, {100 * row['share']:.1f} %: {row['what']}\n     cure: {row['cure']}")
 
 
 _TIME = (Column("us per run", figures=True), Column("share %", figures=True))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress
+from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress, say
 from fastscnn_opt.text import counted
 
 
@@ -64,9 +64,9 @@ def command(
         print_json(result.to_json())
         return
     if not dry_run:
-        typer.echo(result.summary(everything=everything))
-        typer.echo(f"wrote {output}")
+        say(result.summary(everything=everything))
+        say(f"wrote {output}")
         return
     for line in describe_plan(result.steps, everything=everything):
-        typer.echo(line)
-    typer.echo(f"{result.nodes_before} -> {counted(result.nodes_after, 'node')}; nothing was written (--dry-run)")
+        say(line)
+    say(f"{result.nodes_before} -> {counted(result.nodes_after, 'node')}; nothing was written (--dry-run)")

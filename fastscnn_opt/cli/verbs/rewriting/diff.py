@@ -10,6 +10,7 @@ import typer
 
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
+from fastscnn_opt.cli.streams import write
 
 if TYPE_CHECKING:
     from fastscnn_opt.diff import ModelDiff
@@ -55,5 +56,7 @@ def _print(found: ModelDiff, limit: int | None) -> None:
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    for line in found.lines(limit):
-        console.print(Text(line.text, style=_COLOURS[line.mark] if found else ""))
+    with console.capture() as captured:
+        for line in found.lines(limit):
+            console.print(Text(line.text, style=_COLOURS[line.mark] if found else ""))
+    write(captured.get())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, print_json
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json, say
 from fastscnn_opt.rewriting.contract import PROMISES
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _explain_on(model: Path, text: str, *, everything: bool, form: Format) -> No
         print_json(result.steps[0].to_json())
         return
     for line in describe_plan(result.steps, everything=everything):
-        typer.echo(line)
+        say(line)
 
 
 def _print_manual(cls: type[Pass], form: Format) -> None:
@@ -80,7 +80,7 @@ def _print_manual(cls: type[Pass], form: Format) -> None:
         described = [asdict(option) for option in options_of(cls)]
         print_json({"name": cls.name, "contract": str(cls.contract), "manual": manual, "options": described})
         return
-    typer.echo(f"{cls.name}\n\n{manual}\n\nContract: {PROMISES[cls.contract]}.")
+    say(f"{cls.name}\n\n{manual}\n\nContract: {PROMISES[cls.contract]}.")
     for option in options_of(cls):
         default = "required" if option.default is None else f"default {option.default or 'none'}"
-        typer.echo(f"  {option.name}: {option.type} ({default})")
+        say(f"  {option.name}: {option.type} ({default})")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress
+from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress, say
 from fastscnn_opt.network.layout import Outputs, Pooling
 from fastscnn_opt.text import counted
 
@@ -69,4 +69,4 @@ def command(
         print_json(asdict(made))
         return
     sizes = f"{counted(made.classes, 'class', 'classes')}, {counted(made.nodes, 'node')}"
-    typer.echo(f"wrote {output}: {made.layout} layout, {sizes}, sha256 {made.sha256}")
+    say(f"wrote {output}: {made.layout} layout, {sizes}, sha256 {made.sha256}")

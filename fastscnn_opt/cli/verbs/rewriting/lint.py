@@ -85,7 +85,7 @@ def _report(model: Path, target: str, pipeline: str, findings: Sequence[Finding]
         for finding in findings:
             problem = finding.problem
             say(f"{finding.code} {finding.severity} {problem.node}: {problem.message}\n     cure: {problem.cure}")
-        typer.echo(", ".join(f"{kind}: {count}" for kind, count in counts.items()))
+        say(", ".join(f"{kind}: {count}" for kind, count in counts.items()))
         if pipeline:
             note(f"passes mend some of it: --passes {pipeline!r}")
     if counts["errors"]:
@@ -101,7 +101,7 @@ def _print_pipeline(target: str, pipeline: str, findings: Sequence[Finding], for
         print_json({"target": target, "pipeline": pipeline, "not_mended": [finding.to_json() for finding in rest]})
         return
     note(f"what passes can mend for {target}:")
-    typer.echo(pipeline)
+    say(pipeline)
     for finding in rest:
         note(f"not mended by a pass: {finding.code} {finding.problem.node}; {finding.problem.cure}")
 
@@ -122,4 +122,4 @@ def _explain(code: str, form: Format) -> None:
     if form is Format.JSON:
         print_json({"code": rule.code, "severity": str(rule.severity), "title": rule.title, "manual": rule.manual})
         return
-    typer.echo(f"{rule.code}, {rule.severity}: {rule.title}\n\n{rule.manual}")
+    say(f"{rule.code}, {rule.severity}: {rule.title}\n\n{rule.manual}")

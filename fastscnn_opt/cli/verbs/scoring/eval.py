@@ -125,11 +125,11 @@ def _print_figures(result: dict[str, Any], what: str) -> None:
     say(what)
     print_table([Column("class"), Column("IoU %", figures=True)], rows, TableFormat.TABLE)
     counts = f"{counted(result['pixels'], 'pixel')} in {counted(result['images'], 'image')}"
-    typer.echo(f"pixAcc    {_percent(result['pixAcc'])} % of {counts}")
-    typer.echo(f"mIoU      {_percent(result['mIoU'])} % over the {len(present)} classes that are present")
-    typer.echo(f"mIoU_all  {_percent(result['mIoU_all'])} % over all {len(rows)} classes, an absent one counted as 0")
+    say(f"pixAcc    {_percent(result['pixAcc'])} % of {counts}")
+    say(f"mIoU      {_percent(result['mIoU'])} % over the {len(present)} classes that are present")
+    say(f"mIoU_all  {_percent(result['mIoU_all'])} % over all {len(rows)} classes, an absent one counted as 0")
     if "running_mIoU" in result:
-        typer.echo(
+        say(
             f"running   {_percent(result['running_mIoU'])} % mIoU, {_percent(result['running_pixAcc'])} % pixAcc: "
             "means of the figures so far after each image, in the order of the names"
         )

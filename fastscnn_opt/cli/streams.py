@@ -1,0 +1,39 @@
+"""Write to stdout and stderr, whatever their encoding is and whether or not anybody reads them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def prepare() -> None:
+    """Let stdout and stderr take any text, and keep stdout for results.
+
+    What native libraries and programs print on stdout goes to stderr from now on.
+    """
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed one would become the next file that is opened
+        pass
+    os.close(spare)
+    for name, number in (("stdout", os.dup(1)), ("stderr", 2)):
+        encoding = getattr(getattr(sys, name), "encoding", None)  # there is no stream where the descriptor was closed
+        stream = open(number, "w", encoding=encoding, errors="replace", closefd=False)  # noqa: SIM115 - both stay open to the end
+        setattr(sys, name, stream)
+    os.dup2(2, 1)
+
+
+def write(text: str, *, to_stderr: bool = False) -> None:
+    """Write `text` at once. What nobody reads any more is dropped.
+
+    Raises OSError where stdout cannot be written, such as on a full disk; what is written after that is dropped.
+    """
+    stream = sys.stderr if to_stderr else sys.stdout
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())  # so that the rest, and what is buffered, goes nowhere
+        os.close(null)
+        if not to_stderr and not isinstance(error, BrokenPipeError):
+            error.filename = "the result on stdout"
+            raise
