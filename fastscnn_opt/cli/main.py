@@ -12,12 +12,12 @@ import sys
 import traceback
 from contextlib import contextmanager
 from importlib import import_module
-from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from fastscnn_opt.cli.command import ApartCommand, VerbCommand
 from fastscnn_opt.cli.printing import NOTES, print_error, say
 from fastscnn_opt.cli.streams import prepare
 from fastscnn_opt.errors import UserError
@@ -68,8 +68,8 @@ ANYWHERE = {"--quiet": ("--quiet", "-q"), "--verbose": ("--verbose", "-v"), "--d
 CONTINUED = ("demo", "score", "search")
 """Verbs that continue an interrupted run when they are started again on its folder."""
 
-APART = ("apply", "bisect", "diff", "lint")
-"""Verbs that run native libraries on a user's model in this process; `main` does them in a child process."""
+APART = ("apply", "bisect", "diff", "explain", "export", "lint")
+"""Verbs that run native libraries on a user's model by themselves; `main` does them in a child process."""
 
 COMPLETING = "_FASTSCNN_OPT_COMPLETE"
 """Environment variable that a shell sets when it asks for completions."""
@@ -106,18 +106,6 @@ def _plain_usage_errors() -> Iterator[None]:
         raise
 
 
-class _Verb(TyperCommand):
-    """A verb that refuses infinite numbers and NaN, which are within any limits for the parser."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the verb."""
-        for name, value in ctx.params.items():
-            if isinstance(value, float) and not isfinite(value):
-                option = next(item for item in self.params if item.name == name)
-                raise typer.BadParameter(f"{value} is no finite number", param_hint=option.opts[-1])
-        return super().invoke(ctx)
-
-
 def _in_our_words(error: ValueError) -> str:
     from pydantic import ValidationError
 
@@ -147,7 +135,7 @@ def build(verb: str | None) -> typer.Typer:
         if hasattr(module, "app"):
             root.add_typer(module.app, name=name, help=summary, epilog=epilog)
         else:
-            root.command(name, cls=_Verb, epilog=epilog)(module.command)
+            root.command(name, cls=ApartCommand if name in APART else VerbCommand, epilog=epilog)(module.command)
     return root
 
 
@@ -192,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str], *, apart: bool = False) -> int:
     """Run the command and return its exit code: 0 done, 1 bad input, 2 wrong usage, 3 failed check, 130 interrupted.
 
-    With `apart`, the verbs `APART` run in a child process, whose exit code then ends this process.
+    With `apart`, the verbs `APART` run in a child process; this process must have no threads then.
     """
     given, arguments = _take_out(arguments)
     debug = "--debug" in given
@@ -203,9 +191,7 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
     words = _completed_words() if COMPLETING in os.environ else arguments
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
-        if apart and verb in APART and COMPLETING not in os.environ and (code := _code_of_child(verb)) is not None:
-            return code
-        build(verb)(args=arguments, prog_name="fastscnn-opt")
+        build(verb)(args=arguments, prog_name="fastscnn-opt", obj=apart)
     except (SystemExit, KeyboardInterrupt) as leave:  # the latter while a verb is imported
         code = _exit_code(leave)
         if code == INTERRUPTED:
@@ -218,19 +204,17 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
         mistake = from_os_error(error) if isinstance(error, OSError) else error
         print_error(f"error: {mistake}")
         return mistake.exit_code
+    except MemoryError:
+        if debug:
+            raise
+        print_error("error: ran out of memory; free some, or raise the limits of the system (ulimit)")
+        return 1
     except Exception as error:  # the last resort: a bug of ours is reported, and --debug shows its traceback
         if debug:
             raise
         print_error(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)")
         return 1
     return 0
-
-
-def _code_of_child(verb: str) -> int | None:
-    """Return None in a child process, which is to run the verb, and its exit code in the parent."""
-    from fastscnn_opt.processes.apart import carry_on_apart
-
-    return carry_on_apart(verb, "fastscnn_opt.rewriting")
 
 
 def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:

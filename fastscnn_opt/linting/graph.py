@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.external_data import values_of
 from fastscnn_opt.model.interface import ONNX_DOMAINS, graph_inputs, operator_name, opset_of, static_shape
 from fastscnn_opt.model.shapes import infer_shapes
@@ -124,7 +125,10 @@ class Graph:
             shape = np.array(self.fixed_shape(node.input[0]), dtype=np.int64)
             return shape[attribute(node, "start", 0) : attribute(node, "end", None)]
         feeds = {name: self.constant(name) for name in node.input if name}
-        results = ReferenceEvaluator(node, opsets={"": self.opset}).run(None, feeds)
+        try:
+            results = ReferenceEvaluator(node, opsets={"": self.opset}).run(None, feeds)
+        except Exception as error:  # whatever numpy raises on inputs that do not suit the operator
+            raise ModelError(f"node {label(node)!r} fails on its constant inputs: {error}") from error
         return np.asarray(dict(zip(node.output, results, strict=True))[tensor])
 
     @cached_property

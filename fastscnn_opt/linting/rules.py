@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import onnx
+
+_log = logging.getLogger(__name__)
 
 _CODE = re.compile(r"[A-Z]\d{1,9}")
 
@@ -115,6 +118,7 @@ class RuleSet:
 
     def lint(self, model: onnx.ModelProto) -> list[Finding]:
         """Return the findings in a model, in the order of the rules and of the nodes."""
+        _log.info("the search for findings")
         graph = self.open(model)
         return [finding for item in self.rules for finding in item.findings(graph)]
 

@@ -8,6 +8,7 @@ excluded.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     import onnx
     import onnx_graphsurgeon as gs
+
+
+_MOST_WINDOWS = 10_000
 
 
 def windows(length: int, bins: int) -> list[tuple[int, int]]:
@@ -92,6 +96,12 @@ def _expand(graph: gs.Graph, node: gs.Node, size: tuple[int, int]) -> None:
             "the height and width of its input are not known",
             where=node.name,
             cure=f"run {static_shape({tensor.name: tensor.shape for tensor in graph.inputs}) or 'simplify'} first",
+        )
+    if math.prod(size) > _MOST_WINDOWS:
+        raise ModelError(
+            f"the pooling to {size[0]} x {size[1]} has more than {_MOST_WINDOWS} windows, too many to write them out",
+            where=node.name,
+            cure="lower it with the pass adaptive-avgpool",
         )
     rows = []
     for row, (top, bottom) in enumerate(windows(height, size[0])):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import onnx
 
+_log = logging.getLogger(__name__)
 _notes = logging.getLogger("fastscnn_opt.notes")
 """Notes for the user, which ``--quiet`` turns off."""
 
@@ -40,6 +41,7 @@ def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None)
     from google.protobuf.message import DecodeError
 
     file = Path(path)
+    _log.info("the loading of %s", file)
     check_is_file(file)
     try:
         model = onnx.load(file, load_external_data=False)

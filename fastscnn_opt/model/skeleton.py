@@ -29,6 +29,10 @@ LARGE_ELEMENTS = 256
 """Initializers with more elements are weights; shapes, sizes, axes and the like, which inference reads, have fewer."""
 
 
+_LONG_RANGE = 100_000
+"""Elements of a Range that inference does not write down; nothing computes sizes from so many."""
+
+
 class Skeleton:
     """A model without the values of its large initializers, for the ONNX checker and for shape inference.
 
@@ -55,6 +59,7 @@ class Skeleton:
         _copy_initializers(model.graph, skeleton.graph, replaceable=model.ir_version >= OLDEST_IR)
         _keep_unknown_shapes(model, skeleton.graph)
         self._names = names_of_dimensions(skeleton.graph)
+        self._propagates = not _has_long_range(skeleton.graph)
         try:
             self._content: bytes = skeleton.SerializeToString()
             self._checked = skeleton.SerializeToString() if _complete_types(skeleton.graph) else self._content
@@ -120,10 +125,35 @@ class Skeleton:
         import onnx
 
         try:
-            inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(content, data_prop=True)
+            inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(content, data_prop=self._propagates)
         except onnx.shape_inference.InferenceError as error:
             raise ModelError(f"no shapes can be inferred: {_first_line(str(error))}", where=self._where) from error
         return inferred
+
+
+def _has_long_range(graph: onnx.GraphProto) -> bool:
+    """Tell whether a Range of constants has many elements: where inference propagates values, it writes all of them."""
+    import onnx
+
+    nodes = [*_all_nodes(graph)]
+    ranges = [node for node in nodes if node.op_type == "Range" and len(node.input) == 3]
+    if not ranges:
+        return False
+    constants = {tensor.name: tensor for part in (graph, *subgraphs(graph)) for tensor in part.initializer}
+    constants |= {
+        node.output[0]: item.t
+        for node in nodes
+        if node.op_type == "Constant" and node.output
+        for item in node.attribute
+        if item.HasField("t")
+    }
+    for node in ranges:
+        ends = [onnx.numpy_helper.to_array(constants[name]) for name in node.input if name in constants]
+        if len(ends) == 3 and all(end.size == 1 and end.dtype.kind in "iuf" for end in ends):
+            start, limit, step = (float(end.item()) for end in ends)
+            if step and (limit - start) / step > _LONG_RANGE:
+                return True
+    return False
 
 
 def is_large(tensor: onnx.TensorProto) -> bool:

@@ -1,56 +1,83 @@
-"""Do the rest of a command in a child process, so that a crash in a native library ends in one sentence."""
+"""Do the rest of a command in a child process with limits, so that crash, hang and interruption end in one sentence."""
 
 from __future__ import annotations
 
 import logging
-import mmap
 import os
+import select
 import signal
 import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.processes.death import how_it_ended, out_of_memory_kills
-from fastscnn_opt.processes.lifetime import end_with_parent
-from fastscnn_opt.processes.limited import stop
+from fastscnn_opt.machine import available_memory_bytes
+from fastscnn_opt.processes.death import ChildCrashedError, beyond_limit, how_it_ended, out_of_memory_kills
+from fastscnn_opt.processes.lifetime import end_tree, end_with_parent, volunteer_for_memory_kill
+from fastscnn_opt.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
 
-_LONGEST_STEP = 256
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fastscnn_opt.processes.limits import Limits
+
+_CLOSING_SECONDS = 0.5
+"""How long an interrupted child may remove its temporary files before it is killed."""
+
+_AWAITED_SECONDS = 2.0
+"""How much longer than its own child processes the child may be silent: it reports their end more exactly."""
+
+_MOST_MEMORY = 0.9
+"""Share of the available memory that the child may hold where the user sets no limit."""
+
+_LONGEST_STEP = 500
+_PIPE_BYTES = 1 << 16
 
 
-class _StepRecorder(logging.Handler):
-    """Writes the last record into memory that the parent sees, too."""
+class _SignsOfLife(logging.Handler):
+    """Writes a line for every record to a pipe: the message of one from INFO on, if it is a step, or nothing."""
 
-    def __init__(self, memory: mmap.mmap) -> None:
+    def __init__(self, pipe: int, *, steps: bool) -> None:
         super().__init__()
-        self._memory = memory
+        self._pipe = pipe
+        self._steps = steps
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the message, cut where it is long."""
-        self._memory[:] = record.getMessage().encode()[:_LONGEST_STEP].ljust(_LONGEST_STEP, b"\0")
+        """Write the line."""
+        tells = self._steps and record.levelno >= logging.INFO
+        step = record.getMessage().replace("\n", " ") if tells else ""
+        os.write(self._pipe, f"{step[:_LONGEST_STEP]}\n".encode(errors="replace"))
 
 
-def carry_on_apart(where: str, steps: str) -> int | None:
+def carry_on_apart(where: str, limits: Limits, *, steps: Sequence[str], alive: Sequence[str] = ()) -> int | None:
     """Return None in a child process, which does the rest of the command; return its exit code in the parent.
 
-    Call this before any thread is started. Where processes cannot fork, this process is to do the rest itself.
+    Call this before any thread is started. Where processes cannot fork, this process is to do the rest itself. The
+    parent hands interruptions on, and kills a child that does not end at once.
 
     Parameters
     ----------
     where
-        What the command is called in errors.
+        What the command works on, for errors.
+    limits
+        Limits beyond which the child is ended. Without a limit of memory, it may hold most of what is available.
     steps
-        The logger whose records of level INFO say what the command is doing; a crash is reported with the last one.
+        The loggers whose records of level INFO say what the command is doing; a crash is reported with the last one.
+    alive
+        Other loggers whose records are signs of life, as those of `steps` are.
 
     Raises
     ------
     TargetError
-        In the parent, when a signal ended the child.
+        In the parent: the child went beyond a limit, or (`ChildCrashedError`) a signal ended it.
     """
     if not hasattr(os, "fork"):
         return None
     sys.stdout.flush()
     sys.stderr.flush()
-    step = mmap.mmap(-1, _LONGEST_STEP)
     kills_before, end_with_us = out_of_memory_kills(), end_with_parent()
+    life, pipe = os.pipe()
     # Python drops an exception in what it does after a fork, so that an interruption just then would be lost.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     pid = os.fork()
@@ -59,31 +86,124 @@ def carry_on_apart(where: str, steps: str) -> int | None:
             end_with_us()
         os.setpgid(0, 0)  # an interruption at the terminal reaches the parent alone, which hands it on once
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.close(life)
+        volunteer_for_memory_kill()
+        for name in (*steps, *alive):
+            logging.getLogger(name).setLevel(logging.DEBUG)
+            logging.getLogger(name).addHandler(_SignsOfLife(pipe, steps=name in steps))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        logger = logging.getLogger(steps)
-        logger.setLevel(logging.INFO)
-        logger.addHandler(_StepRecorder(step))
         return None
-    exit_code = _wait(pid, mask)
+    os.close(pipe)
+    child = _Apart(pid, life, where, limits)
+    exit_code = child.wait(mask)
     if exit_code >= 0:
         return exit_code
     ended = how_it_ended(exit_code, "", starved=out_of_memory_kills() != kills_before)
-    doing = step[:].rstrip(b"\0").decode(errors="ignore")
-    what = f"a library that it uses crashed{f' in {doing}' if doing else ''}: the process {ended}"
-    raise TargetError(what, where=where, cure="leave that step out")
+    what = f"a library crashed{child.doing}: the process {ended}"
+    raise ChildCrashedError(what, where=where)
 
 
-def _wait(pid: int, mask: set[int]) -> int:
-    """Return the exit code of the child, negative for a signal; hand interruptions and the end of this process on.
+class _Apart:
+    """The parent's view of the child process."""
 
-    Signals outside `mask` can interrupt it from now on.
-    """
-    while True:
+    def __init__(self, pid: int, life: int, where: str, limits: Limits) -> None:
+        self._pid = pid
+        self._life = life
+        self._where = where
+        self._limits = limits
+        self._step = ""
+        self._last_sign = time.monotonic()
+
+    @property
+    def doing(self) -> str:
+        """The last step as the end of a sentence."""
+        return f" in {self._step}" if self._step else ""
+
+    def wait(self, mask: set[int]) -> int:
+        """Return the exit code, negative for a signal; signals outside `mask` can interrupt it from now on."""
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with self._stopping_together():
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                return self._watch()
         except KeyboardInterrupt:
-            os.kill(pid, signal.SIGINT)
+            ended = self._end(signal.SIGINT)
+            if ended is None:
+                raise
+            return ended
         except SystemExit:
-            stop(pid)
+            self._end(signal.SIGTERM)
             raise
+
+    def _watch(self) -> int:
+        memory_bytes = self._limits.memory_bytes or int(available_memory_bytes() * _MOST_MEMORY)
+        polls = 0
+        while (exit_code := self._exit_code()) is None:
+            polls += 1
+            self._listen()
+            held = memory_of(self._pid, with_descendants=polls % POLLS_PER_TREE == 0)
+            if held > memory_bytes:
+                self._kill(*beyond_limit(held, memory_bytes))
+            if time.monotonic() - self._last_sign > self._limits.silence_s + _AWAITED_SECONDS:
+                silence = f"gave no sign of life for {self._limits.silence_s:g} s"
+                self._kill(f"{silence}, and was ended", "raise the time limit if it needs longer")
+        self._listen()  # to its last words
+        return exit_code
+
+    def _listen(self) -> None:
+        """Wait a moment for signs of life, or for the end."""
+        if not select.select([self._life], [], [], POLL_S)[0]:
+            return
+        text = os.read(self._life, _PIPE_BYTES)
+        if not text:
+            time.sleep(POLL_S / 10)  # it has closed all of its files and is about to end
+            return
+        self._last_sign = time.monotonic()
+        lines = [line for line in text.decode(errors="replace").split("\n") if line]
+        self._step = lines[-1] if lines else self._step
+
+    def _exit_code(self) -> int | None:
+        ended, status = os.waitpid(self._pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if ended else None
+
+    def _kill(self, what: str, cure: str) -> None:
+        end_tree(self._pid)
+        os.waitpid(self._pid, 0)
+        raise TargetError(f"the process {what}{self.doing}", where=self._where, cure=cure)
+
+    def _end(self, number: int) -> int | None:
+        """Let the child remove its temporary files, and return its exit code; None if it had to be killed."""
+        try:
+            os.kill(self._pid, number)
+            end = time.monotonic() + _CLOSING_SECONDS
+            while time.monotonic() < end:
+                if (exit_code := self._exit_code()) is not None:
+                    return exit_code
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:  # twice: at once
+            pass
+        end_tree(self._pid)
+        os.waitpid(self._pid, 0)
+        return None
+
+    @contextmanager
+    def _stopping_together(self) -> Iterator[None]:
+        """Let Ctrl-Z at the terminal stop the child as well, and `fg` or `bg` continue both."""
+
+        def stop(*_: object) -> None:
+            for number, pid in (
+                (signal.SIGSTOP, self._pid),
+                (signal.SIGSTOP, os.getpid()),
+                (signal.SIGCONT, self._pid),
+            ):
+                os.kill(pid, number)
+            self._last_sign = time.monotonic()
+
+        before = signal.getsignal(signal.SIGTSTP)
+        if before != signal.SIG_DFL:  # ignored, as in a shell without job control
+            yield
+            return
+        signal.signal(signal.SIGTSTP, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTSTP, before)

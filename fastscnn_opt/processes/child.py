@@ -8,6 +8,7 @@ crashes or hangs.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -41,6 +42,8 @@ CAN_PAUSE = hasattr(signal, "SIGSTOP") and hasattr(os, "waitid")
 """Whether `Child.pause` works on this system."""
 
 _CLOSING_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Child:
@@ -122,6 +125,7 @@ class Child:
             With the last words of the process, which is dead afterwards.
         """
         self._send(command, arguments)
+        _log.debug("%s: asked for %s", self.name, command)
         while True:
             try:
                 line = self._answers.get(timeout=self._limits.silence_s)
@@ -137,6 +141,7 @@ class Child:
                 ) from None
             if line is None:
                 raise self._crash(command, arguments)
+            _log.debug("%s: a sign of life", self.name)
             answer = json.loads(line)
             if "progress" in answer:
                 if on_progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 _MEMORY = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?({'|'.join(_UNITS)})")
@@ -55,14 +56,21 @@ def memory_in_words(size: int) -> str:
 
 
 def memory_of(pid: int, *, with_descendants: bool) -> int:
-    """Return the physical memory in bytes that a process holds, and its descendants with it; 0 if it has ended."""
+    """Return the physical memory in bytes that a process holds, and its descendants with it; 0 if it has ended.
+
+    Linux tells pages of files apart, such as mapped weights; these do not count, since it takes them back at need.
+    """
     import psutil
 
     total = 0
     with suppress(psutil.Error):
         root = psutil.Process(pid)
-        total = root.memory_info().rss
+        total = _held(root.memory_info())
         for process in root.children(recursive=True) if with_descendants else ():
             with suppress(psutil.Error):
-                total += process.memory_info().rss
+                total += _held(process.memory_info())
     return total
+
+
+def _held(memory: Any) -> int:
+    return int(memory.rss - getattr(memory, "shared", 0))

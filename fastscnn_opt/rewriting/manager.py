@@ -112,6 +112,7 @@ def run_pass(item: Pass, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassR
     A pass that changes nothing returns `model` itself, so that a second run gives the same bytes.
     """
     live, report = _live_graph(model), _new_report(item)
+    _log.info("the pass %s", report.text)
     _rewrite(item, live, report)
     return live.model, report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.data.dataset import Classes, Sample
     from fastscnn_opt.data.source import DataSource
+
+_log = logging.getLogger(__name__)
 
 ClassIoU = dict[str, float | None]
 """Intersection over union by class, as a fraction; None for a class that neither labels nor predictions have."""
@@ -104,6 +107,7 @@ class CalibrationImages:
         """Yield the inputs of the model, a batch at a time; copies of the last image fill up the last batch."""
         batch = self._input.batch
         for start in range(0, len(self), batch):
+            _log.debug("images from %d on", start)  # also a sign of life
             yield self._input.feed([sample.image for sample in self._samples[start : start + batch]])
 
     def class_iou(self, model: onnx.ModelProto) -> ClassIoU:
@@ -123,7 +127,8 @@ class CalibrationImages:
             file.write_bytes(expand_adaptive_pooling(model).SerializeToString())
             session = OnnxSession(load_session(file, session_options()), file)
             try:
-                return evaluate(session, self, Setup.of(self, self._preprocess, self._interface)).confusion.iou
+                setup = Setup.of(self, self._preprocess, self._interface)
+                return evaluate(session, self, setup, on_image=_show_life).confusion.iou
             except (ModelError, DataError) as error:
                 raise PassError(
                     f"max_drop needs a network whose output can be compared with the labels: {error}"
@@ -135,3 +140,7 @@ class CalibrationImages:
 def _spec(tensor: gs.Tensor) -> TensorSpec:
     shape = tuple(dim if isinstance(dim, int) else FREE for dim in tensor.shape or ())
     return TensorSpec(tensor.name, shape, type_name(tensor))
+
+
+def _show_life(images: int) -> None:
+    _log.debug("%d more evaluated", images)

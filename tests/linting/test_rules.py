@@ -1,8 +1,9 @@
 """What the rules of all targets share: how one is found by its code, and the pipeline of a set of findings."""
 
 import pytest
+from graphs import parse
 
-from fastscnn_opt.errors import TargetError
+from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.linting.graph import open_graph
 from fastscnn_opt.linting.rules import Finding, Problem, Rule, RuleSet, Severity, rule_of
 
@@ -46,3 +47,9 @@ def test_the_pipeline_is_in_the_given_order_and_leaves_hints_out():
         ]
     ]
     assert RuleSet((), ("first", "late"), open_graph).fix_pipeline(findings) == "first{n=1},late,elsewhere"
+
+
+def test_constants_that_an_operator_refuses_are_told_with_the_node():
+    model = parse("g (float[2] x) => (float[2] y) { [n] i = Gather(s, far) y = Reshape(x, i) }", s=[2], far=[7])
+    with pytest.raises(ModelError, match="node 'n' fails on its constant inputs: index 7 is out of bounds"):
+        open_graph(model).constant("i")

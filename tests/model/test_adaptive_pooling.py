@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from graphs import parse
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
@@ -71,3 +72,11 @@ def test_a_node_that_only_has_the_name_stays(inputs, size):
     model = pooling_model(8, 8, (3, 3), domain="")
     text = onnx.printer.to_text(model).replace("(x)", f"({inputs})").replace("<output_size: ints = [3, 3]>", size)
     assert expand_adaptive_pooling(onnx.parser.parse_model(text)).graph.node[0].op_type == "AdaptiveAvgPool2d"
+
+
+def test_too_many_windows_are_refused_with_the_cure():
+    model = parse(
+        "g (float[1,3,16,16] x) => (float[1,3,200,200] y) { y = AdaptiveAvgPool2d<output_size=[200,200]>(x) }"
+    )
+    with pytest.raises(ModelError, match=r"200 x 200 has more than 10000 windows.*adaptive-avgpool"):
+        expand_adaptive_pooling(model)

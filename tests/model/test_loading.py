@@ -106,6 +106,20 @@ def test_shapes_are_inferred_through_adaptive_pooling():
     assert shapes == {"a": [1, 3, 9, 9], "b": [1, 3, 3, 2]}
 
 
+@pytest.mark.parametrize("ends", ["initializers", "nodes"])
+def test_a_range_is_not_written_down_to_infer_its_shape(ends):
+    text = "k = Range(a, b, c) y = Cast<to=1>(k) }"
+    numbers = {"a": np.array(0), "b": np.array(10**12), "c": np.array(2)}
+    if ends == "nodes":
+        text = "".join(f"{name} = Constant<value = int64 {{{value}}}>() " for name, value in numbers.items()) + text
+        numbers = {}
+    shapes = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in infer_shapes(parse(f"g (float[1] x) => (float[n] y) {{ {text}", **numbers)).graph.value_info
+    }
+    assert shapes["k"] == [5 * 10**11]
+
+
 def test_shapes_that_are_no_longer_true_are_dropped():
     model = parse("""
         g (float[1,3,9,9] x) => (float[1,3,9,9] y) <float[1,3,5,5] a> { a = Relu(x) y = Relu(a) }

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.model.element_types import bits_of, is_element_type
+from fastscnn_opt.model.interface import ONNX_DOMAINS, graphs_of, with_subgraphs
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     import onnx
+
+
+_MOST_NODES = 1_000_000
+"""Nodes that a model may have with its functions written out, as shape inference and engines do."""
 
 
 def first_problem(model: onnx.ModelProto) -> str | None:
@@ -32,7 +38,7 @@ def first_problem(model: onnx.ModelProto) -> str | None:
         for problem in problems:
             return problem
         graphs += inner
-    if problem := _function_problem(model.functions):
+    if problem := _function_problem(model):
         return problem
     for function in model.functions:
         for problem in _node_problems(function.node, [], inside=True):
@@ -40,15 +46,34 @@ def first_problem(model: onnx.ModelProto) -> str | None:
     return None
 
 
-def _function_problem(functions: Sequence[onnx.FunctionProto]) -> str:
-    """Say which function there is twice, or calls itself in the end; return "" if none does."""
-    calls = {_key(body, body.name): {_key(node, node.op_type) for node in body.node} for body in functions}
-    if len(calls) < len(functions):
+def _function_problem(model: onnx.ModelProto) -> str:
+    """Say which function there is twice, or calls itself in the end, or that they are endless; "" if none is."""
+    calls = {_key(body, body.name): _calls(body.node) for body in model.functions}
+    if len(calls) < len(model.functions):
         return "there are two functions of one domain and name"
-    while free := [key for key, called in calls.items() if called.isdisjoint(calls)]:
+    nodes: dict[tuple[str, str, str], int] = {}
+    while free := [key for key, called in calls.items() if called.keys().isdisjoint(calls)]:
         for key in free:
-            del calls[key]
-    return "".join(f"the function {name!r} calls itself" for _, name, _ in [*calls][:1])
+            nodes[key] = _written_out(calls.pop(key), nodes)
+    if calls:
+        return f"the function {next(iter(calls))[1]!r} calls itself"
+    if nodes and (whole := _written_out(_calls(model.graph.node), nodes)) > _MOST_NODES:
+        return f"its functions call each other so often that it has {whole} nodes, more than {_MOST_NODES}"
+    return ""
+
+
+def _calls(nodes: Iterable[onnx.NodeProto]) -> Counter[tuple[str, str, str]]:
+    """Return how often every operator and function is called, also inside control flow."""
+    found = Counter(_key(node, node.op_type) for node in nodes)
+    for node in with_subgraphs(nodes):
+        for body in (body for attribute in node.attribute for body in graphs_of(attribute)):
+            found += _calls(body.node)
+    return found
+
+
+def _written_out(calls: Counter[tuple[str, str, str]], nodes: Mapping[tuple[str, str, str], int]) -> int:
+    """Return how many nodes there are with functions written out; `nodes` has their number in each function."""
+    return sum(times * nodes.get(called, 1) for called, times in calls.items())
 
 
 def _key(part: onnx.FunctionProto | onnx.NodeProto, name: str) -> tuple[str, str, str]:
@@ -70,6 +95,8 @@ def _node_problems(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto]
     for node in nodes:
         if node.op_type == ADAPTIVE_POOL and not (any(node.input) and len(node.output) == 1):
             yield f"node {_named(node)} is an {ADAPTIVE_POOL} without one input and one output"
+        if node.op_type == "Constant" and node.domain in ONNX_DOMAINS and not node.attribute:
+            yield f"node {_named(node)} is a Constant without a value"
         for attribute in node.attribute:
             where = f"attribute {attribute.name!r} of node {_named(node)}"
             if attribute.ref_attr_name and not inside:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastscnn_opt.cli import options
+from fastscnn_opt.cli.command import ApartCommand
 from fastscnn_opt.cli.printing import (
     Format,
     FormatOption,
@@ -18,6 +20,7 @@ from fastscnn_opt.cli.printing import (
     say,
 )
 from fastscnn_opt.cli.table import Column
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -182,7 +185,7 @@ def revert(
     _print_changes(impl, name, changes, form, dry_run=dry_run)
 
 
-@app.command()
+@app.command(cls=ApartCommand)
 def derive(
     profile: Annotated[
         Path | None, typer.Option("--profile", metavar="CSV", help="An op_summary table of the profiler.")
@@ -200,9 +203,12 @@ def derive(
     ] = None,
     root: RootOption = None,
     dry_run: DryRunOption = False,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.OwnMemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Write a new patch with the shapes that pay, each with its reason; with --root without those listed already."""
+    del limit_s, memory  # of ApartCommand
     from fastscnn_opt.ascend.whitelists.derive import without_listed
     from fastscnn_opt.ascend.whitelists.impl_folder import find_impl
     from fastscnn_opt.ascend.whitelists.patchfile import name_from, to_toml

@@ -9,6 +9,7 @@ import typer
 
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress, say
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 
@@ -29,7 +30,8 @@ def command(
     inputs: options.Inputs = None,
     everything: options.AllNodes = False,
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
-    memory: options.MemoryLimit = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.OwnMemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Apply named passes to a model and verify each one.
@@ -37,16 +39,12 @@ def command(
     With --dry-run nothing is written or verified. The command says for each pass what it would change in the graph that
     the passes before it make, and which nodes it considers but leaves alone, with the reason.
     """
+    del limit_s, memory  # of ApartCommand
+    from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file
+    from fastscnn_opt.rewriting.report import describe_plan
     from fastscnn_opt.scoring.model_name import model_file
 
     model = model_file(model)
-    if memory is not None:
-        from fastscnn_opt.processes.limited import carry_on_within
-
-        carry_on_within(memory, model)
-    from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file
-    from fastscnn_opt.rewriting.report import describe_plan
-
     if inputs is not None and (dry_run or no_verify):
         raise typer.BadParameter("with --dry-run or --no-verify no graph is run", param_hint="--input")
     if dry_run:

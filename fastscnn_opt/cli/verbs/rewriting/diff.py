@@ -11,6 +11,7 @@ import typer
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json
 from fastscnn_opt.cli.streams import write
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from fastscnn_opt.diff import ModelDiff
@@ -28,6 +29,8 @@ def command(
         bool, typer.Option("--all", help=f"Show every difference; without it, {_LINES} lines of each kind.")
     ] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 1 if the models differ.")] = False,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.OwnMemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Show what changed between two models.
@@ -37,6 +40,7 @@ def command(
     ONNX that only one file writes. Inputs of nodes are compared by the origin of the tensor: an inserted node is one
     added node and one changed input. Initializers are compared by shape, type and largest absolute difference.
     """
+    del limit_s, memory  # of ApartCommand
     from fastscnn_opt.diff import diff_models
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.scoring.model_name import model_file

@@ -10,6 +10,7 @@ import typer
 
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json, say
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.rewriting.contract import PROMISES
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def command(
         ),
     ] = None,
     everything: options.AllNodes = False,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.OwnMemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Print the manual of a pass, or say what it would do to a model.
@@ -39,6 +42,7 @@ def command(
     With a model, as in `explain 'resize-nearest{only=head}' model.onnx`, it says which nodes the pass would change, and
     which it considers but leaves alone, with the reason. Nothing is written.
     """
+    del limit_s, memory  # of ApartCommand
     from fastscnn_opt.errors import PipelineError
     from fastscnn_opt.rewriting.pipeline import parse, read_pipeline
     from fastscnn_opt.rewriting.registry import build_pipeline, pass_class

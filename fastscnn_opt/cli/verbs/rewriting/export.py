@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress, say
 from fastscnn_opt.network.layout import Outputs, Pooling
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 
@@ -39,9 +41,12 @@ def command(
             show_default=False,
         ),
     ] = None,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.OwnMemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Turn a FastSCNN checkpoint into an ONNX model."""
+    del limit_s, memory  # of ApartCommand
     from fastscnn_opt.network.model_file import OPSET, SIZE, export_demo_to_file, export_to_file
 
     if (checkpoint is None) != demo:

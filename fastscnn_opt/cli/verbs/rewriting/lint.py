@@ -11,6 +11,7 @@ from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, say
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.errors import CheckFailedError
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def command(
         str | None, typer.Option(help="Print the manual of a rule of any target.", metavar="CODE")
     ] = None,
     rules: Annotated[bool, typer.Option("--rules", help="List the rules.")] = False,
+    limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
+    memory: options.OwnMemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find what a target will run slowly, differently or not at all.
@@ -47,6 +50,7 @@ def command(
     An error will be refused, computes something else, or leaves the AI Core; a warning costs time; a hint pays for some
     uses of the model only. Every finding names the pass, option or patch that cures it. Errors make the exit code 3.
     """
+    del limit_s, memory  # of ApartCommand
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.scoring.model_name import model_file
     from fastscnn_opt.targets.registry import lint_rules_of
