@@ -19,7 +19,7 @@ main()
 """
 
 CRASH = "os.kill(os.getpid(), signal.SIGSEGV)"
-HANG = "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15}); os.write(1, b'ready\\n'); time.sleep(60)"
+HANG = "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15}); print('ready', flush=True); time.sleep(60)"
 
 COMMANDS = {
     "apply": "apply m.onnx -p fp16-output -o out.onnx",
