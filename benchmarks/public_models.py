@@ -7,14 +7,17 @@ and known networks with made-up weights), and those in `--models`: a file `model
 A model counts if onnxruntime runs it twice with the same outputs. Its outputs are compared on the inputs that come with
 it: integers and texts have to be equal, floats may differ by 1e-3 of the value and 1e-4 of the largest one.
 
-`ours` is the pipeline of all general exact passes; every registered pass is run alone as well. A pass that changes the
-interface of a model, or its numbers, is held to its own contract instead. Every tool works in a child process with
-limits of time and memory. Needs the extra `benchmark` for onnxslim.
+`ours` is the pipeline of all general exact passes; every registered pass is run alone as well. The outputs of a pass
+that changes the inputs or outputs of a model are compared with those that the pass itself says it must give, and those
+of a rounding pass are held against its tolerance. A lossy pass makes another function, so it is right if its result
+runs and is finite where the model was. Every tool works in a child process with limits of time and memory. Needs the
+extra `benchmark` for onnxslim.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -33,11 +36,12 @@ import onnx
 from onnx_cases import KINDS, Case, cases, fed_inputs
 from side_by_side import print_machine
 
-from fastscnn_opt.errors import ContractBreachError, PassError, UserError
+from fastscnn_opt.errors import ContractBreachError, ModelError, UserError
+from fastscnn_opt.rewriting.contract import Contract, Pass
 from fastscnn_opt.rewriting.registry import entry_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 OURS = "simplify,fold-batchnorm,remove-noops,deduplicate"
 """The general exact passes, which are compared with the peers."""
@@ -47,7 +51,9 @@ PEERS = ("onnxsim", "onnxslim")
 OPTIONS = {"static-batch": "{n=2}", "static-shape": "{shape=1x3x32x32}", "input-size": "{scale=0.5 keep=true}"}
 """Options of the passes that need some."""
 
-OUTCOMES = ("right", "refused", "wrong", "no longer runs", "crashed")
+REFUSED_BY_VERIFICATION = "refused by verification"
+
+OUTCOMES = ("right", "refused", "wrong", "no longer runs", REFUSED_BY_VERIFICATION, "not comparable", "crashed")
 
 MEMORY_BYTES = 6 << 30
 
@@ -78,32 +84,89 @@ def judge(case: Case, tool: str) -> Verdict:
     if not expected or any(difference(*pair) for pair in zip(expected, again, strict=True)):
         return Verdict("not counted", "no inputs, or other outputs in a second run")
     try:
-        result, comparable = rewritten(copy, tool, case.feeds[0])  # onnxslim changes what it gets
-    except ContractBreachError as error:
-        return Verdict("wrong", _line(error), before)
-    except PassError as error:
-        is_fault = "left an invalid graph" in str(error) or "--debug shows where" in str(error)
-        return Verdict("crashed" if is_fault else "refused", _line(error), before)
-    except UserError as error:
-        return Verdict("refused", _line(error), before)
+        result, passes = rewritten(copy, tool, case.feeds[0])  # onnxslim changes what it gets
     except Exception as error:  # noqa: BLE001 - a peer refuses with whatever exception it has
-        return Verdict("refused" if tool in PEERS else "crashed", _line(error), before)
-    after, valid = len(result.graph.node), not is_valid(original) or is_valid(result)
+        return Verdict(outcome_of(error, tool), _line(error), before)
+    sizes = (before, len(result.graph.node), not is_valid(original) or is_valid(result))
+    if not all(keeps_outputs(item) for item in passes):
+        return Verdict(*compared(original, result, passes, case.feeds), *sizes)
     try:
-        actual = [outputs(result, feeds) for feeds in case.feeds] if comparable else expected
+        actual = [outputs(result, feeds) for feeds in case.feeds]
     except Exception as error:  # noqa: BLE001 - whatever keeps onnxruntime from running it
-        return Verdict("no longer runs", _line(error), before, after, valid)
+        return Verdict("no longer runs", _line(error), *sizes)
     why = next((found for pair in zip(expected, actual, strict=True) if (found := difference(*pair))), "")
-    return Verdict("wrong" if why else "right", why, before, after, valid)
+    return Verdict("wrong" if why else "right", why, *sizes)
 
 
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {' '.join(lines)[:400]}"
+def outcome_of(error: Exception, tool: str) -> str:
+    """Return what an error of a tool means; what is no sentence for users is a crash of ours."""
+    if isinstance(error, ContractBreachError):
+        return REFUSED_BY_VERIFICATION
+    is_fault = "left an invalid graph" in str(error) or "--debug shows where" in str(error)
+    return "refused" if tool in PEERS or (isinstance(error, UserError) and not is_fault) else "crashed"
 
 
-def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple[onnx.ModelProto, bool]:
-    """Return what `tool` makes of `model`, and whether it has to give the same outputs for the same inputs.
+def keeps_outputs(item: Pass) -> bool:
+    """Tell whether a pass promises the same outputs for the same inputs."""
+    return item.promise() is Contract.EXACT and type(item).expected is Pass.expected
+
+
+def compared(
+    before: onnx.ModelProto, after: onnx.ModelProto, passes: Sequence[Pass], all_feeds: list[dict[str, Any]]
+) -> tuple[str, str]:
+    """Return the outcome and the reason for a pass that does not keep the outputs, by what it says of them itself."""
+    from functools import partial
+
+    from fastscnn_opt.rewriting.verification.expectations import expectations
+    from fastscnn_opt.rewriting.verification.runner import GraphRunner
+
+    if len(passes) != 1:
+        return "not comparable", "several passes, some of which change the interface or the numbers"
+    expected = partial(passes[0].expected, GraphRunner(before))
+    try:
+        if inputs_of(before) == inputs_of(after):
+            pairs = [(feeds, expected(feeds)) for feeds in all_feeds]
+        else:
+            pairs = [pair for feeds in all_feeds for pair in expectations(after, expected, feeds)]
+    except ModelError as error:  # no inputs suit the new sizes
+        return "not comparable", _line(error)
+    try:
+        runner = GraphRunner(after)
+        actual = [runner(feeds) for feeds, _ in pairs]
+    except ModelError as error:
+        return "no longer runs", _line(error)
+    promises = (breach(passes[0], *pair, after) for pair in zip((outputs for _, outputs in pairs), actual, strict=True))
+    why = next(filter(None, promises), "")
+    return "wrong" if why else "right", why
+
+
+def inputs_of(model: onnx.ModelProto) -> list[bytes]:
+    """Return the names and types of the inputs without a default value, in a form that can be compared."""
+    return [value.name.encode() + value.type.SerializeToString() for value in fed_inputs(model)]
+
+
+def breach(item: Pass, expected: dict[str, Any], actual: dict[str, Any], after: onnx.ModelProto) -> str:
+    """Say how the outputs of a pass are not those that it promises; return "" if they are."""
+    from fastscnn_opt.rewriting.verification.comparing import compare, values_in
+
+    if item.promise() is Contract.ROUNDING:
+        return compare(expected, actual, after, Contract.ROUNDING, item.tolerance)[1]
+    pairs = [tuple(map(values_in, pair)) for pair in zip(expected.values(), actual.values(), strict=True)]
+    if item.promise() is Contract.EXACT:
+        return next(filter(None, itertools.starmap(difference, pairs)), "")
+    lost = any(is_finite(one) and not is_finite(two) for one, two in pairs)
+    return "infinite, or no numbers, where the model was finite" if lost else ""
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether all floats in a value of onnxruntime are finite."""
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    return value is None or value.dtype.kind != "f" or bool(np.isfinite(value).all())
+
+
+def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple[onnx.ModelProto, Sequence[Pass]]:
+    """Return what `tool` makes of `model`, and the passes that changed something, none for a peer.
 
     Our passes check their contracts on `feeds`, as with the option ``--input``, which takes arrays: where an input is a
     sequence or an optional value, they do not, as with ``--no-verify``.
@@ -114,15 +177,14 @@ def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple
         simplified, passed = onnxsim.simplify(model)
         if not passed:
             raise ValueError("its own check failed")
-        return simplified, True
+        return simplified, ()
     if tool == "onnxslim":
         import onnxslim
 
-        return onnxslim.slim(model), True
+        return onnxslim.slim(model), ()
     import tempfile
 
     from fastscnn_opt.model.loading import load_model
-    from fastscnn_opt.rewriting.contract import Contract
     from fastscnn_opt.rewriting.manager import PassManager
 
     with tempfile.TemporaryDirectory() as folder:
@@ -132,14 +194,9 @@ def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple
         verify = all(isinstance(value, np.ndarray) for value in feeds.values())
         passes = OURS if tool == "ours" else tool
         manager = PassManager(passes, verify=verify, inputs=feeds if verify else {}, reproducers=Path(folder))
-        result = manager.run(loaded).model
-    exact = all(item.promise() is Contract.EXACT for item in manager.passes)
-    return result, exact and _interface(model) == _interface(result)
-
-
-def _interface(model: onnx.ModelProto) -> list[tuple[str, bytes | int]]:
-    inputs = [(value.name, value.type.SerializeToString()) for value in fed_inputs(model)]
-    return inputs + [(value.name, value.type.tensor_type.elem_type) for value in model.graph.output]
+        result = manager.run(loaded)
+        changed = [item for item, step in zip(manager.passes, result.steps, strict=True) if step.changes]
+        return result.model, changed
 
 
 def is_valid(model: onnx.ModelProto) -> bool:
@@ -263,13 +320,15 @@ def judge_all(models: list[Case], tools: list[str], workers: int, limit_s: float
 
 def print_table(verdicts: list[tuple[str, str, Verdict]], tools: list[str]) -> None:
     """Print how many models each tool got right, and how many of their nodes it removed."""
-    print(f"| tool | {' | '.join(OUTCOMES)} | newly invalid | nodes removed |")
-    print(f"| --- |{' ---: |' * (len(OUTCOMES) + 2)}")
+    counted = [(name, one) for name, _, one in verdicts if one.outcome != "not counted"]
+    shown = [name for name in OUTCOMES if name in OUTCOMES[:4] or any(one.outcome == name for _, one in counted)]
+    print(f"| tool | {' | '.join(shown)} | newly invalid | nodes removed |")
+    print(f"| --- |{' ---: |' * (len(shown) + 2)}")
     for tool in tools:
-        own = [one for name, _, one in verdicts if name == tool and one.outcome != "not counted"]
+        own = [one for name, one in counted if name == tool]
         counts = Counter(one.outcome for one in own)
         removed = sum(one.before - one.after for one in own if one.outcome == "right")
-        cells = [*(counts[outcome] for outcome in OUTCOMES), sum(not one.valid for one in own)]
+        cells = [*(counts[outcome] for outcome in shown), sum(not one.valid for one in own)]
         print(f"| {tool} | {' | '.join(map(str, cells))} | {removed} of {sum(one.before for one in own)} |")
 
 

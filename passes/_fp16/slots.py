@@ -26,6 +26,7 @@ _COORDINATES = {("GridSample", 1), ("Resize", 1)}
 """Inputs (operator, index) that may be float16 but hold coordinates, such as the region of interest of Resize."""
 
 _BOUND_TO_FLOAT32 = {
+    "MeanVarianceNormalization": "ONNX defines it by nodes that mix float16 with constants of float32",
     "BitCast": "it takes the bits of a value for another type",
     "Unique": "values that rounding makes equal would be one",
     **dict.fromkeys(("AffineGrid", "MaxRoiPool", "RoiAlign"), "float16 is too coarse for its coordinates"),

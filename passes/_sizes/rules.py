@@ -120,6 +120,7 @@ TRACK: Mapping[str, Track] = {
 
 ADAPT: Mapping[str, Callable[[SizeFlow, gs.Node], None]] = {
     "AveragePool": pooling.average_pool,
+    **dict.fromkeys(["BatchNormalization", "Conv", "GroupNormalization", "InstanceNormalization"], targets.per_channel),
     "ConvTranspose": targets.conv_transpose,
     "Expand": targets.expand,
     "LayerNormalization": targets.layer_normalization,
@@ -127,6 +128,7 @@ ADAPT: Mapping[str, Callable[[SizeFlow, gs.Node], None]] = {
     "Reshape": targets.reshape,
     "Resize": targets.resize,
     "Slice": targets.slice_,
+    "SpaceToDepth": targets.space_to_depth,
     "Split": targets.split,
     "Upsample": targets.resize,
 }

@@ -172,6 +172,20 @@ def layer_normalization(flow: SizeFlow, node: gs.Node) -> None:
         flow.refuse(node, "has weights for every place of the old size")
 
 
+def per_channel(flow: SizeFlow, node: gs.Node) -> None:
+    """Refuse an operator with weights for every channel where height or width lie in the place of the channels."""
+    if flow.dims(node.inputs[0], node)[1].sides:
+        flow.refuse(node, "reads the height or width as channels, for which it has weights")
+
+
+def space_to_depth(flow: SizeFlow, node: gs.Node) -> None:
+    """Refuse a size that does not fall into blocks."""
+    block = node.attrs["blocksize"]
+    for dim, side in zip(flow.dims(node.inputs[0], node)[2:], ("height", "width"), strict=True):
+        if dim.new % block:
+            flow.refuse(node, f"its {side} would be {dim.new}, no multiple of {block}", "give sizes that are multiples")
+
+
 def _entries(flow: SizeFlow, node: gs.Node, index: int) -> tuple[Values, Values]:
     """Return the entries of input `index` of `node` before and after the change."""
     values = [flow.old_values(node.inputs[index]), flow.new_values(node.inputs[index])]

@@ -206,3 +206,162 @@ def test_parameters_whose_sizes_disagree_are_left_alone(with_weights, shapes, wh
         if init.name in shapes:
             init.CopyFrom(numpy_helper.from_array(np.ones(shapes[init.name], np.float32), init.name))
     assert reason(model) == why
+
+
+def test_a_parameter_that_makes_a_weight_infinite_is_left_alone(with_weights):
+    model = with_weights(CONV.replace("epsilon=0.01", "epsilon=0.0"), w=(4, 3, 3, 3))
+    (variance,) = (init for init in model.graph.initializer if init.name == "variance")
+    variance.CopyFrom(numpy_helper.from_array(np.array([1, 0, 1, 1], np.float32), "variance"))
+    assert reason(model) == "the weights or the bias of conv would be infinite, or no numbers"
+
+
+def test_weights_of_a_type_without_numpy_are_left_alone(with_weights):
+    model = with_weights(CONV.replace("float[", "bfloat16["), w=(4, 3, 3, 3))
+    for init in model.graph.initializer:
+        values = numpy_helper.to_array(init).astype(onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16))
+        init.CopyFrom(numpy_helper.from_array(values, init.name))
+    assert reason(model) == "the weights of conv are bfloat16, in which the pass cannot compute"
+
+
+SCALED = "g (float[1,3,8,8] x) => (float[1,4,8,8] y) {{ [conv] c = Conv<pads=[1,1,1,1]>(x, w, b) [scale] y = {} }}"
+"""A convolution with a bias, and one more node behind it."""
+
+ARITHMETIC = {
+    "Mul(c, s)": lambda c, s: c * s,
+    "Mul(s, c)": lambda c, s: s * c,
+    "Div(c, s)": lambda c, s: c / s,
+    "Add(c, s)": lambda c, s: c + s,
+    "Sub(c, s)": lambda c, s: c - s,
+    "Sub(s, c)": lambda c, s: s - c,
+}
+
+
+@pytest.mark.parametrize("node", ARITHMETIC)
+@pytest.mark.parametrize("shape", [(4, 1, 1), (1, 4, 1, 1), (1,), ()])
+def test_a_convolution_takes_arithmetic_per_channel(with_weights, rewrite, node, shape):
+    model = with_weights(SCALED.format(node), w=(4, 3, 3, 3), b=(4,), s=shape)
+    result = rewrite(model, "fold-batchnorm")
+    assert operators(result.model) == ["Conv"]
+    assert [(change.node, change.what) for change in result.steps[0].changes] == [("scale", "folded into conv")]
+    x = random_input(1, 3, 8, 8)
+    weights = weights_of(model)
+    convolved = functional.conv2d(torch.from_numpy(x), weights["w"], weights["b"], padding=1)
+    np.testing.assert_allclose(run(result.model, x)[0], ARITHMETIC[node](convolved, weights["s"]).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), ()])
+def test_a_transposed_convolution_without_a_bias_takes_it(with_weights, rewrite, shape):
+    text = """g (float[1,6,4,4] x) => (float[1,4,8,8] y) {
+        c = ConvTranspose<strides=[2,2], group=2>(x, w) m = Mul(c, s) y = Add(m, t)
+    }"""
+    model = with_weights(text, w=(6, 2, 2, 2), s=shape, t=shape)
+    result = rewrite(model, "fold-batchnorm").model
+    assert operators(result) == ["ConvTranspose"]
+    x = random_input(1, 6, 4, 4)
+    weights = weights_of(model)
+    convolved = functional.conv_transpose2d(torch.from_numpy(x), weights["w"], stride=2, groups=2)
+    np.testing.assert_allclose(run(result, x)[0], (convolved * weights["s"] + weights["t"]).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (1, 1), ()])
+def test_a_dense_layer_takes_arithmetic_per_column(with_weights, rewrite, shape):
+    text = "g (float[2,3] x) => (float[2,4] y) { c = Gemm<alpha=0.5, beta=2.0>(x, w, b) y = Mul(c, s) }"
+    model = with_weights(text, w=(3, 4), b=(2, 1), s=shape)
+    result = rewrite(model, "fold-batchnorm").model
+    assert operators(result) == ["Gemm"]
+    x = random_input(2, 3)
+    weights = weights_of(model)
+    expected = (0.5 * (torch.from_numpy(x) @ weights["w"]) + 2 * weights["b"]) * weights["s"]
+    np.testing.assert_allclose(run(result, x)[0], expected.numpy(), atol=1e-5)
+
+
+def test_normalisation_and_arithmetic_in_a_row_are_all_folded(with_weights, rewrite):
+    text = (
+        SCALED.format("BatchNormalization(c, gamma, beta, mean, variance)")
+        .replace("y = Batch", "n = Batch")
+        .replace(" }", " m = Mul(n, s) y = Add(m, t) }")
+    )
+    model = with_weights(text, w=(4, 3, 3, 3), b=(4,), s=(4, 1, 1), t=(4, 1, 1))
+    assert operators(rewrite(model, "fold-batchnorm").model) == ["Conv"]
+
+
+def test_a_normalisation_that_stays_takes_arithmetic(with_weights, rewrite):
+    text = """g (float[1,4,8,8] x) => (float[1,4,8,8] y) {
+        r = Relu(x) n = BatchNormalization<epsilon=0.01>(r, gamma, beta, mean, variance) m = Mul(n, s) y = Add(t, m)
+    }"""
+    model = with_weights(text, s=(4, 1, 1), t=(1, 4, 1, 1))
+    result = rewrite(model, "fold-batchnorm").model
+    assert operators(result) == ["Relu", "BatchNormalization"]
+    x = random_input(1, 4, 8, 8)
+    weights = weights_of(model)
+    normalised = functional.batch_norm(
+        torch.from_numpy(x).relu(), *(weights[name] for name in ("mean", "variance", "gamma", "beta")), eps=0.01
+    )
+    np.testing.assert_allclose(run(result, x)[0], (normalised * weights["s"] + weights["t"]).numpy(), atol=1e-5)
+
+
+def test_normalisations_in_a_row_become_one(with_weights, rewrite):
+    text = """g (float[1,4,8,8] x) => (float[1,4,8,8] y) {
+        r = Relu(x) n = BatchNormalization(r, beta, gamma, mean, variance)
+        y = BatchNormalization<epsilon=0.01>(n, gamma, beta, mean, variance)
+    }"""
+    result = rewrite(with_weights(text), "fold-batchnorm").model
+    assert operators(result) == ["Relu", "BatchNormalization"]
+
+
+def test_arithmetic_behind_a_normalisation_of_unknown_rank_stays(with_weights):
+    model = with_weights(
+        "g (float[1,4,8,8] x, int64[k] t) => (float y) { r = Reshape(x, t) "
+        "n = BatchNormalization(r, gamma, beta, mean, variance) [scale] y = Mul(n, s) }",
+        s=(4, 1, 1),
+    )
+    (step,) = PassManager("fold-batchnorm", verify=False).run(model).steps
+    assert step.skips[-1].why.startswith("the shape of n is not known; run static-shape")
+
+
+def test_arithmetic_behind_training_stays(with_weights):
+    text = """g (float[2,4,8,8] x) => (float[2,4,8,8] y) {
+        [norm] n, a, b = BatchNormalization<training_mode=1>(x, gamma, beta, mean, variance) y = Mul(n, s)
+    }"""
+    (step,) = PassManager("fold-batchnorm", verify=False).run(with_weights(text, 15, s=())).steps
+    assert [skip.why for skip in step.skips] == ["it is in training mode", "norm in front of it is in training mode"]
+
+
+def test_an_addition_leaves_shared_weights_shared(with_weights, rewrite):
+    text = """g (float[1,3,8,8] x) => (float[1,4,6,6] y, float[1,4,6,6] z) {
+        c = Conv(x, w) y = Add(c, s) z = Conv(x, w)
+    }"""
+    result = rewrite(with_weights(text, w=(4, 3, 3, 3), s=(4, 1, 1)), "fold-batchnorm").model
+    assert sum(init.dims == [4, 3, 3, 3] for init in result.graph.initializer) == 1
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8), (8,), (1, 1, 8), (1, 1, 4, 1, 1)])
+def test_a_constant_that_varies_within_a_channel_stays(with_weights, shape):
+    text = SCALED.format("Mul(c, s)").replace("float[1,4,8,8] y", "float y")
+    model = with_weights(text, w=(4, 3, 3, 3), b=(4,), s=shape)
+    assert reason(model) == "s does not hold one value for each of the 4 channels of conv"
+
+
+def test_division_by_zero_stays(with_weights):
+    model = with_weights(SCALED.format("Div(c, s)"), w=(4, 3, 3, 3), b=(4,))
+    add_initializers(model, s=np.zeros(1, np.float32))
+    assert reason(model) == "the weights or the bias of conv would be infinite, or no numbers"
+
+
+def test_arithmetic_stays_where_something_else_reads_the_convolution(with_weights):
+    text = SCALED.format("Mul(c, s)").replace("(float[1,4,8,8] y)", "(float[1,4,8,8] y, float[1,4,8,8] c)")
+    why = reason(with_weights(text, w=(4, 3, 3, 3), b=(4,), s=()))
+    assert why == "another node or an output also reads the result of conv"
+
+
+@pytest.mark.parametrize("node", ["Div(s, c)", "Add(c, c)", "Mul(c, z)", "Pow(c, s)"])
+def test_other_arithmetic_is_not_looked_at(with_weights, node):
+    text = SCALED.format(node).replace("(float[1,3,8,8] x)", "(float[1,3,8,8] x, float[1] z)")
+    (step,) = PassManager("fold-batchnorm", verify=False).run(with_weights(text, w=(4, 3, 3, 3), b=(4,), s=())).steps
+    assert (step.changes, step.skips) == ([], [])
+
+
+def test_integers_are_left_alone(with_weights):
+    model = with_weights("g (int32[2,3] x) => (int32[2,4] y) { [gemm] c = Gemm(x, w) y = Div(c, s) }")
+    add_initializers(model, w=np.ones((3, 4), np.int32), s=np.array(2, np.int32))
+    assert reason(model) == "the weights of gemm are int32, in which the pass cannot compute"

@@ -258,6 +258,17 @@ BODY = "g (float[1,3,32,32] image) => (float[1,c,h,w] y)"
             "{ [culprit] y = MatMul(image, matrix) }", "its matrix 'matrix' was made for 32 elements", id="matrix"
         ),
         pytest.param(
+            "<float[32] s = {" + ", ".join(["1"] * 32) + "}> "
+            "{ t = Transpose<perm=[0,2,1,3]>(image) [culprit] y = InstanceNormalization(t, s, s) }",
+            "reads the height or width as channels, for which it has weights",
+            id="rows as channels",
+        ),
+        pytest.param(
+            "{ [culprit] y = SpaceToDepth<blocksize=32>(image) }",
+            "its height would be 16, no multiple of 32",
+            id="blocks",
+        ),
+        pytest.param(
             "{ [culprit] y = vendor.Odd(image) }", "what this operator does with height and width", id="vendor"
         ),
     ],

@@ -41,6 +41,11 @@ def test_what_makes_no_float_reads_what_is_there(rewrite, reader):
         ("a = Relu(x) [n] y = CastLike(a, t)", ("float[2]", "string[2]"), "it writes the digits of a number"),
         ("a = Relu(x) [n] y = Unique(a)", ("float[2]", "float[N]"), "values that rounding makes equal would be one"),
         ("a = Relu(x) [n] y = EyeLike(a)", ("float[2,2]", "float[2,2]"), "an attribute chooses the type"),
+        (
+            "a = Relu(x) [n] y = MeanVarianceNormalization(a)",
+            ("float[1,2,2,2]", "float[1,2,2,2]"),
+            "ONNX defines it by nodes that mix float16 with constants of float32",
+        ),
         ("a = Relu(x) [n] y = AffineGrid(a, s)", ("float[1,2,3]", "float[1,2,2,2]"), "too coarse for its coordinates"),
     ],
 )
