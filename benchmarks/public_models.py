@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx_cases import KINDS, Case, cases, fed_inputs
+from model_outputs import difference, inputs_of, is_finite, is_valid, outputs
+from onnx_cases import KINDS, Case, cases
 from side_by_side import print_machine
 
 from fastscnn_opt.errors import ContractBreachError, ModelError, UserError
@@ -98,6 +99,11 @@ def judge(case: Case, tool: str) -> Verdict:
     return Verdict("wrong" if why else "right", why, *sizes)
 
 
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {' '.join(lines)[:400]}"
+
+
 def outcome_of(error: Exception, tool: str) -> str:
     """Return what an error of a tool means; what is no sentence for users is a crash of ours."""
     if isinstance(error, ContractBreachError):
@@ -140,11 +146,6 @@ def compared(
     return "wrong" if why else "right", why
 
 
-def inputs_of(model: onnx.ModelProto) -> list[bytes]:
-    """Return the names and types of the inputs without a default value, in a form that can be compared."""
-    return [value.name.encode() + value.type.SerializeToString() for value in fed_inputs(model)]
-
-
 def breach(item: Pass, expected: dict[str, Any], actual: dict[str, Any], after: onnx.ModelProto) -> str:
     """Say how the outputs of a pass are not those that it promises; return "" if they are."""
     from fastscnn_opt.rewriting.verification.comparing import compare, values_in
@@ -156,13 +157,6 @@ def breach(item: Pass, expected: dict[str, Any], actual: dict[str, Any], after: 
         return next(filter(None, itertools.starmap(difference, pairs)), "")
     lost = any(is_finite(one) and not is_finite(two) for one, two in pairs)
     return "infinite, or no numbers, where the model was finite" if lost else ""
-
-
-def is_finite(value: Any) -> bool:
-    """Tell whether all floats in a value of onnxruntime are finite."""
-    if isinstance(value, list):
-        return all(map(is_finite, value))
-    return value is None or value.dtype.kind != "f" or bool(np.isfinite(value).all())
 
 
 def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple[onnx.ModelProto, Sequence[Pass]]:
@@ -197,47 +191,6 @@ def rewritten(model: onnx.ModelProto, tool: str, feeds: dict[str, Any]) -> tuple
         result = manager.run(loaded)
         changed = [item for item, step in zip(manager.passes, result.steps, strict=True) if step.changes]
         return result.model, changed
-
-
-def is_valid(model: onnx.ModelProto) -> bool:
-    """Tell whether the checker of onnx accepts `model`."""
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except Exception:  # noqa: BLE001 - it has several
-        return False
-    return True
-
-
-def outputs(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
-    """Return what onnxruntime makes of `feeds`."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    wanted = {value.name for value in session.get_inputs()}
-    results: list[Any] = session.run(None, {name: value for name, value in feeds.items() if name in wanted})
-    return results
-
-
-def difference(expected: Any, actual: Any) -> str:
-    """Say how two values of onnxruntime differ; return "" if they do not."""
-    if isinstance(expected, list):
-        if not isinstance(actual, list) or len(expected) != len(actual):
-            return "another number of values"
-        return next((found for pair in zip(expected, actual, strict=True) if (found := difference(*pair))), "")
-    if expected is None or actual is None:
-        return "" if expected is actual else "a value where none was, or none where one was"
-    one, two = np.asarray(expected), np.asarray(actual)
-    if (one.shape, one.dtype) != (two.shape, two.dtype):
-        return f"{two.dtype}{list(two.shape)} instead of {one.dtype}{list(one.shape)}"
-    if one.dtype.kind != "f":
-        return "" if np.array_equal(one, two) else "other values"
-    finite = np.abs(one[np.isfinite(one)].astype(np.float64))
-    largest = float(finite.max()) if finite.size else 0.0
-    same = np.allclose(two.astype(np.float64), one.astype(np.float64), rtol=1e-3, atol=1e-4 * largest, equal_nan=True)
-    return "" if same else "other values"
 
 
 def work(pipe: Any) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import DTypeLike, NDArray
 
+_SIZED_BY_VALUES = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
+"""Operators whose results are as large as the values of their inputs say."""
+
 
 def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     """Return the value of an initializer or a Constant node, or of an Identity of these; None for any other tensor.
@@ -44,11 +47,11 @@ def what_fixes(tensor: gs.Tensor) -> str:
     """Return the pass that makes the unknown shape of `tensor` known.
 
     It is `static-shape` if a graph input that `tensor` is computed from has an open dimension. Where engines see the
-    result of a Resize by scales differently, no pass does, and a new export is named. Otherwise shape inference cannot
-    see through shape arithmetic, and `simplify` folds that.
+    result of a Resize by scales differently, or values settle a size, no pass does, and a new export is named.
+    Otherwise shape inference cannot see through shape arithmetic, and `simplify` folds that.
     """
     waiting, seen, inputs = [tensor], {id(tensor)}, {}
-    disputed = ""
+    export = ""
     while waiting:
         known = waiting.pop()
         if known.is_empty() or constant_value(known) is not None:
@@ -56,13 +59,45 @@ def what_fixes(tensor: gs.Tensor) -> str:
         if not known.inputs:
             inputs[known.name] = known.shape
         for node in known.inputs:
-            scaled = node.op in ("Resize", "Upsample") and constant_value(node.inputs[-1]) is not None
-            if scaled and _is_fixed(node.inputs[0]) and not _is_fixed(known):
-                disputed = f"a new export with sizes instead of scales for {node.name!r}"
+            if not _is_fixed(known) and all(tensor.is_empty() or _is_fixed(tensor) for tensor in node.inputs):
+                export = export or _export_with(node)
         for source in (source for node in known.inputs for source in node.inputs if id(source) not in seen):
             seen.add(id(source))
             waiting.append(source)
-    return static_shape(inputs) or disputed or "simplify"
+    return static_shape(inputs) or export or "simplify"
+
+
+def _export_with(node: gs.Node) -> str:
+    """Return what a new export has to say so that the result of `node` has a known shape; "" if `simplify` finds it."""
+    if node.op in ("Resize", "Upsample") and constant_value(node.inputs[-1]) is not None:
+        return f"a new export with sizes instead of scales for {node.name!r}"
+    sizes = node.inputs if node.op in ("ConstantOfShape", "If", "Range") else node.inputs[1:]
+    known = node.domain in ONNX_DOMAINS and node.op not in ("Loop", "Scan") and bool(sizes)
+    if known and all(value_source(size) is None for size in sizes):
+        return ""
+    return f"a new export in which {node.name!r} ({node.op}) gives a fixed size"
+
+
+def value_source(tensor: gs.Tensor) -> gs.Tensor | None:
+    """Return a graph input whose values `tensor` is computed from; None if nothing more than shapes is read."""
+    waiting, seen = [(tensor, True)], {(id(tensor), True)}
+    while waiting:
+        known, by_value = waiting.pop()
+        if known.is_empty() or constant_value(known) is not None:
+            continue
+        if not known.inputs and by_value:
+            return known
+        for node in known.inputs:
+            reads = node.op in _SIZED_BY_VALUES or (by_value and node.op not in ("Shape", "Size"))
+            new = [source for source in node.inputs if (id(source), reads) not in seen]
+            seen.update((id(source), reads) for source in new)
+            waiting += [(source, reads) for source in new]
+    return None
+
+
+def has_constant_condition(node: gs.Node) -> bool:
+    """Tell whether the branch that an If takes is settled before the graph runs, so that `simplify` takes it out."""
+    return node.op == "If" and value_source(node.inputs[0]) is None
 
 
 def _is_fixed(tensor: gs.Tensor) -> bool:

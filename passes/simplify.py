@@ -34,6 +34,7 @@ _LARGEST_GROWTH = 1 << 20
 _MOST_ROUNDS = 8
 """Rounds of onnx-simplifier before giving up on a fixed point; two are usual."""
 
+_WITHOUT = "leave out simplify, or try optimize=false"
 
 _log = logging.getLogger(__name__)
 
@@ -116,11 +117,10 @@ class Simplify(Pass):
                     model, perform_optimization=self.optimize, skipped_optimizers=skipped
                 )
         except (RuntimeError, ValueError) as error:
-            raise PassError(f"onnx-simplifier fails on the graph ({str(error).strip().splitlines()[0]})") from error
+            reason = str(error).strip().splitlines()[0]
+            raise PassError(f"onnx-simplifier fails on the graph ({reason})", cure=_WITHOUT) from error
         if not passed:
-            raise PassError(
-                "onnx-simplifier's own check of its result failed", cure="leave out simplify, or try optimize=false"
-            )
+            raise PassError("onnx-simplifier's own check of its result failed", cure=_WITHOUT)
         return simplified
 
 

@@ -92,6 +92,8 @@ def _input(graph: gs.Graph, name: str, shape: list[int | str | None]) -> gs.Vari
         return inputs[name]
     open_ones = [tensor for tensor in graph.inputs if not all(isinstance(size, int) for size in tensor.shape or [None])]
     found = open_ones or [tensor for tensor in graph.inputs if tensor.shape == shape][:1] or list(graph.inputs)
+    if not found:
+        raise PassError("the graph has no inputs")
     if len(found) != 1:
         listed = ", ".join(repr(tensor.name) for tensor in found)
         raise PassError(
@@ -112,7 +114,7 @@ def _check(tensor: gs.Variable, old: Sequence[int | str | None], shape: Sequence
 
 def _cure(shape: Sequence[int | str | None], place: int) -> str:
     """Say what changes the fixed dimension at `place` of an input."""
-    if place == 0:
+    if place == 0 and len(shape) > 1:
         return "change it with static-batch"
     is_image = len(shape) == 4
     sides = (1, 2) if is_image and has_channels_last(shape) else (2, 3)

@@ -11,7 +11,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change
 
-from .._graph import append_node, unique_name
+from .._graph import append_node, unique_name, value_source
 from .inference import has_fixed_shape
 from .values import Values, constant_entries, numbers
 
@@ -108,8 +108,8 @@ class BatchFlow:
         """Return the entries of input `index` of `node`; error messages call that input `what`."""
         tensor = node.inputs[index]
         values = self.values(tensor)
-        if values is None and not tensor.inputs:
-            self.refuse(node, f"its {what} {tensor.name!r} is an input, and is not known before the graph runs")
+        if values is None and (source := value_source(tensor)):
+            self.refuse(node, f"its {what} depends on the values of the input {source.name!r}")
         if values is None:
             self.refuse(node, f"its {what} cannot be followed", cure=SIMPLIFY)
         return values

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 
+from .._graph import has_constant_condition
 from .flow import BATCH, SIMPLIFY, WRITTEN_OUT, BatchFlow
 from .inference import complete_shapes
 from .rules import CREATORS, RULES, SHAPED
@@ -49,8 +50,10 @@ def _visit(flow: BatchFlow, node: gs.Node) -> None:
     values = [flow.values(tensor) for tensor in node.inputs]
     complete_shapes(node, flow.graph.opset, values, flow.old)
     if any(True for _ in node.subgraphs()):
-        cure = SIMPLIFY if node.op == "If" else BATCH  # a constant condition folds
-        flow.refuse(node, "the batch is not followed into its subgraph", cure)
+        if _reads_batch(flow, node):
+            cure = SIMPLIFY if has_constant_condition(node) else BATCH
+            flow.refuse(node, "the batch is not followed into its subgraph", cure)
+        return
     if node.op == "Shape":
         flow.set_values(node, _shape_of(flow, node))
     elif any(flow.axis(tensor) is not None for tensor in _data_of(node)):
@@ -61,6 +64,14 @@ def _visit(flow: BatchFlow, node: gs.Node) -> None:
         if node.op not in CREATORS:
             flow.refuse(node, "computes with the batch size in a way that is not followed", cure=SIMPLIFY)
         flow.set_axis(node, CREATORS[node.op](flow, node))
+
+
+def _reads_batch(flow: BatchFlow, node: gs.Node) -> bool:
+    """Tell whether a node reads the batch, or its size, itself or in a graph inside it."""
+    graphs = list(node.subgraphs(recursive=True))
+    inner = [tensor for graph in graphs for one in graph.nodes for tensor in one.inputs]
+    tensors = [*node.inputs, *inner, *(tensor for graph in graphs for tensor in graph.outputs)]
+    return any(flow.axis(tensor) is not None or depends_on_batch(flow.values(tensor)) for tensor in tensors)
 
 
 def _data_of(node: gs.Node) -> list[gs.Tensor]:

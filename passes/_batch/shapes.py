@@ -115,7 +115,7 @@ def resize(flow: BatchFlow, node: gs.Node) -> int:
         flow.refuse(node, "crops along all axes, the batch among them")
     has_sizes = len(node.inputs) > 3 and node.inputs[3].name
     index = 3 if has_sizes else min(2, len(node.inputs) - 1)
-    entries = node.attrs.get("scales") or flow.entries(node, index, "sizes" if has_sizes else "list of scales")
+    entries = node.attrs.get("scales") or flow.entries(node, index, "list of sizes" if has_sizes else "list of scales")
     if len(entries) != len(resized):
         flow.refuse(node, f"has {len(entries)} scales or sizes for {len(resized)} axes")
     _refuse_batch_elsewhere(flow, node, entries, entry)

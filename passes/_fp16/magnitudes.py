@@ -66,7 +66,8 @@ def magnitudes_on_samples(graph: gs.Graph, names: Iterable[str], samples: int) -
                 largest[probes[name]] = max(largest.get(probes[name], 0.0), float(np.asarray(value)))
     except ModelError as error:
         raise PassError(
-            f"overflow cannot be looked for on sample inputs, because {error} (samples=0 converts without looking, too)"
+            f"overflow cannot be looked for on sample inputs: {error.what}",
+            cure="fp16{samples=0} converts without looking; check that with --input FILE.npz, or not with --no-verify",
         ) from error
     return {name: value for name, value in largest.items() if np.isfinite(value)}
 

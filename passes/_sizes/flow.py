@@ -11,7 +11,7 @@ from fastscnn_opt.rewriting.contract import Change
 
 from .._batch.inference import complete_graph, enter_values, has_fixed_shape
 from .._batch.values import Values, constant_entries
-from .._graph import constant_value, unique_name
+from .._graph import constant_value, unique_name, value_source
 from .dimensions import Dim, Extent
 
 if TYPE_CHECKING:
@@ -167,6 +167,12 @@ class SizeFlow:
         for original, copy in self._copies.values():
             if isinstance(original, gs.Constant) and not original.outputs:
                 copy.name, original.name = original.name, copy.name
+
+    def refuse_unknown(self, node: gs.Node, index: int, what: str) -> NoReturn:
+        """Raise the error that what input `index` of `node` holds, called `what`, is not known."""
+        if source := value_source(node.inputs[index]):
+            self.refuse(node, f"its {what} depends on the values of the input {source.name!r}")
+        self.refuse(node, f"its {what} cannot be followed", SIMPLIFY)
 
     def refuse(self, node: gs.Node, why: str, cure: str = EXPORT) -> NoReturn:
         """Raise the error that the size cannot be followed through `node`, with the reason and the cure."""

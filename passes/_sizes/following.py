@@ -9,8 +9,9 @@ from fastscnn_opt.model.interface import ONNX_DOMAINS
 
 from .._batch.flow import WRITTEN_OUT
 from .._batch.inference import complete_shapes, has_fixed_shape, misfit
+from .._graph import has_constant_condition
 from .dimensions import Dim
-from .flow import EXPORT, NotYetError, SizeFlow, start_dims
+from .flow import EXPORT, SIMPLIFY, NotYetError, SizeFlow, start_dims
 from .rules import ADAPT, TRACK
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     import onnx_graphsurgeon as gs
 
-_BEFORE = "run input-size before the pass that made it, such as fast-argmax"
+_BEFORE = "export the model at the new size; if fast-argmax made the node, run input-size before it"
 
 
 def follow_sizes(
@@ -53,7 +54,8 @@ def follow_sizes(
     flow = SizeFlow(graph, sides, whole)
     for node in graph.nodes:
         if any(True for _ in node.subgraphs()):
-            flow.refuse(node, "the size is not followed into its subgraph", _BEFORE)
+            cure = SIMPLIFY if has_constant_condition(node) else _BEFORE
+            flow.refuse(node, "the size is not followed into its subgraph", cure)
     flow.set_dims(image, start_dims([int(size) for size in image.shape], places, sides))
     waiting = [node for node in graph.nodes if not any(tensor is image for tensor in node.outputs)]
     while waiting:

@@ -10,7 +10,7 @@ import numpy as np
 from .._batch.values import Symbol, Values, slice_bounds
 from .._graph import scales_of
 from .dimensions import Dim, regroup
-from .flow import SIMPLIFY, NotYetError
+from .flow import NotYetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,8 @@ def slice_(flow: SizeFlow, node: gs.Node) -> None:
     bounds = slice_bounds(node, [flow.new_values(tensor) for tensor in node.inputs[1:]])
     earlier = slice_bounds(node, [flow.old_values(tensor) for tensor in node.inputs[1:]])
     if bounds is None or earlier is None:
-        flow.refuse(node, "its range cannot be followed", SIMPLIFY)
+        unknown = (place for place, tensor in enumerate(node.inputs) if place and flow.new_values(tensor) is None)
+        flow.refuse_unknown(node, next(unknown, 1), "range")
     ends = [end for _, end, _, _ in bounds]
     for place, ((start, end, axis, step), old) in enumerate(zip(bounds, earlier, strict=True)):
         dim = dims[axis % len(dims)]
@@ -191,7 +192,7 @@ def _entries(flow: SizeFlow, node: gs.Node, index: int) -> tuple[Values, Values]
     values = [flow.old_values(node.inputs[index]), flow.new_values(node.inputs[index])]
     known = [entries for entries in values if entries is not None and not any(isinstance(e, Symbol) for e in entries)]
     if len(known) != 2:
-        flow.refuse(node, "the size that it makes cannot be followed", SIMPLIFY)
+        flow.refuse_unknown(node, index, "size")
     return known[0], known[1]
 
 

@@ -291,12 +291,56 @@ def test_what_is_made_for_the_old_size_is_refused_by_name(body, message):
         ("float[32] m", "[culprit] y = MatMul(image, m)", "do not fit together at the new size"),
         ("int64[4] s", "[culprit] y = Resize(image, , , s)", "depends on the values of the input 's'"),
         ("int64[8] p", "[culprit] y = Pad(image, p)", "depends on the values of the input 'p'"),
+        (
+            "float[4] s",
+            "[culprit] r = Resize(image, , s) y = Add(r, r)",
+            "the size of its result depends on the values of the input 's'",
+        ),
+        (
+            "int64[4] s",
+            "t = Abs(s) [culprit] y = Slice(image, t, t)",
+            "its range depends on the values of the input 's'",
+        ),
     ],
 )
 def test_what_a_second_input_fixes_is_refused_by_name(other, body, message):
     model = parse(f"g (float[1,3,32,32] image, {other}) => (float[A,B,C,D] y) {{ {body} }}")
     with pytest.raises(PassError, match=rf"culprit \(\w+\): .*({message})"):
         PassManager("input-size{height=16 width=16}").run(model)
+
+
+def test_scales_that_an_input_gives_are_not_left_to_simplify():
+    model = parse("g (float[1,3,32,32] image, float[4] s) => (float[1,3,16,16] y) { [culprit] y = Resize(image, , s) }")
+    with pytest.raises(PassError, match="its size depends on the values of the input 's'; export the model at the new"):
+        PassManager("input-size{height=16 width=16}").run(model)
+
+
+IF = """[culprit] b = If(cond)<
+    then_branch = g1 () => (float[N,3,4,4] p) { p = Relu(x) }, else_branch = g2 () => (float[N,3,4,4] q) { q = Neg(x) }
+> y = Add(b, x)"""
+
+
+def test_a_branch_that_is_settled_is_left_to_simplify(rewrite):
+    model = parse(f"g (float[1,3,4,4] x) => (float[1,3,4,4] y) <bool cond = {{1}}> {{ {IF} }}")
+    with pytest.raises(PassError, match="not followed into its subgraph; run simplify first"):
+        PassManager("input-size{height=8 width=8}").run(model)
+    assert shape(rewrite(model, "simplify,input-size{height=8 width=8}").model.graph.output[0]) == [1, 3, 8, 8]
+
+
+def test_a_branch_that_an_input_chooses_needs_an_export():
+    model = parse(f"g (float[1,3,4,4] x, bool cond) => (float[1,3,4,4] y) {{ {IF} }}")
+    with pytest.raises(PassError, match="not followed into its subgraph; export the model at the new size"):
+        PassManager("input-size{height=8 width=8}").run(model)
+
+
+def test_simplify_cures_sizes_that_only_constants_give(rewrite):
+    model = parse("""g (float[1,3,32,32] image) => (float[1,3,16,16] y) <float[4] halves = {1, 1, -0.5, -0.5}> {
+        s = Abs(halves) [culprit] y = Resize(image, , s)
+    }""")
+    with pytest.raises(PassError, match="its size cannot be followed; run simplify first"):
+        PassManager("input-size{height=16 width=16}").run(model)
+    result = rewrite(model, "simplify,input-size{height=16 width=16}").model
+    assert shape(result.graph.output[0]) == [1, 3, 8, 8]
 
 
 def test_a_second_input_of_the_same_open_size_follows(rewrite):

@@ -194,6 +194,20 @@ def test_a_size_that_is_computed_names_simplify():
     assert reason(model).endswith("are not known; run simplify first")
 
 
+@pytest.mark.parametrize(
+    ("body", "node"),
+    [
+        ("[cause] r = Reshape(x, k)", "Reshape"),
+        ("a = Abs(k) [cause] r = Reshape(x, a)", "Reshape"),
+        ("[cause] r = vendor.Odd(x)", "Odd"),
+        ("[cause] z = NonZero(x) f = Cast<to=1>(z) o = Constant<value_ints=[0,1]>() r = Unsqueeze(f, o)", "NonZero"),
+    ],
+)
+def test_a_size_that_values_settle_needs_another_export(body, node):
+    text = f"g (float[1,3,4,4] x, int64[4] k) => (float[A,B,C,D] y) {{ {body} y = GlobalAveragePool(r) }}"
+    assert reason(parse(text)).endswith(f"run a new export in which 'cause' ({node}) gives a fixed size first")
+
+
 def test_a_size_that_engines_round_differently_needs_another_export():
     text = "g (float[1,3,25,25] x) => (float[1,3,1,1] y) { [up] r = Resize(x, , s) y = GlobalAveragePool(r) }"
     scale = np.float32(512 / 25)

@@ -70,6 +70,18 @@ def test_a_fixed_batch_is_that_of_another_pass():
         PassManager("static-shape{shape=2x2}").run(model)
 
 
+def test_a_vector_has_no_batch_to_change():
+    model = parse("g (float[3] a) => (float[3] y) { y = Relu(a) }")
+    with pytest.raises(PassError, match="dimension 0 of input 'a' is fixed at 3, not 4; write 3 there"):
+        PassManager("static-shape{shape=4}").run(model)
+
+
+def test_a_graph_without_inputs():
+    model = parse("g () => (float[1] y) { y = Constant<value_floats=[1.0]>() }")
+    with pytest.raises(PassError, match=r"^the graph has no inputs$"):
+        PassManager("static-shape{shape=4}").run(model)
+
+
 def test_a_fixed_height_is_that_of_another_pass():
     model = parse("g (float[N,3,8,8] a) => (float[N,3,8,8] y) { y = Relu(a) }")
     with pytest.raises(PassError, match="dimension 2 of input 'a' is fixed at 8, not 9; change it with input-size"):

@@ -140,7 +140,7 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
     if 0 in shape:
         raise ModelError(
             f"dimension {shape.index(0)} of input {name!r} is 0, so no sample input can be made for it",
-            cure="export the model with a fixed size",
+            cure="export the model with sizes above 0",
         )
     if math.prod(shape) > _MOST_ELEMENTS:
         raise ModelError(

@@ -430,16 +430,63 @@ def test_a_loop_is_not_cured_by_simplify():
 
 def test_axes_that_are_an_input_are_not_known():
     model = parse("g (float[1,2,3] x, int64[1] a) => (float[1,2,1] y) { [sum] y = ReduceSum(x, a) }")
-    with pytest.raises(PassError, match=r"sum \(ReduceSum\): its list of axes 'a' is an input, and is not known"):
+    with pytest.raises(PassError, match=r"sum \(ReduceSum\): its list of axes depends on the values of the input 'a'"):
         PassManager("static-batch{n=3}").run(model)
 
 
-def test_a_subgraph_is_refused_with_its_cure():
-    model = parse("""
-        g (float[1,2] x) => (float[1,2] y) <bool c = {1}> {
-            [branch] y = If(c) <then_branch = t () => (float[1,2] a) { a = Relu(x) },
-                                else_branch = e () => (float[1,2] b) { b = Neg(x) }>
-        }
-    """)
+BRANCHES = """[branch] y = If(c) <
+    then_branch = t () => (float[N,2] a) { a = Relu(x) }, else_branch = e () => (float[N,2] b) { b = Neg(x) }>"""
+
+
+@pytest.mark.parametrize("batch", ["1", "N"])
+def test_a_subgraph_whose_branch_is_settled_is_left_to_simplify(batch):
+    model = parse(f"g (float[{batch},2] x) => (float[{batch},2] y) <bool c = {{1}}> {{ {BRANCHES} }}")
     with pytest.raises(PassError, match=r"branch \(If\): .*run simplify first"):
+        PassManager("static-batch{n=3}").run(model)
+    assert input_shape(PassManager("simplify,static-batch{n=3}").run(model).model) == [3, 2]
+
+
+def test_a_subgraph_whose_branch_an_input_chooses_needs_an_export():
+    model = parse(f"g (float[1,2] x, bool c) => (float[1,2] y) {{ {BRANCHES} }}")
+    with pytest.raises(PassError, match=r"branch \(If\): .*export the model with the batch size that you need"):
+        PassManager("static-batch{n=3}").run(model)
+
+
+def test_a_subgraph_in_a_graph_of_open_batch_is_left_to_static_shape():
+    model = parse(f"g (float[N,2] x, bool c) => (float[N,2] y) {{ {BRANCHES} }}")
+    with pytest.raises(PassError, match=r"branch \(If\): .*run static-shape, which sets sizes"):
+        PassManager("static-batch{n=3}").run(model)
+    assert input_shape(PassManager("static-shape{shape=x:3x2}").run(model).model) == [3, 2]
+
+
+@pytest.mark.parametrize("batch", ["1", "N"])
+def test_a_subgraph_beside_the_batch_stays_as_it_is(batch):
+    model = parse(f"""
+        g (float[{batch},2] x, bool c, float w) => (float[{batch},2] y) {{
+            s = If(c) <then_branch = t () => (float a) {{ a = Exp(w) }},
+                       else_branch = e () => (float b) {{ b = Neg(w) }}>
+            y = Mul(x, s)
+        }}
+    """)
+    result = PassManager("static-batch{n=3}").run(model).model
+    x = random_input(3, 2)
+    for choice in (True, False):
+        expected = x * (np.exp(2.0) if choice else -2.0)
+        actual = run(result, x, np.array(choice), np.array(2, np.float32))[0]
+        np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_a_subgraph_that_reads_the_size_of_the_batch_is_refused():
+    model = parse(
+        """
+        g (float[1,2] x, bool c) => (float[1,2] y) {
+            z = Shape<end=1>(x)
+            [branch] s = If(c) <then_branch = t () => (float[1] a) { a = Cast<to=1>(z) },
+                                else_branch = e () => (float[1] b) { d = Neg(z) b = Cast<to=1>(d) }>
+            y = Mul(x, s)
+        }
+    """,
+        15,
+    )
+    with pytest.raises(PassError, match=r"branch \(If\): the batch is not followed into its subgraph"):
         PassManager("static-batch{n=3}").run(model)

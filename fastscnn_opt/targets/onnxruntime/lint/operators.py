@@ -129,7 +129,7 @@ def sliding_pool(graph: Graph) -> Iterator[Problem]:
 
 @rule("C114", Severity.HINT, "batch normalisation that could be folded")
 def batch_normalisation(graph: Graph) -> Iterator[Problem]:
-    """Find batch normalisation behind a convolution, where the pass `fold-batchnorm` applies.
+    """Find batch normalisation, or arithmetic per channel, behind a convolution, where `fold-batchnorm` applies.
 
     onnxruntime folds most of it by itself when it loads the model, so this saves little time there. But `int8` then
     finds the weights as they are used, and other engines need not fold.
@@ -140,7 +140,7 @@ def batch_normalisation(graph: Graph) -> Iterator[Problem]:
     if folded:
         yield Problem(
             folded[0].node,
-            f"is the first normalisation (of {len(folded)}) that a convolution in front of it could take over",
+            f"is the first (of {len(folded)}) to normalise, scale or shift what the node in front of it could",
             "fold them with the pass `fold-batchnorm`, before `int8` in any case",
             "fold-batchnorm",
         )
