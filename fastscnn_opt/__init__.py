@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
     from fastscnn_opt.rewriting.manager import PassManager
     from fastscnn_opt.rewriting.report import Result
@@ -38,6 +39,7 @@ _HOMES = {
     "DataError": "errors",
     "Feeds": "rewriting.contract",
     "Labels": "rewriting.contract",
+    "Limits": "processes.limits",
     "ModelDiff": "diff",
     "ModelError": "errors",
     "Pass": "rewriting.contract",
@@ -69,6 +71,7 @@ __all__ = [
     "DataError",
     "Feeds",
     "Labels",
+    "Limits",
     "ModelDiff",
     "ModelError",
     "Pass",

@@ -41,12 +41,28 @@ class ApartCommand(VerbCommand):
         """Run the verb."""
         if ctx.obj:
             from fastscnn_opt.processes.apart import carry_on_apart
+            from fastscnn_opt.processes.death import ChildCrashedError
             from fastscnn_opt.processes.limits import Limits
 
             given = ctx.params
             where = next((str(given[name]) for name in _FILES if given.get(name) is not None), ctx.info_name)
             limits = Limits(given["limit_s"], given["memory"])
-            code = carry_on_apart(where, limits, steps=_STEPS, alive=_ALIVE)
+            try:
+                code = carry_on_apart(where, limits, steps=_STEPS, alive=_ALIVE)
+            except ChildCrashedError as error:
+                error.cure = _reproducer(given.get("model"))
+                raise
             if code is not None:
                 sys.exit(code)
         return super().invoke(ctx)
+
+
+def _reproducer(model: str | None) -> str:
+    """Keep what reproduces the crash of this command on a model file; return the end of the error message."""
+    from pathlib import Path
+
+    if model is None or not Path(model).is_file():
+        return ""
+    from fastscnn_opt.model.reproducing import keep_reproducer
+
+    return keep_reproducer(Path(model), sys.argv[1:])

@@ -164,7 +164,7 @@ def write_temporary(array: NDArray[np.generic], name: str) -> onnx.TensorProto:
     data_type = 0 if array.dtype == object else element_type(array.dtype)
     if bits_of(data_type) != array.itemsize * 8:
         return onnx.numpy_helper.from_array(array, name)
-    handle, path = tempfile.mkstemp(dir=_scratch_folder().name, suffix=".data")
+    handle, path = tempfile.mkstemp(dir=scratch_folder(), suffix=".data")
     with os.fdopen(handle, "wb") as file:
         file.write(_view(np.ascontiguousarray(array)))
     tensor = onnx.TensorProto(name=name, data_type=data_type, dims=array.shape)
@@ -310,6 +310,10 @@ def _version(path: Path) -> str:
 
 
 @functools.cache
-def _scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return the folder for weights that passes made; it is removed when the process ends."""
+def _scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="fastscnn-opt-weights-")
+
+
+def scratch_folder() -> str:
+    """Return the folder for weights that passes made; it is removed when the process ends."""
+    return _scratch().name

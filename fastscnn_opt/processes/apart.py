@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.machine import available_memory_bytes
 from fastscnn_opt.processes.death import ChildCrashedError, beyond_limit, how_it_ended, out_of_memory_kills
 from fastscnn_opt.processes.lifetime import end_tree, end_with_parent, volunteer_for_memory_kill
-from fastscnn_opt.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
+from fastscnn_opt.processes.limits import POLL_S, POLLS_PER_TREE, memory_of, most_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,9 +26,6 @@ _CLOSING_SECONDS = 0.5
 
 _AWAITED_SECONDS = 2.0
 """How much longer than its own child processes the child may be silent: it reports their end more exactly."""
-
-_MOST_MEMORY = 0.9
-"""Share of the available memory that the child may hold where the user sets no limit."""
 
 _LONGEST_STEP = 500
 _PIPE_BYTES = 1 << 16
@@ -135,7 +131,7 @@ class _Apart:
             raise
 
     def _watch(self) -> int:
-        memory_bytes = self._limits.memory_bytes or int(available_memory_bytes() * _MOST_MEMORY)
+        memory_bytes = self._limits.memory_bytes or most_memory()
         polls = 0
         while (exit_code := self._exit_code()) is None:
             polls += 1

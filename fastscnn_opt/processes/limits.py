@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from fastscnn_opt.machine import available_memory_bytes
+
 _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 _MEMORY = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?({'|'.join(_UNITS)})")
 
@@ -17,6 +19,8 @@ POLL_S = 0.02
 POLLS_PER_TREE = 25
 """Seconds between two looks at the memory of a process, and how many of them pass before its descendants are included:
 finding these takes milliseconds, which would disturb timed work."""
+
+_MOST_MEMORY = 0.9
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ def parse_memory(text: str) -> int:
 def memory_in_words(size: int) -> str:
     """Return bytes as a person reads them, such as ``1.50 GiB``."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def most_memory() -> int:
+    """Return how much memory a process may hold where the user sets no limit: most of what is available, in bytes."""
+    return int(available_memory_bytes() * _MOST_MEMORY)
 
 
 def memory_of(pid: int, *, with_descendants: bool) -> int:

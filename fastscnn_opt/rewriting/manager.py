@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, PassError, UserError
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.rewriting.instruments import Instrument, Timing
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of
 from fastscnn_opt.rewriting.report import PassReport, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import onnx
 
@@ -39,7 +41,7 @@ class PassManager:
     instruments
         Observers that are called before and after every pass and when one fails, in this order.
     reproducers
-        Folder for what reproduces a broken contract; a new temporary one without it.
+        Folder for what reproduces a broken contract or a crash; a new temporary one without it.
 
     Raises
     ------
@@ -67,16 +69,26 @@ class PassManager:
         """The canonical text of the pipeline."""
         return ",".join(map(text_of, self.passes))
 
-    def run(self, model: onnx.ModelProto) -> Result:
+    def run(self, model: onnx.ModelProto | str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Result:
         """Run the passes on a copy of `model`, which itself stays as it is.
+
+        The path of a model file is the safe way: the work is done in a child process, so that a crash of a library, or
+        one that goes beyond `limits`, is an error. Passes must be installed for that, and there are no instruments. A
+        loaded model is worked on in this process, without limits.
 
         Raises
         ------
+        ModelError
+            The model file cannot be read, or a graph cannot be run to verify a pass.
         PassError
             A pass cannot do its work on the model, or left an invalid graph.
         CheckFailedError
             A pass broke its contract.
+        TargetError
+            The child process crashed, or went beyond a limit.
         """
+        if isinstance(model, (str, os.PathLike)):
+            return self._run_apart(Path(model), limits)
         result, steps = model, []
         live: LiveGraph | None = None
         instruments = self._all_instruments()
@@ -97,6 +109,21 @@ class PassManager:
                 raise
             steps.append(report)
         return Result(self.pipeline, result, steps, len(model.graph.node), len(result.graph.node))
+
+    def _run_apart(self, model: Path, limits: Limits) -> Result:
+        from fastscnn_opt.rewriting.apart import run_apart
+
+        if self.instruments or build_pipeline(self.pipeline) != self.passes:
+            what = "instruments and passes that are not installed work in this process only"
+            raise PassError(what, where=model, cure="load the model with load_model, and run the passes on that")
+        return run_apart(
+            model,
+            self.pipeline,
+            verify=self.verify,
+            inputs=self.inputs,
+            reproducers=self._reproducers,
+            limits=limits,
+        )
 
     def _all_instruments(self) -> list[Instrument]:
         if not (self.verify and self.passes):

@@ -13,6 +13,7 @@ from fastscnn_opt.model.sampling.samples import fits
 from fastscnn_opt.text import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import onnx
@@ -43,6 +44,14 @@ def read_inputs(file: Path, model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
             )
         result[name] = converted
     return result
+
+
+def write_inputs(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays to an ``.npz`` file that `read_inputs` reads, text as numpy's own kind of it."""
+    plain: dict[str, Any] = {
+        name: values.astype(str) if values.dtype == object else values for name, values in arrays.items()
+    }
+    np.savez(file, **plain)
 
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:

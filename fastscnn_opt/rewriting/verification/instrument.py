@@ -7,11 +7,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ContractBreachError, ModelError
+from fastscnn_opt.model.sampling.given import write_inputs
 from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.rewriting.contract import Contract, Feeds, Pass, Tensor
 from fastscnn_opt.rewriting.instruments import Instrument
@@ -112,10 +111,7 @@ class Verification(Instrument):
             folder.mkdir(parents=True, exist_ok=True)
         save_model(before, folder / "before.onnx")
         save_model(after, folder / "after.onnx")
-        arrays: dict[str, Any] = {
-            name: values.astype(str) if values.dtype == object else values for name, values in feeds.items()
-        }
-        np.savez(folder / "inputs.npz", **arrays)
+        write_inputs(folder / "inputs.npz", feeds)
         _log.info("reproducer of a contract breach written to %s", folder)
         what, cure = f"the pass {item.name} broke its contract: {problem}", f"both graphs and the input are in {folder}"
         return ContractBreachError(what, cure=cure, folder=folder)
