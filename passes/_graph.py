@@ -9,6 +9,7 @@ import numpy as np
 from fastscnn_opt.model import element_types
 from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.model.interface import ONNX_DOMAINS, static_shape
+from fastscnn_opt.rewriting.pipeline import Atom
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -109,6 +110,12 @@ def why_not_constant(tensor: gs.Tensor, defaults: Container[str]) -> str:
     if tensor.name in defaults:
         return f"{tensor.name} is an input with a default value, which a caller may replace; see constant-inputs"
     return f"{tensor.name} is not constant"
+
+
+def without_output(graph: gs.Graph, output: gs.Tensor, otherwise: str) -> str:
+    """Return the pass that drops an output and keeps the others, as a cure; `otherwise` where it is the only one."""
+    others = [str(Atom(one.name)) for one in graph.outputs if one is not output]
+    return f"drop it with drop-outputs{{keep={'|'.join(others)}}}" if others else otherwise
 
 
 def type_name(tensor: gs.Tensor) -> str:

@@ -13,7 +13,7 @@ from fastscnn_opt.measuring.layout import Layout, may_end_in_classes
 from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.rewriting.contract import Change, Feeds, Labels, Runner, Skip, Step, Tensor
 
-from ._graph import append_cast, append_node, detach_output, type_name, what_fixes
+from ._graph import append_cast, append_node, detach_output, type_name, what_fixes, without_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def take_labels(graph: gs.Graph, layout: Layout | None = None) -> Iterator[Step]
     image = image_size(graph)
     axis = (layout or Layout.NCHW).class_axis
     for output in graph.outputs:
-        reason = _no_logits(output)
+        reason = _no_logits(graph, output)
         if reason:
             yield Skip(output, reason)
             continue
@@ -56,7 +56,7 @@ def take_labels(graph: gs.Graph, layout: Layout | None = None) -> Iterator[Step]
         if classes > MOST_CLASSES:
             raise PassError(
                 f"output {output.name!r} has {classes} classes, and a uint16 label map holds {MOST_CLASSES}",
-                cure="keep its logits, or drop it with drop-outputs",
+                cure=without_output(graph, output, "keep its logits, without argmax-output"),
             )
         yield _take_labels_of(graph, output, axis)
 
@@ -88,14 +88,14 @@ def labels_of(value: Tensor, layout: Layout = Layout.NCHW) -> Tensor:
     return Labels(logits.argmax(axis=axis).astype(label_type(logits.shape[axis])), logits, axis)
 
 
-def _no_logits(output: gs.Tensor) -> str:
+def _no_logits(graph: gs.Graph, output: gs.Tensor) -> str:
     """Say why an output is not logits; the empty text if it is."""
     if output.dtype not in (np.float16, np.float32, np.float64):
         return f"is {type_name(output)}, not float logits"
     if output.shape is None or not output.inputs:
         raise PassError(
-            f"output {output.name!r}: its shape is not known, or no node makes it",
-            cure=f"run {what_fixes(output)} first, or drop the output",
+            f"output {output.name!r}: {'its shape is not known' if output.shape is None else 'no node makes it'}",
+            cure=f"run {what_fixes(output)} first" if output.shape is None else without_output(graph, output, ""),
         )
     if len(output.shape) != 4:
         return f"has {len(output.shape)} dimensions, not the four of logits N, C, H, W"

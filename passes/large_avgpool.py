@@ -35,7 +35,7 @@ class LargeAvgPool(Pass):
     3. The pass leaves alone and reports smaller windows, an input that is not N, C, H, W with a known height and width,
        a window that lies entirely in the padding, and a ReduceMean that drops the axes it averages.
     4. A product multiplies every element, those outside a window by zero. So an infinity or NaN in the input makes NaN
-       of other windows of its rows and columns too.
+       of the other windows of its channel, too.
     5. The work grows with the size of the input times the number of windows. The pass pays on the NPU for a few bins.
        For windows that slide over every pixel it pays nowhere.
     """

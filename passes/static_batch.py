@@ -11,8 +11,10 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
 
 from ._batch.carriers import find_carriers
+from ._batch.flow import BATCH
 from ._batch.following import follow_batch
 from ._batch.inference import LARGEST_SIZE
+from ._graph import without_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,13 +108,13 @@ def _check_outputs(graph: gs.Graph, flow: BatchFlow) -> None:
         if flow.axis(output) != 0:
             raise PassError(
                 f"output {output.name!r} does not carry the batch in front, so it has no meaning for another batch",
-                cure="drop it with drop-outputs",
+                cure=without_output(graph, output, BATCH),
             )
         if flow.times(output) > 1:
             raise PassError(
                 f"output {output.name!r} has {flow.times(output)} rows for every image, since "
                 f"{output.inputs[0].name} ({output.inputs[0].op}) folds another axis into its batch",
-                cure="drop it with drop-outputs",
+                cure=without_output(graph, output, BATCH),
             )
 
 

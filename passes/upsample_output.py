@@ -12,6 +12,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.measuring.image_input import has_channels_last
 from fastscnn_opt.measuring.layout import may_end_in_classes
 from fastscnn_opt.measuring.resampling import interpolate
+from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
 
 from ._emitter import Emitter
@@ -117,7 +118,7 @@ def _append(graph: gs.Graph, output: gs.Variable, image: gs.Variable) -> Change:
         raise PassError(f"opset {graph.opset} has no Resize to a size", cure="export the model with opset 11 or later")
     size = _size(image.shape)
     if None in size:
-        cure = f"fix them, for example with static-shape{{{image.name}=1x3x512x1024}}"
+        cure = f"fix them with {static_shape({image.name: image.shape})}"
         raise PassError(f"input {image.name!r} leaves its height or width open, without a name", cure=cure)
     before, after = output.shape[2:], [*output.shape[:2], *size]
     logits = detach_output(graph, output, "logits")

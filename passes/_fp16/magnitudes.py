@@ -67,7 +67,7 @@ def magnitudes_on_samples(graph: gs.Graph, names: Iterable[str], samples: int) -
     except ModelError as error:
         raise PassError(
             f"overflow cannot be looked for on sample inputs: {error.what}",
-            cure="fp16{samples=0} converts without looking; check that with --input FILE.npz, or not with --no-verify",
+            cure="use fp16{samples=0}, which converts without looking, with --input FILE.npz or --no-verify",
         ) from error
     return {name: value for name, value in largest.items() if np.isfinite(value)}
 

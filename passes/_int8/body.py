@@ -9,10 +9,10 @@ import numpy as np
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 
-from .._graph import constant_value, parameters_of
+from .._graph import constant_value, parameters_of, why_not_constant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Container, Iterable
 
     import onnx_graphsurgeon as gs
 
@@ -89,7 +89,7 @@ class NetworkBody:
 def find_body(graph: gs.Graph) -> NetworkBody:
     """Find the layers of `graph`, which must be in topological order, and the nodes between them."""
     candidates = [node for node in graph.nodes if node.op in LAYERS and node.domain in ONNX_DOMAINS]
-    others = {node.name: reason for node in candidates if (reason := _reason(node))}
+    others = {node.name: reason for node in candidates if (reason := _reason(node, graph.defaults))}
     layers = [node for node in candidates if node.name not in others]
     leading = _leading_to(layers)
     behind = {id(tensor) for layer in layers for tensor in layer.outputs}
@@ -107,10 +107,12 @@ def find_body(graph: gs.Graph) -> NetworkBody:
     return NetworkBody(layers, others, between, frozenset(node.name for node in graph.nodes if id(node) in inside))
 
 
-def _reason(node: gs.Node) -> str:
+def _reason(node: gs.Node, defaults: Container[str]) -> str:
     """Return why a node is not a layer; the empty text if it is one."""
     for tensor, what in zip(parameters_of(node), ("weights are", "bias is"), strict=False):
         value = constant_value(tensor)
+        if value is None and tensor.name in defaults:
+            return why_not_constant(tensor, defaults)
         if value is None:
             return f"its {what} computed in the graph, so it stays in float"
         if value.dtype != np.float32:

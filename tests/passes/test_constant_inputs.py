@@ -127,6 +127,15 @@ def test_int8_asks_for_constants():
         PassManager("int8{images=1}").run(model)
 
 
+def test_int8_says_of_its_only_layer_that_a_caller_may_replace_its_weights():
+    model = listed(
+        parse("g (float[1,3,8,8] x) => (float[1,4,6,6] y) { y = Conv(x, w) }", w=random_input(4, 3, 3, 3)), "w"
+    )
+    (step,) = PassManager("int8{images=1}").run(model).steps
+    assert step.skips[0].why == "w is an input with a default value, which a caller may replace; see constant-inputs"
+    assert PassManager("constant-inputs,int8{images=1}").run(model).steps[1].changes
+
+
 @pytest.mark.parametrize("pipeline", ["fp16", "simplify", "fast-argmax{labels=true}", "fold-batchnorm"])
 def test_weights_of_the_first_file_format_are_constants_for_every_pass(pipeline):
     text = """

@@ -215,6 +215,18 @@ def test_a_size_that_engines_round_differently_needs_another_export():
     assert step.skips[0].why.endswith("run a new export with sizes instead of scales for 'up' first")
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_stays_in_its_channel(value):
+    model = parse(
+        "g (float[1,2,8,8] x) => (float[1,2,2,2] y) { y = AveragePool<kernel_shape=[4,4], strides=[4,4]>(x) }"
+    )
+    x = random_input(1, 2, 8, 8)
+    x[0, 0, 1, 1] = value
+    result = run(PassManager("large-avgpool{area=0}").run(model).model, x)[0]
+    assert not np.isfinite(result[0, 0]).any()
+    np.testing.assert_allclose(result[0, 1], run(model, x)[0][0, 1], atol=1e-6)
+
+
 def test_types_that_numpy_does_not_have_are_left_alone():
     model = parse("g (bfloat16[1,3,32,32] x) => (bfloat16[1,3,1,1] y) { y = GlobalAveragePool(x) }", 22)
     assert PassManager("large-avgpool").run(model).steps[0].skips[0].why.startswith("its input is bfloat16")

@@ -151,6 +151,22 @@ def test_an_output_without_the_dynamic_batch_is_refused():
         PassManager("static-batch{n=3}").run(model)
 
 
+def test_what_drops_an_output_without_the_batch_is_a_pipeline_that_works():
+    model = parse("""g (float[1,3,2,2] x) => (float[3,1,2,2] a, float[1,3,2,2] y) {
+        y = Relu(x) a = Transpose<perm=[1,0,2,3]>(y)
+    }""")
+    with pytest.raises(PassError, match=r"'a' does not carry the batch .*; drop it with drop-outputs\{keep=y\}"):
+        PassManager("static-batch{n=2}").run(model)
+    result = PassManager("drop-outputs{keep=y},static-batch{n=2}").run(model).model
+    assert [value.name for value in result.graph.output] == ["y"]
+
+
+def test_the_only_output_cannot_be_dropped():
+    model = parse("g (float[1,3] x) => (float[3,1] a) { a = Transpose(x) }")
+    with pytest.raises(PassError, match="'a' does not carry the batch .*; export the model with the batch size"):
+        PassManager("static-batch{n=2}").run(model)
+
+
 def test_sizes_that_several_nodes_share_change_once(segmenter, check):
     result = check(segmenter, 4)
     assert initializer(result.model, "inner").tolist() == [4, 4, 8, 16]

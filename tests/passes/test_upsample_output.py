@@ -134,7 +134,7 @@ def test_an_open_output_of_the_size_of_the_image_is_left_alone(rewrite):
     [
         (
             network("1,3,?,?", "1,5,?,?"),
-            "input 'image' leaves its height or width open, without a name; .*static-shape",
+            r"input 'image' leaves its height or width open, without a name; fix them with static-shape\{shape=",
         ),
         (network(opset=10), "opset 10 has no Resize to a size; export the model with opset 11 or later"),
         (

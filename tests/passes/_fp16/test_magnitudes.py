@@ -49,5 +49,5 @@ def test_an_output_that_overflows_keeps_its_type(rewrite):
 
 def test_a_graph_that_does_not_run_is_an_error_with_the_way_on():
     model = parse("g (float[4] x) => (float[4] y) { a = vendor.Secret(x) y = Sin(a) }")
-    with pytest.raises(PassError, match=r"overflow cannot be looked for .*; fp16\{samples=0\} converts"):
+    with pytest.raises(PassError, match=r"overflow cannot be looked for .*; use fp16\{samples=0\}, which converts"):
         PassManager("fp16", verify=False).run(model)

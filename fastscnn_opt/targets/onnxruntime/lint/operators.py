@@ -140,7 +140,7 @@ def batch_normalisation(graph: Graph) -> Iterator[Problem]:
     if folded:
         yield Problem(
             folded[0].node,
-            f"is the first (of {len(folded)}) to normalise, scale or shift what the node in front of it could",
+            f"is the first of {len(folded)} nodes that the convolution in front of it could take over",
             "fold them with the pass `fold-batchnorm`, before `int8` in any case",
             "fold-batchnorm",
         )
