@@ -163,7 +163,7 @@ def test_what_drops_an_output_without_the_batch_is_a_pipeline_that_works():
 
 def test_the_only_output_cannot_be_dropped():
     model = parse("g (float[1,3] x) => (float[3,1] a) { a = Transpose(x) }")
-    with pytest.raises(PassError, match="'a' does not carry the batch .*; export the model with the batch size"):
+    with pytest.raises(PassError, match=r"'a' does not carry the batch .*; export the model with the batch size"):
         PassManager("static-batch{n=2}").run(model)
 
 
