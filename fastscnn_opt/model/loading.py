@@ -47,10 +47,7 @@ def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None)
         model = onnx.load(file, load_external_data=False)
     except DecodeError as error:
         raise ModelError("not an ONNX model, or a truncated one", where=file, cure="export or copy it again") from error
-    if not model.graph.node and not model.graph.output:
-        raise ModelError(
-            "holds no graph, so it is not an ONNX model or is an empty one", where=file, cure="export it again"
-        )
+    _check_graph(model, str(file))
     attach(model, file)
     done = mend(model)
     if problem := first_problem(model):
@@ -88,18 +85,27 @@ def _note(text: str) -> None:
 
 
 def check_model(model: onnx.ModelProto, where: str) -> None:
-    """Check `model` with the ONNX checker, and its opset; `where` names it in the error.
+    """Check that `load_model` takes `model` as it is, with nothing to mend; `where` names it in the error.
 
     Raises
     ------
     ModelError
-        With the first finding of the checker.
+        With the first thing that is wrong.
     """
+    _check_graph(model, where)
+    if problem := first_problem(model):
+        raise ModelError(problem, where=where)
     _check_opset(model, where)
     if (version := opset_of(model)) < OLDEST_OPSET:
         what = f"opset {version} is older than {OLDEST_OPSET}"
         raise ModelError(what, where=where, cure="write it to a file and read that with load_model, which converts it")
     Skeleton(model, where).check()
+
+
+def _check_graph(model: onnx.ModelProto, where: str) -> None:
+    if not model.graph.node and not model.graph.output:
+        what = "holds no graph, so it is not an ONNX model or is an empty one"
+        raise ModelError(what, where=where, cure="export it again")
 
 
 def _check_opset(model: onnx.ModelProto, where: str) -> None:

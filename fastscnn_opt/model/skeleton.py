@@ -121,6 +121,16 @@ class Skeleton:
             inferred.graph.value_info.extend(known)
         return inferred.graph
 
+    def contradiction(self) -> str:
+        """Say which node the types and shapes that follow in the model contradict, "" for none."""
+        import onnx
+
+        try:
+            onnx.shape_inference.infer_shapes(self._content, check_type=True, strict_mode=True)
+        except onnx.shape_inference.InferenceError as error:
+            return " ".join(str(error).replace("[ShapeInferenceError]", "").split())
+        return ""
+
     def _infer(self, content: bytes) -> onnx.ModelProto:
         import onnx
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, PassError, UserError
+from fastscnn_opt.model.skeleton import Skeleton
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.rewriting.instruments import Instrument, Timing
 from fastscnn_opt.rewriting.registry import build_pipeline, text_of
@@ -174,6 +175,9 @@ def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
             error.cure = "; ".join(filter(None, (error.cure, hint)))
         raise
     except Exception as error:  # whatever the code of a plug-in raises; its name is what the user needs
+        if why := Skeleton(live.model, "the model").contradiction():
+            what = f"the pass {item.name} cannot follow the model, which contradicts itself: {why}"
+            raise PassError(what, cure="export the model again") from error
         raise PassError(
             f"the pass {item.name} failed: {type(error).__name__}: {error} (--debug shows where)"
         ) from error

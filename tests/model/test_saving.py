@@ -152,3 +152,36 @@ def test_a_hard_link_to_the_weights_counts_as_the_weights(tmp_path):
 
 def test_a_name_that_the_model_continues_is_free(tmp_path):
     keep_apart(tmp_path / "source", write(tmp_path / "source.onnx", 1, "w.bin"))
+
+
+def negative(model):
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = -1
+
+
+def no_such_type(model):
+    model.graph.input[0].type.tensor_type.elem_type = 77
+
+
+def half_a_tensor(model):
+    model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-4]
+
+
+def no_value(model):
+    model.graph.node.add(op_type="Constant", output=["c"])
+
+
+def nothing(model):
+    del model.graph.node[:], model.graph.output[:]
+
+
+def unsorted(model):
+    model.graph.node.insert(0, onnx.helper.make_node("Relu", ["y"], ["z"]))
+
+
+@pytest.mark.parametrize("damage", [negative, no_such_type, half_a_tensor, no_value, nothing, unsorted])
+def test_what_loading_refuses_or_mends_is_not_written(damage, tmp_path):
+    model = parse("g (float[3,20] x) => (float[3,20] y) { y = MatMul(x, w) }", w=random_input(20, 20))
+    damage(model)
+    with pytest.raises(ModelError, match=r"net\.onnx"):
+        save_model(model, tmp_path / "net.onnx")
+    assert names_in(tmp_path) == []

@@ -95,10 +95,13 @@ def _node_problems(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto]
     for node in nodes:
         if node.op_type == ADAPTIVE_POOL and not (any(node.input) and len(node.output) == 1):
             yield f"node {_named(node)} is an {ADAPTIVE_POOL} without one input and one output"
-        if node.op_type == "Constant" and node.domain in ONNX_DOMAINS and not node.attribute:
-            yield f"node {_named(node)} is a Constant without a value"
+        if node.op_type == "Constant" and node.domain in ONNX_DOMAINS and len(node.attribute) != 1:
+            count = len(node.attribute)
+            yield f"node {_named(node)} is a Constant {f'with {count} values' if count else 'without a value'}"
         for attribute in node.attribute:
             where = f"attribute {attribute.name!r} of node {_named(node)}"
+            if node.domain in ONNX_DOMAINS and not _is_meaningful(attribute):
+                yield f"{where} is {attribute.i}, which ONNX does not have"
             if attribute.ref_attr_name and not inside:
                 yield f"{where} refers to one of a function, and the node is in none"
             if not all(map(_is_text, (attribute.s, *attribute.strings))):
@@ -106,6 +109,16 @@ def _node_problems(nodes: Iterable[onnx.NodeProto], inner: list[onnx.GraphProto]
             tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
             yield from (f"{where}: {problem}" for problem in _tensor_problems(tensors))
             inner += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+def _is_meaningful(attribute: onnx.AttributeProto) -> bool:
+    """Tell whether a type is one of ONNX, and an axis or a number of axes one that a tensor may have.
+
+    Engines read 32 bits of a type or an axis, and shape inference crashes at a negative number (seen with onnx 1.23).
+    """
+    if attribute.name in ("to", "dtype") and attribute.type == attribute.INT:
+        return is_element_type(attribute.i)
+    return attribute.i >= 0 if attribute.name == "batch_dims" else attribute.name != "axis" or abs(attribute.i) < 2**31
 
 
 def _named(node: onnx.NodeProto) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from fastscnn_opt.errors import PassError
+from fastscnn_opt.errors import ModelError, PassError
 from fastscnn_opt.model.interface import ONNX_DOMAINS, is_onnx_operator
+from fastscnn_opt.model.reading.integrity import first_problem
 from fastscnn_opt.model.reading.mending import with_current_ir
 from fastscnn_opt.model.shapes import enter_types
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, Skeleton
@@ -73,6 +74,8 @@ class LiveGraph:
             self._check_operator(node)
         inferred = check_and_infer(model, self._graph, self._origins, self._types, where)
         enter_types(model, inferred.graph, documented=self.model.graph)
+        if (problem := first_problem(model)) and not first_problem(self._original):
+            raise ModelError(problem, where=where)
         self.model, self._inferred = model, inferred
 
     def _check_operator(self, node: gs.Node) -> None:
@@ -94,6 +97,7 @@ class LiveGraph:
         inferred = Inferred(Skeleton(self.model, "the model").infer())
         self._types = inferred.types
         self._graph, _ = import_model(self.model, self._types)
+        tidy(self._graph)  # a node that no output needs is no reader: a pass must see here what it sees in its result
         self._note_state()
 
     def _record(self, types: dict[str, onnx.ValueInfoProto]) -> None:
