@@ -20,10 +20,11 @@ Rule: TypeAlias = "Callable[[gs.Graph, gs.Node, gs.Node, set[int]], bool]"
 """Makes the second node do the work of the first; returns False, and changes nothing, if it cannot."""
 
 
-def join(graph: gs.Graph, second: gs.Node, interface: set[int]) -> str:
+def join(graph: gs.Graph, second: gs.Node, interface: set[int], declared: set[int]) -> str:
     """Let `second` do what the nodes in front of it do as well, and take those out; return their names, "" for none.
 
-    A node in front goes only if nothing else reads its result. `interface` are the inputs and outputs of the graph.
+    A node in front goes only if nothing else reads its result. `interface` are the inputs and outputs of the graph,
+    `declared` the tensors whose shapes nothing but the file states.
     """
     if second.op == "Concat":
         return _join_concats(second, interface)
@@ -33,7 +34,7 @@ def join(graph: gs.Graph, second: gs.Node, interface: set[int]) -> str:
     rule = _RULES.get((first.op, second.op))
     if rule is None and _keeps_elements(first) and _keeps_elements(second):
         rule = _reshapes
-    if rule is None or not rule(graph, first, second, interface):
+    if rule is None or not rule(graph, first, second, declared):
         return ""
     second.inputs[0] = first.inputs[0]
     first.inputs.clear()
@@ -62,18 +63,20 @@ def _only_in_front(tensor: gs.Tensor, interface: set[int]) -> gs.Node | None:
 
 def _transposes(_: gs.Graph, first: gs.Node, second: gs.Node, __: set[int]) -> bool:
     before, after = order_of(first), order_of(second)
-    if before is None or after is None:
+    if before is None or after is None or len(before) != len(after):
         return False
     second.attrs["perm"] = [before[axis] for axis in after]
     return True
 
 
 def order_of(transpose: gs.Node) -> list[int] | None:
-    """Return the order of the axes, which is reversed by default; None if their number is unknown."""
+    """Return the order of the axes, which is reversed by default; None if their number is unknown or another one."""
     shape = transpose.inputs[0].shape
     default = None if shape is None else [*reversed(range(len(shape)))]
     order = transpose.attrs.get("perm", default)
-    return None if order is None else list(order)
+    if order is None or sorted(order) != [*range(len(order if shape is None else shape))]:
+        return None
+    return list(order)
 
 
 def _casts(_: gs.Graph, first: gs.Node, second: gs.Node, __: set[int]) -> bool:
@@ -92,7 +95,7 @@ def _holds(wide: Any, narrow: Any) -> bool:
     return np.can_cast(of, to, "safe")
 
 
-def _reshapes(graph: gs.Graph, _: gs.Node, second: gs.Node, interface: set[int]) -> bool:
+def _reshapes(graph: gs.Graph, _: gs.Node, second: gs.Node, declared: set[int]) -> bool:
     """A Reshape to a constant shape does not care what shape it reads, unless it copies a size from there."""
     import onnx_graphsurgeon as gs
 
@@ -100,7 +103,7 @@ def _reshapes(graph: gs.Graph, _: gs.Node, second: gs.Node, interface: set[int])
     if shape is not None and (shape.all() or second.attrs.get("allowzero")):
         return True
     known = second.outputs[0].shape
-    if known is None or id(second.outputs[0]) in interface:  # what a file says about an output may be wrong
+    if known is None or id(second.outputs[0]) in declared:  # what a file says about an output may be wrong
         return False
     sizes = [size if isinstance(size, int) else -1 for size in known]
     if sizes.count(-1) > 1 or min(sizes, default=1) < -1 or 0 in sizes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastscnn_opt.model.interface import ONNX_DOMAINS
 from fastscnn_opt.rewriting.contract import Change, Contract, Pass, Skip, Step
+from fastscnn_opt.rewriting.graph.tidying import tidy
 
 from ._graph import constant_value, in_training, read_instead, scales_of
 from ._rows import join
@@ -36,8 +37,8 @@ class RemoveNoops(Pass):
     5. A graph output keeps its name: the node in front makes it instead. Where there is no node in front, but a graph
        input, a constant or another graph output, the node stays and is reported.
 
-    The pass looks at every node once, so its time grows in proportion to the graph. `simplify` does more, but its time
-    grows faster than the graph.
+    The pass looks at the graph again until it finds nothing more, which takes two or three looks, so its time grows in
+    proportion to the graph. `simplify` does more, but its time grows faster than the graph.
     """
 
     name: ClassVar[str] = "remove-noops"
@@ -46,33 +47,48 @@ class RemoveNoops(Pass):
 
     def rewrite(self, graph: gs.Graph) -> Iterator[Step]:
         """Remove every such node."""
-        _share_shapes(graph)
-        interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
-        for node in [node for node in graph.nodes if node.domain in ONNX_DOMAINS]:
-            if joined := join(graph, node, interface):
-                yield Change(joined, f"left to {node.name}, the {node.op} behind it")
-            rule = _RULES.get(node.op)
-            verdict = rule(node) if rule else None
-            if isinstance(verdict, Skip):
-                yield verdict
-            elif verdict and any(mask.outputs or id(mask) in interface for mask in node.outputs[1:]):
-                yield Skip(node, "another node or an output reads its mask")
-            elif verdict and _bypass(node, interface):
-                yield Change(node, f"removed {node.op}, which {verdict}")
-            elif verdict:
-                yield Skip(node, f"{verdict}, but the tensors on both of its sides have to keep their names")
+        changed, shared = True, set[int]()
+        while changed:  # what was removed may have been the second reader of something that was left alone
+            steps = list(_sweep(graph, shared))
+            changes = [step for step in steps if isinstance(step, Change)]
+            yield from changes or steps
+            changed = bool(changes)
 
 
-def _share_shapes(graph: gs.Graph) -> None:
+def _sweep(graph: gs.Graph, shared: set[int]) -> Iterator[Step]:
+    """Look at every node once; `shared` are the ids of the tensors with the shape that the file states of an output."""
+    tidy(graph)
+    shared |= _share_shapes(graph)
+    interface = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
+    for node in [node for node in graph.nodes if node.domain in ONNX_DOMAINS]:
+        if joined := join(graph, node, interface, interface | shared):
+            yield Change(joined, f"left to {node.name}, the {node.op} behind it")
+        rule = _RULES.get(node.op)
+        verdict = rule(node) if rule else None
+        if isinstance(verdict, Skip):
+            yield verdict
+        elif verdict and any(mask.outputs or id(mask) in interface for mask in node.outputs[1:]):
+            yield Skip(node, "another node or an output reads its mask")
+        elif verdict and _bypass(node, interface):
+            yield Change(node, f"removed {node.op}, which {verdict}")
+        elif verdict:
+            yield Skip(node, f"{verdict}, but the tensors on both of its sides have to keep their names")
+
+
+def _share_shapes(graph: gs.Graph) -> set[int]:
     """Let what a needless node reads have the shape of its result where the file states that of an output alone.
 
-    A node in front may then turn out to be needless as well; otherwise a second run would find it.
+    A node in front may then turn out to be needless as well; otherwise a second run would find it. Return the ids of
+    the tensors.
     """
+    shared = set()
     for node in reversed(graph.nodes):
         if node.op in _RULES and node.domain in ONNX_DOMAINS and node.inputs:
             source, result = node.inputs[0], node.outputs[0]
             if _known(result) > _known(source) and isinstance(_RULES[node.op](node), str):
                 source.shape = list(result.shape)
+                shared.add(id(source))
+    return shared
 
 
 def _known(tensor: gs.Tensor) -> int:
@@ -84,6 +100,7 @@ def _bypass(node: gs.Node, interface: set[int]) -> bool:
     """Take `node` out of the graph; return False if the names of inputs and outputs of the graph do not allow it."""
     source, result = node.inputs[0], node.outputs[0]
     if id(result) not in interface:
+        node.inputs.clear()
         node.outputs.clear()
         read_instead(result, source)
         return True
@@ -122,7 +139,7 @@ def _only_output(node: gs.Node) -> str | None:
 
 def _transpose(node: gs.Node) -> str | None:
     order = node.attrs.get("perm")
-    return "keeps the order of the axes" if order is not None and list(order) == sorted(order) else None
+    return "keeps the order of the axes" if order is not None and list(order) == [*range(len(order))] else None
 
 
 def _pad(node: gs.Node) -> str | None:

@@ -122,7 +122,9 @@ class Graph:
         from onnx.reference import ReferenceEvaluator
 
         if node.op_type == "Shape":
-            shape = np.array(self.fixed_shape(node.input[0]), dtype=np.int64)
+            known = self.fixed_shape(node.input[0])
+            value = self.constant(node.input[0]) if known is None else None  # inference leaves initializers out
+            shape = np.array(known if value is None else value.shape, dtype=np.int64)
             return shape[attribute(node, "start", 0) : attribute(node, "end", None)]
         feeds = {name: self.constant(name) for name in node.input if name}
         try:

@@ -112,7 +112,9 @@ class BatchFlow:
             self.refuse(node, f"its {what} depends on the values of the input {source.name!r}")
         if values is None:
             self.refuse(node, f"its {what} cannot be followed", cure=SIMPLIFY)
-        return values
+        if values.ndim > 1:
+            self.refuse(node, f"its {what} is of the shape {list(values.shape)}", cure="export it again")
+        return np.atleast_1d(values)
 
     def shape(self, tensor: gs.Tensor, node: gs.Node) -> list[int | str | None]:
         """Return the shape of `tensor`, an input or output of `node`, at the old batch size."""

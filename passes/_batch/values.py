@@ -203,7 +203,8 @@ def slice_bounds(node: gs.Node, inputs: Sequence[Values | None]) -> list[tuple[i
         if len(given) < 2 or any(part is None for part in given):
             return None
         starts, ends, axes, steps = (*given, None, None)[:4]
-    return list(zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True))
+    columns = [starts, ends, axes or range(len(starts)), steps or [1] * len(starts)]
+    return None if len({*map(len, columns)}) > 1 else list(zip(*columns, strict=True))
 
 
 def _reshape(_: gs.Node, inputs: list[Values]) -> Values | None:

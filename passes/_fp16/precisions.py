@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_graphsurgeon as gs
 
 from fastscnn_opt.errors import PassError
-from fastscnn_opt.rewriting.graph.nodes import bodies_of
+from fastscnn_opt.rewriting.graph.nodes import bodies_of, read_inside
 from fastscnn_opt.rewriting.select import matches
 from fastscnn_opt.text import unknown
 
@@ -57,11 +57,11 @@ def choose_precisions(graph: gs.Graph, keep: tuple[str, ...], keep_ops: tuple[st
     """
     full = _kept_by_user(graph, keep, keep_ops)
     half: dict[int, Slots] = {}
-    static = _static_nodes(graph)
+    static, inside = _static_nodes(graph), {id(tensor) for tensor in read_inside(graph.nodes)}
     for node in graph.nodes:
         if id(node) in full or node.op == "Constant":
             continue
-        found = _obstacle(node, static) or slots_of(node, graph.opset)
+        found = _obstacle(node, static, inside) or slots_of(node, graph.opset)
         if isinstance(found, str):
             full[id(node)] = found
         elif reason := _unfit_constant(node, found):
@@ -111,8 +111,12 @@ def _is_static(tensor: gs.Tensor, static: set[int]) -> bool:
     return isinstance(tensor, gs.Constant) or any(id(node) in static for node in tensor.inputs)
 
 
-def _obstacle(node: gs.Node, static: set[int]) -> str:
-    """Say why a node stays in float32, whatever its operator; the empty text if it need not."""
+def _obstacle(node: gs.Node, static: set[int], inside: set[int]) -> str:
+    """Say why a node stays in float32, whatever its operator; the empty text if it need not.
+
+    `static` are the ids of the nodes that compute from shapes and constants, `inside` those of the tensors that graphs
+    inside nodes read.
+    """
     tensors = [tensor for tensor in (*node.inputs, *node.outputs) if not tensor.is_empty()]
     if bodies_of(node):
         return "its subgraphs keep their types"
@@ -122,11 +126,18 @@ def _obstacle(node: gs.Node, static: set[int]) -> str:
         return f"the type of {untyped!r} is not known"
     if id(node) in static and any(map(is_float32, node.outputs)):
         return "it computes from shapes and constants alone, and float16 counts no further than 2048"
+    if _is_stored(node) and any(id(tensor) in inside for tensor in node.outputs):
+        return "its result is a constant for a subgraph, and onnxruntime takes no Cast there"
     if node.op in _QUANTISED:
         return "a rounded scale would move values to other steps of the quantisation"
     if _is_quantised(node):
         return "it belongs to quantised values: engines compute it in integers"
     return ""
+
+
+def _is_stored(node: gs.Node) -> bool:
+    """Tell whether engines store the result of a node as a constant, although an input may be none."""
+    return node.op in ("CastLike", "ConstantOfShape") and constant_value(node.inputs[0]) is not None
 
 
 def _is_quantised(node: gs.Node) -> bool:

@@ -1,8 +1,8 @@
 """Bring a graph into the form that onnxruntime's quantizer assumes, and undo afterwards what only served that.
 
 The quantizer (seen in 1.32) takes these things for granted: every layer has weights and a bias of its own; Gemm is
-x W + b with a bias for every column; the names that it makes are free; nobody but the nodes of the main graph reads a
-tensor.
+x W + b with a bias for every column; the names that it makes are free; no two nodes have one name; nobody but the nodes
+of the main graph reads a tensor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastscnn_opt.rewriting.graph.nodes import bodies_of, names_in
+from fastscnn_opt.rewriting.graph.nodes import bodies_of, names_in, read_inside
 
 from .._graph import constant_value, detach_output, parameters_of, unique_name
 
@@ -45,7 +45,12 @@ class Preparation:
     taps: list[str] = field(default_factory=list)
 
     def separate_names(self, graph: gs.Graph) -> None:
-        """Rename what is called as the quantizer will call its own parts."""
+        """Rename what is called as the quantizer will call its own parts, and nodes that share a name."""
+        seen: set[str] = set()
+        for node in graph.nodes:
+            if node.name in seen:
+                node.name = unique_name(graph, node.name)  # for good: onnxruntime refuses the graph otherwise
+            seen.add(node.name)
         names = names_in(graph.nodes)
         inputs = {tensor.name for tensor in graph.inputs}  # the images are fed by these names
         pairs = ((name, name.removesuffix(suffix)) for name in names for suffix in _SUFFIXES if name.endswith(suffix))
@@ -141,16 +146,6 @@ def _plain_gemm(gemm: gs.Node, parameters: list[NDArray[np.float32]]) -> list[ND
     columns = weight.shape[0 if gemm.attrs.get("transB", 0) else 1]
     spread = [np.broadcast_to(np.float32(beta) * each.reshape(-1), (columns,)).copy() for each in bias]
     return [weight if alpha == 1 else np.float32(alpha) * weight, *spread]
-
-
-def read_inside(nodes: Iterable[gs.Node]) -> Iterator[gs.Tensor]:
-    """Yield the tensors that the graphs inside `nodes` read or return."""
-    for node in nodes:
-        for body in bodies_of(node):
-            yield from body.outputs
-            for inner in body.nodes:
-                yield from inner.inputs
-            yield from read_inside(body.nodes)
 
 
 def _read_inside_instead(nodes: Iterable[gs.Node], tensor: gs.Tensor, other: gs.Tensor) -> None:

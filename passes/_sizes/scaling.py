@@ -48,8 +48,12 @@ def is_scaled(image: gs.Variable, places: Mapping[int, str], size: Mapping[str, 
     tensor, found = list(_behind(image, places))[-1]
     if len(tensor.outputs) != 1 or tensor.outputs[0].op != "Resize" or len(tensor.outputs[0].inputs) < 4:
         return False
-    sizes = constant_value(tensor.outputs[0].inputs[3])
-    return sizes is not None and all(sizes[place] == size[side] for place, side in found.items())
+    resize = tensor.outputs[0]
+    sizes, axes = constant_value(resize.inputs[3]), resize.attrs.get("axes", range(len(tensor.shape)))
+    if sizes is None or len(axes) != sizes.size:
+        return False
+    made = {axis % len(tensor.shape): made for axis, made in zip(axes, sizes.flat, strict=True)}
+    return all(made.get(place) == size[side] for place, side in found.items())
 
 
 def _behind(image: gs.Tensor, places: Mapping[int, str]) -> Iterator[tuple[gs.Tensor, dict[int, str]]]:

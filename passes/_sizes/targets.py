@@ -193,6 +193,8 @@ def _entries(flow: SizeFlow, node: gs.Node, index: int) -> tuple[Values, Values]
     known = [entries for entries in values if entries is not None and not any(isinstance(e, Symbol) for e in entries)]
     if len(known) != 2:
         flow.refuse_unknown(node, index, "size")
+    if any(entries.ndim != 1 for entries in known):
+        flow.refuse(node, f"its list of sizes is of the shape {list(known[0].shape)}")
     return known[0], known[1]
 
 

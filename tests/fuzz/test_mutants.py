@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
 import onnx
 import pytest
 from graphs import add_initializers, parse, random_input
@@ -11,8 +14,21 @@ from graphs import add_initializers, parse, random_input
 from fastscnn_opt.errors import ModelError, PassError
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.rewriting.contract import Contract, Pass
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.targets.registry import lint_rules_of
+
+
+@dataclass(frozen=True)
+class Fails(Pass):
+    """Look for the third axis of something without axes."""
+
+    name: ClassVar[str] = "fails"
+    contract: ClassVar[Contract] = Contract.EXACT
+
+    def rewrite(self, graph):
+        yield graph.nodes[2]
+
 
 SCALE = "input-size{scale=0.5 keep=true}"
 
@@ -124,3 +140,73 @@ def test_parameters_of_a_wrong_shape_are_not_folded():
     ones = random_input(2)
     add_initializers(model, w=random_input(2, 2, 1, 1), s=ones, v=abs(ones)[:, None])
     assert PassManager("fold-batchnorm", verify=False).run(model).steps[0].changes == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ("p = Constant() y = Pad(x, p)", "Constant without a value"),
+        ("p = Constant<value_int=1, value_ints=[1]>() y = Pad(x, p)", "Constant with 2 values"),
+        ("y = Softmax<axis=1099511627776>(x)", "'axis' of node 'y' is 1099511627776"),
+        ("y = Cast<to=1099511627776>(x)", "'to' of node 'y' is 1099511627776"),
+        ("y = Cast<to=0>(x)", "'to' of node 'y' is 0"),
+        ("n = Shape(x) y = GatherND<batch_dims=-2>(x, n)", "'batch_dims' of node 'y' is -2"),
+    ],
+)
+def test_attributes_that_mean_nothing_are_refused(tmp_path, nodes, words):
+    (tmp_path / "net.onnx").write_bytes(parse(f"g (float[1,3,8,8] x) => (y) {{ {nodes} }}").SerializeToString())
+    with pytest.raises(ModelError, match=words):
+        load_model(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pipeline", "words"),
+    [
+        ("y = Reshape(x, two)", "static-batch{n=2}", r"its target shape is of the shape \[1, 3\]"),
+        ("y = Slice(x, none, one, one)", "static-batch{n=2}", "takes a range that depends"),
+    ],
+)
+def test_constants_that_do_not_fit_are_told(nodes, pipeline, words):
+    model = parse(f"g (float[N,4,8,8] x) => (y) <int64[1] one = {{1}}> {{ {nodes} }}")
+    add_initializers(model, two=np.array([[0, 4, 64]]), none=np.zeros(0, np.int64))
+    with pytest.raises(PassError, match=words):
+        PassManager(pipeline, verify=False).run(model)
+
+
+def test_an_output_of_another_rank_than_declared_is_told():
+    model = parse(
+        "g (float[1,3,4,4] x) => (float[1,3,2,2] y) { a = AveragePool<kernel_shape=[3,3]>(x) y = Flatten(a) }"
+    )
+    with pytest.raises(ModelError, match="'y' has another shape than the model declares"):
+        PassManager("upsample-output").run(model)
+
+
+def test_a_pass_that_meets_a_contradiction_blames_the_model():
+    model = parse("g (float[1,3,8,8] x) => (y) { a = Transpose<perm=[0,2,5]>(x) y = Relu(a) }")
+    with pytest.raises(PassError, match=r"the model, which contradicts itself: .*Transpose"):
+        PassManager([Fails()], verify=False).run(model)
+    model.graph.node[0].attribute[0].ints[:] = [0, 2, 3, 1]
+    with pytest.raises(PassError, match="the pass fails failed: IndexError"):
+        PassManager([Fails()], verify=False).run(model)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"axes": [2, 3]}, {"axes": [-1, -2]}])
+def test_a_size_is_kept_in_front_of_a_resize_of_some_axes(sizes):
+    target = [4, 4] if sizes else [1, 3, 4, 4]
+    model = parse("g (float[1,3,8,8] x) => (float[1,3,4,4] y) { a = Resize(x, , , s) y = Relu(a) }", 18)
+    add_initializers(model, s=np.array(target))
+    model.graph.node[0].attribute.extend(onnx.helper.make_attribute(name, value) for name, value in sizes.items())
+    result = PassManager("input-size{height=4 width=4 keep=true}").run(model)
+    assert result.steps[0].changes == []
+
+
+@pytest.mark.parametrize("form", ["Shape(w)", "Size(w)"])
+def test_lint_computes_with_the_shape_of_a_weight(form):
+    text = f'g (float[1,1,4,4] x) => (y) {{ n = {form} m = Cast<to=1>(n) y = Resize<mode="linear">(x, , m) }}'
+    assert lint_rules_of("ascend310").lint(parse(text, w=random_input(1, 1, 2, 2))) is not None
+
+
+def test_lint_names_constants_that_do_not_fit():
+    text = 'g (float[1,1,4,4] x) => (y) { n = Add(w, v) y = Resize<mode="linear">(x, , n) }'
+    with pytest.raises(ModelError, match=r"node .* fails on its constant inputs"):
+        lint_rules_of("ascend310").lint(parse(text, w=random_input(4), v=random_input(3)))

@@ -192,3 +192,12 @@ def test_equal_float16_and_bfloat16_constants_become_one():
         model.graph.initializer.extend(onnx.helper.make_tensor(name, kind, [4], [1.0, 2.0, 3.0, 4.0]) for name in "vw")
         result = PassManager("deduplicate", verify=False).run(model).model
         assert operators(result) == ["Cast", "Add", "Add"]
+
+
+@pytest.mark.parametrize("value", ["value_ints=[2]", "value=int64[1] {2}"])
+def test_a_constant_node_is_the_same_as_an_initializer_at_once(rewrite, value):
+    nodes = f"m = Constant<{value}>() a = Tile(x, m) y = Tile(a, n)"
+    model = parse(f"g (float[4] x) => (y) <int64[1] n = {{2}}> {{ {nodes} }}")
+    result = rewrite(model, "deduplicate").model
+    assert [tensor.name for tensor in result.graph.initializer] == ["n"]
+    np.testing.assert_array_equal(run(result, random_input(4))[0], np.tile(random_input(4), 4))

@@ -365,3 +365,18 @@ def test_integers_are_left_alone(with_weights):
     model = with_weights("g (int32[2,3] x) => (int32[2,4] y) { [gemm] c = Gemm(x, w) y = Div(c, s) }")
     add_initializers(model, w=np.ones((3, 4), np.int32), s=np.array(2, np.int32))
     assert reason(model) == "the weights of gemm are int32, in which the pass cannot compute"
+
+
+def test_a_node_that_no_output_needs_is_no_second_reader(rewrite):
+    model = parse(
+        "g (float[1,2,4,4] x) => (y) { c = Conv(x, w) n = BatchNormalization(c, s, o, m, v) d = Sin(c) y = Abs(n) }"
+    )
+    w, s, o, m = random_input(2, 2, 1, 1), *(random_input(2) + shift for shift in range(3))
+    add_initializers(model, w=w, s=s, o=o, m=m, v=abs(o) + 1)
+    result = rewrite(model, "fold-batchnorm").model
+    assert operators(result) == ["Conv", "Abs"]
+    x = random_input(1, 2, 4, 4)
+    each = [array.reshape(1, 2, 1, 1).astype(np.float64) for array in (s, o, m, abs(o) + 1)]
+    conv = np.einsum("oi,nihw->nohw", w[:, :, 0, 0], x)
+    expected = abs((conv - each[2]) / np.sqrt(each[3] + 1e-5) * each[0] + each[1])
+    np.testing.assert_allclose(run(result, x)[0], expected, rtol=1e-4, atol=1e-5)

@@ -291,3 +291,41 @@ def test_a_constant_node_in_front_of_a_reshape_stays():
     nodes = "k = Constant<value_floats = [1.0, 2.0]>() s = Shape(x) c = Reshape(k, s) y = Add(x, c)"
     result = PassManager("remove-noops").run(parse(f"g (float[2,1] x) => (float[2,1] y) {{ {nodes} }}"))
     assert operators(result.model) == ["Constant", "Shape", "Reshape", "Add"]
+
+
+def test_what_was_removed_reads_nothing_any_more(rewrite):
+    there_and_back = "k = Unsqueeze(a, axis) t = Transpose(k) u = Transpose(t) b = Squeeze(u, axis)"
+    model = graph(there_and_back)
+    result = rewrite(model, "remove-noops").model
+    assert operators(result) == ["Relu", "Relu"]
+    x = random_input(1, 4, 8, 8)
+    np.testing.assert_array_equal(run(result, x)[0], np.maximum(x, 0))
+
+
+def test_a_node_that_no_output_needs_is_no_second_reader(rewrite):
+    model = graph("c = Slice(a, first, last, axis, step) d = Sin(c) b = Slice(c, first, last, axis, step)")
+    assert operators(rewrite(model, "remove-noops").model) == ["Relu", "Relu"]
+
+
+def test_a_node_is_joined_once_a_needless_reader_is_gone(rewrite):
+    model = graph(
+        "c = Transpose<perm=[0,1,3,2]>(a) s = Shape(c) d = Transpose<perm=[0,1,3,2]>(c) e = Expand(d, s) b = Sin(e)"
+    )
+    result = rewrite(model, "remove-noops").model
+    assert operators(result) == ["Relu", "Sin", "Relu"]
+    x = random_input(1, 4, 8, 8)
+    np.testing.assert_allclose(run(result, x)[0], np.maximum(np.sin(np.maximum(x, 0)), 0), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("order", ["[2,0,3]", "[0,0,1]", "[0,2,3,1]", "[1,0]"])
+def test_an_order_that_does_not_fit_the_axes_is_left(order):
+    model = parse(f"g (float[2,3,4] x) => (y) {{ a = Reshape(x, s) b = Transpose<perm={order}>(a) y = Squeeze(b) }}",
+                  s=np.array([2, 3, 4]))  # fmt: skip
+    assert "Transpose" in operators(PassManager("remove-noops", verify=False).run(model).model)
+
+
+def test_a_shape_that_only_an_output_states_is_not_written():
+    nodes = "a = Flatten(x) s = Shape(x) b = Reshape(a, s) y = Identity(b)"
+    model = parse(f"g (float[N,M] x) => (float[3,5] y) {{ {nodes} }}")
+    result = PassManager("remove-noops", verify=False).run(model).model
+    np.testing.assert_array_equal(run(result, random_input(2, 7))[0], random_input(2, 7))

@@ -106,6 +106,15 @@ def function_content(function: gs.Function) -> bytes:
     return content
 
 
+class _Node(gs.Node):  # type: ignore[misc]  # graphsurgeon has no types
+    """A node that equals itself alone: graphsurgeon takes the first equal one out of a list, and nodes may be twins."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
 class _Importer:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.opset = opset_of(model)
@@ -179,7 +188,7 @@ class _Importer:
         inputs = [tensor(name, _find(name, scopes)) if name else gs.Variable.empty() for name in proto.input]
         outputs = [tensor(name, names.get(name)) if name else gs.Variable.empty() for name in proto.output]
         attributes = {attribute.name: self._attribute(attribute, scopes) for attribute in proto.attribute}
-        node = gs.Node(
+        node = _Node(
             operator_name(proto.op_type, proto.domain), name, attributes, inputs, outputs, proto.domain or None
         )
         self.origins.record_node(node, proto)

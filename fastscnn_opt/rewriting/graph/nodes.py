@@ -85,12 +85,16 @@ def names_in(nodes: Iterable[gs.Node]) -> set[str]:
 
 def tensors_read(node: gs.Node) -> list[gs.Tensor]:
     """Return the tensors that `node` reads, including those that the graphs inside it take from outside."""
-    read = list(node.inputs)
-    for body in bodies_of(node):
-        read += body.outputs
-        for inner in body.nodes:
-            read += tensors_read(inner)
-    return read
+    return [*node.inputs, *read_inside([node])]
+
+
+def read_inside(nodes: Iterable[gs.Node]) -> Iterator[gs.Tensor]:
+    """Yield the tensors that the graphs inside `nodes` read or return."""
+    for node in nodes:
+        for body in bodies_of(node):
+            yield from body.outputs
+            for inner in body.nodes:
+                yield from tensors_read(inner)
 
 
 def detach(node: gs.Node) -> None:

@@ -60,7 +60,7 @@ def form_of(constant: gs.Constant) -> tuple[Any, ...] | None:
     values = constant._values
     if isinstance(values, StoredValues):
         return None if values.source.data_type == onnx.TensorProto.STRING else (values.dtype, tuple(values.shape))
-    return None if isinstance(values, LazyValues) or values.dtype == object else (values.dtype.type, values.shape)
+    return None if isinstance(values, LazyValues) or values.dtype == object else (values.dtype, values.shape)
 
 
 def digest_of(constant: gs.Constant) -> bytes:

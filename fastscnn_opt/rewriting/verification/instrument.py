@@ -61,7 +61,7 @@ class Verification(Instrument):
             _log.info("the verification of the pass %s (--no-verify leaves it out)", report.text)
             runner = self._last if self._last is not None and self._last.model is before else GraphRunner(before)
             self._last = None
-            for feeds, expected in expectations(after, partial(item.expected, runner), self._given):
+            for feeds, expected in expectations(after, partial(_expected, item, runner), self._given):
                 deviation = self._check(item, runner, after, feeds, expected)
                 report.max_abs_diff = max(report.max_abs_diff, deviation)
         report.verified = None if item.promise() is Contract.LOSSY else True
@@ -91,12 +91,8 @@ class Verification(Instrument):
                     f"verified on it: {random}",
                     cure="go on unchecked with --no-verify",
                 )
-            for name in runner.misdeclared:
-                raise ModelError(
-                    f"output {name!r} has another shape than the model declares, so the pass {item.name} cannot be "
-                    f"verified on it: {problem}",
-                    cure="export it again, or correct the shape",
-                )
+            if runner.misdeclared:
+                raise _misdeclared(item, runner, problem)
             raise self._breach(item, problem, runner.model, after, feeds)
         return deviation
 
@@ -115,3 +111,21 @@ class Verification(Instrument):
         _log.info("reproducer of a contract breach written to %s", folder)
         what, cure = f"the pass {item.name} broke its contract: {problem}", f"both graphs and the input are in {folder}"
         return ContractBreachError(what, cure=cure, folder=folder)
+
+
+def _expected(item: Pass, runner: GraphRunner, feeds: Feeds) -> dict[str, Tensor]:
+    """Return what the outputs after a pass should be, by the graph before it."""
+    try:
+        return item.expected(runner, feeds)
+    except (IndexError, ValueError) as error:  # numpy's, where an output has other axes than the pass was told
+        if runner.misdeclared:
+            raise _misdeclared(item, runner, str(error)) from error
+        raise
+
+
+def _misdeclared(item: Pass, runner: GraphRunner, problem: str) -> ModelError:
+    return ModelError(
+        f"output {min(runner.misdeclared)!r} has another shape than the model declares, so the pass {item.name} cannot "
+        f"be verified on it: {problem}",
+        cure="export it again, or correct the shape",
+    )

@@ -97,3 +97,31 @@ def test_float64_and_bfloat16_are_left_alone():
     text = "g (double[2] x, bfloat16[2] b) => (double[2] y, bfloat16[2] z) { y = Sin(x) z = Identity(b) }"
     result = PassManager("fp16{samples=0}", verify=False).run(parse(text))
     assert (result.steps[0].changes, result.steps[0].skips) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("constant", "value"),
+    [("CastLike(c, r)", 3), ("ConstantOfShape<value=float[1]{3}>(n)", 3), ("ConstantOfShape(n)", 0)],
+)
+def test_a_constant_for_a_branch_stays_in_float32(rewrite, constant, value):
+    text = f"""g (float[4] x, bool q) => (float[4] y) <float[4] c = {{3,3,3,3}}, int64[1] n = {{4}}> {{
+        r = Relu(x) [k] k = {constant} y = If(q)<then_branch = t () => (float[4] a) {{ a = Add(r, k) }},
+        else_branch = e () => (float[4] b) {{ b = Sub(r, k) }}> }}"""
+    result = rewrite(parse(text, opset=19), "fp16{samples=0}")
+    assert skips(result)["k"] == "its result is a constant for a subgraph, and onnxruntime takes no Cast there"
+    x = floats(1, -2, 0.5, 4)
+    for flag, sign in ((True, 1), (False, -1)):
+        np.testing.assert_allclose(run(result.model, x, np.array(flag))[0], np.maximum(x, 0) + sign * value)
+
+
+def test_a_branch_whose_equal_twin_no_output_needs_is_converted(rewrite):
+    body = "b = Neg(c) d = Sin(b)"
+    text = f"""g (float[4] x, bool q) => (float[4] y) {{ c = Abs(x) s = Abs(c) z = If(q)<
+        then_branch = t () => (float[4] d) {{ {body} }}, else_branch = e () => (float[4] d) {{ {body} }}>
+        w = If(q)<then_branch = t () => (float[4] d) {{ {body} }}, else_branch = e () => (float[4] d) {{ {body} }}>
+        y = Mul(z, s) }}"""
+    result = rewrite(parse(text), "fp16").model
+    x = floats(1, -2, 0.5, 4)
+    for flag in (True, False):
+        expected = np.sin(-abs(x)) * abs(x)
+        np.testing.assert_allclose(run(result, x, np.array(flag))[0], expected, rtol=2e-3, atol=2e-3)

@@ -6,6 +6,8 @@ import pytest
 from graphs import operators, parse, run, skips
 from quantised import scenes
 
+from fastscnn_opt.rewriting.manager import PassManager
+
 P, FORM = "pads=[1,1,1,1]", "float[1,4,64,128]"
 
 
@@ -237,3 +239,16 @@ def test_layers_inside_a_function_are_told(rewrite):
     result = rewrite(model, "int8{images=1}")
     assert skips(result)["own.act"].startswith("has 1 Conv inside, and passes do not change")
     assert noise(model, result.model)["y"] < 0.05
+
+
+@pytest.mark.parametrize("name", ["v", "a", "x_scale"])
+def test_nodes_that_share_a_name_are_quantised(name):
+    body = f"a = Conv<{P}>(x,w,b) r = Relu(a) p = AveragePool<kernel_shape=[3,3],{P}>(r) z = Sigmoid(p) y = Add(r,z)"
+    model = network(f"{FORM} y", body)
+    for node in model.graph.node:
+        node.name = name
+    result = PassManager("int8{images=1}", verify=False).run(model).model  # onnxruntime does not run what was before
+    for node in model.graph.node:
+        node.name = ""
+    assert noise(model, result)["y"] < 0.05
+    assert "QuantizeLinear" in operators(result)
