@@ -123,7 +123,7 @@ class _Apart:
                 return self._watch()
         except KeyboardInterrupt:
             ended = self._end(signal.SIGINT)
-            if ended is None:
+            if ended is None or ended < 0:
                 raise
             return ended
         except SystemExit:

@@ -46,7 +46,10 @@ def score(
         The model or the data of the variants file cannot be read.
     """
     refuse_search(folder)
-    source = _recorded_source(folder) if settings.stage is Stage.RUN else identify_source(variants)
+    if settings.stage is Stage.RUN:
+        source = _recorded_source(folder)
+    else:
+        source = identify_source(variants, settings.limits(variants))
     if source.table is None and source.file.is_file():
         variants = replace(variants, source=variants.source.for_model_file(source.file))
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()

@@ -104,7 +104,7 @@ def search(
     started = monotonic()
     given = replace(given, source=given.source.for_model_file(given.model))
     variants = given.variants
-    source, data = identify_source(variants), variants.source.fingerprint()
+    source, data = identify_source(variants, settings.limits(variants)), variants.source.fingerprint()
     tried_before = _tried_before(folder, space)
     text = given.text([given.baseline])
     description = replace(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.machine import versions
-from fastscnn_opt.model.loading import load_model
-from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import BuiltModel, CompiledRecord, Keys, RowPlan, key_of
 from fastscnn_opt.scoring.stages.job import Job
 from fastscnn_opt.scoring.stages.patching import patched, patches_key
 from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Build, Export
+from fastscnn_opt.scoring.worker.commands import NOTES, Build, Export, Identify
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs
 from fastscnn_opt.targets.base import CrossCompiler
 
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.run_folder import OpenRun
     from fastscnn_opt.scoring.variants import ModelTable, Variants
     from fastscnn_opt.targets.spec import TargetSpec
+
+_notes = logging.getLogger(NOTES)
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,17 @@ class SourceModel:
     table: ModelTable | None = None
 
 
-def identify_source(variants: Variants) -> SourceModel:
-    """Read the model of a variants file and compute its key. Raises ModelError for an unusable ONNX file."""
+def identify_source(variants: Variants, limits: Limits) -> SourceModel:
+    """Read the model of a variants file in a child process and compute its key.
+
+    Raises ModelError for an unusable ONNX file, and TargetError if a library crashes on it.
+    """
     if variants.model is not None:
-        return SourceModel(variants.model, fingerprint(load_model(variants.model)))
+        with Worker(str(variants.model), limits=limits) as worker:
+            found = worker.run(Identify(variants.model))
+        for text in found.notes:
+            _notes.warning(text)
+        return SourceModel(variants.model, found.fingerprint)
     table = variants.tables.model
     export = {"outputs": table.outputs, "height": table.height, "width": table.width}
     checkpoint = variants.file.parent / str(table.checkpoint)

@@ -6,8 +6,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.errors import ModelError
-from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.scoring.stages.building import pipeline_for
 from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Open, read_command
@@ -30,6 +28,9 @@ def reproduction(
     where there is one; `source` are the images, where there are any. Patches of the target are applied first. Paths
     are absolute.
     """
+    import onnx
+    from google.protobuf.message import DecodeError
+
     if not isinstance(error, ChildEndedError):
         return ""
     bounds = _options({"--time-limit": f"{limits.silence_s:g}", "--memory-limit": _memory(limits)})
@@ -39,10 +40,11 @@ def reproduction(
             size = _options({"--outputs": asked.outputs, "--height": asked.height, "--width": asked.width})
             words = ["export", _path(asked.checkpoint), "-o", "exported.onnx", *size]
         case Build() as asked:
-            try:
-                passes = pipeline_for(load_model(asked.model), asked.passes, asked.batch)
-            except ModelError:
+            try:  # without a check, in which a library may crash
+                read = onnx.load(asked.model, load_external_data=False)
+            except (DecodeError, OSError):
                 return ""
+            passes = pipeline_for(read, asked.passes, asked.batch)
             checked = [] if asked.verify else ["--no-verify"]
             words = ["apply", _path(asked.model), "--passes", passes, "-o", "built.onnx", *checked]
         case Compile() as asked:

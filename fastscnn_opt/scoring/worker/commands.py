@@ -1,10 +1,12 @@
 """The commands that a worker carries out: each is a class of its arguments, with what the child process does."""
 
 # Without `from __future__ import annotations`, because pydantic reads the types of the fields.
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.processes.server import ProgressReporter
 
+NOTES = "fastscnn_opt.notes"
+"""Logger of notes for the user, which ``--quiet`` turns off."""
+
+_MOST_NOTES = 100
+
 Result = TypeVar("Result")
 
 
@@ -35,6 +42,14 @@ class Signature:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The fingerprint of a model, and the notes of its loading, for the user."""
+
+    fingerprint: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,23 @@ class Command(ABC, Generic[Result]):
     def result_type(cls) -> Any:
         """Return the type of what `run` returns."""
         return get_args(cls.__orig_bases__[0])[0]  # type: ignore[attr-defined]  # which every generic class has
+
+
+@dataclass(frozen=True)
+class Identify(Command[Identity]):
+    """Load the file `model`, and return what identifies its content."""
+
+    model: Path
+    name: ClassVar[str] = "identify"
+
+    def run(self, state: WorkerState) -> Identity:
+        """Load the model."""
+        from fastscnn_opt.model.loading import load_model
+        from fastscnn_opt.model.saving import fingerprint
+
+        notes = BufferingHandler(_MOST_NOTES)
+        logging.getLogger(NOTES).addHandler(notes)
+        return Identity(fingerprint(load_model(self.model)), tuple(record.getMessage() for record in notes.buffer))
 
 
 @dataclass(frozen=True)
@@ -278,7 +310,7 @@ def _assumptions(source: DataSource, metadata: Metadata, session: Session) -> li
 
 
 COMMANDS: dict[str, type[Command[Any]]] = {
-    kind.name: kind for kind in (Build, Export, Compile, Profile, Open, Evaluate, Predict, WarmUpRuns, Time)
+    kind.name: kind for kind in (Identify, Build, Export, Compile, Profile, Open, Evaluate, Predict, WarmUpRuns, Time)
 }
 """Every command by name."""
 
