@@ -239,6 +239,7 @@ def test_rows_that_cannot_be_scored_are_rows(write, tmp_path):
         reasons, ["'pool' is an AdaptiveAvgPool2d", "no Ascend device", "patches", "makes a batch of 3"], strict=True
     ):
         assert words in reason
+    assert "net.onnx: " in reasons[0]  # the user's file, and not only the one in the run folder
     count = len(lines_of(tmp_path / "run"))
     score(read_variants(write(textwrap.dedent(text))), tmp_path / "run", SETTINGS)
     assert len(lines_of(tmp_path / "run")) == count == 4

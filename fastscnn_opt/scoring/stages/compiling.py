@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.errors import UserError
 from fastscnn_opt.machine import versions
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import BuiltModel, CompiledRecord, Keys, RowPlan, key_of
@@ -120,8 +121,14 @@ class RowCompiler:
         speed = key_of(built.sha256, target.name, options, tools, patches_key(target), plan.batch)
         artefact = self._run.models / f"{built.sha256[:16]}.{target.name}-{speed[:8]}{opened.artefact_suffix}"
         if not artefact.exists():
-            with patched(target):
-                worker.compile(target, built.file, artefact, self._log(plan).with_suffix(".compile.log"))
+            try:
+                with patched(target):
+                    worker.compile(target, built.file, artefact, self._log(plan).with_suffix(".compile.log"))
+            except UserError as error:
+                if error.where == str(built.file):  # a name that this run made up
+                    passes = f" after {plan.passes}" if plan.passes else ""
+                    raise error.within(f"{self._source.file}{passes}") from None
+                raise
         worker.close()
         record = CompiledRecord(
             **asdict(plan),
