@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,11 @@ def counted(count: int, thing: str, things: str | None = None) -> str:
 def joined(words: Sequence[str]) -> str:
     """Return words as a list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def markdown(text: str) -> str:
+    """Return `text`, such as a name from a model, so that Markdown reads no tag, link, code or end of a cell in it."""
+    return re.sub(r"([\\`*~&<>\[\]|]|\b_|_\b)", r"\\\1", printable(text))
 
 
 def printable(text: str) -> str:

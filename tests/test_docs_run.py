@@ -30,6 +30,7 @@ PAGES = (
     "docs/report.md",
     "docs/own-data.md",
     "docs/your-network.md",
+    "docs/packages.md",
     "docs/ascend.md",
     "benchmarks/README.md",
 )
@@ -162,16 +163,17 @@ def prepare_for(words, folder):
     """Provide what a command reads and no command of the page before it made."""
     if "--dumps" in words:
         write_dumps(folder / words[words.index("--dumps") + 1], folder / "prep")
-    for word in words[1:] if words[0] == "compare" else []:
-        if word.startswith("runs/") and not (folder / word).exists():
-            shutil.copytree(scored(folder), folder / word)
+    for word in words[1:] if words[0] in ("compare", "package") else []:
+        place = folder / word.partition(":")[0]
+        if word.startswith("runs/") and not place.exists() and place != scored(folder):
+            shutil.copytree(scored(folder), place)
 
 
 def scored(folder):
     """Return the run folder that the page made; without one, score two variants."""
     if not (folder / "runs" / "first").exists():
         (folder / "two.toml").write_text(
-            '[model]\npath = "model.onnx"\n[data]\nsynthetic = 1\n[[variant]]\nname = "as it is"\n'
+            '[model]\npath = "model.onnx"\n[data]\nsynthetic = 1\n[[variant]]\nname = "labels"\n'
         )
         assert run(["score", "two.toml", "--run", "runs/first", "--rounds", "5"]) == 0
     return folder / "runs" / "first"

@@ -54,6 +54,7 @@ VERBS = {
     "bisect": Verb("scoring", "Find the pass, and its changes, that cost too much accuracy."),
     "overlay": Verb("scoring", "Draw what a model, or two side by side, see in photographs."),
     "report": Verb("scoring", "Show a run as one HTML page: what to ship, tables and plots."),
+    "package": Verb("scoring", "Write a model with all that is needed to use it elsewhere."),
     "patch": Verb("ascend", "List, apply and revert white-list patches of the vendor compiler."),
     "profile": Verb("ascend", "Show where the time of a run went, and what would save it."),
     "lint": Verb("rewriting", "Find what a target will run slowly, differently or not at all."),

@@ -129,6 +129,6 @@ def read_mask(path: Path) -> NDArray[np.unsignedinteger]:
     return values.astype(np.uint8 if values.dtype == np.bool_ else np.uint16)
 
 
-def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_png(path: Path, pixels: NDArray[np.unsignedinteger]) -> None:
     """Write an RGB image (H, W, 3) or a label map (H, W) with light compression, which Pillow reads fastest."""
     Image.fromarray(pixels).save(path, format="PNG", compress_level=1)

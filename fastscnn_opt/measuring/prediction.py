@@ -87,13 +87,17 @@ class Decoder:
             )
         return self.threshold
 
-    def _mapped(self, labels: NDArray[np.integer]) -> NDArray[np.integer]:
-        if not self.prediction_map:
-            return labels
-        table = np.arange(int(labels.max(initial=0)) + 1)
+    def numbers(self, count: int) -> NDArray[np.integer]:
+        """Return the class of the data for each of the first `count` classes of the model."""
+        table = np.arange(count)
         table[np.isin(table, list(self.prediction_map.values()))] = self.classes
         for number, own in self.prediction_map.items():
             if number < len(table):
                 table[number] = own
-        mapped: NDArray[np.integer] = table[labels]
+        return table
+
+    def _mapped(self, labels: NDArray[np.integer]) -> NDArray[np.integer]:
+        if not self.prediction_map:
+            return labels
+        mapped: NDArray[np.integer] = self.numbers(int(labels.max(initial=0)) + 1)[labels]
         return mapped

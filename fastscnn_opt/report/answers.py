@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.report.commands import command_for_run, commands_for
+from fastscnn_opt.report.commands import commands_for
 from fastscnn_opt.report.pass_costs import PassCost, pass_costs
 from fastscnn_opt.report.recommending import Recommendation, host_work, recommend
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.caveats import run_caveats
 from fastscnn_opt.scoring.pareto import NOTICEABLE
+from fastscnn_opt.scoring.tables.commands import command_for_run
 
 if TYPE_CHECKING:
     from fastscnn_opt.report.content import ReportContent, ReportRow

@@ -12,7 +12,7 @@ from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
+from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile, Signature
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened_model(model: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Worker]:
+def opened_model(
+    model: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[tuple[Worker, Signature]]:
     """Compile an ONNX file for `target` and open it in a child process; no file of this is left afterwards.
+
+    The block gets the process, and the inputs and outputs of the artefact.
 
     Raises what `Worker` does, and TargetError if there is no such target here; errors of the block name the model.
     """
@@ -36,8 +40,7 @@ def opened_model(model: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LI
         artefact = Path(folder) / f"artefact{suffix}"
         worker.compile(target, model, artefact, Path(folder) / "compile.log")
         try:
-            worker.run(Open(target, artefact))
-            yield worker
+            yield worker, worker.run(Open(target, artefact))
         except (ModelError, TargetError) as error:
             if error.where in (str(artefact), str(model)):
                 error.where = ""  # the user knows the model, not the artefact in its temporary folder
@@ -56,7 +59,7 @@ def evaluate_model(
     """Compile an ONNX file for `target` and return its accuracy on `source`. Raises what `opened_model` does."""
     with ThreadPoolExecutor(1) as reader:
         metadata = reader.submit(read_metadata, model)  # while the child process starts
-        with opened_model(model, target, limits=limits) as worker:
+        with opened_model(model, target, limits=limits) as (worker, _):
             return worker.run(Evaluate(source, metadata.result(), batch), on_image)
 
 

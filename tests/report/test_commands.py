@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from fastscnn_opt.report.commands import command_for_run, commands_for
+from fastscnn_opt.report.commands import commands_for
+from fastscnn_opt.scoring.tables.commands import command_for_run
 
 STEP = {
     "pass": "resize-nearest",

@@ -20,6 +20,7 @@ from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.one_model import opened_model
 from fastscnn_opt.scoring.pictures.drawing import Colours, beside, blend, with_legend
+from fastscnn_opt.scoring.pictures.predictions import limited
 from fastscnn_opt.scoring.worker.commands import Predict
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def draw_overlays(
         for index, (file, metadata) in enumerate(zip(loaded, stated, strict=True)):
             folder = Path(name) / str(index)
             folder.mkdir()
-            with opened_model(file, target, limits=limits) as worker:
+            with opened_model(file, target, limits=limits) as (worker, _):
                 told = worker.run(Predict(tuple(places), folder, classes, metadata, assumed), on_image)
             notes += told
             maps.append([folder / f"{index}.png" for index in range(len(places))])
@@ -133,7 +134,7 @@ def _captions(models: Sequence[Path]) -> list[str]:
 def _picture(image: Path, files: Sequence[Path], captions: Sequence[str], style: Style, colours: Colours) -> bytes:
     """Return an image with each label map laid over it, as the content of a PNG file."""
     photo = read_image(image)
-    maps = [read_mask(file) for file in files]
+    maps = [limited(read_mask(file), colours.beyond) for file in files]
     picture = beside([blend(photo, labels, style.alpha, colours) for labels in maps], captions)
     if style.legend:
         picture = with_legend(picture, [int(number) for number in np.unique(np.stack(maps))], colours)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastscnn_opt.data.images import read_image, write_png
 from fastscnn_opt.data.presets import DEFAULT_PRESET
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.measuring.image_input import image_input
 from fastscnn_opt.measuring.predicting import Predictor
 from fastscnn_opt.measuring.session import FREE
-from fastscnn_opt.scoring.pictures.predictions import limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +32,9 @@ def write_label_maps(
 ) -> None:
     """Write the label map of each image, at its own size, as a grey PNG of classes: ``0.png``, ``1.png``, ...
 
-    The number of classes stands for a prediction beyond them. `assumed` tells that nothing describes the classes, so
-    that they are those of `DEFAULT_PRESET`; a model with others is refused then. Where the model takes a batch, each
-    image fills all of it.
+    It has 16 bits where 8 are too few for its numbers, which may be beyond the classes. `assumed` tells that nothing
+    describes the classes, so that they are those of `DEFAULT_PRESET`; a model with others is refused then. Where the
+    model takes a batch, each image fills all of it.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def write_label_maps(
                 _check_classes(predictor, int(labels.max()) + 1, classes)
         except ModelError as error:
             raise error.within(path) from None
-        write_png(folder / f"{index}.png", limited(labels, classes))
+        write_png(folder / f"{index}.png", labels.astype(np.uint8 if labels.max() < 256 else np.uint16))
         if on_image is not None:
             on_image(1)
 

@@ -67,7 +67,7 @@ class OnnxRuntime:
         del log  # the engine writes to stderr, which the caller records
         options = session_options(self.threads)
         options.optimized_model_filepath = str(artefact)
-        if _is_too_large_for_one_file(model):
+        if _needs_a_data_file(model):
             prefix = "session.optimized_model_external_initializers"
             options.add_session_config_entry(f"{prefix}_file_name", f"{artefact.name}.data")
             options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
@@ -80,10 +80,14 @@ class OnnxRuntime:
         return OnnxSession(load_session(artefact, session_options(self.threads)), artefact)
 
 
-def _is_too_large_for_one_file(file: Path) -> bool:
-    """Tell whether the weights of a model are larger than one ONNX file can hold. Raises ModelError."""
-    from fastscnn_opt.model.external_data import stored_bytes
+def _needs_a_data_file(file: Path) -> bool:
+    """Tell whether a model has weights in files, or more than one ONNX file can hold. Raises ModelError.
+
+    The engine would write an artefact that reads the files of the model itself, and looks for them in its own folder.
+    """
+    from fastscnn_opt.model.external_data import has_weights_outside, stored_bytes
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import MOST_INLINE_BYTES
 
-    return sum(map(stored_bytes, load_model(file).graph.initializer)) >= MOST_INLINE_BYTES
+    model = load_model(file)
+    return has_weights_outside(model) or sum(map(stored_bytes, model.graph.initializer)) >= MOST_INLINE_BYTES

@@ -1,5 +1,7 @@
 """ONNX Runtime as a target."""
 
+import shutil
+
 import numpy as np
 import onnx
 import pytest
@@ -100,3 +102,15 @@ def test_a_type_that_numpy_lacks_is_refused(save):
 
 def test_the_processor_is_part_of_the_versions():
     assert set(OnnxRuntime().tool_versions()) == {"onnxruntime", "cpu"}
+
+
+def test_an_artefact_needs_no_file_of_a_model_with_weights_in_files(tmp_path):
+    weights = np.arange(3072, dtype=np.float32).reshape(1, 3, 32, 32)
+    model = parse("net (float[1,3,32,32] x) => (float[1,3,32,32] y) { y = Add(x, w) }", w=weights)
+    (tmp_path / "here").mkdir()
+    settings = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 1}
+    onnx.save(model, tmp_path / "here" / "net.onnx", **settings)
+    OnnxRuntime().compile(tmp_path / "here" / "net.onnx", tmp_path / "a.onnx", tmp_path / "log")
+    shutil.rmtree(tmp_path / "here")
+    result = OnnxRuntime().open(tmp_path / "a.onnx").run({"x": weights})
+    np.testing.assert_array_equal(result["y"], 2 * weights)

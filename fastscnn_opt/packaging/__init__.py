@@ -1,0 +1,1 @@
+"""Packages: a model with all that is needed to use it elsewhere."""

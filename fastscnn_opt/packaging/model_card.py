@@ -1,0 +1,97 @@
+"""The text ``MODEL_CARD.md`` of a package."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.machine import versions
+from fastscnn_opt.measuring.image_input import signature
+from fastscnn_opt.packaging.configuration import class_names
+from fastscnn_opt.scoring.records import RowRecord
+from fastscnn_opt.scoring.tables.commands import again, command_for_run, command_line
+from fastscnn_opt.scoring.tables.rendering import number
+from fastscnn_opt.text import counted, markdown, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastscnn_opt.packaging.configuration import Ends
+    from fastscnn_opt.packaging.subject import Scored, Subject
+    from fastscnn_opt.packaging.writing import PackagedFile
+    from fastscnn_opt.scoring.tables.row import TableRow
+
+_HEADINGS = ("target", "batch", "pixAcc %", "mIoU %", "drop", "ms", "p90 ms", "p99 ms", "fps", "ratio [95 %]", "status")
+
+
+def model_card(subject: Subject, ends: Ends, files: Sequence[PackagedFile]) -> str:
+    """Return the text; `files` are the other files of the package. Names in it cannot act as markup."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("fastscnn_opt.packaging"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,  # noqa: S701 - it is no HTML, and names go through `markdown`
+    )  # fmt: skip
+    environment.filters |= {"markdown": markdown, "printable": printable}
+    values: dict[str, Any] = {
+        "name": subject.name,
+        "classes": class_names(subject, ends),
+        "ends": ends,
+        "folded": subject.metadata.folded,
+        "files": files,
+        "signature": signature,
+        "version": versions()["fastscnn-opt"],
+        "source": subject.file.name,
+        "run": None,
+        "rows": [],
+    }
+    if subject.scored is not None:
+        values |= _of_run(subject.name, subject.scored)
+    return environment.get_template("MODEL_CARD.md.j2").render(values)
+
+
+def _of_run(variant: str, scored: Scored) -> dict[str, Any]:
+    """Return what a run adds: the figures of the variant on all targets, its passes, and how to build it again."""
+    run = scored.run
+    machine = run.description.machine
+    parts = (machine.cpu, counted(machine.cores, "core"), machine.system, machine.python and f"Python {machine.python}")
+    return {
+        "run": run,
+        "source": Path(run.description.model.file).name,
+        "steps": scored.row.steps,
+        "commands": [command_for_run(run), command_line("package", again(run), "--variant", variant, "-o", "package")],
+        "headings": _HEADINGS,
+        "rows": [_cells(row) for row in run.table if row.variant == variant],
+        "images": _images(scored),
+        "machine": ", ".join(part for part in parts if part),
+        "versions": ", ".join(f"{name} {version}" for name, version in run.description.versions.items() if version),
+    }
+
+
+def _images(scored: Scored) -> str:
+    """Return which images the figures are from; of a path, only the last part."""
+    source, row = scored.run.description.data.source, scored.row
+    folder = source and source.root
+    words = (
+        replace(source, root=Path(folder).name).describe() if source and folder else scored.run.description.data.words
+    )
+    count = row.accuracy.images if isinstance(row, RowRecord) and row.accuracy else None
+    return f"{counted(count, 'image')} of {words}" if count and folder else words
+
+
+def _cells(row: TableRow) -> list[str]:
+    interval = f" [{row.ratio_low:.2f}, {row.ratio_high:.2f}]" if row.ratio is not None else ""
+    return [
+        row.target,
+        str(row.batch),
+        number(row.pixAcc, 2, 100),
+        number(row.mIoU, 2, 100),
+        number(row.mIoU_drop, 2),
+        number(row.median_ms, 2),
+        number(row.p90_ms, 2),
+        number(row.p99_ms, 2),
+        number(row.fps, 2),
+        number(row.ratio, 2) + interval,
+        row.status,
+    ]
