@@ -69,7 +69,7 @@ ANYWHERE = {"--quiet": ("--quiet", "-q"), "--verbose": ("--verbose", "-v"), "--d
 CONTINUED = ("demo", "score", "search")
 """Verbs that continue an interrupted run when they are started again on its folder."""
 
-APART = ("apply", "bisect", "diff", "explain", "export", "lint")
+APART = ("apply", "bisect", "diff", "explain", "export", "lint", "package")
 """Verbs that run native libraries on a user's model by themselves; `main` does them in a child process."""
 
 COMPLETING = "_FASTSCNN_OPT_COMPLETE"

@@ -48,7 +48,7 @@ def as_markdown(columns: Sequence[Column], rows: Sequence[Sequence[str]], title:
 
 def _literal(cell: str, column: Column) -> str:
     """Keep Markdown from reading a name as a tag, a link, code or the end of a cell; figures may stand in brackets."""
-    return re.sub(r"([|<])", r"\\1", printable(cell)) if column.figures else markdown(cell)
+    return re.sub(r"([|<])", r"\\\1", printable(cell)) if column.figures else markdown(cell)
 
 
 def as_csv(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> str:
