@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     )
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
+    from fastscnn_opt.packaging.package import package
+    from fastscnn_opt.packaging.writing import PackagedFile
     from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
     from fastscnn_opt.rewriting.manager import PassManager
@@ -42,6 +44,7 @@ _HOMES = {
     "Limits": "processes.limits",
     "ModelDiff": "diff",
     "ModelError": "errors",
+    "PackagedFile": "packaging.writing",
     "Pass": "rewriting.contract",
     "PassError": "errors",
     "PassManager": "rewriting.manager",
@@ -59,6 +62,7 @@ _HOMES = {
     "UserError": "errors",
     "diff_models": "diff",
     "load_model": "model.loading",
+    "package": "packaging.package",
     "save_model": "model.saving",
 }
 
@@ -74,6 +78,7 @@ __all__ = [
     "Limits",
     "ModelDiff",
     "ModelError",
+    "PackagedFile",
     "Pass",
     "PassError",
     "PassManager",
@@ -91,6 +96,7 @@ __all__ = [
     "UserError",
     "diff_models",
     "load_model",
+    "package",
     "save_model",
 ]
 

@@ -26,6 +26,7 @@ from fastscnn_opt.scoring.worker.commands import Predict
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from fastscnn_opt.data.source import DataSource
@@ -38,8 +39,8 @@ _ENGINE = TargetSpec("onnxruntime")
 
 
 def package(
-    model: Path,
-    output: Path,
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     *,
     variant: str | None = None,
     source: DataSource | None = None,
@@ -74,8 +75,8 @@ def package(
     OSError
         The package cannot be written.
     """
-    with new_package(output) as folder:
-        subject = find_subject(model, variant, source)
+    with new_package(Path(output)) as folder:
+        subject = find_subject(Path(model), variant, source)
         _copy_model(subject.file, folder / "model.onnx")
         ends = _make_example(subject, folder / "example", limits, note)
         write_json(folder / "config.json", config(subject, ends))
