@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from fastscnn_opt.text import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,7 +37,7 @@ class UserError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
+        place = f"{printable(self.where)}: " if self.where else ""
         return f"{place}{self.what}{f'; {self.cure}' if self.cure else ''}"
 
     def within(self, place: object) -> Self:

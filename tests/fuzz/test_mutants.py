@@ -210,3 +210,12 @@ def test_lint_names_constants_that_do_not_fit():
     text = 'g (float[1,1,4,4] x) => (y) { n = Add(w, v) y = Resize<mode="linear">(x, , n) }'
     with pytest.raises(ModelError, match=r"node .* fails on its constant inputs"):
         lint_rules_of("ascend310").lint(parse(text, w=random_input(4), v=random_input(3)))
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\r\nb", "\x1b]0;title\x07"])
+def test_an_error_at_a_node_is_one_line_whatever_its_name(name):
+    model = parse("g (float[N,3,8,8] x) => (y) { a = Concat<axis=0>(x, x) y = Relu(a) }")
+    model.graph.node[0].name = name
+    with pytest.raises(PassError, match=r"^\S.* \(Concat\): joins along the batch") as caught:
+        PassManager("static-batch{n=2}").run(model)
+    assert str(caught.value).isprintable()
