@@ -41,6 +41,12 @@ def no_inputs(graph):
     by_output(graph, "pooled").inputs.clear()
 
 
+def no_value(graph):
+    constant = gs.Variable("constant", np.float32)
+    graph.nodes.append(gs.Node("Constant", "empty", {}, [], [constant]))
+    graph.outputs.append(constant)
+
+
 @dataclass(frozen=True)
 class Wrong(Do):
     """The pass that leaves an invalid graph."""
@@ -48,8 +54,17 @@ class Wrong(Do):
     name: ClassVar[str] = "wrong"
 
 
-INVALID = [no_operator, no_attribute, cycle, one_name_twice, nothing_makes_it, no_type, no_inputs]
-NO_VALUES = [None, object(), [], 2**70, [2**70], [None]]
+INVALID = [
+    no_operator,
+    no_attribute,
+    cycle,
+    one_name_twice,
+    nothing_makes_it,
+    no_type,
+    no_inputs,
+    no_value,
+]
+NO_VALUES = [None, object(), [], 2**40, 2**70, [2**70], [None]]
 
 
 @pytest.mark.parametrize("work", [*INVALID, *(set_attribute("active", "axis", value) for value in NO_VALUES)])
