@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -122,20 +122,16 @@ TimeLimit = Annotated[
     typer.Option("--time-limit", min=1, max=LONGEST_S, help="Seconds without progress after which a process is ended."),
 ]
 
-
-def _memory_limit(default: str) -> Any:
-    return typer.Option(
+MemoryLimit = Annotated[
+    int | None,
+    typer.Option(
         "--memory-limit",
         parser=memory_size,
         metavar="SIZE",
         help="Physical memory that a process and its children may hold, such as '1.5 GiB'; beyond it, it is ended.",
-        show_default=default,
-    )
-
-
-MemoryLimit = Annotated[int | None, _memory_limit("none")]
-OwnMemoryLimit = Annotated[int | None, _memory_limit("90 % of the available memory")]
-"""For a verb that is an `ApartCommand`."""
+        show_default="90 % of the available memory",
+    ),
+]
 
 Rounds = Annotated[
     int | None,

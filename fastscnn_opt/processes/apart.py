@@ -57,7 +57,7 @@ def carry_on_apart(where: str, limits: Limits, *, steps: Sequence[str], alive: S
     where
         What the command works on, for errors.
     limits
-        Limits beyond which the child is ended. Without a limit of memory, it may hold most of what is available.
+        Limits beyond which the child is ended.
     steps
         The loggers whose records of level INFO say what the command is doing; a crash is reported with the last one.
     alive

@@ -30,7 +30,7 @@ from fastscnn_opt.processes.death import (
     out_of_memory_kills,
 )
 from fastscnn_opt.processes.lifetime import end_tree
-from fastscnn_opt.processes.limits import POLL_S, POLLS_PER_TREE, memory_of
+from fastscnn_opt.processes.limits import POLL_S, POLLS_PER_TREE, memory_of, most_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +42,9 @@ CAN_PAUSE = hasattr(signal, "SIGSTOP") and hasattr(os, "waitid")
 """Whether `Child.pause` works on this system."""
 
 _CLOSING_SECONDS = 5.0
+
+_UNLIMITED_POLL_S = 0.2
+"""Seconds between two looks at the memory of a process that the user has set no limit for: seldom, for timed work."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,8 +101,9 @@ class Child:
         threading.Thread(target=self._listen, daemon=True).start()
         self._paused = threading.Event()
         self._ended = threading.Event()
-        if limits.memory_bytes is not None:
-            threading.Thread(target=self._watch_memory, args=(limits.memory_bytes,), daemon=True).start()
+        self._memory_bytes = limits.memory_bytes or most_memory()
+        poll_s = _UNLIMITED_POLL_S if limits.memory_bytes is None else POLL_S
+        threading.Thread(target=self._watch_memory, args=(poll_s,), daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -203,15 +207,15 @@ class Child:
                 self._answers.put(line)
         self._answers.put(None)
 
-    def _watch_memory(self, limit: int) -> None:
-        """Kill the process when it and its descendants hold more than `limit` bytes; a paused one gets no more."""
+    def _watch_memory(self, poll_s: float) -> None:
+        """Kill the process when it and its descendants hold more than they may; a paused one gets no more."""
         polls = 0
-        while not self._ended.wait(POLL_S):
+        while not self._ended.wait(poll_s):
             if self._paused.is_set():
                 continue
             polls += 1
             held = memory_of(self.pid, with_descendants=polls % POLLS_PER_TREE == 0)
-            if held > limit:
+            if held > self._memory_bytes:
                 self._held_bytes = held
                 self.kill()
 
@@ -221,8 +225,8 @@ class Child:
         self.kill()
         exit_code, starved = self._process.returncode, out_of_memory_kills() != self._kills_before
         ended, cure = how_it_ended(exit_code, self._last_words, starved=starved), ""
-        if self._held_bytes and self._limits.memory_bytes is not None:
-            ended, cure = beyond_limit(self._held_bytes, self._limits.memory_bytes)
+        if self._held_bytes:
+            ended, cure = beyond_limit(self._held_bytes, self._memory_bytes)
         what = f"the process {ended} during {command}{self._last_words}"
         return ChildCrashedError(what, where=self.name, cure=cure, command=command, arguments=arguments)
 

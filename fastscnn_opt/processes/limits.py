@@ -32,9 +32,10 @@ class Limits:
     silence_s
         Seconds without a sign of life; progress counts as one.
     memory_bytes
-        Physical memory that it and everything it started hold together; None for no limit. It is checked every few
-        hundredths of a second, so a process may exceed it for that time. The limits of the system itself (RLIMIT_AS,
-        RLIMIT_DATA) would not do: they count address space that engines reserve and never use.
+        Physical memory that it and everything it started hold together; None for 90 % of what is available when it
+        starts. It is checked every few hundredths of a second (with None, tenths), so a process may exceed it for that
+        time. The limits of the system itself (RLIMIT_AS, RLIMIT_DATA) would not do: they count address space that
+        engines reserve and never use.
     """
 
     silence_s: float = 600.0

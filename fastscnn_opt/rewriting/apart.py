@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from fastscnn_opt.model.reproducing import keep_reproducer
 from fastscnn_opt.model.sampling.given import write_inputs
 from fastscnn_opt.processes.child import Child
 from fastscnn_opt.processes.death import ChildCrashedError
-from fastscnn_opt.processes.limits import most_memory
 from fastscnn_opt.rewriting.contract import Change, Contract, Skip
 from fastscnn_opt.rewriting.report import PassReport, Result
 
@@ -29,10 +27,8 @@ def run_apart(
 ) -> Result:
     """Return what `PassManager.run` returns for the model in a file.
 
-    Without a limit of memory, the process may hold most of what is available. Raises what `PassManager.run` does, and
-    `TargetError` when the process crashed or was ended.
+    Raises what `PassManager.run` does, and `TargetError` when the process crashed or was ended.
     """
-    limits = replace(limits, memory_bytes=limits.memory_bytes or most_memory())
     folder = Path(tempfile.mkdtemp(dir=scratch_folder()))
     given, output = folder / "inputs.npz", folder / "result.onnx"
     try:

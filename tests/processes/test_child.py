@@ -243,6 +243,15 @@ def test_memory_beyond_the_limit_is_told_and_ends_the_process(server, command):
     assert crash.value.command == command
 
 
+def test_without_a_limit_most_of_the_available_memory_is_one(server, monkeypatch):
+    monkeypatch.setattr("fastscnn_opt.processes.limits.available_memory_bytes", lambda: 300 << 20)
+    with (
+        Child(server, name="row", log=None, limits=Limits(PATIENT_S)) as child,
+        pytest.raises(ChildCrashedError, match="of the 270 MiB that it may"),
+    ):
+        child.request("eat")
+
+
 def test_memory_below_the_limit_is_none_of_its_business(server):
     with Child(server, name="row", log=None, limits=Limits(PATIENT_S, 8 << 30)) as child:
         child.request("wait", seconds=0.2)

@@ -204,7 +204,7 @@ def derive(
     root: RootOption = None,
     dry_run: DryRunOption = False,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Write a new patch with the shapes that pay, each with its reason; with --root without those listed already."""

@@ -31,7 +31,7 @@ def command(
     everything: options.AllNodes = False,
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Apply named passes to a model and verify each one.

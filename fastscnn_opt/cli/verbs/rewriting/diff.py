@@ -30,7 +30,7 @@ def command(
     ] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 1 if the models differ.")] = False,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Show what changed between two models.

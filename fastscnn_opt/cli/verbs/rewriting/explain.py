@@ -34,7 +34,7 @@ def command(
     ] = None,
     everything: options.AllNodes = False,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Print the manual of a pass, or say what it would do to a model.

@@ -42,7 +42,7 @@ def command(
         ),
     ] = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Turn a FastSCNN checkpoint into an ONNX model."""

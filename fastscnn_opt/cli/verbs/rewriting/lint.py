@@ -42,7 +42,7 @@ def command(
     ] = None,
     rules: Annotated[bool, typer.Option("--rules", help="List the rules.")] = False,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find what a target will run slowly, differently or not at all.

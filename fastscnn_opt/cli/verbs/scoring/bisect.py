@@ -54,7 +54,7 @@ def command(
     target: options.Target = "onnxruntime",
     settings: options.TargetSettings = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find the first pass of a pipeline that costs too much accuracy, and which of its changes do.
