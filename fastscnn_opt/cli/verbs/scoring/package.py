@@ -34,7 +34,7 @@ def command(
     ] = None,
     settings: options.TargetSettings = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
-    memory: options.OwnMemoryLimit = None,
+    memory: options.MemoryLimit = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Write a model with all that is needed to use it on a machine without fastscnn-opt.
