@@ -16,6 +16,7 @@ test: $(VENV)/.test
 fuzz: $(VENV)/.test
 	HYPOTHESIS_PROFILE=random $(BIN)/pytest -n auto -m hypothesis
 	$(BIN)/python tests/fuzz/run.py --seed $$(date +%s)
+	$(BIN)/python tests/fuzz/run_folders.py --edits 60 --damages 6 --seed $$(date +%s)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

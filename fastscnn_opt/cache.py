@@ -1,7 +1,7 @@
 """The user's cache: stores results that take long to compute, under a key of everything they were computed from.
 
-An entry is the file ``<folder>/<kind>/<key>``: the SHA-256 of the content as one line of hexadecimal text, then the
-content. Its time of change is the time of its last use. Users may delete any file at any time.
+An entry is the file ``<folder>/<kind>/<key>``: the SHA-256 of kind, key and content as one line of hexadecimal text,
+then the content. Its time of change is the time of its last use. Users may delete any file at any time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def get(kind: str, key: str) -> bytes | None:
     except OSError as error:
         _log.warning("the cache cannot be read: %s", from_os_error(error))
         return None
-    if digest.decode(errors="replace") != hashlib.sha256(content).hexdigest():
+    if digest != _digest_line(kind, key, content):
         _log.warning("%s: the cache entry is damaged; its content is computed again", path)
         return None
     try:
@@ -77,9 +77,14 @@ def put(kind: str, key: str, content: bytes) -> None:
     path = cache_folder() / kind / key
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        write_atomically(path, _digest_line(kind, key, content) + b"\n" + content)
     except OSError as error:
         _log.warning("the cache cannot be written to: %s", from_os_error(error))
+
+
+def _digest_line(kind: str, key: str, content: bytes) -> bytes:
+    """Return the first line of an entry; it depends on the place, so that two files that change places are noticed."""
+    return key_of(kind, key, content).encode()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
 import os
 import platform
 import secrets
@@ -61,6 +63,21 @@ def write_atomically(path: Path, content: bytes, like: Path | None = None) -> No
         return
     with replacing(path, like) as file:
         file.write(content)
+
+
+def content_hash(file: Path) -> str:
+    """Return the SHA-256 of a file and of those that belong to it, such as ``FILE.data``; empty if it is no file.
+
+    Logs (``FILE.run.log``) do not count. Raises OSError if the system refuses.
+    """
+    if not file.is_file():
+        return ""
+    digest = hashlib.sha256()
+    companions = [part for part in file.parent.glob(f"{glob.escape(file.name)}.*") if part.suffix != ".log"]
+    for part in (file, *sorted(companions)):
+        with part.open("rb") as content:
+            digest.update(f"{part.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -42,7 +42,19 @@ def test_what_was_put_is_got_under_its_kind_and_key_only():
 
 def test_an_entry_is_its_digest_and_its_content(folder):
     cache.put("ranges", "key", b"content")
-    assert (folder / "ranges" / "key").read_bytes() == hashlib.sha256(b"content").hexdigest().encode() + b"\ncontent"
+    digest = hashlib.sha256()
+    for part in (b"ranges", b"key", b"content"):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    assert (folder / "ranges" / "key").read_bytes() == digest.hexdigest().encode() + b"\ncontent"
+
+
+def test_entries_that_changed_places_are_not_used(folder):
+    cache.put("ranges", "one", b"1")
+    cache.put("ranges", "two", b"2")
+    for old, new in (("one", "kept"), ("two", "one"), ("kept", "two")):
+        (folder / "ranges" / old).rename(folder / "ranges" / new)
+    assert cache.get("ranges", "one") is None
+    assert cache.get("ranges", "two") is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"0000\ncontent"])

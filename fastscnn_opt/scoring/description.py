@@ -39,10 +39,14 @@ class VariantsText:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The model that all variants start from; `key` is that of `SourceModel`."""
+    """The model that all variants start from; `key` is that of `SourceModel`.
+
+    `exported_sha256` is that of the ONNX file which was exported from a checkpoint into the run folder.
+    """
 
     file: str
     key: str
+    exported_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -224,7 +224,7 @@ class RowRecord(RowPlan):
     """How a row ended, and its accuracy.
 
     `source` and `data` are the keys of the model and the images; paths are relative to the run folder. `reproduce` is
-    a command that repeats what ended the process of the row.
+    a command that repeats what ended the process of the row. `predictions_sha256` is that of the file of label maps.
     """
 
     source: str
@@ -239,6 +239,7 @@ class RowRecord(RowPlan):
     model_bytes: Count | None = None
     peak_rss_bytes: Count | None = None
     accuracy: AccuracyFigures | None = None
+    predictions_sha256: str = ""
     details: AccuracyDetails | None = field(default=None, compare=False)
     seconds: Amount = field(default=0.0, compare=False)
     at: str = field(default="", compare=False)
@@ -250,7 +251,8 @@ class CompiledRecord(RowPlan):
     """A row that is built and compiled, with all that is needed to run it.
 
     `source` is the key of the model, `options` and `tools` are those of the target, and `speed_key` is the key of the
-    row's speed; paths are relative to the run folder.
+    row's speed; paths are relative to the run folder. `artefact_sha256` is of the content of the artefact, see
+    `content_hash`; it is empty in old records.
     """
 
     source: str
@@ -261,6 +263,7 @@ class CompiledRecord(RowPlan):
     artefact: PathInRun
     steps: tuple[StepSummary, ...]
     speed_key: str
+    artefact_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from fastscnn_opt.scoring.description import RunDescription
 from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord, adapter, as_json
 from fastscnn_opt.scoring.run import Run
 from fastscnn_opt.scoring.worker.client import UNFINISHED
+from fastscnn_opt.scoring.worker.commands import NOTES
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _OURS = {
 
 Record = TypeVar("Record", RowRecord, CompiledRecord, SessionRecord)
 
-_notes = logging.getLogger("fastscnn_opt.notes")
+_notes = logging.getLogger(NOTES)
 """Notes for the user, which ``--quiet`` turns off."""
 
 

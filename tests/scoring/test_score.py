@@ -1,6 +1,7 @@
 """Scoring into a run folder, with real child processes on small models."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from graphs import segmenter
 
 from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.files import content_hash
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.pictures.predictions import SavedPredictions
@@ -98,11 +100,15 @@ class Start:
 
 @dataclass(frozen=True)
 class Course:
-    """A run that was started four times: at first, again, with a variant of the same content, and with other images."""
+    """A run that was started five times.
+
+    At first, again, after files of a copy were damaged, with a variant of the same content, and with other images.
+    """
 
     folder: Path
     first: Start
     again: Start
+    damaged: Start
     same_content: Start
     other_images: Start
 
@@ -113,16 +119,32 @@ def course(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
     save_model(segmenter(), folder / "net.onnx")
 
-    def start(text: str) -> Start:
+    def start(text: str, name: str = "run") -> Start:
         (folder / "variants.toml").write_text(textwrap.dedent(text))
         said = []
-        run = score(read_variants(folder / "variants.toml"), folder / "run", SETTINGS, said.append)
-        files = {name: (folder / "run" / name).read_bytes() for name in ("records.jsonl", "timings.jsonl")}
+        run = score(read_variants(folder / "variants.toml"), folder / name, SETTINGS, said.append)
+        files = {file.name: file.read_bytes() for file in (folder / name).glob("*.jsonl")}
         return Start(run.table, said, files)
 
     same = NEAREST.replace('"nearest"', '"same under another name"')
-    texts = [HEAD + NEAREST, HEAD + NEAREST, HEAD + NEAREST + same, HEAD.replace("synthetic = 2", "synthetic = 3")]
-    return Course(folder / "run", *map(start, texts))
+    starts = [start(HEAD + NEAREST), start(HEAD + NEAREST)]
+    shutil.copytree(folder / "run", folder / "damaged")
+    damage(folder / "damaged", starts[0].table)
+    starts.append(start(HEAD + NEAREST, "damaged"))
+    texts = [HEAD + NEAREST + same, HEAD.replace("synthetic = 2", "synthetic = 3")]
+    return Course(folder / "run", *starts, *map(start, texts))
+
+
+def damage(run: Path, table: list[TableRow]) -> None:
+    """Let two artefacts change places, cut the label maps of the first row, and empty what was verified."""
+    first, second = (run / row.artefact for row in table)
+    first.rename(run / "kept")
+    second.rename(first)
+    (run / "kept").rename(second)
+    maps = run / read_run(run).records[0].details.predictions
+    maps.write_bytes(maps.read_bytes()[:-9])
+    for file in (run / "models").glob("step-*"):
+        file.write_bytes(b"")
 
 
 def test_the_accuracy_of_every_variant_is_compared_with_the_baseline(course):
@@ -172,6 +194,25 @@ def test_a_second_start_finds_everything_and_records_nothing(course):
         "found nearest (onnxruntime, batch 1), built by an earlier start",
         "the accuracy of 2 rows is known",
     ]
+
+
+def test_damaged_files_are_told_and_made_again(course):
+    changed = [line.partition(": its content has changed")[0] for line in course.damaged.said if "has changed" in line]
+    run = read_run(course.folder.with_name("damaged"))
+    maps = run.records[0].details.predictions
+    assert changed == [str(run.folder / name) for name in (*(row.artefact for row in course.first.table), maps)]
+    last = [run.last_compiled(plan) for plan in run.plan]
+    assert [content_hash(run.folder / row.artefact) for row in last] == [row.artefact_sha256 for row in last]
+    assert content_hash(run.folder / maps) == run.last(run.plan[0].identity).predictions_sha256
+    assert all((run.folder / "models" / file.name).stat().st_size for file in (course.folder / "models").glob("step-*"))
+
+
+def test_damaged_files_change_no_figure(course):
+    names = ("status", "mIoU", "pixAcc", "median_ms")
+    figures = [
+        [getattr(row, name) for row in start.table for name in names] for start in (course.first, course.damaged)
+    ]
+    assert figures[0] == figures[1]
 
 
 def test_a_new_row_is_announced(course):

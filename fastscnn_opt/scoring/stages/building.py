@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import ModelError
+from fastscnn_opt.errors import ModelError, RunError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.machine import versions
 from fastscnn_opt.model.interface import graph_inputs
@@ -18,6 +19,7 @@ from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.rewriting.registry import text_of
 from fastscnn_opt.rewriting.verification.instrument import Verification
+from fastscnn_opt.schema import parse_json
 from fastscnn_opt.scoring.records import BuiltModel, StepSummary, adapter, as_json, key_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _VERIFIERS = ("fastscnn-opt", "onnx", "onnxruntime", "numpy")
 """Packages that a finding of the verification depends on, beside the graphs."""
+
+_log = logging.getLogger(__name__)
 
 _MOST_NODES = 100
 """Changed nodes, and skipped nodes, that the record of a step names at most; a pass may report thousands."""
@@ -111,14 +115,24 @@ class _RememberedVerification(Verification):
         code = _code_of(item)
         key = key_of(fingerprint(before), fingerprint(after), text_of(item), promise, code, versions(_VERIFIERS))
         file = self._findings / f"step-{key[:16]}.json"
-        if file.exists():
-            known = json.loads(file.read_text(encoding="utf-8"))
-            report.seconds, report.verified = known["seconds"], known["verified"]
-            report.max_abs_diff = known["max_abs_diff"]
+        if (known := _known_step(file)) is not None and known.text == text_of(item):
+            report.seconds, report.verified, report.max_abs_diff = known.seconds, known.verified, known.max_abs_diff
             return
         super().after(item, index, report, before, after)
         step = as_json(_summary(report))
         write_atomically(file, json.dumps(step, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _known_step(file: Path) -> StepSummary | None:
+    """Return a stored result; None if there is none, or if it is damaged, which is logged."""
+    try:
+        known: StepSummary = parse_json(file.read_bytes(), file, adapter(StepSummary))
+    except FileNotFoundError:
+        return None
+    except RunError as error:
+        _log.warning("%s; the pass is verified again", error)
+        return None
+    return known
 
 
 def _code_of(item: Pass) -> str:

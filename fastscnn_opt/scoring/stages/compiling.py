@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import UserError
+from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.files import content_hash
 from fastscnn_opt.machine import versions
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import BuiltModel, CompiledRecord, Keys, RowPlan, key_of
@@ -20,6 +21,7 @@ from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs
 from fastscnn_opt.targets.base import CrossCompiler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fastscnn_opt.data.source import DataSource
@@ -64,11 +66,24 @@ def identify_source(variants: Variants, limits: Limits) -> SourceModel:
 class RowCompiler:
     """Builds and compiles rows of one source into the ``models`` folder of a run, with logs in ``logs``.
 
-    `images` are what the models will be run on; their description states things about the model.
+    `images` are what the models will be run on; their description states things about the model. `note` is told which
+    files are damaged and made again.
     """
 
-    def __init__(self, run: OpenRun, source: SourceModel, images: DataSource, *, verify: bool, limits: Limits) -> None:
+    def __init__(
+        self,
+        run: OpenRun,
+        source: SourceModel,
+        images: DataSource,
+        *,
+        verify: bool,
+        limits: Limits,
+        note: Callable[[str], None],
+    ) -> None:
         self._run = run
+        self._note = note
+        self._hashes: dict[Path, str] = {}
+        """The hash of each artefact, which is computed once."""
         self._source = source
         self._stated, self._inputs = images.stated(), StatedInputs.of(images)
         self._verify = verify
@@ -80,11 +95,26 @@ class RowCompiler:
         if table is None:
             return self._source.file
         file = self._run.models / f"source-{self._source.key[:16]}.onnx"
-        if not file.exists():
+        before = self._run.before.model if self._run.before else None
+        recorded = before.exported_sha256 if before and before.key == self._source.key else ""
+        if not self.is_whole(file, recorded):
             log = self._run.logs / "export.log"
             with Worker(str(self._source.file), log=log, limits=self._limits) as worker:
                 worker.run(Export(self._source.file, file, Outputs(table.outputs), table.height, table.width))
+            self._hashes[file] = content_hash(file)
+        description = self._run.description
+        if description.model.exported_sha256 != self._hashes[file]:
+            model = replace(description.model, exported_sha256=self._hashes[file])
+            self._run.describe(replace(description, model=model))
         return file
+
+    def is_whole(self, file: Path, recorded: str) -> bool:
+        """Tell whether a file of the run has the content whose hash is `recorded`; note if it has another."""
+        if file not in self._hashes:
+            self._hashes[file] = content_hash(file)
+            if recorded and self._hashes[file] not in ("", recorded):
+                self._note(f"{file}: its content has changed since it was written; it is made again")
+        return bool(recorded) and self._hashes[file] == recorded
 
     def compile(self, plan: RowPlan, target: TargetSpec) -> CompiledRecord:
         """Build the model of a row, compile it if no earlier start has, and record that it is compiled.
@@ -105,14 +135,20 @@ class RowCompiler:
         Raises
         ------
         UserError
-            The compilation failed, crashed or hung.
+            The compilation failed, crashed or hung, or the files are damaged.
         """
         opened = target.open()
         same = (opened.tool_versions(), target.options) == (record.tools, record.options)
-        if same or isinstance(opened, CrossCompiler):
+        crossed = isinstance(opened, CrossCompiler)
+        whole = not record.artefact_sha256 or self.is_whole(self._run.folder / record.artefact, record.artefact_sha256)
+        if whole and (same or crossed):
             return record
         built = BuiltModel(self._run.folder / record.model, record.model_sha256, record.steps)
         with self._worker(plan, target) as worker:
+            if crossed or worker.run(Identify(built.file)).fingerprint != built.sha256:
+                what = self._run.folder / record.artefact if crossed else built.file
+                cure = "copy the run folder again, or start with --stage compile where the compiler is"
+                raise RunError("its content has changed since it was written", where=what, cure=cure)
             return self._compile(worker, plan, target, built)
 
     def _compile(self, worker: Worker, plan: RowPlan, target: TargetSpec, built: BuiltModel) -> CompiledRecord:
@@ -120,7 +156,8 @@ class RowCompiler:
         options, tools = dict(target.options), opened.tool_versions()
         speed = key_of(built.sha256, target.name, options, tools, patches_key(target), plan.batch)
         artefact = self._run.models / f"{built.sha256[:16]}.{target.name}-{speed[:8]}{opened.artefact_suffix}"
-        if not artefact.exists():
+        known = [record for record in self._run.compiled if record.artefact == self._run.relative(artefact)]
+        if not self.is_whole(artefact, known[-1].artefact_sha256 if known else ""):
             try:
                 with patched(target):
                     worker.compile(target, built.file, artefact, self._log(plan).with_suffix(".compile.log"))
@@ -129,6 +166,7 @@ class RowCompiler:
                     passes = f" after {plan.passes}" if plan.passes else ""
                     raise error.within(f"{self._source.file}{passes}") from None
                 raise
+            self._hashes[artefact] = content_hash(artefact)
         worker.close()
         record = CompiledRecord(
             **asdict(plan),
@@ -140,6 +178,7 @@ class RowCompiler:
             artefact=self._run.relative(artefact),
             steps=built.steps,
             speed_key=speed,
+            artefact_sha256=self._hashes[artefact],
         )
         self._run.append_compiled(record)
         return record

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.files import content_hash
 from fastscnn_opt.machine import versions
 from fastscnn_opt.model.saving import files_of
 from fastscnn_opt.scoring.records import Keys, RowRecord, Status, key_of, now
@@ -33,21 +34,43 @@ class Recorder:
     verify: bool
     limits: Limits
     note: Callable[[str], None]
+    hashes: dict[Path, str] = field(default_factory=dict)
+    """The hash of each file of label maps, which is computed once."""
 
     def finished(self, job: Job) -> RowRecord | None:
         """Return the last record of a row if it holds the accuracy of the model that the row has now; else None."""
         last = self.run.last(job.plan.identity)
-        return last if last is not None and last.status is Status.OK and last.keys == job.keys else None
+        same = last is not None and last.status is Status.OK and last.keys == job.keys
+        return last if last is not None and same and self._has_its_maps(last) else None
+
+    def hash_of(self, file: Path, *, anew: bool = False) -> str:
+        """Return the hash of a file, read `anew` if it was written meanwhile; empty if it is no file."""
+        if anew or file not in self.hashes:
+            self.hashes[file] = content_hash(file)
+        return self.hashes[file]
+
+    def _has_its_maps(self, record: RowRecord) -> bool:
+        """Tell whether the label maps of a row are as they were recorded, or were removed; note if neither is so."""
+        if not record.predictions_sha256 or record.details is None or record.details.predictions is None:
+            return True
+        file = self.run.folder / record.details.predictions
+        read_before = file in self.hashes
+        whole = self.hash_of(file) in ("", record.predictions_sha256)
+        if not whole and not read_before:
+            self.note(f"{file}: its content has changed since it was written; the row is evaluated again")
+        return whole
 
     def is_finished(self, job: Job) -> bool:
         """Return whether the accuracy of a row is recorded; copy the record of a row with the same model if need be."""
         if self.finished(job):
             return True
         for record in reversed(self.run.records):
-            if record.status is Status.OK and record.keys.accuracy == job.keys.accuracy:
+            same = record.status is Status.OK and record.keys.accuracy == job.keys.accuracy
+            if same and self._has_its_maps(record):
                 self.record(
                     job, Status.OK, accuracy=record.accuracy, details=record.details,
                     peak_rss_bytes=record.peak_rss_bytes, seconds=record.seconds,
+                    predictions_sha256=record.predictions_sha256,
                 )  # fmt: skip
                 return True
         return False

@@ -52,7 +52,9 @@ class RowScorer:
         self._progress = progress
         self.limits = settings.limits(variants)
         self.recorder = Recorder(run, source.key, data, settings.verify, self.limits, note)
-        self._compiler = RowCompiler(run, source, variants.source, verify=settings.verify, limits=self.limits)
+        self._compiler = RowCompiler(
+            run, source, variants.source, verify=settings.verify, limits=self.limits, note=note
+        )
 
     def score_all(self) -> None:
         """Build, compile, evaluate and time all rows that are not finished, as far as the stage includes this."""
@@ -148,8 +150,10 @@ class RowScorer:
 
     def _compiled_before(self, plan: RowPlan, target: TargetSpec) -> CompiledRecord | None:
         record, tools = self._run.last_compiled(plan), target.open().tool_versions()
-        same = record is not None and (record.options, record.tools) == (dict(target.options), tools)
-        return record if same else None
+        if record is None or (record.options, record.tools) != (dict(target.options), tools):
+            return None
+        whole = self._compiler.is_whole(self._run.folder / record.artefact, record.artefact_sha256)
+        return record if whole else None
 
     def _find_compiled(self, plan: RowPlan, target: TargetSpec) -> CompiledRecord:
         """Return what another machine has compiled. Raises RunError if it has not."""
@@ -188,6 +192,6 @@ class RowScorer:
         details = replace(result.details, predictions=self._run.relative(saved) if saved.is_file() else None)
         self.recorder.record(
             job, Status.OK, accuracy=result.accuracy, details=details, peak_rss_bytes=result.peak_rss_bytes,
-            seconds=round(outcome.seconds, 3),
+            seconds=round(outcome.seconds, 3), predictions_sha256=self.recorder.hash_of(saved, anew=True),
         )  # fmt: skip
         self._note(f"{plan.label}: mIoU {100 * result.accuracy.mIoU:.2f} % in {outcome.seconds:.1f} s")
