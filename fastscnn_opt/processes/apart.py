@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import mmap
 import os
 import select
 import signal
@@ -66,12 +68,13 @@ def carry_on_apart(where: str, limits: Limits, *, steps: Sequence[str], alive: S
     Raises
     ------
     TargetError
-        In the parent: the child went beyond a limit, or (`ChildCrashedError`) a signal ended it.
+        In the parent: the child went beyond a limit, or (`ChildCrashedError`) a signal ended it or a library did.
     """
     if not hasattr(os, "fork"):
         return None
     sys.stdout.flush()
     sys.stderr.flush()
+    done = mmap.mmap(-1, 1)  # whether an exit code of 0 is ours, and not that of a library or a plug-in
     kills_before, end_with_us = out_of_memory_kills(), end_with_parent()
     life, pipe = os.pipe()
     # Python drops an exception in what it does after a fork, so that an interruption just then would be lost.
@@ -88,11 +91,12 @@ def carry_on_apart(where: str, limits: Limits, *, steps: Sequence[str], alive: S
             logging.getLogger(name).setLevel(logging.DEBUG)
             logging.getLogger(name).addHandler(_SignsOfLife(pipe, steps=name in steps))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        atexit.register(done.write_byte, 1)
         return None
     os.close(pipe)
     child = _Apart(pid, life, where, limits)
     exit_code = child.wait(mask)
-    if exit_code >= 0:
+    if exit_code > 0 or done[0]:
         return exit_code
     ended = how_it_ended(exit_code, "", starved=out_of_memory_kills() != kills_before)
     what = f"a library crashed{child.doing}: the process {ended}"

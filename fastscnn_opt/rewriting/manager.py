@@ -8,11 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import ModelError, PassError, UserError
+from fastscnn_opt.errors import PassError, UserError
 from fastscnn_opt.model.skeleton import Skeleton
+from fastscnn_opt.plugins import calling, reason_of
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.rewriting.instruments import Instrument, Timing
-from fastscnn_opt.rewriting.registry import build_pipeline, text_of
+from fastscnn_opt.rewriting.registry import build_pipeline, check_class, text_of
 from fastscnn_opt.rewriting.report import PassReport, Result
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class PassManager:
     ------
     PipelineError
         The text does not parse, or names an unknown pass or option.
+    RegistryError
+        The class of a pass is not complete.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class PassManager:
         reproducers: Path | None = None,
     ) -> None:
         self.passes = build_pipeline(pipeline) if isinstance(pipeline, str) else tuple(pipeline)
+        for item in self.passes:
+            check_class(type(item), f"the pass of the class {type(item).__name__}")
         self.verify = verify
         self.inputs = inputs
         self.instruments = tuple(instruments)
@@ -146,7 +152,8 @@ def run_pass(item: Pass, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassR
 
 
 def _new_report(item: Pass) -> PassReport:
-    return PassReport(item.name, text_of(item), item.promise())
+    with calling(f"the pass {item.name} does not say what it promises", PassError):
+        return PassReport(item.name, text_of(item), Contract(item.promise()))
 
 
 def _live_graph(model: onnx.ModelProto) -> LiveGraph:
@@ -160,32 +167,29 @@ def _live_graph(model: onnx.ModelProto) -> LiveGraph:
 
 def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
     """Run a pass on `live`, and enter into `report` what it did."""
-    from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
-
     from fastscnn_opt.rewriting.graph.nodes import left_inside
 
     left = [*left_inside(live.graph, item.operators)]  # before the pass, which may add such graphs itself
-    try:
-        for step in item.rewrite(live.graph):
-            report.enter(step)
-    except UserError as error:
-        if isinstance(error, PassError) and live.graph.defaults and "constant-inputs" not in error.cure:
-            name = next(iter(live.graph.defaults))
-            hint = f"inputs with default values, such as {name!r}, are no constants before constant-inputs"
-            error.cure = "; ".join(filter(None, (error.cure, hint)))
-        raise
-    except Exception as error:  # whatever the code of a plug-in raises; its name is what the user needs
-        if why := Skeleton(live.model, "the model").contradiction():
-            what = f"the pass {item.name} cannot follow the model, which contradicts itself: {why}"
-            raise PassError(what, cure="export the model again") from error
-        raise PassError(
-            f"the pass {item.name} failed: {type(error).__name__}: {error} (--debug shows where)"
-        ) from error
+    with calling(f"the pass {item.name} failed", PassError):
+        try:
+            for step in item.rewrite(live.graph):
+                report.enter(step)
+        except UserError as error:
+            if isinstance(error, PassError) and live.graph.defaults and "constant-inputs" not in error.cure:
+                name = next(iter(live.graph.defaults))
+                hint = f"inputs with default values, such as {name!r}, are no constants before constant-inputs"
+                error.cure = "; ".join(filter(None, (error.cure, hint)))
+            raise
+        except Exception as error:
+            if why := Skeleton(live.model, "the model").contradiction():
+                what = f"the pass {item.name} cannot follow the model, which contradicts itself: {why}"
+                raise PassError(what, cure="export the model again") from error
+            raise
     report.skips += left
     if not report.changes:
         live.discard()
         return
     try:
         live.commit(f"the graph after {report.text}")
-    except (ModelError, PassError, OnnxGraphSurgeonException, RuntimeError) as error:
-        raise PassError(f"the pass {item.name} left an invalid graph: {error}") from error
+    except Exception as error:  # whatever the conversion makes of what a plug-in left in the graph
+        raise PassError(f"the pass {item.name} left an invalid graph: {reason_of(error)}") from error

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from fastscnn_opt.errors import PipelineError, RegistryError
-from fastscnn_opt.plugins import entry_points_of, load, origin_of
-from fastscnn_opt.rewriting.contract import Pass
+from fastscnn_opt.plugins import calling, entry_points_of, load, origin_of
+from fastscnn_opt.rewriting.contract import Contract, Pass
 from fastscnn_opt.rewriting.options import convert, hints_of, options_of, refusal, texts_of, without_none
 from fastscnn_opt.rewriting.pipeline import Atom, Option, PassText, format_pipeline, parse, point_at
 from fastscnn_opt.rewriting.select import Select
-from fastscnn_opt.text import unknown
+from fastscnn_opt.text import joined, unknown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -33,14 +33,8 @@ _PLAIN: dict[Any, re.Pattern[str]] = {
 
 
 def entry_points() -> dict[str, EntryPoint]:
-    """Return the entry point of every installed pass by name, without importing any.
-
-    Raises
-    ------
-    RegistryError
-        Two distributions claim one name.
-    """
-    return entry_points_of(GROUP, "pass")
+    """Return the entry point of every installed pass by name, without importing any."""
+    return entry_points_of(GROUP)
 
 
 def pass_class(name: str) -> type[Pass]:
@@ -51,7 +45,7 @@ def pass_class(name: str) -> type[Pass]:
     PipelineError
         There is no such pass; the message names the nearest.
     RegistryError
-        The installed pass cannot be imported, or is not a pass of that name.
+        The installed pass cannot be imported or is not a pass of that name, or two distributions claim the name.
     """
     points = entry_points()
     if name not in points:
@@ -60,7 +54,37 @@ def pass_class(name: str) -> type[Pass]:
     cls = load(point, "pass")
     if not (isinstance(cls, type) and issubclass(cls, Pass)) or getattr(cls, "name", None) != name:
         raise RegistryError(f"{origin_of(point)} is registered as the pass {name!r} but is no pass of that name")
+    check_class(cls, f"the pass {name!r} of {origin_of(point)}")
     return cls
+
+
+def problem_of(name: str) -> str:
+    """Return why the installed pass called `name` cannot be used; empty if it can."""
+    try:
+        pass_class(name)
+    except RegistryError as error:
+        return str(error)
+    return ""
+
+
+def check_class(cls: type[Pass], which: str) -> None:
+    """Raise a RegistryError if the class of a pass is not complete; `which` says in the error which pass it is."""
+    faults = {
+        "has no name": not isinstance(getattr(cls, "name", None), str),
+        "is no dataclass": not is_dataclass(cls),
+        "has no method rewrite": "rewrite" in cls.__abstractmethods__,
+        "has no contract": not isinstance(getattr(cls, "contract", None), Contract),
+        "has operators that are not a tuple of texts": not _is_texts(cls.operators),
+        "has a tolerance that is no number": not isinstance(cls.tolerance, float | int),
+    }
+    if found := [fault for fault, is_there in faults.items() if is_there]:
+        raise RegistryError(f"{which} {joined(found)}", cure='see "Writing a pass" in the documentation')
+    with calling(f"{which} has options that cannot be described", RegistryError):
+        options_of(cls)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
 
 
 def manual_of(cls: type[Pass]) -> str:
@@ -90,6 +114,11 @@ def _build(item: PassText, text: str) -> Pass:
         cls = pass_class(item.name)
     except PipelineError as error:
         raise point_at(text, item.span, str(error)) from error
+    with calling(f"the pass {item.name} cannot be built", PipelineError):
+        return _build_class(cls, item, text)
+
+
+def _build_class(cls: type[Pass], item: PassText, text: str) -> Pass:
     hints = hints_of(cls)
     values: dict[str, Any] = {}
     for option in item.options:

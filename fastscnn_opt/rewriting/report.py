@@ -55,7 +55,9 @@ class PassReport:
     max_abs_diff: float | None = None
 
     def enter(self, step: object) -> None:
-        """Add a step that a pass yielded. Raises PassError for anything but a `Change` or a `Skip`."""
+        """Add a step that a pass yielded. Raises PassError for anything but a `Change` or a `Skip` with texts."""
+        if isinstance(step, (Change, Skip)) and not all(isinstance(text, str) for text in vars(step).values()):
+            raise PassError(f"the pass {self.name} yielded {step!r}, whose parts are not texts")
         if isinstance(step, Change):
             self.changes.append(step)
         elif isinstance(step, Skip):

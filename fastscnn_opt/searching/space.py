@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fastscnn_opt.errors import PipelineError, RunError
+from fastscnn_opt.errors import PipelineError, RegistryError, RunError
 from fastscnn_opt.rewriting.options import options_of
 from fastscnn_opt.rewriting.pipeline import Atom, Option, format_pipeline, parse
 from fastscnn_opt.rewriting.registry import build_pipeline, entry_points, pass_class
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fastscnn_opt.data.source import DataSource
+
+_log = logging.getLogger(__name__)
 
 _DEFAULT = "default.toml"
 
@@ -185,7 +188,11 @@ def _with_options(text: str, options: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _needs_nothing(name: str) -> bool:
-    return all(option.default is not None for option in options_of(pass_class(name)))
+    try:
+        return all(option.default is not None for option in options_of(pass_class(name)))
+    except RegistryError as error:  # `passes` lists it, and a search is possible without it
+        _log.warning("left out of the search: %s", error)
+        return False
 
 
 def _parse(text: str, where: str) -> Space:

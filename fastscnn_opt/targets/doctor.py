@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from fastscnn_opt.errors import RegistryError, TargetError
 from fastscnn_opt.machine import PACKAGES, machine, versions
+from fastscnn_opt.rewriting.registry import entry_points, problem_of
 from fastscnn_opt.targets.registry import get_target, target_names
 
 EXTRAS = {"openvino": ("openvino", "the target openvino"), "torch": ("export", "`export`")}
@@ -19,7 +21,8 @@ def examine() -> dict[str, Any]:
     -------
     dict
         ``machine``: the fields of `Machine`; ``packages``: name, version (None if missing) and cure ("" if there is
-        nothing to mend); ``targets``: name, available, version and reason.
+        nothing to mend); ``targets``: name, available, version and reason; ``passes``: name and reason of those that
+        cannot be used.
     """
     installed = versions((*PACKAGES, *EXTRAS))
     return {
@@ -29,6 +32,7 @@ def examine() -> dict[str, Any]:
             for name, version in installed.items()
         ],
         "targets": [_target(name) for name in target_names()],
+        "passes": [{"name": name, "reason": reason} for name in entry_points() if (reason := problem_of(name))],
     }
 
 
@@ -40,7 +44,10 @@ def _cure(name: str) -> str:
 
 
 def _target(name: str) -> dict[str, Any]:
-    availability = get_target(name).availability()
+    try:
+        availability = get_target(name).availability()
+    except (RegistryError, TargetError) as error:
+        return {"name": name, "available": False, "version": "", "reason": str(error)}
     return {
         "name": name,
         "available": availability.available,

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import logging
+from dataclasses import fields, is_dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.errors import TargetError
-from fastscnn_opt.plugins import entry_points_of, load
+from fastscnn_opt.errors import RegistryError, TargetError
+from fastscnn_opt.plugins import calling, entry_points_of, load, origin_of
 from fastscnn_opt.targets.base import HasLintRules
 from fastscnn_opt.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fastscnn_opt.linting.rules import Rule, RuleSet
     from fastscnn_opt.targets.base import Target
+
+_log = logging.getLogger(__name__)
 
 GROUP = "fastscnn_opt.targets"
 """Entry point group of targets."""
 
 
+_METHODS = ("availability", "tool_versions", "compile", "open")
+"""What every target has."""
+
+_OPTIONAL = ("can_compile", "can_run", "environment", "fps_per_card", "lint_rules")
+
+
 def target_names() -> tuple[str, ...]:
     """Return every name that `get_target` takes."""
-    return tuple(entry_points_of(GROUP, "target"))
+    return tuple(entry_points_of(GROUP))
 
 
 def get_target(name: str, options: Mapping[str, object] | None = None) -> Target:
@@ -35,16 +45,44 @@ def get_target(name: str, options: Mapping[str, object] | None = None) -> Target
     RegistryError
         An installed target cannot be loaded, or claims the name of another.
     """
-    known = entry_points_of(GROUP, "target")
+    known = entry_points_of(GROUP)
     given = dict(options or {})
     if name not in known:
         raise TargetError(f"unknown target {name!r}", cure=nearest(name, known))
-    cls: type[Target] = load(known[name], "target")
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # targets are dataclasses
+    cls: Any = load(known[name], "target")
+    if not (isinstance(cls, type) and is_dataclass(cls) and isinstance(getattr(cls, "name", None), str)):
+        raise RegistryError(f"the target {name!r} of {origin_of(known[name])} is no dataclass with a name")
+    names = [field.name for field in fields(cls)]
     for option in given:
         if option not in names:
             raise TargetError(f"unknown option {option!r}", where=f"target {name}", cure=nearest(option, names))
-    return cls(**given)
+    with calling(f"the target {name} cannot be built", TargetError):
+        built: Any = cls(**given)
+    for method in (*_METHODS, *(method for method in _OPTIONAL if hasattr(built, method))):
+        call = getattr(built, method, _missing)
+        object.__setattr__(built, method, _named(f"the target {name} failed in {method}", call))
+    target: Target = built
+    return target
+
+
+def _missing(*_: Any) -> None:
+    raise TypeError("it has no such method")
+
+
+def _named(what: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of a target that says in errors which target it belongs to."""
+
+    @wraps(method)
+    def call(*arguments: Any, **settings: Any) -> Any:
+        try:
+            with calling(what, TargetError):
+                return method(*arguments, **settings)
+        except TargetError as error:
+            if isinstance(error.__cause__, OSError):  # a full disk is no fault of the target
+                raise error.__cause__ from None
+            raise
+
+    return call
 
 
 def option_names(name: str) -> frozenset[str]:
@@ -75,5 +113,13 @@ def lint_rule(code: str) -> Rule[Any]:
 
 
 def _linted() -> list[str]:
-    targets = {name: get_target(name) for name in target_names()}
-    return [name for name, target in targets.items() if isinstance(target, HasLintRules) and target.lint_rules()]
+    return [name for name in target_names() if _has_rules(name)]
+
+
+def _has_rules(name: str) -> bool:
+    try:
+        target = get_target(name)
+        return isinstance(target, HasLintRules) and target.lint_rules() is not None
+    except (RegistryError, TargetError) as error:  # `doctor` lists it, and other targets have rules without it
+        _log.warning("left out: %s", error)
+        return False

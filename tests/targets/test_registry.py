@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastscnn_opt.errors import RegistryError, TargetError
+from fastscnn_opt.targets.doctor import examine
 from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
 from fastscnn_opt.targets.registry import GROUP, get_target, option_names, target_names
 
@@ -22,6 +23,10 @@ PLUGIN = """
     class Abacus:
         beads: int = 10
         name: ClassVar[str] = "abacus"
+
+        def availability(self):
+            print("noise")
+            raise SystemExit(0)
 """
 
 
@@ -81,3 +86,19 @@ def test_an_installed_target_that_cannot_be_loaded_is_an_error(install):
     install("abacus", "abacus_target:Missing")
     with pytest.raises(RegistryError, match="'abacus' of abacus \\(abacus_target:Missing\\) cannot be imported"):
         get_target("abacus")
+
+
+def test_a_method_of_a_target_that_fails_or_is_missing_names_it(install, capsys):
+    install("abacus")
+    with pytest.raises(TargetError, match=r"the target abacus failed in availability: SystemExit: 0; --debug"):
+        get_target("abacus").availability()
+    with pytest.raises(TargetError, match=r"the target abacus failed in open: TypeError: it has no such method"):
+        get_target("abacus").open(ROOT)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_doctor_lists_targets_that_cannot_be_used(install):
+    install("abacus")
+    told = {item["name"]: item for item in examine()["targets"]}
+    assert told["abacus"]["reason"].startswith("the target abacus failed in availability")
+    assert told["onnxruntime"]["available"]

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import ContractBreachError, ModelError
+from fastscnn_opt.errors import ContractBreachError, ModelError, PassError
 from fastscnn_opt.model.sampling.given import write_inputs
 from fastscnn_opt.model.saving import fingerprint, save_model
+from fastscnn_opt.plugins import calling
 from fastscnn_opt.rewriting.contract import Contract, Feeds, Pass, Tensor
 from fastscnn_opt.rewriting.instruments import Instrument
 from fastscnn_opt.rewriting.verification.comparing import compare
@@ -62,12 +63,18 @@ class Verification(Instrument):
             runner = self._last if self._last is not None and self._last.model is before else GraphRunner(before)
             self._last = None
             for feeds, expected in expectations(after, partial(_expected, item, runner), self._given):
-                deviation = self._check(item, runner, after, feeds, expected)
+                deviation = self._check(item, report.contract, runner, after, feeds, expected)
                 report.max_abs_diff = max(report.max_abs_diff, deviation)
-        report.verified = None if item.promise() is Contract.LOSSY else True
+        report.verified = None if report.contract is Contract.LOSSY else True
 
     def _check(
-        self, item: Pass, runner: GraphRunner, after: onnx.ModelProto, feeds: Feeds, expected: dict[str, Tensor]
+        self,
+        item: Pass,
+        contract: Contract,
+        runner: GraphRunner,
+        after: onnx.ModelProto,
+        feeds: Feeds,
+        expected: dict[str, Tensor],
     ) -> float:
         """Return how far the graph after a pass deviates from `expected`."""
         try:
@@ -76,15 +83,16 @@ class Verification(Instrument):
         except ModelError as error:
             problem = f"the graph after it does not run: {error}"
             raise self._breach(item, problem, runner.model, after, feeds) from error
-        promise = (after, item.promise(), item.tolerance)
-        deviation, problem = compare(expected, actual, *promise, misdeclared=runner.misdeclared)
+        promise = (after, contract, item.tolerance)
+        with calling(f"the outputs that the pass {item.name} expects cannot be compared", PassError):
+            deviation, problem = compare(expected, actual, *promise, misdeclared=runner.misdeclared)
         if problem and (terms := terms_of_outputs(runner.model)):
             watched = TermsRunner(runner.model, terms)
             item.expected(watched, feeds)
             problem = compare(expected, actual, *promise, watched.largest, runner.misdeclared)[1]
         if problem:
             runner.forget()
-            again = item.expected(runner, feeds)
+            again = _expected(item, runner, feeds)
             if random := compare(expected, again, *promise, misdeclared=again)[1]:
                 raise ModelError(
                     f"the model before the pass {item.name} gives other results in every run, so no pass can be "
@@ -115,12 +123,13 @@ class Verification(Instrument):
 
 def _expected(item: Pass, runner: GraphRunner, feeds: Feeds) -> dict[str, Tensor]:
     """Return what the outputs after a pass should be, by the graph before it."""
-    try:
-        return item.expected(runner, feeds)
-    except (IndexError, ValueError) as error:  # numpy's, where an output has other axes than the pass was told
-        if runner.misdeclared:
-            raise _misdeclared(item, runner, str(error)) from error
-        raise
+    with calling(f"the pass {item.name} does not say which outputs it expects", PassError):
+        try:
+            return item.expected(runner, feeds)
+        except (IndexError, ValueError) as error:  # numpy's, where an output has other axes than the pass was told
+            if runner.misdeclared:
+                raise _misdeclared(item, runner, str(error)) from error
+            raise
 
 
 def _misdeclared(item: Pass, runner: GraphRunner, problem: str) -> ModelError:

@@ -23,6 +23,7 @@ def command(form: TableFormatOption = TableFormat.TABLE) -> None:
             [item["name"], f"available, {item['version']}" if item["available"] else "unavailable", item["reason"]]
             for item in report["targets"]
         ],
+        "pass": [[item["name"], "cannot be used", item["reason"]] for item in report["passes"]],
     }
     rows = [[kind, *row] for kind, section in sections.items() for row in section]
     columns = [Column("kind"), Column("name"), Column("here"), Column("how to get it")]

@@ -8,7 +8,7 @@ from fastscnn_opt.cli.main import run
 def test_the_doctor_tells_machine_packages_and_targets(capsys):
     assert run(["doctor", "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report.keys() == {"machine", "packages", "targets"}
+    assert report.keys() == {"machine", "packages", "targets", "passes"}
 
 
 def test_the_doctor_s_table_names_every_target(capsys):
