@@ -4,13 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test test-lowest fuzz lint clean
 
 demo: $(VENV)/.core
 	$(BIN)/fastscnn-opt demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest -n auto --dist loadfile
+
+# The same tests with the lowest version of every dependency that pyproject.toml allows.
+test-lowest: .venv-lowest/lowest.txt
+	PIP_CONSTRAINT=$(CURDIR)/$< $(MAKE) test VENV=.venv-lowest
 
 # Looks for faults that `make test` cannot see: other examples of every property in each run, and damaged files.
 fuzz: $(VENV)/.test
@@ -35,5 +39,9 @@ $(VENV)/.test: pyproject.toml
 	$(PIP) --editable '.[test]'
 	touch $@ $(VENV)/.core
 
+.venv-lowest/lowest.txt: pyproject.toml
+	mkdir -p $(@D)
+	grep -Eo '"[a-z0-9-]+>=[0-9.]+' $< | sed 's/"//; s/>=/==/' | sort -u > $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -29,7 +29,7 @@ def find_off_core(unassigned: UnassignedOperators) -> Iterator[Hotspot]:
         if core:
             around = [*unassigned.take_before(core), *unassigned.take_after(core)]
             if matches is _is_average_pool and all(tensor.shape is None for item in core for tensor in item.inputs):
-                around = unassigned.take(lambda operator: operator.op_type == "TransposeD")
+                around += unassigned.take(lambda operator: operator.op_type == "TransposeD")
             yield Hotspot(f"{what}{_with(around)}", (*core, *around), cure, passes)
     # Most casts are conversions around something else, so that they come last.
     others = sorted(unassigned.take_off_core(), key=lambda operator: operator.op_type == "Cast")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastscnn_opt.ascend.profile.find import find_hotspots
@@ -22,6 +22,7 @@ def trans(name, us, source, result):
 
 CONV = ("conv", "Conv2D", "AI Core", 50.0, "float16 1x4x64x64x16 NC1HWC0", "float16 1x4x64x64x16 NC1HWC0")
 OUTPUT = trans("out", 100.0, DEVICE, LOGITS)
+CONVERTED = ProfiledTensor((1, 3, 64, 64), "float", "NCHW")
 
 
 @pytest.fixture
@@ -226,6 +227,7 @@ op_types = st.sampled_from(
 
 
 @given(st.lists(st.tuples(op_types, st.sampled_from(["AI_CORE", "AI_CPU", "N/A"]), tensors, tensors), max_size=12))
+@example([("TransData", "AI_CPU", (CONVERTED,), ()), ("AvgPoolV2", "AI_CPU", (), (CONVERTED,))])
 def test_no_operator_is_in_two_findings_and_none_off_the_core_is_left_out(rows):
     operators = tuple(
         Operator(f"op_{index}", op_type, core, 1, 1.0, *sides) for index, (op_type, core, *sides) in enumerate(rows)
