@@ -15,7 +15,7 @@ from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.rewriting.manager import PassManager
 
 OPERATORS = ("softmaxcrossentropy", "groupnormalization", "meanvariancenormalization")
-"""Operators that ONNX also writes out as functions of many nodes. Newer versions have '_' in the names of their modules."""
+"""Operators that ONNX also writes out as functions of many nodes, without the '_' that newer versions have."""
 
 PASSES = (
     "remove-noops",
