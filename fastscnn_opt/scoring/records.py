@@ -30,8 +30,7 @@ Positive = Annotated[float, Field(ge=1e-9, le=1e12)]
 
 
 def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
+    if not path or path[0] == "/" or ".." in PurePosixPath(path).parts or "\0" in path:
         raise ValueError("should be a path inside the run folder")
     return path
 
@@ -163,9 +162,7 @@ class StepSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the step without its nodes, which are too many for a table."""
-        known = as_json(self)
-        del known["nodes"]
-        return known
+        return {key: value for key, value in as_json(self).items() if key != "nodes"}
 
 
 @dataclass(frozen=True)
