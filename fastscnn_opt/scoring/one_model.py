@@ -12,7 +12,7 @@ from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile, Signature
+from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.targets.onnxruntime.profile import OrtProfile
+    from fastscnn_opt.targets.signature import Signature
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs, timing_feeds
 from fastscnn_opt.targets.onnxruntime.profile import OrtProfile, profile_model
+from fastscnn_opt.targets.signature import Signature
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
@@ -34,14 +35,6 @@ NOTES = "fastscnn_opt.notes"
 _MOST_NOTES = 100
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Inputs and outputs of an artefact."""
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
 
 
 @dataclass(frozen=True)
