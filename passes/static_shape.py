@@ -11,7 +11,7 @@ from fastscnn_opt.rewriting.contract import Contract, Pass, Skip, Step
 from fastscnn_opt.rewriting.options import written
 from fastscnn_opt.text import closest
 
-from ._batch.inference import LARGEST_SIZE, fix_inputs, times
+from ._batch.inference import LARGEST_SIZE, fix_inputs, has_fixed_shape, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ class StaticShape(Pass):
             tensor = _input(graph, name, shape)
             if getattr(tensor, "type", None) not in ("tensor_type", None):
                 raise PassError(f"input {tensor.name!r} is no tensor, so it has no shape")
-            old = list(tensor.shape or [None] * len(shape))
+            old = [None] * len(shape) if tensor.shape is None else list(tensor.shape)
             _check(tensor, old, shape)
             if old == shape:
                 yield Skip(tensor, "its shape is fixed already")
@@ -90,7 +90,7 @@ def _input(graph: gs.Graph, name: str, shape: list[int | str | None]) -> gs.Vari
                 cure=f"did you mean {near!r}?" if near else f"it has {', '.join(inputs)}",
             )
         return inputs[name]
-    open_ones = [tensor for tensor in graph.inputs if not all(isinstance(size, int) for size in tensor.shape or [None])]
+    open_ones = [tensor for tensor in graph.inputs if not has_fixed_shape(tensor)]
     found = open_ones or [tensor for tensor in graph.inputs if tensor.shape == shape][:1] or list(graph.inputs)
     if not found:
         raise PassError("the graph has no inputs")
@@ -105,7 +105,7 @@ def _input(graph: gs.Graph, name: str, shape: list[int | str | None]) -> gs.Vari
 def _check(tensor: gs.Variable, old: Sequence[int | str | None], shape: Sequence[int | str | None]) -> None:
     """Refuse another number of dimensions, and another size of one that is fixed."""
     if len(old) != len(shape):
-        raise PassError(f"input {tensor.name!r} is {times(old)}, and the shape given {times(shape)}")
+        raise PassError(f"input {tensor.name!r} is {times(old) or 'a scalar'}, and the shape given {times(shape)}")
     for place, (before, after) in enumerate(zip(old, shape, strict=True)):
         if isinstance(before, int) and before != after:
             what = f"dimension {place} of input {tensor.name!r} is fixed at {before}, not {after}"

@@ -76,6 +76,13 @@ def test_a_vector_has_no_batch_to_change():
         PassManager("static-shape{shape=4}").run(model)
 
 
+@pytest.mark.parametrize("text", ["1x3", "x:1x3"])
+def test_a_scalar_has_no_shape_to_fix(text):
+    model = parse("g (float x) => (float y) { y = Relu(x) }")
+    with pytest.raises(PassError, match="input 'x' is a scalar, and the shape given 1x3"):
+        PassManager(f"static-shape{{shape={text}}}").run(model)
+
+
 def test_a_graph_without_inputs():
     model = parse("g () => (float[1] y) { y = Constant<value_floats=[1.0]>() }")
     with pytest.raises(PassError, match=r"^the graph has no inputs$"):
