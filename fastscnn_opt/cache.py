@@ -16,10 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastscnn_opt.files import from_os_error, write_atomically
+from fastscnn_opt.files import from_os_error, read_bytes, write_atomically
 
 VARIABLE = "FASTSCNN_OPT_CACHE"
 """Environment variable that names the folder."""
+
+_MOST_BYTES = 1 << 31
+"""Bytes of an entry at most, such as the graph that a pass made."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"\.[0-9a-f]{64}\..*\.part")
@@ -53,7 +56,7 @@ def get(kind: str, key: str) -> bytes | None:
     """Return the content stored under `kind` and `key`; None if there is none, or if it is damaged, which is logged."""
     path = cache_folder() / kind / key
     try:
-        digest, _, content = path.read_bytes().partition(b"\n")
+        digest, _, content = read_bytes(path, _MOST_BYTES).partition(b"\n")
     except FileNotFoundError:
         return None
     except OSError as error:

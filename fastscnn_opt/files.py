@@ -1,14 +1,16 @@
-"""Write files whole or not at all, lock folders, and put errors of the operating system into words."""
+"""Read regular files of a bounded size, write files whole or not at all, and put errors of the system into words."""
 
 from __future__ import annotations
 
 import errno
 import glob
 import hashlib
+import io
 import os
 import platform
 import secrets
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
@@ -23,6 +25,15 @@ LOCK = ".lock"
 HOLDER = ".lock-holder"
 """File that names the process with the lock. It is a second file because acquiring a lock empties the lock file."""
 
+MOST_TEXT_BYTES = 1 << 24
+"""Bytes of a text that people write, at most."""
+
+MOST_TABLE_BYTES = 1 << 28
+"""Bytes of a list, a record or a report that programs write, at most."""
+
+MOST_MODEL_BYTES = (1 << 31) - 1
+"""Bytes of an ONNX file, at most: a protobuf message cannot be longer. Weights in other files do not count."""
+
 _CURES = {
     errno.ENOSPC: "free some space there, or choose another disk",
     errno.EDQUOT: "free some space there, or choose another disk",
@@ -31,8 +42,21 @@ _CURES = {
     errno.ENOENT: "check the path, or create the folder first",
     errno.ENOTDIR: "check the path",
     errno.EISDIR: "give the path of a file",
+    errno.ELOOP: "check where its links lead",
+    errno.EFBIG: "check that it is the file that you mean",
+    errno.ENXIO: "give the path of a regular file",
+    errno.EMFILE: "allow more open files, as with `ulimit -n 256`",
+    errno.ENFILE: "close other programs, or allow more open files",
 }
-"""How to mend what the system refused."""
+"""How to mend what the system refused, and what is refused here with the same numbers."""
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+"""Files that are not regular: reading one may wait for ever, or never end."""
 
 
 def from_os_error(error: OSError) -> UserError:
@@ -41,8 +65,101 @@ def from_os_error(error: OSError) -> UserError:
     return UserError(error.strerror or str(error), where=error.filename or "", cure=cure)
 
 
+def check_readable(path: Path, most_bytes: int) -> int:
+    """Return the size of a regular file in bytes.
+
+    Raises OSError if `path` is something else, such as a pipe or a device, is missing, or has more than `most_bytes`.
+    """
+    facts = path.stat()
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(facts.st_mode):
+        raise _special(path, facts)
+    if facts.st_size > most_bytes:
+        raise _too_large(path, f"it has {facts.st_size} bytes", most_bytes)
+    return facts.st_size
+
+
+def open_readable(path: Path, most_bytes: int) -> io.BufferedReader:
+    """Open a regular file for reading. Raises OSError as `check_readable`, and if it cannot be opened."""
+    check_readable(path, most_bytes)
+    return path.open("rb")
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a regular file. Raises OSError as `open_readable`."""
+    with open_readable(path, most_bytes) as file:
+        return file.read()
+
+
+def read_text(path: Path, most_bytes: int = MOST_TEXT_BYTES, *, encoding: str = "utf-8") -> str:
+    """Return the text of a regular file; line ends of all systems become one. Raises OSError as `open_readable`.
+
+    Raises UnicodeDecodeError if it is no text in this encoding.
+    """
+    return _decode(read_bytes(path, most_bytes), encoding)
+
+
+def read_text_or_pipe(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
+    """Return the text of a regular file, or of a pipe to its end, such as ``/dev/stdin``. Raises as `read_text`."""
+    facts = path.stat()
+    if not stat.S_ISFIFO(facts.st_mode):
+        return read_text(path, most_bytes)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a program that writes
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "rb") as pipe:
+        content = pipe.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise _too_large(path, "more comes out of the pipe", most_bytes)
+    return _decode(content, "utf-8")
+
+
+def _decode(content: bytes, encoding: str) -> str:
+    return io.TextIOWrapper(io.BytesIO(content), encoding=encoding).read()
+
+
+def _special(path: Path, facts: os.stat_result) -> OSError:
+    kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "a special file")
+    return OSError(errno.ENXIO, f"it is {kind}, and not a regular file", str(path))
+
+
+def _too_large(path: Path, what: str, most_bytes: int) -> OSError:
+    return OSError(errno.EFBIG, f"{what}, and such a file has at most {most_bytes}", str(path))
+
+
+def is_stream(path: Path) -> bool:
+    """Tell whether `path` is a pipe or a device, which is written to directly and not replaced.
+
+    Raises OSError if it is nothing that can be written to: a folder, a socket, or the standard output of this command.
+    """
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if _is_standard_output(facts):
+        raise OSError(errno.ENXIO, "it is the standard output, which the report goes to", str(path))
+    if stat.S_ISREG(facts.st_mode):
+        return False
+    if not (stat.S_ISFIFO(facts.st_mode) or stat.S_ISCHR(facts.st_mode)):
+        raise _special(path, facts)
+    return True
+
+
+def _is_standard_output(facts: os.stat_result) -> bool:
+    """Tell whether a file is what this process prints to; a device such as ``/dev/null`` may be both."""
+    try:
+        own = os.fstat(1)
+    except OSError:  # it is closed
+        return False
+    return os.path.samestat(facts, own) and (os.isatty(1) or not stat.S_ISCHR(own.st_mode))
+
+
 def check_place(path: Path) -> None:
     """Raise the OSError that writing to `path` would end in, as far as can be told beforehand."""
+    if is_stream(path):
+        return
     folder = path.absolute().parent
     if not folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
@@ -53,14 +170,14 @@ def check_place(path: Path) -> None:
 def write_atomically(path: Path, content: bytes, like: Path | None = None) -> None:
     """Write `content` to a temporary file beside `path`, flush it to the disk, and move it into place.
 
-    A symbolic link stays, and the file that it names is replaced. A device is written to directly. The file gets the
-    owner, the mode, the times and the extended attributes of the file `like`, where one is given.
+    A symbolic link stays, and the file that it names is replaced. A device or a pipe is written to directly. The file
+    gets the owner, the mode, the times and the extended attributes of the file `like`, where one is given.
     Raises OSError, which names `path` and never the temporary file, when the system refuses.
     """
-    path = path.resolve() if path.is_symlink() else path
-    if path.exists() and not path.is_file() and not path.is_dir():
-        path.write_bytes(content)
+    if is_stream(path):
+        _write_to_stream(path, content)
         return
+    path = path.resolve() if path.is_symlink() else path
     with replacing(path, like) as file:
         file.write(content)
 
@@ -80,6 +197,22 @@ def content_hash(file: Path) -> str:
     return digest.hexdigest()
 
 
+def _write_to_stream(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # which does not wait for a program that reads
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            error.strerror = "it is a pipe that no program reads"
+        raise
+    os.set_blocking(descriptor, True)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 @contextmanager
 def replacing(path: Path, like: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` that replaces it when the block ends, and is removed when the block fails.
@@ -88,8 +221,8 @@ def replacing(path: Path, like: Path | None = None) -> Iterator[IO[bytes]]:
 
     Raises OSError, which names `path` and never the temporary file, when the system refuses.
     """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if is_stream(path):
+        raise _special(path, path.stat())
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         with temporary.open("xb") as file:  # the system applies the umask; tempfile would make it private

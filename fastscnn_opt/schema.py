@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from fastscnn_opt import files
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.text import counted, unknown
 
@@ -51,7 +52,7 @@ class Strict(BaseModel):
 def read_text(file: Path, what: str, kind: type[UserError] = RunError) -> str:
     """Return the text of a file; errors call it `what`. Raises a RunError, or another `kind`, if it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8")
+        return files.read_text(file)
     except UnicodeDecodeError as error:
         raise kind(f"the {what} is not UTF-8 text", where=file) from error
     except OSError as error:

@@ -2,14 +2,24 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from fastscnn_opt.errors import RunError
-from fastscnn_opt.files import check_place, from_os_error, locked, replacing, write_atomically
+from fastscnn_opt.files import (
+    check_place,
+    from_os_error,
+    locked,
+    read_bytes,
+    read_text_or_pipe,
+    replacing,
+    write_atomically,
+)
 
 NAME = "m.onnx"
 
@@ -109,7 +119,9 @@ WRITE = """
 import os, sys
 from pathlib import Path
 os.umask(int(sys.argv[2], 8))
-from fastscnn_opt.files import write_atomically
+from fastscnn_opt.files import (
+    check_place, from_os_error, locked, read_bytes, read_text_or_pipe, replacing, write_atomically,
+)
 write_atomically(Path(sys.argv[1]), b"content")
 """
 
@@ -140,7 +152,9 @@ HOLD = """
 import sys
 from pathlib import Path
 from fastscnn_opt.errors import RunError
-from fastscnn_opt.files import locked
+from fastscnn_opt.files import (
+    check_place, from_os_error, locked, read_bytes, read_text_or_pipe, replacing, write_atomically,
+)
 with locked(Path(sys.argv[1]), "counting", RunError):
     print("locked", flush=True)
     sys.stdin.read()
@@ -222,3 +236,82 @@ def test_a_place_in_a_read_only_folder_is_refused_beforehand(tmp_path, monkeypat
     with pytest.raises(PermissionError) as caught:
         check_place(tmp_path / NAME)
     assert caught.value.filename == str(tmp_path)
+
+
+def _fifo(folder):
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+def _socket(folder):
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(folder / "socket"))
+    return folder / "socket"
+
+
+def _loop(folder):
+    (folder / "loop").symlink_to("loop")
+    return folder / "loop"
+
+
+def _sparse(folder):
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(10 * 2**30)
+    return folder / "sparse"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (_fifo, "a pipe"),
+        (lambda _: Path("/dev/zero"), "a device"),
+        (_socket, "a socket"),
+        (lambda folder: folder, "Is a directory"),
+        (_loop, "symbolic links"),
+        (_sparse, "10737418240 bytes"),
+    ],
+)
+def test_only_regular_files_of_a_bounded_size_are_read(tmp_path, make, reason):
+    path = make(tmp_path)
+    with pytest.raises(OSError, match=reason) as caught:
+        read_bytes(path, 100)
+    assert caught.value.filename == str(path)
+    assert from_os_error(caught.value).cure
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_text_is_read_from_a_pipe_up_to_a_limit():
+    reader, writer = os.pipe()
+    os.write(writer, b"remove-noops\n")
+    os.close(writer)
+    assert read_text_or_pipe(Path(f"/dev/fd/{reader}")) == "remove-noops\n"
+    os.close(reader)
+    reader, writer = os.pipe()
+    os.write(writer, b"longer")
+    with pytest.raises(OSError, match="at most 5"):
+        read_text_or_pipe(Path(f"/dev/fd/{reader}"), 5)
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_that_nobody_writes_to_is_empty_and_one_that_nobody_reads_is_refused(tmp_path):
+    assert read_text_or_pipe(_fifo(tmp_path)) == ""
+    with pytest.raises(OSError, match="no program reads"):
+        write_atomically(tmp_path / "pipe", b"content")
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="this system has no /dev/null")
+def test_a_device_is_never_replaced():
+    with pytest.raises(OSError, match="a device"), replacing(Path("/dev/null")):
+        pass
+    assert Path("/dev/null").is_char_device()
+
+
+def test_the_standard_output_is_no_place_for_a_result(tmp_path):
+    code = "import sys; from pathlib import Path; from fastscnn_opt.files import check_place\n"
+    code += "try: check_place(Path('/dev/stdout'))\nexcept OSError as error: sys.exit(error.strerror)"
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert "standard output" in done.stderr

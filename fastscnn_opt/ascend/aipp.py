@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.preprocess import IMAGENET, Preprocess
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.files import read_text
 from fastscnn_opt.measuring.session import TensorSpec
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def byte_input(spec: TensorSpec, config: Path) -> TensorSpec:
         The file cannot be read, is for another pixel format, or names no source size.
     """
     try:
-        text = config.read_text(encoding="utf-8")
+        text = read_text(config)
     except (OSError, UnicodeDecodeError) as error:
-        what = f"cannot be read ({error})"
+        what = f"cannot be read ({getattr(error, 'strerror', None) or error})"
         raise TargetError(what, where=f"insert_op_conf: {config}", cure="give an AIPP file") from error
     fields = dict(re.findall(r"^\s*(\w+)\s*:\s*([\w.]+)", text, re.MULTILINE))
     sizes = [fields.get(f"src_image_size_{axis}", "") for axis in "hw"]

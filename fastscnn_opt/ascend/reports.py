@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.ascend.chip import SOC_VERSION, devices_per_card
 from fastscnn_opt.ascend.runners import ais_bench, benchmark_tool, msame, perf_vision
 from fastscnn_opt.errors import DataError, TargetError
+from fastscnn_opt.files import MOST_TABLE_BYTES, read_text
 from fastscnn_opt.targets import tensorrt
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 FORMATS = (perf_vision.REPORT, benchmark_tool.REPORT, *ais_bench.REPORTS, msame.REPORT, tensorrt.REPORT)
 """The reports that are understood; the first whose mark is in a text counts."""
-
-_LARGEST_REPORT = 1 << 28
-"""Bytes of a report, at most; a log with every request of a long run has a few million."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,7 @@ def read_report(path: Path, *, batch: int | None = None, soc_version: str = SOC_
 
 def _text_of(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        if size > _LARGEST_REPORT:
-            raise DataError(f"{size} bytes, which is no report", where=path, cure="check its name")
-        return path.read_text(encoding="utf-8")
+        return read_text(path, MOST_TABLE_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise DataError(f"the report cannot be read ({reason})", where=path, cure="check its name") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastscnn_opt.ascend.chip import CANN_VERSION
+from fastscnn_opt.files import MOST_TEXT_BYTES, read_bytes
 from fastscnn_opt.processes.tool import find, probe
 
 DEFAULT_FOLDER = Path("/usr/local/Ascend/ascend-toolkit")
@@ -58,7 +59,7 @@ def cann_version(atc: str) -> str:
     real = Path(atc).resolve()
     for folder in list(real.parents)[:4]:
         for note in (*folder.glob("ascend_toolkit_install.info"), *folder.glob("*-linux/ascend_toolkit_install.info")):
-            text = note.read_text(encoding="utf-8", errors="replace")
+            text = read_bytes(note, MOST_TEXT_BYTES).decode(errors="replace")
             if version := re.search(r"^version=(\S+)", text, re.MULTILINE):
                 return version[1]
     return version_in(real) or "unknown"

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import open_readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+
+MOST_IMAGE_BYTES = 1 << 30
+"""Bytes of an image file, at most: more than the largest that Pillow opens has without compression."""
 
 _MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
 """Pixels of 8 bits per channel, which Pillow turns into RGB without a guess."""
@@ -43,16 +47,15 @@ def opened(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[ImageFile
     DataError
         The file cannot be read, is no such image, is damaged, or claims more pixels than any camera's image has.
     """
-    if not path.is_file():
-        what, cure = (
-            ("is a folder", "give the images in it") if path.is_dir() else ("there is no such image", "check its name")
-        )
-        raise DataError(what, where=path, cure=cure)
     try:
-        with warnings.catch_warnings():
+        with open_readable(path, MOST_IMAGE_BYTES) as file, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=formats) as image:
+            with Image.open(file, formats=formats) as image:
                 yield image
+    except FileNotFoundError as error:
+        raise DataError("there is no such image", where=path, cure="check its name") from error
+    except IsADirectoryError as error:
+        raise DataError("is a folder", where=path, cure="give the images in it") from error
     except UnidentifiedImageError as error:
         kinds = " or ".join([", ".join(formats[:-1]), formats[-1]] if len(formats) > 1 else formats)
         raise DataError(f"not a {kinds} file, or only a part of one", where=path, cure="copy it again") from error

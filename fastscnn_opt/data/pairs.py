@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import MOST_TABLE_BYTES, read_text
 from fastscnn_opt.text import closest, counted, nearest
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Patterns:
     def _listed(self, missing: list[DataError] | None) -> Iterator[Pair]:
         listing = self.root / self._expanded(str(self.listing))
         try:
-            lines = listing.read_text(encoding="utf-8-sig").splitlines()
+            lines = read_text(listing, MOST_TABLE_BYTES, encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"the list cannot be read ({getattr(error, 'strerror', None) or error})",

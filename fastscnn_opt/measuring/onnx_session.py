@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.files import MOST_MODEL_BYTES, check_readable
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.measuring.session import FREE, Closable, TensorSpec, latencies_ms
 from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
 from fastscnn_opt.model.engine import engine_errors, reason_of
+from fastscnn_opt.model.reading.parsing import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +46,12 @@ def load_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSessio
     """Load an ONNX file into the engine. Raises TargetError, or ModelError if it is no model."""
     import onnxruntime as ort
 
+    try:
+        check_readable(file, MOST_MODEL_BYTES)
+    except FileNotFoundError:
+        pass  # the engine says so
+    except OSError as error:
+        raise unreadable(file, error) from error
     with _engine_errors(file, lambda refused: explain_adaptive_pooling(refused, "onnxruntime")):
         return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 

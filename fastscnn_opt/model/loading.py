@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.files import MOST_MODEL_BYTES, check_readable
 from fastscnn_opt.model.external_data import attach
 from fastscnn_opt.model.interface import ONNX_DOMAINS, is_onnx_operator, opset_of
 from fastscnn_opt.model.reading.integrity import first_problem
 from fastscnn_opt.model.reading.mending import OLDEST_OPSET, complete_outputs, convert_opset, mend
+from fastscnn_opt.model.reading.parsing import parse_file, unreadable
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL, Skeleton
 from fastscnn_opt.text import joined
 
@@ -37,16 +39,9 @@ def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None)
         The file is missing, truncated, not ONNX, invalid, cyclic, of an unsupported opset, or lacks its
         external data, or has it outside its folder.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
     file = Path(path)
     _log.info("the loading of %s", file)
-    check_is_file(file)
-    try:
-        model = onnx.load(file, load_external_data=False)
-    except DecodeError as error:
-        raise ModelError("not an ONNX model, or a truncated one", where=file, cure="export or copy it again") from error
+    model = parse_file(file)
     _check_graph(model, str(file))
     attach(model, file)
     done = mend(model)
@@ -67,10 +62,11 @@ def load_model(path: str | os.PathLike[str], *, mended: list[str] | None = None)
 
 
 def check_is_file(file: Path) -> None:
-    """Raise ModelError if there is no such file."""
-    if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
-        raise ModelError(f"the model file {what}", where=file, cure="give the path of an .onnx file")
+    """Raise ModelError if there is no such file, or none that can be a model."""
+    try:
+        check_readable(file, MOST_MODEL_BYTES)
+    except OSError as error:
+        raise unreadable(file, error) from error
 
 
 def _is_plugin(node: onnx.NodeProto) -> bool:

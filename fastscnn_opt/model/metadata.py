@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.interface import operator_of
+from fastscnn_opt.model.reading.parsing import parse_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,13 +74,7 @@ def read_metadata(file: Path) -> Metadata:
 
     Raises ModelError if the file is no ONNX model, or one of this project's keys does not hold what it should.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load(file, load_external_data=False)
-    except (DecodeError, OSError) as error:
-        raise ModelError("cannot be read as an ONNX model", where=file, cure="export or copy it again") from error
+    model = parse_file(file)
     try:
         return metadata_of(model)
     except ModelError as error:

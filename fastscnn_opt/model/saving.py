@@ -22,6 +22,7 @@ from fastscnn_opt.model.external_data import (
     write_outside,
 )
 from fastscnn_opt.model.loading import check_model
+from fastscnn_opt.model.reading.parsing import parse_file
 
 if TYPE_CHECKING:
     import onnx
@@ -84,6 +85,13 @@ def keep_apart(output: Path, source: Path, kind: str = "model") -> None:
             )
 
 
+def keep_weights_of_others(output: Path) -> None:
+    """Raise ModelError if ``OUTPUT.data``, where an engine may put large weights, may belong to another model."""
+    data = output.with_name(f"{output.name}.data")
+    if data.is_file() and _is_shared(data, output):
+        raise ModelError("holds weights of another model", where=data, cure="give -o a file of another name")
+
+
 def files_of(file: Path) -> list[Path]:
     """Return the model file and those with its weights."""
     return [file, *(file.parent / location for location in sorted(_locations(file)))]
@@ -137,12 +145,9 @@ def _may_mention(file: Path, names: list[str]) -> bool:
 
 def _locations(file: Path) -> set[str]:
     """Return the locations of the external data of a model file; none of a file that is no model."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
     try:
-        return locations_in(onnx.load(file, load_external_data=False)) if file.is_file() else set()
-    except DecodeError:
+        return locations_in(parse_file(file)) if file.is_file() else set()
+    except ModelError:
         return set()
 
 

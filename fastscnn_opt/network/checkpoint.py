@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from fastscnn_opt.errors import CheckpointError
 from fastscnn_opt.network.layout import Head, Layout, classes_in, expected_entries, heads_in
 from fastscnn_opt.network.layouts import LAYOUTS, recognise
-from fastscnn_opt.network.unpickling import unpickle
+from fastscnn_opt.network.unpickling import MOST_BYTES, SAVE_ALONE, unpickle
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ PADDLE_NAMES = "StructuredToParameterName@@"
 """The key of paddle.save for a table of other names of the weights."""
 
 SAVE_STATE_DICT = "save model.state_dict() with torch.save"
+
+_BEFORE_DIVERGENCE = "use a checkpoint from before training diverged"
 
 Weights = dict[str, "NDArray[np.float32]"]
 
@@ -85,12 +88,14 @@ def _state_dict(content: Any, path: Path) -> dict[str, Any]:
         value = stored[-1] if isinstance(stored, tuple) and len(stored) == 2 else stored  # Paddle's, behind a name
         if key == PADDLE_NAMES:
             continue
-        if not isinstance(key, str) or not _is_tensor(value):
-            raise CheckpointError(
-                f"holds no state_dict ({key!r} is a {type(value).__name__}, not a tensor)",
-                where=path,
-                cure=SAVE_STATE_DICT,
-            )
+        if not isinstance(key, str):
+            what = f"holds no state_dict (it has the key {key!r}, which is no text)"
+            raise CheckpointError(what, where=path, cure=SAVE_STATE_DICT)
+        if not _is_tensor(value):
+            what = f"holds no state_dict ({key!r} is a {type(value).__name__}, not a tensor)"
+            raise CheckpointError(what, where=path, cure=SAVE_STATE_DICT)
+        if getattr(value, "is_nested", False):  # it has no shape
+            raise CheckpointError(f"{key} is a nested tensor", where=path, cure="save it as a plain one")
         state[key] = value
     return state
 
@@ -114,6 +119,9 @@ def _network(state: dict[str, Any], path: Path) -> tuple[Layout, dict[str, Any]]
             f"{_shortened(state)}",
             where=path,
         )
+    if (values := sum(math.prod(value.shape) for value in state.values())) * 4 > MOST_BYTES:
+        what = f"its tensors have {values} values together, which no FastSCNN needs"
+        raise CheckpointError(what, where=path, cure=SAVE_ALONE)
     layout, (prefix, *others) = found
     if others:
         raise CheckpointError(
@@ -163,18 +171,36 @@ def _cure(layout: Layout, keys: Sequence[str]) -> str:
 def _array(key: str, value: Any, path: Path) -> NDArray[np.float32]:
     """Return a tensor as a float32 array whose values are finite."""
     if not isinstance(value, np.ndarray):
-        if value.is_quantized or value.is_meta:
-            raise CheckpointError(f"{key} is {value.dtype}, not a floating-point tensor", where=path)
-        value = value.detach().to_dense()
-        value = (value.float() if value.is_floating_point() else value).numpy()
+        value = _from_torch(key, value, path)
     if value.dtype.kind != "f" and (value.ndim or value.dtype.kind not in "iub"):
         raise CheckpointError(f"{key} is {value.dtype}, not a floating-point tensor", where=path)
     with np.errstate(over="ignore"):  # it becomes infinity
         array: NDArray[np.float32] = value.astype(np.float32)
-    if not np.isfinite(array).all():
+    if (beyond := value[np.isfinite(value) & ~np.isfinite(array)]).size:
         raise CheckpointError(
-            f"{key} holds NaN or infinity", where=path, cure="use a checkpoint from before training diverged"
+            f"{key} holds {beyond[0]:g}, which is too large for float32", where=path, cure=_BEFORE_DIVERGENCE
         )
+    if not np.isfinite(array).all():
+        raise CheckpointError(f"{key} holds NaN or infinity", where=path, cure=_BEFORE_DIVERGENCE)
+    return array
+
+
+def _from_torch(key: str, value: Any, path: Path) -> NDArray[Any]:
+    """Return the values of a tensor of torch, those of any floating-point type as float64."""
+    if value.is_meta:
+        what, cure = "has no values, it is on the device meta", "save it after the weights were loaded"
+        raise CheckpointError(f"{key} {what}", where=path, cure=cure)
+    if value.is_quantized:
+        cure = "save the model from before its quantisation"
+        raise CheckpointError(f"{key} is quantised ({value.dtype})", where=path, cure=cure)
+    if value.is_complex():
+        raise CheckpointError(f"{key} is {value.dtype}, not a floating-point tensor", where=path)
+    try:
+        value = value.detach().to_dense().resolve_neg()
+        array: NDArray[Any] = (value.double() if value.is_floating_point() else value).numpy()
+    except (RuntimeError, TypeError) as error:  # types that torch only stores
+        what = f"{key} is {value.dtype}, which torch cannot turn into float32"
+        raise CheckpointError(what, where=path, cure="convert it before it is saved") from error
     return array
 
 

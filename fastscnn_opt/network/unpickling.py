@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
+import tarfile
 import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fastscnn_opt.errors import CheckpointError
+from fastscnn_opt.files import open_readable
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
     from numpy.typing import NDArray
 
-MOST_BYTES = 1 << 31
-"""What a checkpoint may unpack to. FastSCNN has 5 MB of weights; the state of a training has a few times as much."""
+MOST_BYTES = 1 << 29
+"""Of a checkpoint, packed or not. FastSCNN has 5 MB of weights; the state of a training has a few times as much."""
+
+_MOST_STEPS = 1 << 20
+"""Instructions of a pickle, each of which can make an object of a hundred bytes. A checkpoint has some ten thousand."""
+
+_ARCHIVE = b"PK\x03\x04"
+"""How a file of torch begins in the format since 1.6."""
+
+_PICKLES = 5
+"""Pickles in a file of torch in the format before: a number, a version, the system, the content, names of its bytes."""
 
 NO_CHECKPOINT = "not a checkpoint written by torch.save or paddle.save, or a truncated one"
 SAVE_AGAIN = "download it or save it again"
+SAVE_ALONE = "save model.state_dict() alone with torch.save"
 
 
 def unpickle(path: Path) -> Any:
-    """Return what a file holds: containers, numbers, text, and tensors of torch on the CPU or arrays of float32.
+    """Return what a file holds: containers, numbers, text, and tensors of torch on the CPU or arrays of float64.
 
     Raises
     ------
@@ -35,9 +50,12 @@ def unpickle(path: Path) -> Any:
         The file cannot be read, is no checkpoint, or would run code; or it is one of torch, which is not installed.
     """
     try:
-        unpacked = _unpacked_bytes(path)
-        if unpacked <= MOST_BYTES:
-            return _arrays(path) or _tensors(path)
+        with open_readable(path, MOST_BYTES) as file:
+            is_archive = _is_archive(file)
+            _check_archive(path) if is_archive else _check_steps(file, path)
+            return (None if is_archive else _arrays(file)) or _tensors(file)
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"cannot be read ({error.strerror or error})", where=path) from error
     except ModuleNotFoundError as error:
@@ -49,36 +67,54 @@ def unpickle(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise _refusal(path, str(error)) from error
     except Exception as error:  # a damaged pickle can raise anything at all
-        raise CheckpointError(NO_CHECKPOINT, where=path, cure=SAVE_AGAIN) from error
-    raise CheckpointError(
-        f"unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs",
-        where=path,
-        cure="save model.state_dict() alone",
-    )
+        raise _no_checkpoint(path) from error
 
 
-def _unpacked_bytes(path: Path) -> int:
-    """Return the unpacked size of a checkpoint: that of the archive if it is one, since a small one can be large."""
-    if not zipfile.is_zipfile(path):
-        return path.stat().st_size
+def _is_archive(file: IO[bytes]) -> bool:
+    """Tell as torch does whether a file is an archive."""
+    file.seek(0)
+    return file.read(len(_ARCHIVE)) == _ARCHIVE
+
+
+def _check_archive(path: Path) -> None:
+    """Raise CheckpointError if an archive, which can be small itself, unpacks to more than any checkpoint."""
     with zipfile.ZipFile(path) as archive:
-        return sum(entry.file_size for entry in archive.infolist())
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MOST_BYTES:
+            what = f"unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs"
+            raise CheckpointError(what, where=path, cure=SAVE_ALONE)
+        for name in archive.namelist():
+            if name.endswith("/data.pkl"):
+                with archive.open(name) as file:
+                    _check_steps(file, path)
 
 
-def _tensors(path: Path) -> Any:
+def _check_steps(file: IO[bytes], path: Path) -> None:
+    """Raise CheckpointError if pickles would make more objects than any checkpoint, before any is made."""
+    file.seek(0)
+    for _ in range(_PICKLES):
+        try:
+            steps = sum(1 for _ in islice(pickletools.genops(file), _MOST_STEPS))
+        except ValueError:  # no more pickles: reading them tells
+            return
+        if steps == _MOST_STEPS:
+            what = f"holds more than {_MOST_STEPS} objects, which no FastSCNN needs"
+            raise CheckpointError(what, where=path, cure=SAVE_ALONE)
+
+
+def _tensors(file: IO[bytes]) -> Any:
     import torch
 
-    with path.open("rb") as file, warnings.catch_warnings():
+    file.seek(0)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about pickle protocols; what matters raises
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _arrays(path: Path) -> Mapping[Any, Any] | None:
-    """Return the content of a pickle of arrays, or None for the two formats of torch: an archive, or a number first."""
-    if zipfile.is_zipfile(path):
-        return None
-    with path.open("rb") as file:
-        content = _ArrayUnpickler(file).load()
+def _arrays(file: IO[bytes]) -> Mapping[Any, Any] | None:
+    """Return the content of a pickle of arrays, or None for the old format of torch, which has a number first."""
+    file.seek(0)
+    content = _ArrayUnpickler(file).load()
     return content if isinstance(content, Mapping) else None
 
 
@@ -111,8 +147,8 @@ class _DType:
         self.dtype = self.dtype.newbyteorder("=" if state[1] == "|" else state[1])
 
 
-class _Array(np.ndarray[Any, np.dtype[np.float32]]):
-    """An array of float32 that gets its shape and values last, as a pickle tells them."""
+class _Array(np.ndarray[Any, np.dtype[np.float64]]):
+    """An array of float64 that gets its shape and values last, as a pickle tells them."""
 
     def __setstate__(self, state: Any, /) -> None:
         _, shape, dtype, is_fortran, content = state
@@ -122,13 +158,13 @@ class _Array(np.ndarray[Any, np.dtype[np.float32]]):
 
 
 def _reconstruct(*_: object) -> _Array:
-    return np.ndarray.__new__(_Array, (0,), np.float32)
+    return np.ndarray.__new__(_Array, (0,), np.float64)
 
 
 def _from_buffer(
     content: bytes, dtype: _DType, shape: tuple[int, ...], order: Literal["C", "F"]
-) -> NDArray[np.float32]:
-    return np.frombuffer(content, dtype.dtype).reshape(shape, order=order).astype(np.float32)
+) -> NDArray[np.float64]:
+    return np.frombuffer(content, dtype.dtype).reshape(shape, order=order).astype(np.float64)
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -155,6 +191,20 @@ def _refusal(path: Path, reason: str) -> CheckpointError:
         return CheckpointError(
             f"refused, because loading it would run {wanted.group(1)!r} and not only read tensors",
             where=path,
-            cure="save model.state_dict() alone with torch.save",
+            cure=SAVE_ALONE,
         )
+    return _no_checkpoint(path)
+
+
+def _no_checkpoint(path: Path) -> CheckpointError:
+    """Return the error for a file that cannot be read as a checkpoint, with what it is where that is known."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            ends = {name.rpartition("/")[2] for name in archive.namelist()}
+        if "data.pkl" not in ends or "constants.pkl" in ends:
+            what = "is an archive of another kind, such as a TorchScript or an exported program, and not a checkpoint"
+            return CheckpointError(what, where=path, cure=SAVE_ALONE)
+    if tarfile.is_tarfile(path):
+        cure = "unpack it, or save it again with a newer torch where torch wrote it"
+        return CheckpointError("is a tar archive", where=path, cure=cure)
     return CheckpointError(NO_CHECKPOINT, where=path, cure=SAVE_AGAIN)

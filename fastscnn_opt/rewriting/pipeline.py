@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastscnn_opt.errors import PipelineError
+from fastscnn_opt.files import read_text_or_pipe
 
 _WORD = re.compile(r"[^\s,{}'\"|=]+")
 _VALUE_WORD = re.compile(r"[^\s,{}'\"|]+")
@@ -94,13 +95,13 @@ def read_pipeline(argument: str) -> str:
     Raises
     ------
     PipelineError
-        The file is missing or is not text.
+        The file is missing or is not text. It may be a pipe, such as ``@/dev/stdin``.
     """
     if not argument.startswith("@"):
         return argument
     path = Path(argument[1:])
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_text_or_pipe(path).strip()
     except OSError as error:
         raise PipelineError(
             f"the pipeline file cannot be read ({error.strerror})", where=path, cure="check the name after @"

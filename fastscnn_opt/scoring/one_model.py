@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.files import check_place, is_stream
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
@@ -72,11 +73,15 @@ def compile_model(
     The output of a vendor tool goes to ``<artefact>.log``. Raises what `Worker` does, TargetError if there is no such
     target here, and ModelError if a file to write is one that the model consists of.
     """
-    from fastscnn_opt.model.saving import keep_apart
+    from fastscnn_opt.model.saving import keep_apart, keep_weights_of_others
 
     if not artefact.absolute().parent.is_dir():
         raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="create it first")
+    check_place(artefact)
+    if is_stream(artefact):
+        raise TargetError("is no regular file, and an artefact is one", where=artefact, cure="give -o another path")
     keep_apart(artefact, model)
+    keep_weights_of_others(artefact)
     versions = target.available(to_compile_only=True).tool_versions()
     log = artefact.with_name(artefact.name + ".log")
     with Worker(str(model), target, limits=limits) as worker:

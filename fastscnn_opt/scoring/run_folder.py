@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from fastscnn_opt.errors import DataError, RunError
-from fastscnn_opt.files import locked, write_atomically
+from fastscnn_opt.files import MOST_TABLE_BYTES, locked, read_bytes, write_atomically
 from fastscnn_opt.schema import first_fault, parse_json
 from fastscnn_opt.scoring.description import RunDescription
 from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord, adapter, as_json
@@ -212,7 +212,7 @@ def _read_records(
 def _read_description(folder: Path) -> RunDescription:
     file = folder / "run.json"
     try:
-        description: RunDescription = parse_json(file.read_bytes(), file, adapter(RunDescription))
+        description: RunDescription = parse_json(read_bytes(file, MOST_TABLE_BYTES), file, adapter(RunDescription))
         source = description.data.source
         if source is not None and source.description:
             source.table  # noqa: B018 - the table is checked when it is made
@@ -233,7 +233,7 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> tuple[list[R
     """
     if not file.exists():
         return [], ""
-    lines = file.read_bytes().split(b"\n")
+    lines = read_bytes(file, MOST_TABLE_BYTES).split(b"\n")
     tail = lines.pop()
     if _is_json(tail):
         lines.append(tail)

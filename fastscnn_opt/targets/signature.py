@@ -37,10 +37,12 @@ class Signature:
         """Read the signature beside `artefact`. Raises TargetError if there is none, or none that can be read."""
         from pydantic import TypeAdapter, ValidationError
 
+        from fastscnn_opt.files import MOST_TEXT_BYTES, read_bytes
+
         file = signature_file(artefact)
         cure = "compile the model again with `fastscnn-opt compile`, and keep both files together"
         try:
-            signature = TypeAdapter(cls).validate_json(file.read_bytes())
+            signature = TypeAdapter(cls).validate_json(read_bytes(file, MOST_TEXT_BYTES))
             for spec in (*signature.inputs, *signature.outputs):
                 np.dtype(spec.dtype)
         except FileNotFoundError as error:

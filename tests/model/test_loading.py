@@ -36,7 +36,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_is_no_model(tmp_path):
-    with pytest.raises(ModelError, match="is a folder"):
+    with pytest.raises(ModelError, match="Is a directory"):
         load_model(tmp_path)
 
 

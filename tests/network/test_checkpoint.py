@@ -287,3 +287,24 @@ def test_without_torch_the_cure_is_named(write_checkpoint, monkeypatch):
 def test_the_real_checkpoint_is_read(real_data):
     found = load_checkpoint(real_data / "weights" / "fast_scnn_tramac_layout.pth")
     assert (found.layout, found.classes, len(found.weights)) == (TRAMAC, 19, 268)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda value: value.to("meta"), "has no values"),
+        (lambda value: value.double() * 1e300, "too large for float32"),
+        (lambda value: value * float("nan"), "NaN or infinity"),
+    ],
+)
+def test_a_tensor_without_usable_values_is_named(write_checkpoint, change, reason):
+    key = "classifier.conv.1.weight"
+    path = write_checkpoint(wrap=lambda state: state | {key: change(state[key])})
+    assert f"{key} " in (message := refused(path))
+    assert reason in message
+
+
+def test_a_pickle_of_too_many_objects_is_refused_before_it_makes_them(tmp_path):
+    path = tmp_path / "many.pdparams"
+    path.write_bytes(b"\x80\x02" + b"]" * (1 << 21) + b".")
+    assert "objects" in refused(path)

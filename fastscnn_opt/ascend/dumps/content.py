@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from fastscnn_opt.ascend.dumps.files import ARRAY, TEXT, DumpFile, ElementType, some
+from fastscnn_opt.data.images import unreadable
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import check_readable
 from fastscnn_opt.measuring.label_map import label_map
 
 if TYPE_CHECKING:
@@ -155,21 +158,23 @@ def _content_of_text(dump: DumpFile, pixels: int, candidates: Sequence[DumpConte
 
 
 def _read_values(path: Path, content: DumpContent) -> NDArray[np.generic]:
+    if path.suffix == TEXT:
+        return _read_text(path)
+    if path.suffix == ARRAY:
+        return np.ascontiguousarray(_open_npy(path)).reshape(-1)
     try:
-        if path.suffix == TEXT:
-            return _read_text(path)
-        if path.suffix == ARRAY:
-            return np.ascontiguousarray(_open_npy(path)).reshape(-1)
+        check_readable(path, sys.maxsize)  # the caller has compared its size
         return np.fromfile(path, dtype=np.dtype(content.dtype).newbyteorder("<"))
     except OSError as error:
-        raise DataError(
-            f"cannot be read ({error.strerror})", where=path, cure="check the file and its permissions"
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _open_npy(path: Path) -> NDArray[np.generic]:
     try:
+        check_readable(path, sys.maxsize)  # it is mapped
         array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise unreadable(path, error) from error
     except (ValueError, EOFError, SyntaxError, TokenError, OverflowError, TypeError) as error:
         raise DataError(
             "not an array file of numpy, or a truncated one", where=path, cure="run the tool on this image again"
@@ -179,12 +184,11 @@ def _open_npy(path: Path) -> NDArray[np.generic]:
 
 def _read_text(path: Path) -> NDArray[np.float32]:
     """Read numbers separated by white space; numpy before 2.3 stops at the first word that is not a number."""
-    if path.stat().st_size > _LARGEST_TEXT:
-        raise DataError(
-            f"{path.stat().st_size} bytes of text, which is no dump of images", where=path, cure="check the file"
-        )
     try:
+        check_readable(path, _LARGEST_TEXT)
         return np.fromfile(path, dtype=np.float32, sep=" ")
+    except OSError as error:
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise DataError(
             "holds text that is no number", where=path, cure="a text dump is numbers with blanks between"

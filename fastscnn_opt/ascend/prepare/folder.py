@@ -7,6 +7,7 @@ ignored pixels. All are little endian and without a header.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from fastscnn_opt.data.preprocess import Resize
 from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.synthetic import SIZE
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import MOST_TABLE_BYTES, check_readable, read_bytes
 from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.schema import Strict, first_fault
 from fastscnn_opt.text import counted
@@ -98,7 +100,7 @@ def read_manifest(root: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(read_bytes(path, MOST_TABLE_BYTES))
     except ValidationError as error:
         raise DataError(
             f"not the manifest of a prepared folder, or a damaged one ({first_fault(error)})",
@@ -128,17 +130,14 @@ class PreparedLabels:
         """Read one label map as H, W, with `ignored_value` for ignored pixels. Raises DataError."""
         path = self.root / label_file(self.names[index])
         height, width = self.size
+        cure, expected = "prepare the data again", height * width * LABEL_TYPE.itemsize
         try:
+            if (size := check_readable(path, sys.maxsize)) != expected:
+                what = f"{size} bytes, but a float32 label map of {height} x {width} (height x width) has {expected}"
+                raise DataError(what, where=path, cure=cure)
             values = np.fromfile(path, dtype=LABEL_TYPE)
         except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", where=path, cure="prepare the data again") from error
-        if values.nbytes != path.stat().st_size or values.size != height * width:
-            raise DataError(
-                f"{path.stat().st_size} bytes, but a float32 label map of {height} x {width} (height x width) "
-                f"has {height * width * LABEL_TYPE.itemsize}",
-                where=path,
-                cure="prepare the data again",
-            )
+            raise DataError(f"cannot be read ({error.strerror})", where=path, cure=cure) from error
         return _classes_in(values, len(self.classes), path).reshape(height, width)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from statistics import multimode
 from typing import TYPE_CHECKING, TypeVar
@@ -36,7 +37,7 @@ def find_tables(places: Iterable[Path]) -> list[Path]:
     DataError
         A folder holds no such file.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for place in places:
         tables = [place]
         if place.is_dir():
@@ -47,7 +48,7 @@ def find_tables(places: Iterable[Path]) -> list[Path]:
                     where=place,
                     cure=f"write them with `msprof --export=on --output={place}`",
                 )
-        found |= {table.resolve(): table for table in tables}
+        found |= {os.path.realpath(table): table for table in tables}
     return list(found.values())
 
 

@@ -6,6 +6,7 @@ Columns are found by name, because releases differ in their number, order and sp
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import MOST_TABLE_BYTES, open_readable
 from fastscnn_opt.targets.figures import number
 
 if TYPE_CHECKING:
@@ -233,8 +235,8 @@ def _rows(path: Path) -> Iterator[_Row]:
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield every line with its number."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+        with open_readable(path, MOST_TABLE_BYTES) as file:
+            reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
             for cells in reader:
                 yield reader.line_num, cells
     except (UnicodeDecodeError, csv.Error) as error:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import PatchError
-from fastscnn_opt.files import write_atomically
+from fastscnn_opt.files import MOST_TEXT_BYTES, read_bytes, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ def replace_files(impl: Path, folder: Path, contents: Mapping[Path, bytes], reco
     try:
         staged.mkdir()
         for index, (path, content) in enumerate(contents.items()):
-            write_atomically(staged / f"{index}.before", path.read_bytes(), like=path)
+            write_atomically(staged / f"{index}.before", read_bytes(path, MOST_TEXT_BYTES), like=path)
             write_atomically(staged / f"{index}.after", content, like=path)
             os.utime(staged / f"{index}.after")
         write_atomically(staged / RECORD, record)
@@ -89,7 +89,7 @@ def pending_files(impl: Path, folder: Path) -> dict[Path, str]:
     if not is_pending(folder):
         return {}
     try:
-        journal: dict[str, str] = json.loads((folder / _PENDING).read_bytes())
+        journal: dict[str, str] = json.loads(read_bytes(folder / _PENDING, MOST_TEXT_BYTES))
         return {Path(os.path.normpath(impl / name)): after for name, after in journal.items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise PatchError(
@@ -121,7 +121,7 @@ def recover(impl: Path, folder: Path) -> None:
             files = pending_files(impl, folder)
             for index, (path, after) in enumerate(files.items()):
                 before = staged / f"{index}.before"
-                if before.exists() and path.exists() and digest(path.read_bytes()) == after:
+                if before.exists() and path.exists() and digest(read_bytes(path, MOST_TEXT_BYTES)) == after:
                     before.replace(path)
             _sync_folders_of(files)
         sync_folder(folder)

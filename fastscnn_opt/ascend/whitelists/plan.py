@@ -10,6 +10,7 @@ from fastscnn_opt.ascend.toolkit import version_in
 from fastscnn_opt.ascend.whitelists.journal import digest
 from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 from fastscnn_opt.errors import PatchError
+from fastscnn_opt.files import MOST_TEXT_BYTES, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +92,7 @@ def without_effect(impl: Path, edit: Edit) -> str | None:
     if edit.called_from is None:
         return None
     caller = (impl / edit.file).parent / edit.called_from
-    if not caller.is_file() or OperatorSource(caller.read_bytes(), str(caller)).calls(edit.call):
+    if not caller.is_file() or OperatorSource(read_bytes(caller, MOST_TEXT_BYTES), str(caller)).calls(edit.call):
         return None
     return f"{caller} no longer calls {edit.call} (as in releases since September 2021)"
 
@@ -118,7 +119,7 @@ def read(impl: Path, file: str) -> bytes:
         It is missing or cannot be read.
     """
     try:
-        return (impl / file).read_bytes()
+        return read_bytes(impl / file, MOST_TEXT_BYTES)
     except OSError as error:
         raise PatchError(f"cannot be read: {error.strerror}", where=impl / file) from error
 

@@ -22,7 +22,7 @@ from fastscnn_opt.ascend.whitelists import journal
 from fastscnn_opt.ascend.whitelists.journal import RECORD, digest
 from fastscnn_opt.ascend.whitelists.patchfile import Edit, Patch
 from fastscnn_opt.errors import PatchError
-from fastscnn_opt.files import HOLDER, LOCK, locked, write_atomically
+from fastscnn_opt.files import HOLDER, LOCK, MOST_TEXT_BYTES, locked, read_bytes, write_atomically
 from fastscnn_opt.schema import Strict
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Store:
         """
         path = self.folder / RECORD
         try:
-            return AppliedPatches.model_validate_json(path.read_bytes())
+            return AppliedPatches.model_validate_json(read_bytes(path, MOST_TEXT_BYTES))
         except FileNotFoundError:
             return AppliedPatches()
         except (OSError, ValidationError) as error:
@@ -131,7 +131,7 @@ class Store:
         """
         path = self._objects / sha256
         try:
-            raw = path.read_bytes()
+            raw = read_bytes(path, MOST_TEXT_BYTES)
         except OSError as error:
             raise PatchError(f"the stored file cannot be read: {error.strerror}", where=path) from error
         if digest(raw) != sha256:
@@ -187,7 +187,7 @@ class Store:
         try:
             self._objects.mkdir(exist_ok=True)
             for path, content in changes.items():
-                for raw in (path.read_bytes(), content):
+                for raw in (read_bytes(path, MOST_TEXT_BYTES), content):
                     if digest(raw) in state.contents and not (self._objects / digest(raw)).exists():
                         write_atomically(self._objects / digest(raw), raw, like=path)
             journal.sync_folder(self._objects)

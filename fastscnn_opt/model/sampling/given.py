@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import open_readable
 from fastscnn_opt.model.interface import graph_inputs
 from fastscnn_opt.model.sampling.samples import fits
 from fastscnn_opt.text import nearest
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
     import onnx
     from numpy.typing import NDArray
+
+_MOST_BYTES = 1 << 32
+"""Bytes of the arrays of a file at most, packed and unpacked."""
 
 
 def read_inputs(file: Path, model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
@@ -56,15 +61,18 @@ def write_inputs(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     what, cure = "is no archive of arrays", "write it with numpy.savez(FILE, name=array)"
-    if not file.is_file():
-        raise DataError("does not exist", where=file, cure=cure)
     try:
-        content = np.load(file, allow_pickle=False)
-        if not isinstance(content, np.lib.npyio.NpzFile):
-            raise DataError(what, where=file, cure=cure)
-        with content:
-            return {name: content[name] for name in content.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        with open_readable(file, _MOST_BYTES) as opened, zipfile.ZipFile(opened) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > _MOST_BYTES:
+                what = f"unpacks to {unpacked} bytes, and the inputs of a model have at most {_MOST_BYTES}"
+                raise DataError(what, where=file, cure="check what was saved in it")
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as content:
+                return dict(content)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=file, cure=cure) from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError(what, where=file, cure=cure) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ def draw_pair(dataset: FolderDataset, index: int, file: Path) -> None:
 
     Raises DataError if the file is one of the dataset.
     """
-    if file.resolve() in {path.resolve() for pair in dataset.pairs for path in (pair.image, pair.mask)}:
+    if os.path.realpath(file) in {os.path.realpath(path) for pair in dataset.pairs for path in (pair.image, pair.mask)}:
         raise DataError("the picture would replace a file of the dataset", where=file, cure="give another name")
     sample, colours = dataset.load(index), Colours(dataset.classes)
     labels = colours.of_label(sample.label)

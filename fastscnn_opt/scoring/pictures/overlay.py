@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False)
     if folder.exists() and not folder.is_dir():
         raise DataError("is a file", where=folder, cure="give a folder for the pictures")
     places = [folder / f"{image.stem}.png" for image in images]
-    originals = {image.resolve() for image in images}
+    originals = {os.path.realpath(image) for image in images}
     taken: dict[str, Path] = {}
     for image, place in zip(images, places, strict=True):
         name = place.name.casefold()  # some disks take names that differ in case for one
@@ -58,7 +59,7 @@ def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False)
                 f"its picture would be {place}, as that of {taken[name]}", where=image, cure="rename one of them"
             )
         taken[name] = image
-        if place.resolve() in originals:
+        if os.path.realpath(place) in originals:
             raise DataError("the picture would replace an image itself", where=place, cure="give another folder")
         if place.exists() and not overwrite:
             raise DataError("exists already", where=place, cure="give another folder, or --overwrite")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, RunError
-from fastscnn_opt.files import write_atomically
+from fastscnn_opt.files import MOST_TEXT_BYTES, read_bytes, write_atomically
 from fastscnn_opt.machine import versions
 from fastscnn_opt.model.interface import graph_inputs
 from fastscnn_opt.model.loading import load_model
@@ -126,7 +126,7 @@ class _RememberedVerification(Verification):
 def _known_step(file: Path) -> StepSummary | None:
     """Return a stored result; None if there is none, or if it is damaged, which is logged."""
     try:
-        known: StepSummary = parse_json(file.read_bytes(), file, adapter(StepSummary))
+        known: StepSummary = parse_json(read_bytes(file, MOST_TEXT_BYTES), file, adapter(StepSummary))
     except FileNotFoundError:
         return None
     except RunError as error:

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError, UserError
-from fastscnn_opt.files import content_hash
+from fastscnn_opt.files import content_hash, open_readable
 from fastscnn_opt.machine import versions
 from fastscnn_opt.network.layout import Outputs
+from fastscnn_opt.network.unpickling import MOST_BYTES
 from fastscnn_opt.scoring.records import BuiltModel, CompiledRecord, Keys, RowPlan, key_of
 from fastscnn_opt.scoring.stages.job import Job
 from fastscnn_opt.scoring.stages.patching import patched, patches_key
@@ -59,7 +60,8 @@ def identify_source(variants: Variants, limits: Limits) -> SourceModel:
     table = variants.tables.model
     export = {"outputs": table.outputs, "height": table.height, "width": table.width}
     checkpoint = variants.file.parent / str(table.checkpoint)
-    content = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    with open_readable(checkpoint, MOST_BYTES) as opened:
+        content = hashlib.file_digest(opened, "sha256").hexdigest()
     return SourceModel(checkpoint, key_of(content, export, versions(("fastscnn-opt", "onnx"))), table)
 
 

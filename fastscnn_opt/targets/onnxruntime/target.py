@@ -71,13 +71,26 @@ class OnnxRuntime:
             prefix = "session.optimized_model_external_initializers"
             options.add_session_config_entry(f"{prefix}_file_name", f"{artefact.name}.data")
             options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
-        load_session(model, options)
+        try:
+            load_session(model, options)
+        except TargetError as error:
+            if _NOT_WRITTEN not in error.what:
+                raise
+            raise TargetError(
+                "the compiled model cannot be written",
+                where=model,
+                cure="check that the folder can be written and the disk has room",
+            ) from error
         if not artefact.is_file():
             raise TargetError(f"onnxruntime reported success but wrote no optimised model to {artefact}", where=model)
 
     def open(self, artefact: Path) -> Session:
         """Open an ONNX file, optimised before or not. Raises TargetError or ModelError."""
         return OnnxSession(load_session(artefact, session_options(self.threads)), artefact)
+
+
+_NOT_WRITTEN = "Protobuf serialization failed"
+"""What ONNX Runtime says where its file cannot be written, as on a full disk."""
 
 
 def _needs_a_data_file(file: Path) -> bool:
