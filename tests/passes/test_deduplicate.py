@@ -69,10 +69,11 @@ def test_nodes_that_differ_stay(nodes):
 
 
 def test_every_operator_that_is_not_deterministic_is_left_alone():
-    """The rest of those that ONNX calls so hold graphs, and are compared by the next test."""
+    """The rest of those that ONNX calls so are windows, in onnx 1.22, or hold graphs, which the next test compares."""
     schemas = [schema for schema in onnx.defs.get_all_schemas() if schema.domain == ""]
     told = {schema.name for schema in schemas if "NonDeterministic" in str(schema.node_determinism)}
-    assert told - {"AffineGrid", "SequenceMap", "If", "Loop", "Scan"} == RANDOM
+    windows = {"BlackmanWindow", "HannWindow", "HammingWindow"}
+    assert told - windows - {"AffineGrid", "SequenceMap", "If", "Loop", "Scan"} == RANDOM
 
 
 def test_nodes_with_graphs_inside_stay():
