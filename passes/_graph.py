@@ -28,20 +28,24 @@ def constant_value(tensor: gs.Tensor) -> NDArray[Any] | None:
     """
     import onnx_graphsurgeon as gs
 
+    producer = _maker(tensor)
+    while producer is not None and producer.op == "Identity":
+        tensor = producer.inputs[0]
+        producer = _maker(tensor)
     if isinstance(tensor, gs.Constant):
         return np.asarray(tensor.values)
-    producer = tensor.inputs[0] if tensor.inputs else None
-    if producer is None or producer.domain not in ONNX_DOMAINS or producer.op not in ("Constant", "Identity"):
-        return None
-    if producer.op == "Identity":
-        return constant_value(producer.inputs[0])
-    if not producer.attrs:
+    if producer is None or producer.op != "Constant" or not producer.attrs:
         return None
     kind, value = next(iter(producer.attrs.items()))
     if kind == "value":
         return np.asarray(value.values)
     types = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
     return np.asarray(value, dtype=types[kind]) if kind in types else None
+
+
+def _maker(tensor: gs.Tensor) -> gs.Node | None:
+    """Return the node of ONNX that makes `tensor`."""
+    return tensor.inputs[0] if tensor.inputs and tensor.inputs[0].domain in ONNX_DOMAINS else None
 
 
 def what_fixes(tensor: gs.Tensor) -> str:

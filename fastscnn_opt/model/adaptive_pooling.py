@@ -68,7 +68,7 @@ def expand_adaptive_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     ModelError
-        A pooling's input height or width is not known.
+        A pooling's input height or width is not known, or the type of an output.
     """
     import onnx_graphsurgeon as gs
     from onnx_graphsurgeon.logger import G_LOGGER
@@ -81,6 +81,9 @@ def expand_adaptive_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
         size = pooled_size(node)
         if size is not None and min(size) > 0:
             _expand(graph, node, size)
+    for output in graph.outputs:
+        if output.dtype is None:  # behind a pooling to no size
+            raise ModelError(f"the type of the output {output.name!r} is not known", cure="export the model again")
     graph.cleanup().toposort(recurse_functions=False, mode="nodes")  # which never ends for functions beside bodies
     expanded: onnx.ModelProto = gs.export_onnx(graph)
     expanded.ir_version = model.ir_version

@@ -219,3 +219,16 @@ def test_an_error_at_a_node_is_one_line_whatever_its_name(name):
     with pytest.raises(PassError, match=r"^\S.* \(Concat\): joins along the batch") as caught:
         PassManager("static-batch{n=2}").run(model)
     assert str(caught.value).isprintable()
+
+
+def test_a_pooling_to_no_size_has_no_type_to_write_out():
+    model = parse("g (float[1,3,8,8] x) => (y) { y = AdaptiveAvgPool2d<output_size=[-1,-1]>(x) }")
+    with pytest.raises(ModelError, match="the type of the output 'y' is not known"):
+        expand_adaptive_pooling(model)
+
+
+@pytest.mark.parametrize("pipeline", ["fp16{samples=0}", "deduplicate", "fold-batchnorm", "remove-noops"])
+def test_a_long_row_of_identities_is_followed(pipeline):
+    nodes = " ".join(f"t{i + 1} = Identity(t{i})" for i in range(3000))
+    model = parse(f"g (float[4] t0) => (float[4] y) {{ {nodes} y = Mul(t3000, t3000) }}")
+    assert PassManager(pipeline, verify=False).run(model).model.graph.node[-1].op_type in ("Mul", "Cast")
