@@ -198,13 +198,20 @@ def _refusal(path: Path, reason: str) -> CheckpointError:
 
 def _no_checkpoint(path: Path) -> CheckpointError:
     """Return the error for a file that cannot be read as a checkpoint, with what it is where that is known."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            ends = {name.rpartition("/")[2] for name in archive.namelist()}
-        if "data.pkl" not in ends or "constants.pkl" in ends:
-            what = "is an archive of another kind, such as a TorchScript or an exported program, and not a checkpoint"
-            return CheckpointError(what, where=path, cure=SAVE_ALONE)
+    ends = {name.rpartition("/")[2] for name in _names_in_archive(path)}
+    if ends and ("data.pkl" not in ends or "constants.pkl" in ends):
+        what = "is an archive of another kind, such as a TorchScript or an exported program, and not a checkpoint"
+        return CheckpointError(what, where=path, cure=SAVE_ALONE)
     if tarfile.is_tarfile(path):
         cure = "unpack it, or save it again with a newer torch where torch wrote it"
         return CheckpointError("is a tar archive", where=path, cure=cure)
     return CheckpointError(NO_CHECKPOINT, where=path, cure=SAVE_AGAIN)
+
+
+def _names_in_archive(path: Path) -> list[str]:
+    """Return what an archive says it holds, nothing for a damaged one or another file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return []

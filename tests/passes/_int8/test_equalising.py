@@ -6,12 +6,20 @@ from graphs import add_initializers, parse, run
 from quantised import scenes, tap
 
 
+def imported(model):
+    import onnx_graphsurgeon as gs
+
+    graph = gs.import_onnx(onnx.shape_inference.infer_shapes(model))
+    graph.defaults = {}
+    return graph
+
+
 def test_equalised_channels_leave_the_function_as_it_is(network):
     import onnx_graphsurgeon as gs
     from fastscnn_opt.passes._int8.body import find_body
     from fastscnn_opt.passes._int8.equalising import find_links
 
-    graph = gs.import_onnx(onnx.shape_inference.infer_shapes(network))
+    graph = imported(network)
     links = {link.tensor: link for link in find_links(find_body(graph).layers, graph.outputs)}
     assert {name: link.depthwise for name, link in links.items()} == {"d": False}  # b goes into a sum, too
     (image,) = scenes(1)
@@ -39,7 +47,7 @@ def test_depthwise_readers_get_equal_ranges():
         weight = (rng.uniform(0.5, 1, shape) * np.array([0.1, 1, 5]).reshape(3, 1, 1, 1)).astype(np.float32)
         add_initializers(model, **{name: weight})
     image = rng.uniform(0, 1, (1, 3, 8, 8)).astype(np.float32)
-    graph = gs.import_onnx(onnx.shape_inference.infer_shapes(model))
+    graph = imported(model)
     (link,) = find_links(find_body(graph).layers, graph.outputs)
     link.scale(run(tap(model, "b"), image)[0].max(axis=(0, 2, 3)).astype(np.float64))
     scaled = gs.export_onnx(graph)
