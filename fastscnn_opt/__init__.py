@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # the import of typing takes longer than this file, and an interrupt meanwhile shows a traceback
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastscnn_opt.diff import ModelDiff, diff_models
     from fastscnn_opt.errors import (
         CheckFailedError,
@@ -110,4 +111,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that importing the package costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

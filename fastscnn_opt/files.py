@@ -50,6 +50,9 @@ _CURES = {
 }
 """How to mend what the system refused, and what is refused here with the same numbers."""
 
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without locks answers, such as some network drives."""
+
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -249,7 +252,8 @@ def locked(folder: Path, doing: str, error: type[UserError], wait_s: float = 0.0
     Raises
     ------
     UserError
-        Of the class `error`: another process holds the lock. `doing` says what such a process does with the folder.
+        Of the class `error`: another process holds the lock, and `doing` says what such a process does with the folder;
+        or the file system has no locks.
     OSError
         The folder cannot be written to.
     """
@@ -262,6 +266,11 @@ def locked(folder: Path, doing: str, error: type[UserError], wait_s: float = 0.0
         who = _holder_of(holder) or "another process"
         cure = "try again later" if wait_s else "wait for it, or use another folder"
         raise error(f"{who} is {doing}", where=folder, cure=cure) from None
+    except OSError as refused:
+        if refused.errno not in _NO_LOCKS:
+            raise
+        cure = "use a folder on another one, such as a local disk"
+        raise error(f"its file system has no locks ({refused.strerror})", where=folder, cure=cure) from None
     try:
         holder.write_text(
             f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,",

@@ -207,6 +207,20 @@ def test_a_lock_is_free_after_its_block(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] in ([], [".lock"])
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(RunError) as caught, locked(tmp_path, "counting", RunError):
+        pass
+    assert str(caught.value) == (
+        f"{tmp_path}: its file system has no locks ({os.strerror(number)}); "
+        "use a folder on another one, such as a local disk"
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

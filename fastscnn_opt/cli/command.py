@@ -19,6 +19,10 @@ _FILES = ("model", "before", "checkpoint")
 """Parameters that name what a verb works on."""
 
 
+class ReportedExit(SystemExit):
+    """The end of a command whose child process has told the user why."""
+
+
 class VerbCommand(TyperCommand):
     """A verb that refuses infinite numbers and NaN, which are within any limits for the parser."""
 
@@ -53,7 +57,7 @@ class ApartCommand(VerbCommand):
                 error.cure = _reproducer(given.get("model"))
                 raise
             if code is not None:
-                sys.exit(code)
+                raise ReportedExit(code)
         return super().invoke(ctx)
 
 

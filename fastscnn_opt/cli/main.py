@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from fastscnn_opt.cli.command import ApartCommand, VerbCommand
+from fastscnn_opt.cli.command import ApartCommand, ReportedExit, VerbCommand
 from fastscnn_opt.cli.printing import NOTES, print_error, say
 from fastscnn_opt.cli.streams import prepare
 from fastscnn_opt.errors import UserError
@@ -195,7 +195,7 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
         build(verb)(args=arguments, prog_name="fastscnn-opt", obj=apart)
     except (SystemExit, KeyboardInterrupt) as leave:  # the latter while a verb is imported
         code = _exit_code(leave)
-        if code == INTERRUPTED:
+        if code == INTERRUPTED and not isinstance(leave, ReportedExit):
             cure = "; finished rows are kept, and the same command goes on from there" if verb in CONTINUED else ""
             print_error(f"interrupted{cure}")
         return code

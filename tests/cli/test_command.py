@@ -81,3 +81,10 @@ def test_an_interruption_ends_it_while_native_code_runs(model_file, number, code
     process.send_signal(getattr(signal, number))
     assert process.communicate(timeout=20) == ("", words)
     assert process.returncode == code
+
+
+def test_an_interruption_is_told_once(model_file):
+    process = start(model_file, "print('ready', flush=True); time.sleep(60)", "lint", "m.onnx")
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("", "interrupted\n")
