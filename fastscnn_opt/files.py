@@ -34,9 +34,10 @@ MOST_TABLE_BYTES = 1 << 28
 MOST_MODEL_BYTES = (1 << 31) - 1
 """Bytes of an ONNX file, at most: a protobuf message cannot be longer. Weights in other files do not count."""
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
 _CURES = {
-    errno.ENOSPC: "free some space there, or choose another disk",
-    errno.EDQUOT: "free some space there, or choose another disk",
+    **dict.fromkeys(FULL_DISK, "free some space there, or choose another disk"),
     errno.EROFS: "choose a folder that can be written to",
     errno.EACCES: "check its permissions, or choose another place",
     errno.ENOENT: "check the path, or create the folder first",
@@ -65,7 +66,20 @@ _KINDS = {
 def from_os_error(error: OSError) -> UserError:
     """Return an error of the operating system with its file, what is wrong, and how to mend it."""
     cure = _CURES.get(error.errno, "") if error.errno is not None else ""
-    return UserError(error.strerror or str(error), where=error.filename or "", cure=cure)
+    where = error.filename2 if error.errno in FULL_DISK and error.filename2 else error.filename  # where a copy goes to
+    if error.errno in FULL_DISK and not where:
+        cure = "free some space on the disk of the output, and on that of temporary files (TMPDIR)"
+    return UserError(error.strerror or str(error), where=where or "", cure=cure)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path` in an OSError of the block that names no file, such as that of a write to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def check_readable(path: Path, most_bytes: int) -> int:
@@ -272,10 +286,11 @@ def locked(folder: Path, doing: str, error: type[UserError], wait_s: float = 0.0
         cure = "use a folder on another one, such as a local disk"
         raise error(f"its file system has no locks ({refused.strerror})", where=folder, cure=cure) from None
     try:
-        holder.write_text(
-            f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,",
-            encoding="utf-8",
-        )
+        with naming(holder):
+            holder.write_text(
+                f"process {os.getpid()} on {platform.node()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,",
+                encoding="utf-8",
+            )
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from traceback import TracebackException
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RegistryError, UserError
+from fastscnn_opt.files import FULL_DISK, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,9 @@ def calling(what: str, error: type[UserError]) -> Iterator[None]:
     except BaseException as problem:
         if isinstance(problem, SystemExit) and problem.code == _TERMINATED:
             raise
+        if isinstance(problem, OSError) and problem.errno in FULL_DISK:
+            refusal = from_os_error(problem)
+            raise error(f"{what}: {refusal.what}", where=refusal.where, cure=refusal.cure) from problem
         raise error(f"{what}: {reason_of(problem)}", cure="--debug shows where") from problem
 
 

@@ -3,12 +3,14 @@
 import logging
 import os
 import re
+import resource
 import shlex
 import signal
 import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,22 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 """The same examples in every run by default; `make fuzz` tries others each time, and more of them."""
 
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture
+def files_of_at_most():
+    """A block in which no file can grow beyond a number of bytes, as on a disk without room."""
+
+    @contextmanager
+    def limit(most_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
 
 
 def pytest_configure() -> None:

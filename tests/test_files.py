@@ -226,6 +226,10 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
     [
         (OSError(errno.ENOSPC, "No space left on device", "a.bin"),
          "a.bin: No space left on device; free some space there, or choose another disk"),
+        (OSError(errno.ENOSPC, "No space left on device", "from.bin", None, "to.bin"),
+         "to.bin: No space left on device; free some space there, or choose another disk"),
+        (OSError(errno.ENOSPC, "No space left on device"),
+         "No space left on device; free some space on the disk of the output, and on that of temporary files (TMPDIR)"),
         (OSError(errno.EISDIR, "Is a directory"), "Is a directory; give the path of a file"),
         (OSError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
         (OSError("no number"), "no number"),

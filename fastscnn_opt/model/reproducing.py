@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.files import from_os_error
 from fastscnn_opt.model.saving import files_of
 
 if TYPE_CHECKING:
@@ -20,8 +21,15 @@ def keep_reproducer(model: Path, command: Sequence[str], parent: Path | None = N
     """Copy a model file, with its weights, and the words of a command on it into a new folder; say where that is.
 
     In the command, the copy takes the place of the model. The folder is a temporary one, or lies in `parent`. The
-    result is the end of an error message.
+    result is the end of an error message, also where the system refuses the copy.
     """
+    try:
+        return f"the model and {_COMMAND}, which reproduce it, are in {_keep(model, command, parent)}"
+    except OSError as error:
+        return f"what reproduces it cannot be kept ({from_os_error(error)})"
+
+
+def _keep(model: Path, command: Sequence[str], parent: Path | None) -> Path:
     if parent is not None:
         parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="fastscnn-opt-crash-", dir=parent))
@@ -36,4 +44,4 @@ def keep_reproducer(model: Path, command: Sequence[str], parent: Path | None = N
             shutil.copyfile(place, copy)
     words = [model.name if word == str(model) else word for word in command]
     (folder / _COMMAND).write_text(f"{shlex.join(['fastscnn-opt', *words])}\n", encoding="utf-8", errors="replace")
-    return f"the model and {_COMMAND}, which reproduce it, are in {folder}"
+    return folder

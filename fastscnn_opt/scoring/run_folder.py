@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from fastscnn_opt.errors import DataError, RunError
-from fastscnn_opt.files import MOST_TABLE_BYTES, locked, read_bytes, write_atomically
+from fastscnn_opt.files import MOST_TABLE_BYTES, locked, naming, read_bytes, write_atomically
 from fastscnn_opt.schema import first_fault, parse_json
 from fastscnn_opt.scoring.description import RunDescription
 from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord, adapter, as_json
@@ -156,17 +156,16 @@ def read_run(folder: Path) -> Run:
 def append_line(file: Path, content: dict[str, Any]) -> None:
     """Append `content` as one line of JSON and flush it to the disk; after an error the file is as before."""
     line = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-    with file.open("ab") as lines:
-        before = lines.tell()
-        try:
+    before = file.stat().st_size if file.exists() else 0
+    try:
+        with naming(file), file.open("ab") as lines:
             lines.write(line)
             lines.flush()
             os.fsync(lines.fileno())
-        except OSError as error:
-            with suppress(OSError):
-                os.truncate(file, before)
-            error.filename = str(file)
-            raise
+    except OSError:  # also of the end of the block, which tries once more to write what is left of the line
+        with suppress(OSError):
+            os.truncate(file, before)
+        raise
 
 
 def refuse_other_content(folder: Path) -> None:

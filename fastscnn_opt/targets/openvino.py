@@ -110,7 +110,7 @@ class OpenVino:
                 raise TargetError(
                     f"the compiled model cannot be written ({_finding(str(error))})",
                     where=model,
-                    cure="check that its folder can be written and the disk has room",
+                    cure=f"check that {artefact.absolute().parent} can be written to and its disk has room",
                 ) from error
             written.with_suffix(".bin").replace(_weights(artefact))
             written.replace(artefact)

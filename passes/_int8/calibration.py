@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastscnn_opt.errors import PassError
+from fastscnn_opt.files import naming
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.engine import engine_errors, open_model, reason_of
 from fastscnn_opt.model.saving import fingerprint
@@ -91,7 +92,8 @@ def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, image
         kind, options = methods[method]
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder, _silent():
             file = Path(folder) / "model.onnx"
-            file.write_bytes(_cut(model, ends).SerializeToString())
+            with naming(file):
+                file.write_bytes(_cut(model, ends).SerializeToString())
             try:
                 calibrator = create_calibrator(
                     file,

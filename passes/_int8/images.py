@@ -13,6 +13,7 @@ import numpy as np
 
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError, ModelError, PassError
+from fastscnn_opt.files import naming
 from fastscnn_opt.measuring.accuracy import evaluate
 from fastscnn_opt.measuring.image_input import image_input, open_for
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
@@ -124,7 +125,8 @@ class CalibrationImages:
     def _measure(self, model: onnx.ModelProto) -> ClassIoU:
         with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
             file = Path(folder) / "candidate.onnx"
-            file.write_bytes(expand_adaptive_pooling(model).SerializeToString())
+            with naming(file):
+                file.write_bytes(expand_adaptive_pooling(model).SerializeToString())
             session = OnnxSession(load_session(file, session_options()), file)
             try:
                 setup = Setup.of(self, self._preprocess, self._interface)

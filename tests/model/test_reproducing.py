@@ -31,3 +31,10 @@ def test_files_outside_the_folder_of_the_model_are_not_copied(tmp_path):
     (tmp_path / "net" / "m.onnx").write_bytes(model.SerializeToString())
     keep_reproducer(tmp_path / "net" / "m.onnx", ["lint", "m.onnx"], tmp_path / "kept")
     assert sorted(file.name for file in tmp_path.glob("kept/*/*")) == ["command.txt", "m.onnx"]
+
+
+def test_a_copy_that_the_system_refuses_does_not_hide_the_crash(tmp_path, files_of_at_most):
+    onnx.save(parse("g (float[4] x) => (float[4] y) { y = Sin(x) }"), tmp_path / "m.onnx")
+    with files_of_at_most(16):
+        text = keep_reproducer(tmp_path / "m.onnx", ["lint", "m.onnx"])
+    assert text.startswith("what reproduces it cannot be kept (")

@@ -110,6 +110,15 @@ def test_a_failed_write_leaves_the_file_as_it_was(folder, monkeypatch):
     assert file.read_bytes() == before
 
 
+def test_a_disk_that_takes_half_a_line_leaves_the_file_as_it_was(folder, files_of_at_most):
+    file = folder / "records.jsonl"
+    before = file.read_bytes()
+    with files_of_at_most(len(before) + 5), pytest.raises(OSError, match="File too large") as refusal:
+        append_line(file, {"variant": "lost"})
+    assert refusal.value.filename == str(file)
+    assert file.read_bytes() == before
+
+
 HOLD = """
 import sys
 from pathlib import Path

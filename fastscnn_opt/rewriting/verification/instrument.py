@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ContractBreachError, ModelError, PassError
+from fastscnn_opt.files import from_os_error
 from fastscnn_opt.model.sampling.given import write_inputs
 from fastscnn_opt.model.saving import fingerprint, save_model
 from fastscnn_opt.plugins import calling
@@ -108,6 +109,15 @@ class Verification(Instrument):
         self, item: Pass, problem: str, before: onnx.ModelProto, after: onnx.ModelProto, feeds: Feeds
     ) -> ContractBreachError:
         """Write the reproducer and return the error that names it."""
+        what = f"the pass {item.name} broke its contract: {problem}"
+        try:
+            folder = self._keep(item, before, after, feeds)
+        except OSError as error:
+            return ContractBreachError(what, cure=f"what reproduces it cannot be kept ({from_os_error(error)})")
+        _log.info("reproducer of a contract breach written to %s", folder)
+        return ContractBreachError(what, cure=f"both graphs and the input are in {folder}", folder=folder)
+
+    def _keep(self, item: Pass, before: onnx.ModelProto, after: onnx.ModelProto, feeds: Feeds) -> Path:
         if self._reproducers is None:
             folder = Path(tempfile.mkdtemp(prefix=f"fastscnn-opt-{item.name}-"))
         else:
@@ -116,9 +126,7 @@ class Verification(Instrument):
         save_model(before, folder / "before.onnx")
         save_model(after, folder / "after.onnx")
         write_inputs(folder / "inputs.npz", feeds)
-        _log.info("reproducer of a contract breach written to %s", folder)
-        what, cure = f"the pass {item.name} broke its contract: {problem}", f"both graphs and the input are in {folder}"
-        return ContractBreachError(what, cure=cure, folder=folder)
+        return folder
 
 
 def _expected(item: Pass, runner: GraphRunner, feeds: Feeds) -> dict[str, Tensor]:

@@ -160,7 +160,11 @@ def read_trace(file: Path) -> list[Event]:
     try:
         return _EVENTS.validate_json(file.read_bytes())
     except ValidationError as error:
-        raise TargetError(f"not a trace of onnxruntime ({first_fault(error)})", where=file) from error
+        raise TargetError(
+            f"not a trace of onnxruntime ({first_fault(error)})",
+            where=file,
+            cure=f"check that the disk of {file.parent} has room",
+        ) from error
 
 
 def sum_up(events: Sequence[Event], warm_up: int, runs: int, model: Path) -> OrtProfile:

@@ -74,12 +74,12 @@ class OnnxRuntime:
         try:
             load_session(model, options)
         except TargetError as error:
-            if _NOT_WRITTEN not in error.what:
+            if not any(words in error.what for words in _NOT_WRITTEN):
                 raise
             raise TargetError(
                 "the compiled model cannot be written",
                 where=model,
-                cure="check that the folder can be written and the disk has room",
+                cure=f"check that {artefact.parent} can be written to and its disk has room",
             ) from error
         if not artefact.is_file():
             raise TargetError(f"onnxruntime reported success but wrote no optimised model to {artefact}", where=model)
@@ -89,7 +89,7 @@ class OnnxRuntime:
         return OnnxSession(load_session(artefact, session_options(self.threads)), artefact)
 
 
-_NOT_WRITTEN = "Protobuf serialization failed"
+_NOT_WRITTEN = ("Protobuf serialization failed", "Failed to save ORT format model")
 """What ONNX Runtime says where its file cannot be written, as on a full disk."""
 
 

@@ -1,5 +1,6 @@
 """The numeric check: labels may differ only where two logits tie; other outputs stay within their tolerance."""
 
+import errno
 import json
 import time
 from collections.abc import Callable
@@ -359,3 +360,14 @@ def test_inputs_that_are_given_are_the_ones_that_graphs_run_on():
     assert runs.steps[0].verified
     with pytest.raises(ContractBreachError):
         PassManager([Edit(replace_operator("Clip", "Min"))], inputs={"x": np.full(4, 95, np.float32)}).run(model)
+
+
+def test_a_reproducer_that_cannot_be_written_does_not_hide_the_breach(tiny_model, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "before.onnx")
+
+    monkeypatch.setattr("fastscnn_opt.rewriting.verification.instrument.save_model", refuse)
+    with pytest.raises(
+        ContractBreachError, match=r"broke its contract: .*cannot be kept \(before\.onnx: No space left"
+    ):
+        PassManager([Edit(add_to_weights(1.0))]).run(tiny_model)

@@ -114,3 +114,12 @@ def test_an_artefact_needs_no_file_of_a_model_with_weights_in_files(tmp_path):
     shutil.rmtree(tmp_path / "here")
     result = OnnxRuntime().open(tmp_path / "a.onnx").run({"x": weights})
     np.testing.assert_array_equal(result["y"], 2 * weights)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "ort"])
+def test_a_disk_without_room_is_named(save, tmp_path, files_of_at_most, suffix):
+    path = save(SUM)
+    (tmp_path / "out").mkdir()
+    words = r"model\.onnx: the compiled model cannot be written; check that .*out can be written to and its disk"
+    with files_of_at_most(16), pytest.raises(TargetError, match=words):
+        OnnxRuntime(threads=1).compile(path, tmp_path / "out" / f"a.{suffix}", tmp_path / "log")
