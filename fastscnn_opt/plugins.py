@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
+from functools import cache
+from pathlib import Path
 from traceback import TracebackException
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.metadata import EntryPoint
 
+_log = logging.getLogger(__name__)
+
 _TERMINATED = 128 + signal.SIGTERM
 """Exit code of a process that was asked to end."""
 
@@ -23,11 +29,12 @@ _TERMINATED = 128 + signal.SIGTERM
 def calling(what: str, error: type[UserError]) -> Iterator[None]:
     """Run code of a plug-in: what it prints goes to stderr, and what it raises becomes an `error`.
 
-    `what` is the beginning of the sentence, such as "the pass paint failed". Errors of the kind UserError and
-    interruptions pass as they are; an exit is an error, because it would end the command as if it were done.
+    The current folder is the same afterwards, since the user's relative paths begin there. `what` is the beginning of
+    the sentence, such as "the pass paint failed". Errors of the kind UserError and interruptions pass as they are; an
+    exit is an error, because it would end the command as if it were done.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _same_folder():
             yield
     except (UserError, KeyboardInterrupt):
         raise
@@ -40,6 +47,21 @@ def calling(what: str, error: type[UserError]) -> Iterator[None]:
         raise error(f"{what}: {reason_of(problem)}", cure="--debug shows where") from problem
 
 
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Go back to the current folder when the block ends."""
+    try:
+        before = Path.cwd()
+    except FileNotFoundError:  # it has been removed, so that no path begins there
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):  # it has been renamed or removed meanwhile
+            os.chdir(before)
+
+
 def reason_of(problem: BaseException) -> str:
     """Return what an exception says, with its kind if it is none of ours; its text itself may raise."""
     text = str(TracebackException.from_exception(problem))
@@ -48,9 +70,36 @@ def reason_of(problem: BaseException) -> str:
 
 def entry_points_of(group: str) -> dict[str, EntryPoint]:
     """Return the entry points of a group by name, in alphabetical order, without importing any."""
-    from importlib.metadata import entry_points
+    return {point.name: point for point in sorted(_offered(group), key=lambda point: point.name)}
 
-    return {point.name: point for point in sorted(entry_points(group=group), key=lambda point: point.name)}
+
+def _offered(group: str) -> Iterator[EntryPoint]:
+    """Yield the entry points of a group. Of several distributions of one name, Python imports the first.
+
+    One whose metadata cannot be read is left out, with a warning: other plug-ins work without it.
+    """
+    from importlib.metadata import distributions
+
+    seen = set()
+    for distribution in distributions():
+        try:
+            if f"[{group}]" not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            name, points = distribution.name, distribution.entry_points.select(group=group)
+        except (AttributeError, OSError, TypeError, ValueError) as error:
+            _warn_once(
+                f"a distribution in {distribution.locate_file('')} is left out, because its entry_points.txt or"
+                f" METADATA cannot be read ({reason_of(error)}); install it again"
+            )
+            continue
+        if name not in seen:
+            seen.add(name)
+            yield from points
+
+
+@cache
+def _warn_once(text: str) -> None:
+    _log.warning("%s", text)
 
 
 def load(point: EntryPoint, thing: str) -> Any:
@@ -61,9 +110,7 @@ def load(point: EntryPoint, thing: str) -> Any:
     RegistryError
         It cannot be imported, or two distributions claim its name.
     """
-    from importlib.metadata import entry_points
-
-    claims = {other.value: origin_of(other) for other in entry_points(group=point.group, name=point.name)}
+    claims = {other.value: origin_of(other) for other in _offered(point.group) if other.name == point.name}
     if len(claims) > 1:
         both = " and ".join(sorted(claims.values()))
         raise RegistryError(f"the {thing} name {point.name!r} is claimed by both {both}", cure="uninstall one of them")

@@ -5,10 +5,12 @@ Only the module of the verb that was asked for is imported, so that `--help` and
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from contextlib import contextmanager
 from importlib import import_module
@@ -18,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from fastscnn_opt.cli.command import ApartCommand, ReportedExit, VerbCommand
-from fastscnn_opt.cli.printing import NOTES, print_error, say
+from fastscnn_opt.cli.printing import NOTES, note, print_error, say
 from fastscnn_opt.cli.streams import prepare
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import from_os_error
@@ -76,6 +78,9 @@ COMPLETING = "_FASTSCNN_OPT_COMPLETE"
 """Environment variable that a shell sets when it asks for completions."""
 
 _UsageError: Any = typer.BadParameter.__base__  # typer has no public name for it
+_THREAD_SECONDS = 0.5
+"""How long a thread that is left may take to end by itself."""
+
 WRONG_USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
@@ -175,7 +180,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.excepthook = lambda *error: print_error("".join(traceback.format_exception(*error)))  # with --debug
     code = run(list(sys.argv[1:] if arguments is None else arguments), apart=True)
     sys.stdout = sys.stderr  # for what is printed while the process ends
+    _end_threads(code)
     sys.exit(code)
+
+
+def _end_threads(code: int) -> None:
+    """End the process here if a plug-in has left a thread for which Python would wait, maybe for ever."""
+    left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    for thread in left:
+        thread.join(_THREAD_SECONDS)
+        if thread.is_alive():
+            note(f"the thread {thread.name} of a plug-in was still running, and was ended")
+            atexit._run_exitfuncs()
+            sys.stderr.flush()
+            os._exit(code)
 
 
 def run(arguments: list[str], *, apart: bool = False) -> int:

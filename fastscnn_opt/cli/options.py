@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -99,8 +100,23 @@ def target_choice(target: str, settings: list[str] | None, threads: int | None =
             raise typer.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--option")
         if key in options:
             raise typer.BadParameter(f"{key} is given twice", param_hint="--option")
-        options[key] = _value(text)
-    return TargetSpec(target, options)
+        options[key] = text
+    return TargetSpec(target, _values(target, options) if settings else options)
+
+
+def _values(target: str, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+    """Return options with the texts read as what they look like, where the option of the target takes that."""
+    from fastscnn_opt.rewriting.options import convert
+    from fastscnn_opt.targets.registry import option_types
+
+    types = option_types(target)
+    values = dict(options)
+    for key, text in options.items():
+        if isinstance(text, str) and (value := _value(text)) != text:
+            with suppress(ValueError):  # a text such as "310" for an option that takes a text
+                convert(types.get(key, Any), value)
+                values[key] = value
+    return values
 
 
 def _value(text: str) -> str | int | bool:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import threading
+
+
+class _Results(io.TextIOWrapper):
+    """The stdout of the main thread; what others print, such as a thread of a plug-in, goes to stderr."""
+
+    def write(self, text: str) -> int:
+        """Write `text`."""
+        is_ours = threading.current_thread() is threading.main_thread()
+        return super().write(text) if is_ours else sys.stderr.write(text)
 
 
 def prepare() -> None:
     """Let stdout and stderr take any text, and keep stdout for results.
 
-    What native libraries and programs print on stdout goes to stderr from now on.
+    What native libraries, programs and other threads print on stdout goes to stderr from now on.
     """
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed one would become the next file that is opened
         pass
     os.close(spare)
-    for name, number in (("stdout", os.dup(1)), ("stderr", 2)):
+    for name, number, kind in (("stdout", os.dup(1), _Results), ("stderr", 2, io.TextIOWrapper)):
         encoding = getattr(getattr(sys, name), "encoding", None)  # there is no stream where the descriptor was closed
-        stream = open(number, "w", encoding=encoding, errors="replace", closefd=False)  # noqa: SIM115 - both stay open to the end
-        setattr(sys, name, stream)
+        binary = open(number, "wb", closefd=False)  # noqa: SIM115 - both stay open to the end
+        setattr(sys, name, kind(binary, encoding, errors="replace", line_buffering=os.isatty(number)))
     os.dup2(2, 1)
 
 

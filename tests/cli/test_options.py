@@ -37,6 +37,26 @@ def test_values_are_read_as_what_they_look_like():
     assert choice.options == {"aipp": True, "device": 2, "soc_version": "Ascend310"}
 
 
+TEXTUAL = """
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    @dataclass(frozen=True)
+    class Textual:
+        name: ClassVar[str] = "textual"
+        label: str = ""
+        mode: str | None = None
+        count: int = 0
+        either: str | bool = ""
+"""
+
+
+def test_a_value_stays_a_text_where_the_option_takes_only_texts(plug_in):
+    plug_in("textual", TEXTUAL, targets=["Textual"])
+    choice = target_choice("textual", ["label=true", "mode=310", "count=3", "either=true"])
+    assert choice.options == {"label": "true", "mode": "310", "count": 3, "either": True}
+
+
 @pytest.mark.parametrize("settings", [["aipp"], ["=true"], ["device=1", "device=2"]])
 def test_a_malformed_or_repeated_option_is_wrong_usage(settings):
     with pytest.raises(typer.BadParameter):

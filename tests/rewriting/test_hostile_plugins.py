@@ -117,3 +117,58 @@ def test_a_pass_that_ends_the_process_is_no_success(install, files):
     ended = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "the pass odd: the process ended with exit code 0" in ended.stderr
+
+
+COMMAND = [sys.executable, "-m", "fastscnn_opt", "apply", "m.onnx", "-p", "odd", "-o", "o.onnx", "--format", "json"]
+
+
+def apply_in(folder):
+    return subprocess.run(COMMAND, cwd=folder, env=os.environ, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_pass_that_changes_the_current_folder_does_not_move_the_result(install, files, tmp_path):
+    install(REWRITE.format('os.chdir("/"); graph.nodes[0].name = "other"') + "    os.chdir('/')")
+    assert apply_in(tmp_path).returncode == 0
+    assert files[1].is_file()
+
+
+def test_a_pass_may_change_to_another_folder_where_the_current_one_was_removed(install, files, tmp_path, monkeypatch):
+    install(REWRITE.format('os.chdir("/"); graph.nodes[0].name = "other"'))
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["apply", files[0], "-p", "odd", "-o", str(files[1]), "-q"]) == 0
+
+
+def test_a_thread_of_a_pass_neither_keeps_the_command_from_ending_nor_prints_into_the_result(install, files, tmp_path):
+    install(
+        REWRITE.format('start(); graph.nodes[0].name = "other"')
+        + """
+    import threading, time
+    def noise():
+        while True:
+            print("noise")
+            time.sleep(0.001)
+    def start():
+        threading.Thread(target=noise, name="talker").start()
+"""
+    )
+    ended = apply_in(tmp_path)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["steps"][0]["pass"] == "odd"
+    assert "noise\n" in ended.stderr
+    assert "the thread talker of a plug-in was still running, and was ended\n" in ended.stderr
+    assert files[1].is_file()
+
+
+@pytest.mark.parametrize("listed", [b"[fastscnn_opt.passes]\nodd\n", b"[fastscnn_opt.passes]\n\xff = a:b\n"])
+def test_a_distribution_whose_entry_points_cannot_be_read_is_left_out_with_a_warning(
+    install, files, tmp_path, caplog, capsys, listed
+):
+    install(RENAME)
+    (tmp_path / "plugins" / "odd-1.0.dist-info" / "entry_points.txt").write_bytes(listed)
+    assert run(["apply", files[0], "-p", "remove-noops", "-o", str(files[1])]) == 0
+    (text,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert text.startswith(f"a distribution in {tmp_path / 'plugins'} is left out, because its entry_points.txt")
+    assert run(["passes", "--format", "json"]) == 0
+    assert "odd" not in capsys.readouterr().out

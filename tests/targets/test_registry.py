@@ -102,3 +102,51 @@ def test_the_doctor_lists_targets_that_cannot_be_used(install):
     told = {item["name"]: item for item in examine()["targets"]}
     assert told["abacus"]["reason"].startswith("the target abacus failed in availability")
     assert told["onnxruntime"]["available"]
+
+
+SLOTTED = """
+    import os
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    @dataclass(frozen=True, slots=True)
+    class Slotted:
+        name: ClassVar[str] = "slotted"
+        artefact_suffix: ClassVar[str] = ".bin"
+        beads: int = 10
+
+        def availability(self): ...
+        def tool_versions(self): return {"beads": str(self.beads)}
+        def compile(self, model, artefact, log): ...
+        def open(self, artefact): return Session()
+
+    class Session:
+        __slots__ = ()
+        inputs = ()
+        def run(self, feeds): raise KeyError("bead")
+        def timer(self, feeds): return lambda iterations: 1 / 0
+"""
+
+
+@pytest.fixture
+def session(plug_in):
+    """A session of a target that has slots, whose methods fail."""
+    plug_in("slotted", SLOTTED, targets=["Slotted"])
+    target = get_target("slotted", {"beads": 3})
+    assert target.tool_versions() == {"beads": "3"}
+    return target.open(ROOT)
+
+
+FAILING = {
+    "run: KeyError: 'bead'": lambda session: session.run({}),
+    "timer: ZeroDivisionError: division by zero": lambda session: session.timer({})(1),
+    "outputs: AttributeError": lambda session: session.outputs,
+    "close: AttributeError": lambda session: session.close(),
+}
+
+
+@pytest.mark.parametrize(("says", "use"), FAILING.items(), ids=FAILING)
+def test_what_a_session_does_wrong_names_its_target_and_method(session, says, use):
+    assert session.inputs == ()
+    with pytest.raises(TargetError, match=f"^the session of the target slotted failed in {says}"):
+        use(session)
