@@ -30,7 +30,7 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.accuracy import evaluate
 from fastscnn_opt.measuring.label_map import label_map
 from fastscnn_opt.measuring.metric import ConfusionMatrix
-from fastscnn_opt.scoring.one_model import evaluate_model
+from fastscnn_opt.scoring import one_model
 from fastscnn_opt.targets.registry import get_target
 from fastscnn_opt.targets.spec import TargetSpec
 
@@ -113,7 +113,7 @@ def repeated(dataset: FolderDataset, count: int, root: Path) -> DataSource:
 def peak_mib(model: Path, dataset: FolderDataset, count: int) -> float:
     """Return the peak memory of a fresh process that scores `count` images."""
     with tempfile.TemporaryDirectory() as folder:
-        found = evaluate_model(model, repeated(dataset, count, Path(folder)), TargetSpec("onnxruntime"))
+        found = one_model.evaluate(model, repeated(dataset, count, Path(folder)), TargetSpec("onnxruntime"))
     return float(found.peak_rss_bytes) / 2**20
 
 

@@ -1,153 +1,117 @@
-"""Find the first pass that costs too much, which of its changes do, and the pipeline without them."""
+"""Find the pass of a pipeline that costs too much accuracy, starting from a model file or a variants file."""
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.bisecting.binary_search import disjoint_failing_sets, first_failing
-from fastscnn_opt.bisecting.losses import MeasuredLoss
-from fastscnn_opt.bisecting.result import (
-    Bisection,
-    FirstFailingPass,
-    HarmfulChanges,
-    Measurement,
-    Purpose,
-    RepairedPipeline,
-)
-from fastscnn_opt.bisecting.wording import loss_in_words
-from fastscnn_opt.errors import PassError
-from fastscnn_opt.rewriting.partial import SeparableChanges
-from fastscnn_opt.rewriting.registry import text_of
-from fastscnn_opt.text import counted
+from fastscnn_opt.bisecting.bisector import find_first_failing
+from fastscnn_opt.bisecting.graphs import Workspace
+from fastscnn_opt.bisecting.inputs import from_pipeline, from_variant
+from fastscnn_opt.bisecting.losses import AccuracyLoss, Deviation
+from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.model.sampling.given import read_inputs
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import os
+    from collections.abc import Callable
 
-    import onnx
-
-    from fastscnn_opt.bisecting.graphs import SavedGraph, Workspace
+    from fastscnn_opt.bisecting.inputs import BisectInput
     from fastscnn_opt.bisecting.losses import LossMetric
-    from fastscnn_opt.rewriting.contract import Pass
-
-    Report = Callable[[str], None]
-    """Shows a line about the progress."""
+    from fastscnn_opt.bisecting.result import Bisection
 
 
-def bisect(
-    workspace: Workspace,
-    model: onnx.ModelProto,
-    passes: Sequence[Pass],
-    metric: LossMetric,
-    limit: float,
+def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes notes
+    model: str | os.PathLike[str],
+    passes: str | None = None,
     *,
+    variant: str | None = None,
+    max_drop: float | None = None,
+    max_diff: float | None = None,
     nodes: bool = False,
-    report: Report = lambda _: None,
+    data: str | os.PathLike[str] | DataSource | None = None,
+    limit: int | None = None,
+    inputs: str | os.PathLike[str] | None = None,
+    target: str | TargetSpec = "onnxruntime",
+    limits: Limits = DEFAULT_LIMITS,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Bisection:
-    """Find the first of `passes` after which `model` has lost more than `limit`.
+    """Find the first pass of a pipeline after which a model has lost too much.
 
-    With `nodes`, also find which changes of that pass cause the loss. Finding the pass takes at most log2(n) + 2
-    measurements for n passes, that of `model` itself included. A graph that does not run is over every limit. Contracts
-    are not checked.
+    The model before all passes and the model after some of them are run on the same images. A binary search takes at
+    most log2(n) + 2 evaluations for n passes. A graph that does not run is over every limit. Contracts are not checked.
+
+    Parameters
+    ----------
+    model
+        The ONNX file that the passes start from; or a variants file, of which `variant` is taken.
+    passes
+        A pipeline text, or ``@FILE``.
+    variant
+        The variant of the variants file, in place of `passes`.
+    max_drop
+        Points of mIoU that may be lost; by default those of the variants file.
+    max_diff
+        Instead: how far an output may deviate, in its own unit.
+    nodes
+        Also find the smallest set of the pass's changes that causes the loss.
+    data
+        The root of a Cityscapes tree, a TOML file that describes a dataset, or a `DataSource`; by default the images of
+        the variants file. With `max_diff` the graphs may run on made-up inputs instead.
+    limit
+        The first images of the variants file only.
+    inputs
+        With `max_diff`: an ``.npz`` file with arrays by the names of inputs, in place of images.
+    target
+        What runs the graphs, with `max_drop`: a name, or a `TargetSpec` with options.
+    note
+        Gets lines about the progress.
 
     Raises
     ------
-    UserError
-        A pass cannot do its work, or `model` or the data cannot be used.
+    RunError
+        The arguments do not say what to search, or how much may be lost; or the variants file cannot be used.
+    PipelineError, PassError
+        The pipeline does not parse, or a pass cannot do its work.
+    ModelError, DataError
+        The model or the images cannot be used.
+    TargetError
+        There is no such target here, or it cannot run the model.
     """
-    return _Bisector(workspace, passes, metric, limit, report).run(model, nodes=nodes)
+    if (passes is None) == (variant is None):
+        raise RunError("give either passes with a model, or variant with a variants file")
+    if max_drop is not None and max_diff is not None:
+        raise RunError("give either max_drop or max_diff")
+    source = None if data is None else DataSource.at(data)
+    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
+        folder = Path(name)
+        if passes is not None:
+            searched = from_pipeline(Path(model), passes, source)
+        else:
+            searched = from_variant(Path(model), str(variant), folder, source=source, limit=limit, limits=limits)
+        graph = searched.load()
+        metric: LossMetric
+        if max_diff is None:
+            allowed, metric = _accuracy(searched, max_drop, TargetSpec.of(target), limits)
+        else:
+            allowed = max_diff
+            metric = Deviation(searched.source, {} if inputs is None else read_inputs(Path(inputs), graph))
+        found = find_first_failing(Workspace(folder), graph, searched.passes, metric, allowed, nodes=nodes, report=note)
+        return replace(found, images=searched.source.describe() if searched.source else None)
 
 
-class _Bisector:
-    def __init__(
-        self, workspace: Workspace, passes: Sequence[Pass], metric: LossMetric, limit: float, report: Report
-    ) -> None:
-        self._workspace = workspace
-        self._passes = list(passes)
-        self._metric = metric
-        self._report = report
-        self._measured: dict[str, MeasuredLoss] = {}
-        self._result = Bisection([text_of(item) for item in passes], metric, limit)
-
-    def run(self, model: onnx.ModelProto, *, nodes: bool) -> Bisection:
-        result = self._result
-        source = self._workspace.save(model)
-        if start := self._metric.start(source):
-            result.measurements.append(
-                Measurement(Purpose.PASSES, "before the first pass", MeasuredLoss(0.0), fails=False)
-            )
-            self._report(f"before the first pass: {start}")
-        graphs = [source, *self._workspace.run_passes(source, self._passes)]
-        changing = [number for number in range(1, len(graphs)) if graphs[number].sha256 != graphs[number - 1].sha256]
-        result.unchanged = set(range(1, len(graphs))) - set(changing)
-
-        def fails(count: int) -> bool:
-            number = changing[count - 1]
-            result.losses[number] = self._loss(graphs[number])
-            what = f"after pass {number}, {result.pipeline[number - 1]}"
-            return self._record(Purpose.PASSES, what, result.losses[number])
-
-        first = first_failing(len(changing), fails)
-        if first is None:
-            return result
-        number = changing[first - 1]
-        result.first_failing = FirstFailingPass(number, result.pipeline[number - 1], result.losses[number])
-        before, failing = graphs[number - 1], self._passes[number - 1]
-        self._check_repair(before, number, self._harmless_part(before, failing) if nodes else None)
-        return result
-
-    def _loss(self, graph: SavedGraph) -> MeasuredLoss:
-        if graph.sha256 not in self._measured:
-            self._measured[graph.sha256] = self._metric.loss(graph)
-        return self._measured[graph.sha256]
-
-    def _record(self, purpose: Purpose, what: str, loss: MeasuredLoss) -> bool:
-        """Record and report a measurement; return whether it is over the limit."""
-        fails = self._over_limit(loss)
-        self._result.measurements.append(Measurement(purpose, what, loss, fails))
-        self._report(f"{what}: {loss_in_words(loss, self._metric)}, {'too much' if fails else 'within the limit'}")
-        return fails
-
-    def _over_limit(self, loss: MeasuredLoss) -> bool:
-        return loss.figure is None or not loss.figure <= self._result.limit
-
-    def _harmless_part(self, before: SavedGraph, item: Pass) -> Pass | None:
-        """Find the harmful changes; return the pass with an option that leaves them out, None if there is none."""
-        try:
-            changes = SeparableChanges(item, before.load())
-            sets, losses, harmless = self._divide(before, changes)
-        except PassError as error:
-            self._result.harmful = HarmfulChanges(reason=str(error))
-            return None
-        self._result.harmful = HarmfulChanges(changes.nodes, sets, losses)
-        return changes.restricted(harmless) if harmless and changes.has_option else None
-
-    def _divide(
-        self, before: SavedGraph, changes: SeparableChanges
-    ) -> tuple[list[list[str]], dict[tuple[str, ...], MeasuredLoss], list[str]]:
-        """Return the sets of changes that fail, the measured losses, and the nodes whose changes are harmless."""
-        losses: dict[tuple[str, ...], MeasuredLoss] = {}
-
-        def fails(chosen: Sequence[str]) -> bool:
-            key = tuple(chosen)
-            if key in losses:
-                return self._over_limit(losses[key])
-            graph = self._workspace.save(changes.run(chosen), before, changes.restricted(chosen))
-            losses[key] = self._loss(graph)
-            count = f"{len(chosen)} of {counted(len(changes.nodes), 'change')}"
-            return self._record(Purpose.CHANGES, f"{count} of {changes.item.name} ({', '.join(chosen)})", losses[key])
-
-        sets, harmless = disjoint_failing_sets(list(changes.nodes), fails)
-        return sets, losses, harmless
-
-    def _check_repair(self, before: SavedGraph, number: int, harmless_part: Pass | None) -> None:
-        """Measure the pipeline without pass `number`, or with only its harmless part."""
-        later = [*([harmless_part] if harmless_part else []), *self._passes[number:]]
-        text = ",".join(text_of(item) for item in [*self._passes[: number - 1], *later])
-        try:
-            end = [before, *self._workspace.run_passes(before, later)][-1]
-        except PassError as error:
-            self._result.repaired = RepairedPipeline(text, MeasuredLoss(None), fails=True, reason=str(error))
-            return
-        loss = self._loss(end)
-        fails = self._record(Purpose.REPAIR, f"the pipeline {text or 'without a pass'}", loss)
-        self._result.repaired = RepairedPipeline(text, loss, fails, keeps_pass=harmless_part is not None)
+def _accuracy(
+    searched: BisectInput, max_drop: float | None, target: TargetSpec, limits: Limits
+) -> tuple[float, AccuracyLoss]:
+    """Return how many points of mIoU may be lost, and what measures them."""
+    allowed = searched.max_drop if max_drop is None else max_drop
+    if allowed is None:
+        raise RunError("nothing says how much may be lost", cure="give --max-drop or --max-diff")
+    if searched.source is None:
+        raise RunError("--max-drop needs images", cure="give --data ROOT or --synthetic N")
+    return allowed, AccuracyLoss(searched.source, searched.complete(target), limits=limits)

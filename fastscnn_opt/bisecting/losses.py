@@ -20,7 +20,7 @@ from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.rewriting.verification.comparing import compare
 from fastscnn_opt.rewriting.verification.expectations import expectations
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
-from fastscnn_opt.scoring.one_model import evaluate_model
+from fastscnn_opt.scoring.one_model import evaluate
 from fastscnn_opt.scoring.records import as_json
 from fastscnn_opt.targets.signature import signature_of
 
@@ -114,7 +114,7 @@ class AccuracyLoss:
             return float(json.loads(cached)["mIoU"])
         file = self._runnable(graph)
         try:
-            found = evaluate_model(file, self._source, self._target, limits=self._limits)
+            found = evaluate(file, self._source, self._target, limits=self._limits)
         except (ModelError, TargetError) as error:  # the user does not know the file, but what made the graph
             error.where = "" if error.where == str(file) else error.where
             error.what = error.what.replace(str(file), "the graph")

@@ -89,6 +89,8 @@ class Bisection:
         The measured losses, by the number of the pass after which the graph was measured.
     unchanged
         Numbers of the passes that changed nothing.
+    images
+        What the graphs were run on, in words; None for made-up inputs.
     first_failing
         None if every measured graph is within the limit.
     """
@@ -99,6 +101,7 @@ class Bisection:
     losses: dict[int, MeasuredLoss] = field(default_factory=dict)
     unchanged: set[int] = field(default_factory=set)
     measurements: list[Measurement] = field(default_factory=list)
+    images: str | None = None
     first_failing: FirstFailingPass | None = None
     harmful: HarmfulChanges | None = None
     repaired: RepairedPipeline | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -72,11 +73,17 @@ class DataSource:
             raise DataError("the seed is negative or too large", cure=f"use 0 to {LARGEST_SEED}")
 
     @classmethod
-    def at(cls, path: str, split: str | None = None, limit: int | None = None) -> DataSource:
-        """Return the dataset at `path`: the root of a Cityscapes tree, or a TOML file that describes one.
+    def at(
+        cls, data: str | os.PathLike[str] | DataSource, split: str | None = None, limit: int | None = None
+    ) -> DataSource:
+        """Return the dataset at a path: the root of a Cityscapes tree, or a TOML file that describes one.
 
-        `split` and `limit` replace what the file says. Raises DataError if the file cannot be used.
+        A source is taken, too. `split` and `limit` replace what the file or the source says. Raises DataError if the
+        file cannot be used.
         """
+        if isinstance(data, DataSource):
+            return replace(data, split=split or data.split, limit=limit or data.limit)
+        path = os.fspath(data)
         if not path.endswith(".toml"):
             return cls(path, split or "val", limit=limit)
         from fastscnn_opt.data.description import read_description
@@ -268,6 +275,22 @@ class DataSource:
             scenes = min(self.synthetic, self.limit or self.synthetic)
             return f"{counted(scenes, 'synthetic scene')} from seed {self.seed}"
         return f"{self.root}, {self.split}" + (f", first {self.limit}" if self.limit else "")
+
+
+def open_dataset(
+    data: str | os.PathLike[str] | DataSource, *, split: str | None = None, limit: int | None = None
+) -> Dataset:
+    """Open a dataset: the root of a Cityscapes tree, a TOML file that describes a dataset, or a `DataSource`.
+
+    `split` and `limit`, the number of the first images, replace what the file says. `load` of the dataset returns an
+    image, uint8 of shape H, W, 3 in RGB, with its label map, unsigned integers of shape H, W.
+
+    Raises
+    ------
+    DataError
+        There is no such folder or split, it is empty, or an image has no mask.
+    """
+    return DataSource.at(data, split, limit).open()
 
 
 def carried_table(metadata: Metadata) -> PreprocessTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from fastscnn_opt.diff.result import Difference, Group, Item, ModelDiff
 from fastscnn_opt.diff.scope import Scope, versions
 from fastscnn_opt.model.element_types import type_name
 from fastscnn_opt.model.interface import inputs_with_defaults
+from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -23,14 +25,22 @@ _MOST_LISTED = 3
 """Names that a note lists."""
 
 
-def diff_models(before: onnx.ModelProto, after: onnx.ModelProto) -> ModelDiff:
-    """Return the differences between two models.
+def diff_models(
+    before: onnx.ModelProto | str | os.PathLike[str], after: onnx.ModelProto | str | os.PathLike[str]
+) -> ModelDiff:
+    """Return the differences between two models, each of them loaded already or the path of an ONNX file.
 
     Nodes are paired by name, or by their place in the structure if that leaves fewer differences. Renaming nodes, inner
     tensors and initializers is therefore no difference, and neither is another order of the nodes in the file. An
     attribute that one file writes and the other leaves at the same default of ONNX is only noted. Inputs of nodes are
     compared by the origin of the tensor, so an inserted node is one added node and one changed input.
+
+    Raises
+    ------
+    ModelError
+        A file cannot be read as a model.
     """
+    before, after = _loaded(before), _loaded(after)
     first, second = (Scope.of_graph(model.graph, versions(model.opset_import)) for model in (before, after))
     pair, diff = compare_scopes(first, second)
     matching = pair.matching
@@ -46,6 +56,10 @@ def diff_models(before: onnx.ModelProto, after: onnx.ModelProto) -> ModelDiff:
     found.metadata = _compare_mappings(_metadata(before), _metadata(after))
     found.notes = _notes(diff.written_defaults)
     return found
+
+
+def _loaded(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
+    return load_model(model) if isinstance(model, (str, os.PathLike)) else model
 
 
 def _compare_ends(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.images import write_png
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import CheckFailedError, ModelError
 from fastscnn_opt.measuring.image_input import open_for
 from fastscnn_opt.model.loading import load_model
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.packaging.configuration import Ends
     from fastscnn_opt.packaging.subject import Scored, Subject
     from fastscnn_opt.packaging.writing import PackagedFile
@@ -43,8 +43,8 @@ def package(
     output: str | os.PathLike[str],
     *,
     variant: str | None = None,
-    source: DataSource | None = None,
-    target: TargetSpec | None = None,
+    data: str | os.PathLike[str] | DataSource | None = None,
+    target: str | TargetSpec | None = None,
     limits: Limits = DEFAULT_LIMITS,
     note: Callable[[str], None] = lambda _: None,
 ) -> list[PackagedFile]:
@@ -59,10 +59,11 @@ def package(
         An ONNX file, ``RUN:NAME``, or a run folder of which `variant` is taken.
     output
         The folder of the package; or its file, if it ends with ``.zip``. An earlier package is replaced.
-    source
-        Describes the classes and the preprocessing, and has the example; by default the images of the run.
+    data
+        Describes the classes and the preprocessing, and has the example: the root of a Cityscapes tree, a TOML file
+        that describes a dataset, or a `DataSource`; by default the images of the run.
     target
-        What the model is compiled for in addition.
+        What the model is compiled for in addition: a name, or a `TargetSpec` with options.
     note
         Is called with what has to be assumed about the model.
 
@@ -76,7 +77,7 @@ def package(
         The package cannot be written.
     """
     with new_package(Path(output)) as folder:
-        subject = find_subject(Path(model), variant, source)
+        subject = find_subject(Path(model), variant, None if data is None else DataSource.at(data))
         _copy_model(subject.file, folder / "model.onnx")
         ends = _make_example(subject, folder / "example", limits, note)
         write_json(folder / "config.json", config(subject, ends))
@@ -85,7 +86,7 @@ def package(
             (folder / name).write_bytes(files("fastscnn_opt.packaging").joinpath("shipped", name).read_bytes())
         _check(folder, limits)
         if target is not None:
-            _compile(subject, target, folder, limits)
+            _compile(subject, TargetSpec.of(target), folder, limits)
         (folder / "MODEL_CARD.md").write_bytes(model_card(subject, ends, packaged_files(folder)).encode())
         return packaged_files(folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.files import check_place, write_atomically
@@ -11,14 +12,14 @@ from fastscnn_opt.report.tradeoff import plot_file
 from fastscnn_opt.scoring.run_folder import read_run, refuse_own_file
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 
 def write_report(
-    folders: Sequence[Path],
-    page: Path | None,
-    plot: Path | None,
+    folders: Sequence[str | os.PathLike[str]],
+    page: str | os.PathLike[str] | None = None,
+    plot: str | os.PathLike[str] | None = None,
     *,
     max_drop: float | None = None,
     pictures: bool = True,
@@ -49,20 +50,21 @@ def write_report(
     OSError
         A file cannot be written; this is found before the work as far as possible.
     """
-    for place in (page, plot):
+    page_place, plot_place = (None if place is None else Path(place) for place in (page, plot))
+    for place in (page_place, plot_place):
         if place is not None:
             check_place(place)
             for folder in folders:
-                refuse_own_file(place, folder)
+                refuse_own_file(place, Path(folder))
     runs = [read_run(folder) for folder in folders]
     contents = [gather(run, max_drop) for run in runs]
-    if plot is not None:
-        write_atomically(plot, plot_file(contents[-1], plot.suffix.lower()))
+    if plot_place is not None:
+        write_atomically(plot_place, plot_file(contents[-1], plot_place.suffix.lower()))
         note(f"wrote {plot}")
-    if page is not None:
+    if page_place is not None:
         before = contents[0] if len(contents) > 1 else None
         html = render(contents[-1], before, pictures=pictures).encode()
-        write_atomically(page, html)
+        write_atomically(page_place, html)
         note(f"wrote {page} ({len(html) / 1e6:.1f} MB); open it in a browser")
     for run in runs:
         run.check_whole()

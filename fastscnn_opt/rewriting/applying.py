@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.files import check_place
@@ -17,8 +18,8 @@ from fastscnn_opt.rewriting.pipeline import read_pipeline
 from fastscnn_opt.rewriting.registry import build_pipeline
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from fastscnn_opt.rewriting.contract import Pass
     from fastscnn_opt.rewriting.report import Result
@@ -29,13 +30,13 @@ with Python's own 700, a model of 50,000 nodes takes 1.4 times as long."""
 
 
 def apply_to_file(  # noqa: PLR0913 - one parameter for each option of the command
-    model: Path,
+    model: str | os.PathLike[str],
     passes: str,
-    output: Path,
+    output: str | os.PathLike[str],
     *,
     verify: bool = True,
-    inputs: Path | None = None,
-    dump: Path | None = None,
+    inputs: str | os.PathLike[str] | None = None,
+    dump: str | os.PathLike[str] | None = None,
     note: Callable[[str], None] = lambda _: None,
     progress: ProgressBar = no_progress_bar,
 ) -> Result:
@@ -71,19 +72,22 @@ def apply_to_file(  # noqa: PLR0913 - one parameter for each option of the comma
     OSError
         `output` cannot be written.
     """
+    model, output = Path(model), Path(output)
     built = build_pipeline(read_pipeline(passes))
     check_place(output)
-    dumps = [] if dump is None else [GraphDump(dump)]
+    dumps = [] if dump is None else [GraphDump(Path(dump))]
     for place in (output, *(place for graphs in dumps for place in graphs.files(built))):
         keep_apart(place, model)
     with _rare_collections():
-        result = _run(model, built, dumps, note, progress, verify=verify, inputs=inputs)
+        result = _run(
+            model, built, dumps, note, progress, verify=verify, inputs=None if inputs is None else Path(inputs)
+        )
         save_model(result.model, output)
     return result
 
 
 def plan_for_file(
-    model: Path,
+    model: str | os.PathLike[str],
     passes: str,
     *,
     note: Callable[[str], None] = lambda _: None,
@@ -95,7 +99,7 @@ def plan_for_file(
     """
     built = build_pipeline(read_pipeline(passes))
     with _rare_collections():
-        return _run(model, built, [], note, progress, verify=False)
+        return _run(Path(model), built, [], note, progress, verify=False)
 
 
 def _run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,12 +21,11 @@ from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.timing import Latencies, time_side_by_side
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Build
+from fastscnn_opt.targets.spec import TargetSpec
 from fastscnn_opt.text import closest, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from fastscnn_opt.targets.spec import TargetSpec
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class BenchTable:
 
 
 def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows progress
-    models: Sequence[Path],
-    target: TargetSpec,
+    models: Sequence[str | os.PathLike[str]],
+    target: str | TargetSpec = "onnxruntime",
     *,
     baseline: str | None = None,
     batch: int | None = None,
@@ -69,18 +69,35 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
     note: Callable[[str], None] = lambda _: None,
     progress: ProgressBar = no_progress_bar,
 ) -> BenchTable:
-    """Compile and time `models`, ONNX files or ``RUN:NAME``; return a row for each of them.
+    """Compile `models`, time them side by side, and return a row for each of them.
 
-    Models whose batch is fixed at another size than `batch` go through the pass ``static-batch`` first. `baseline`
-    names the model that the others are compared with, by its path or its file name; it is the first by default.
+    Each model runs in a child process of its own, on made-up inputs. They take turns, while the others stand still.
+
+    Parameters
+    ----------
+    models
+        ONNX files, or ``RUN:NAME``, the models of variants of a run.
+    target
+        What compiles and runs the models: a name, or a `TargetSpec` with options.
+    baseline
+        The model that the others are compared with, by its path or its file name; the first by default.
+    batch
+        Images per run; models whose batch is fixed at another size go through the pass ``static-batch`` first.
+    effort
+        How long to time; by default 15 seconds per model, with at most 200 rounds.
+    note, progress
+        Get lines about the progress, and what makes the times less certain; show how many of the rounds are done.
 
     Raises
     ------
-    UserError
-        There is no such target or baseline, or a model cannot be read, compiled or run.
+    ModelError, RunError
+        A model cannot be read, or there is no such baseline.
+    TargetError
+        There is no such target here, it cannot compile or run a model, or a process went beyond a limit.
     """
-    suffix = target.available().artefact_suffix
-    names, files = [str(model) for model in models], [model_file(model) for model in models]
+    spec = TargetSpec.of(target)
+    suffix = spec.available().artefact_suffix
+    names, files = [os.fspath(model) for model in models], [model_file(model) for model in models]
     reference = _find_baseline(names, baseline)
     for file in files:
         check_is_file(file)  # before the first one is compiled
@@ -89,8 +106,8 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
         for index, (name, model) in enumerate(zip(names, files, strict=True)):
             note(f"compiling {name}")
             artefact = Path(folder) / f"{index}{suffix}"
-            _compile(model, artefact, target, batch, limits)
-            compiled.append(CompiledModel(name, target, artefact, model, batch))
+            _compile(model, artefact, spec, batch, limits)
+            compiled.append(CompiledModel(name, spec, artefact, model, batch))
         note(f"timing {counted(len(models), 'model')}")
         effort = effort or Effort()
         with progress(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, other_load() as others:

@@ -8,18 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.files import check_place, is_stream
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
 
-    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.targets.onnxruntime.profile import OrtProfile
     from fastscnn_opt.targets.signature import Signature
 
@@ -49,32 +52,75 @@ def opened_model(
             raise error.within(model) from None
 
 
-def evaluate_model(
-    model: Path,
-    source: DataSource,
-    target: TargetSpec,
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str] | DataSource,
+    target: str | TargetSpec = "onnxruntime",
     *,
     batch: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    on_image: Callable[[int], None] | None = None,
+    progress: ProgressBar = no_progress_bar,
 ) -> Evaluation:
-    """Compile an ONNX file for `target` and return its accuracy on `source`. Raises what `opened_model` does."""
+    """Compile a model for `target`, run it on labelled images in a child process, and return its accuracy.
+
+    One confusion matrix over all labelled pixels gives pixAcc, the IoU of each class and mIoU, as fractions. mIoU
+    leaves out a class that neither labels nor predictions have; mIoU_all counts it as 0. ``details.notes`` says what
+    was assumed about the model, and what is unlikely in the result.
+
+    Parameters
+    ----------
+    model
+        An ONNX file, or ``RUN:NAME``, the model of a variant of a run.
+    data
+        The root of a Cityscapes tree, a TOML file that describes a dataset, or a `DataSource`.
+    target
+        What compiles and runs the model: a name, or a `TargetSpec` with options.
+    batch
+        Images per run; by default what the model takes.
+    progress
+        Shows how many of the images are done.
+
+    Raises
+    ------
+    ModelError, DataError
+        The model or the images cannot be used, or do not fit together.
+    RunError
+        The run of ``RUN:NAME`` cannot be read, or has no such variant.
+    TargetError
+        There is no such target here, it cannot compile or run the model, or its process went beyond a limit.
+    """
+    file, spec = model_file(model), TargetSpec.of(target)
     with ThreadPoolExecutor(1) as reader:
-        metadata = reader.submit(read_metadata, model)  # while the child process starts
-        with opened_model(model, target, limits=limits) as (worker, _):
-            return worker.run(Evaluate(source, metadata.result(), batch), on_image)
+        metadata = reader.submit(read_metadata, file)  # while the child process starts
+        source = DataSource.at(data).for_model_file(file)
+        with (
+            progress(len(source.open()), "images") as advance,
+            opened_model(file, spec, limits=limits) as (worker, _),
+        ):
+            return worker.run(Evaluate(source, metadata.result(), batch), advance)
 
 
 def compile_model(
-    model: Path, artefact: Path, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS
+    model: str | os.PathLike[str],
+    artefact: str | os.PathLike[str],
+    target: str | TargetSpec,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, str]:
-    """Compile an ONNX file for `target` in a child process; return the versions of the tools that did it.
+    """Compile an ONNX file, or ``RUN:NAME``, for `target` in a child process; return the versions of the tools used.
 
-    The output of a vendor tool goes to ``<artefact>.log``. Raises what `Worker` does, TargetError if there is no such
-    target here, and ModelError if a file to write is one that the model consists of.
+    The output of a vendor tool goes to ``<artefact>.log``.
+
+    Raises
+    ------
+    ModelError, RunError
+        There is no such model, or a file to write is one that it consists of.
+    TargetError
+        There is no such target here, it cannot compile the model, or its process went beyond a limit.
     """
     from fastscnn_opt.model.saving import keep_apart, keep_weights_of_others
 
+    model, artefact, target = model_file(model), Path(artefact), TargetSpec.of(target)
     if not artefact.absolute().parent.is_dir():
         raise TargetError(f"there is no folder {artefact.parent}", where=artefact, cure="create it first")
     check_place(artefact)
@@ -90,19 +136,24 @@ def compile_model(
 
 
 def profile_model(
-    model: Path,
+    model: str | os.PathLike[str],
     *,
-    runs: int,
+    runs: int = 10,
     batch: int | None = None,
     threads: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_run: Callable[[int], None] | None = None,
 ) -> OrtProfile:
-    """Run an ONNX file in ONNX Runtime, in a child process, and return where its time goes.
+    """Run an ONNX file, or ``RUN:NAME``, in ONNX Runtime, in a child process, and return where its time goes.
 
-    Raises what `Worker` does, and TargetError if ONNX Runtime does not work here.
+    Raises
+    ------
+    ModelError, RunError
+        There is no such model, or it does not run.
+    TargetError
+        ONNX Runtime does not work here, or the process went beyond a limit.
     """
-    target = TargetSpec("onnxruntime")
+    model, target = model_file(model), TargetSpec("onnxruntime")
     target.available()
     with (
         tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder,

@@ -20,6 +20,7 @@ import os
 import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -36,7 +37,6 @@ from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _ASIDE = ".damaged"
 """Suffix of the file beside a file of records that gets its damaged lines."""
@@ -142,12 +142,17 @@ def _clear_leftovers(folder: Path) -> None:
                 leftover.unlink()
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | os.PathLike[str]) -> Run:
     """Read a run folder; another process may be writing to it.
 
-    Lines that are damaged are left out, and `Run.damaged` says so. Raises RunError if there is no ``run.json``, or a
-    damaged one.
+    Lines that are damaged are left out, and `Run.damaged` says so.
+
+    Raises
+    ------
+    RunError
+        There is no ``run.json``, or a damaged one.
     """
+    folder = Path(folder)
     if not (folder / "run.json").is_file():
         raise RunError("no run folder (it has no run.json)", where=folder, cure="`fastscnn-opt score` makes one")
     return Run(folder, _read_description(folder), *_read_records(folder, repair=False))

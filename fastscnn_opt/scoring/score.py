@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.machine import machine, versions
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.description import DataDescription, ModelDescription, RunDescription, VariantsText
@@ -15,36 +16,61 @@ from fastscnn_opt.scoring.run_folder import open_run, read_run, refuse_search
 from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_source
 from fastscnn_opt.scoring.stages.scorer import RowScorer
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
+from fastscnn_opt.scoring.variants import Variants, read_variants
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
-    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.run import Run
-    from fastscnn_opt.scoring.variants import Variants
 
 _log = logging.getLogger(__name__)
 
+_DEFAULTS = Settings()
+
 
 def score(
-    variants: Variants,
-    folder: Path,
-    settings: Settings,
+    variants: str | os.PathLike[str] | Variants,
+    folder: str | os.PathLike[str],
+    settings: Settings = _DEFAULTS,
     note: Callable[[str], None] = _log.info,
     progress: ProgressBar = no_progress_bar,
+    *,
+    data: str | os.PathLike[str] | DataSource | None = None,
 ) -> Run:
-    """Score all rows of `variants` into the run folder, skipping what it holds already, and return what it then holds.
+    """Score all rows of a variants file into a run folder, and return what the folder then holds.
 
-    A row that fails, crashes, hangs or whose target is unavailable is recorded as such, and the others go on; rows that
-    failed before are tried again. `note` takes lines about the progress, for people.
+    Rows that the folder holds already are skipped. A row that fails, crashes, hangs or whose target is unavailable is
+    recorded as such, and the others go on; rows that failed before are tried again. `check_outcome` says whether the
+    result is good enough.
+
+    Parameters
+    ----------
+    variants
+        A variants file.
+    folder
+        The run folder; an existing one is continued.
+    settings
+        How to score; they take precedence over the variants file.
+    note, progress
+        Get lines about the progress; show how much of the work is done.
+    data
+        Images that take the place of those of the variants file: the root of a Cityscapes tree, a TOML file that
+        describes a dataset, or a `DataSource`.
 
     Raises
     ------
     RunError
-        The folder cannot be used, or holds a run of `search`.
+        The variants file or the folder cannot be used, or the folder holds a run of `search`.
+    PipelineError, PatchError, TargetError
+        The variants file names an unknown pass, option, patch or target.
     ModelError, CheckpointError, DataError
         The model or the data of the variants file cannot be read.
     """
+    folder = Path(folder)
+    if not isinstance(variants, Variants):
+        images = None if data is None else DataSource.at(data)
+        variants = read_variants(Path(variants), source=images, needs_model=settings.stage is not Stage.RUN)
     refuse_search(folder)
     if settings.stage is Stage.RUN:
         source = _recorded_source(folder)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.machine import versions
@@ -16,21 +18,22 @@ from fastscnn_opt.scoring.run_folder import open_run, read_run
 from fastscnn_opt.scoring.score import describe_run
 from fastscnn_opt.scoring.stages.compiling import identify_source
 from fastscnn_opt.scoring.stages.scorer import RowScorer
+from fastscnn_opt.scoring.stages.settings import Settings
 from fastscnn_opt.searching.inputs import FRONT_FILE, SearchInput
-from fastscnn_opt.searching.space import pipeline_of
+from fastscnn_opt.searching.space import default_space, pipeline_of, read_space
 from fastscnn_opt.searching.strategies import TrialResult, TrialStatus, strategy_for
 from fastscnn_opt.searching.tradeoffs import TradeOff, best_of, finalists
 from fastscnn_opt.searching.trials import Screening, Trials
+from fastscnn_opt.targets.spec import TargetSpec
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
-    from pathlib import Path
 
     from fastscnn_opt.scoring.records import RowPlan
     from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.run_folder import OpenRun
-    from fastscnn_opt.scoring.stages.settings import Settings
     from fastscnn_opt.searching.space import Choices, Space
 
 _SHORT_EFFORT = Effort(rounds=5)
@@ -76,30 +79,91 @@ class SearchResult:
         rows = {row.variant: row for row in description.rows}
         return replace(self.run, description=replace(description, rows=tuple(rows[name] for name in names)))
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the rows of the baseline and the front, and the counts, as the verb prints them."""
+        return {**self.best.to_json(), "front": self.front, "trials": self.counts, "space": self.pipelines}
 
-def search(
+    def _repr_html_(self) -> str:
+        """Show the rows of the baseline and the front in a notebook."""
+        return self.best._repr_html_()
+
+
+DEFAULT_BUDGET = Budget(minutes=10.0)
+"""How long to explore where the user sets no budget."""
+
+_LAST_SESSION = Settings(effort=Effort(seconds=5.0))
+
+
+def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes notes
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str] | DataSource,
+    folder: str | os.PathLike[str],
+    *,
+    space: str | os.PathLike[str] | None = None,
+    target: str | TargetSpec = "onnxruntime",
+    batch: int = 1,
+    max_drop: float = 3.0,
+    few: int = 2,
+    budget: Budget = DEFAULT_BUDGET,
+    settings: Settings = _LAST_SESSION,
+    note: Callable[[str], None] = lambda _: None,
+) -> SearchResult:
+    """Explore pipelines, and return those that no other beats in both accuracy and speed.
+
+    A pipeline that loses too much on the first images is given up; the others are scored on all images, and timed for a
+    moment beside the baseline, one at a time. In the end those that may be best are timed side by side, as long as
+    `settings` says. A search that was interrupted is continued by the same call.
+
+    Parameters
+    ----------
+    model
+        The ONNX file that every pipeline starts from.
+    data
+        The root of a Cityscapes tree, a TOML file that describes a dataset, or a `DataSource`.
+    folder
+        The run folder; an existing search is continued.
+    space
+        A TOML file with slots and alternatives; by default it is made of the installed passes.
+    target
+        What compiles and runs the models: a name, or a `TargetSpec` with options.
+    batch
+        Images per run.
+    max_drop
+        Points of mIoU that a pipeline may lose.
+    few
+        Images on which a pipeline is looked at before it is scored on all.
+    budget
+        How long to explore; by default 10 minutes.
+    settings
+        How to score; the effort is that of the last session, by default 5 seconds per model.
+    note
+        Gets lines about the progress.
+
+    Raises
+    ------
+    RunError
+        The folder or the space cannot be used, the space is large and optuna missing, or neither the baseline nor
+        anything else can be scored.
+    TargetError
+        There is no such target here.
+    ModelError, DataError
+        The model or the data cannot be read.
+    """
+    source = DataSource.at(data)
+    chosen = default_space(source) if space is None else read_space(Path(space))
+    given = SearchInput(Path(model), source, TargetSpec.of(target), chosen.baseline, batch, max_drop)
+    return _explore(given, chosen, Path(folder), settings, budget, Screening(few, max_drop), note)
+
+
+def _explore(
     given: SearchInput,
     space: Space,
     folder: Path,
     settings: Settings,
     budget: Budget,
     screening: Screening,
-    note: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None],
 ) -> SearchResult:
-    """Explore `space` within `budget` and return the pipelines that no other beats in both accuracy and speed.
-
-    A pipeline that loses too much on the first images is given up; the others are scored on all images, and timed for a
-    moment beside the baseline, one at a time. In the end those that may be best are timed side by side, as long as
-    `settings` says. A search that was interrupted is continued by the same call.
-
-    Raises
-    ------
-    RunError
-        The folder cannot be used, the space is large and optuna missing, or neither the baseline nor anything else can
-        be scored.
-    UserError
-        The model or the data cannot be read.
-    """
     strategy = strategy_for(space, budget.evaluations)
     started = monotonic()
     given = replace(given, source=given.source.for_model_file(given.model))

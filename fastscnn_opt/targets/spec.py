@@ -17,6 +17,11 @@ class TargetSpec:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, target: "str | TargetSpec") -> "TargetSpec":
+        """Return the target of that name without options; or what is a choice already."""
+        return cls(target) if isinstance(target, str) else target
+
     def open(self) -> Target:
         """Return the target. Raises TargetError if there is none of that name, or an option is wrong."""
         return get_target(self.name, self.options)

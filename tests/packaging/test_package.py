@@ -12,7 +12,6 @@ from graphs import parse
 from PIL import Image
 
 from fastscnn_opt.cli.main import run
-from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, ModelError, RunError
 from fastscnn_opt.packaging.package import package
 from fastscnn_opt.scoring.run_folder import read_run
@@ -158,7 +157,7 @@ def test_the_same_input_makes_the_same_bytes(place, tmp_path):
 def test_weights_in_other_files_come_along(place, tmp_path):
     model = onnx.load(place / "net.onnx")
     onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="w.bin", size_threshold=1)
-    package(tmp_path / "net.onnx", tmp_path / "out", source=DataSource.at(str(place / "own.toml")))
+    package(tmp_path / "net.onnx", tmp_path / "out", data=place / "own.toml")
     assert (tmp_path / "out" / "model.onnx.data").is_file()
     assert "Not measured." in (tmp_path / "out" / "MODEL_CARD.md").read_text()
 
@@ -172,8 +171,8 @@ def test_what_cannot_be_packaged_is_refused_and_leaves_nothing(place, tmp_path):
         (place / "run", {"variant": "lables"}, RunError, "unknown variant 'lables'; did you mean 'labels'?"),
         (place / "run", {"variant": "wrong"}, RunError, "there is no model of the variant 'wrong'"),
         (place / "net.onnx", {}, DataError, "nothing describes its images; give --data"),
-        (tmp_path / "bad.onnx", {"source": DataSource.at(str(place / "own.toml"))}, ModelError, "not an ONNX model"),
-        (tmp_path / "vector.onnx", {"source": DataSource.at(str(place / "own.toml"))}, ModelError, "images need"),
+        (tmp_path / "bad.onnx", {"data": place / "own.toml"}, ModelError, "not an ONNX model"),
+        (tmp_path / "vector.onnx", {"data": place / "own.toml"}, ModelError, "images need"),
     ):
         with pytest.raises(kind) as caught:
             package(model, tmp_path / "out", **options)

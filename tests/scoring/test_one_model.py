@@ -1,5 +1,7 @@
 """Work on one model without a run folder."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import onnx
 import pytest
@@ -7,16 +9,28 @@ from graphs import parse
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import ModelError, TargetError
-from fastscnn_opt.scoring.one_model import compile_model, evaluate_model
+from fastscnn_opt.scoring.one_model import compile_model, evaluate
 from fastscnn_opt.targets.spec import TargetSpec
 
 
+class CountingBar:
+    """A progress bar that remembers what it was told."""
+
+    done = 0
+
+    @contextmanager
+    def __call__(self, total, what):
+        self.total = total
+        yield self.advance
+
+    def advance(self, steps, total=None):
+        self.done += steps
+
+
 def test_figures_come_with_the_peak_memory_and_progress(lowered):
-    images = []
-    found = evaluate_model(
-        lowered, DataSource(synthetic=2), TargetSpec("onnxruntime", {"threads": 1}), on_image=images.append
-    )
-    assert sum(images) == found.accuracy.images == 2
+    bar = CountingBar()
+    found = evaluate(lowered, DataSource(synthetic=2), TargetSpec("onnxruntime", {"threads": 1}), progress=bar)
+    assert (bar.total, bar.done, found.accuracy.images) == (2, 2, 2)
     assert found.peak_rss_bytes > 10_000_000
 
 

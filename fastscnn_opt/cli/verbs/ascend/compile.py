@@ -26,14 +26,11 @@ def command(
 
     The output of a vendor tool is kept in OUT.log.
     """
-    from fastscnn_opt.scoring.model_name import model_file
     from fastscnn_opt.scoring.one_model import compile_model
 
     limits = Limits(limit_s, memory)
     with progress(None, f"compiling for {target}"):
-        versions = compile_model(
-            model_file(model), output, options.target_choice(target, settings, threads), limits=limits
-        )
+        versions = compile_model(model, output, options.target_choice(target, settings, threads), limits=limits)
     size = output.stat().st_size
     if form is Format.JSON:
         print_json({"target": target, "artefact": str(output), "bytes": size, "tools": versions})

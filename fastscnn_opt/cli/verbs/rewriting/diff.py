@@ -42,10 +42,9 @@ def command(
     """
     del limit_s, memory  # of ApartCommand
     from fastscnn_opt.diff import diff_models
-    from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.scoring.model_name import model_file
 
-    found = diff_models(load_model(model_file(before)), load_model(model_file(after)))
+    found = diff_models(model_file(before), model_file(after))
     if form is Format.JSON:
         print_json(found.to_json())
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +13,8 @@ from fastscnn_opt.cli.table import Column
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from fastscnn_opt.bisecting.inputs import BisectInput
-    from fastscnn_opt.bisecting.losses import LossMetric, MeasuredLoss
+    from fastscnn_opt.bisecting.losses import MeasuredLoss
     from fastscnn_opt.bisecting.result import Bisection, HarmfulChanges
-    from fastscnn_opt.data.source import DataSource
-    from fastscnn_opt.targets.spec import TargetSpec
 
 
 def command(
@@ -70,25 +66,30 @@ def command(
     whether or not a pass breaks the limit.
     """
     from fastscnn_opt.bisecting.bisect import bisect
-    from fastscnn_opt.bisecting.graphs import Workspace
     from fastscnn_opt.bisecting.wording import to_json
 
     given = any(option is not None for option in (data, split, synthetic, seed))
     _check_usage(passes, variant, max_drop, max_diff, takes_images=given or variant is not None, limit=limit)
     if inputs is not None and (max_diff is None or given):
         raise typer.BadParameter("goes with --max-diff, in place of images", param_hint="--input")
-    source = options.data_source(data, split, synthetic, seed, limit) if given else None
-    limits = Limits(limit_s, memory)
-    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
-        folder = Path(name)
-        searched = _read_input(model, passes, variant, source, limit, folder, limits)
-        choice = options.target_choice(target, settings)
-        allowed, metric = _metric(searched, max_drop, max_diff, choice, limits, inputs)
-        graph = searched.load()
-        found = bisect(Workspace(folder), graph, searched.passes, metric, allowed, nodes=nodes, report=note)
+    if max_diff is not None and (settings or target != "onnxruntime"):
+        raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option")
+    found = bisect(
+        model,
+        passes,
+        variant=variant,
+        max_drop=max_drop,
+        max_diff=max_diff,
+        nodes=nodes,
+        data=options.data_source(data, split, synthetic, seed, limit) if given else None,
+        limit=limit,
+        inputs=inputs,
+        target=options.target_choice(target, settings),
+        limits=Limits(limit_s, memory),
+        note=note,
+    )
     if form is Format.JSON:
-        images = searched.source.describe() if searched.source else None
-        print_json({"model": str(model), "data": images, **to_json(found)})
+        print_json({"model": str(model), "data": found.images, **to_json(found)})
     else:
         _print(found)
 
@@ -106,50 +107,12 @@ def _check_usage(
         raise typer.BadParameter("give --passes with a model, or --variant with a variants file", param_hint="--passes")
     if max_drop is not None and max_diff is not None:
         raise typer.BadParameter("give --max-drop or --max-diff, not both", param_hint="--max-drop")
+    if passes is not None and max_drop is None and max_diff is None:
+        raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")
+    if max_drop is not None and not takes_images:
+        raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
     if limit is not None and not takes_images:
         raise typer.BadParameter("goes with --data, --synthetic or --variant", param_hint="--limit")
-
-
-def _read_input(
-    model: Path,
-    passes: str | None,
-    variant: str | None,
-    source: DataSource | None,
-    limit: int | None,
-    folder: Path,
-    limits: Limits,
-) -> BisectInput:
-    """Return what to search; images that are given on the command line replace those of a variants file."""
-    from fastscnn_opt.bisecting.inputs import from_pipeline, from_variant
-
-    if passes is not None:
-        return from_pipeline(model, passes, source)
-    return from_variant(model, str(variant), folder, source=source, limit=limit, limits=limits)
-
-
-def _metric(
-    searched: BisectInput,
-    max_drop: float | None,
-    max_diff: float | None,
-    choice: TargetSpec,
-    limits: Limits,
-    inputs: Path | None,
-) -> tuple[float, LossMetric]:
-    """Return how much may be lost, and the metric of the loss."""
-    from fastscnn_opt.bisecting.losses import AccuracyLoss, Deviation
-    from fastscnn_opt.model.sampling.given import read_inputs
-    from fastscnn_opt.targets.spec import TargetSpec
-
-    if max_diff is not None:
-        if choice != TargetSpec("onnxruntime"):
-            raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option")
-        return max_diff, Deviation(searched.source, {} if inputs is None else read_inputs(inputs, searched.load()))
-    allowed = searched.max_drop if max_drop is None else max_drop
-    if allowed is None:
-        raise typer.BadParameter("give --max-drop or --max-diff: how much may be lost", param_hint="--max-drop")
-    if searched.source is None:
-        raise typer.BadParameter("--max-drop needs images: give --data ROOT or --synthetic N", param_hint="--data")
-    return allowed, AccuracyLoss(searched.source, searched.complete(choice), limits=limits)
 
 
 def _print(found: Bisection) -> None:

@@ -94,14 +94,10 @@ def command(
 def _score_model(
     model: Path, source: DataSource, target: TargetSpec, batch: int | None, limits: Limits
 ) -> dict[str, Any]:
-    from fastscnn_opt.scoring.model_name import model_file
-    from fastscnn_opt.scoring.one_model import evaluate_model
+    from fastscnn_opt.scoring.one_model import evaluate
     from fastscnn_opt.scoring.records import as_json
 
-    model = model_file(model)
-    source = source.for_model_file(model)
-    with progress(len(source.open()), "images") as advance:
-        found = evaluate_model(model, source, target, batch=batch, limits=limits, on_image=advance)
+    found = evaluate(model, source, target, batch=batch, limits=limits, progress=progress)
     for text in found.details.notes:
         note(f"note: {text}")
     figures = as_json(found.accuracy)

@@ -57,7 +57,7 @@ def command(
             model,
             output,
             variant=variant,
-            source=source,
+            data=source,
             target=compiled_for,
             limits=Limits(limit_s, memory),
             note=note,

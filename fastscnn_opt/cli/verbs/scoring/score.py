@@ -54,18 +54,14 @@ def command(
     The exit code is 3 if a row loses more mIoU than max_drop allows, a pass broke its contract, or a row failed,
     crashed or timed out; a target that is not available here is no failure.
     """
-    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.score import score
     from fastscnn_opt.scoring.stages.settings import Settings
     from fastscnn_opt.scoring.tables.gate import check_outcome
-    from fastscnn_opt.scoring.variants import read_variants
 
     settings = Settings(
         verify=not no_verify, effort=options.effort_from(rounds, seconds), threads=threads, limit_s=limit_s,
         memory_bytes=memory, jobs=jobs, stage=stage,
     )  # fmt: skip
-    source = None if data is None else DataSource.at(str(data))
-    read = read_variants(variants, source=source, needs_model=stage is not Stage.RUN)
-    finished = score(read, run, settings, note, progress)
+    finished = score(variants, run, settings, note, progress, data=data)
     print_run(finished, form)
     check_outcome(finished)

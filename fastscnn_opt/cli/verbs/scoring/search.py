@@ -16,9 +16,6 @@ from fastscnn_opt.text import counted
 if TYPE_CHECKING:
     from fastscnn_opt.searching.search import SearchResult
 
-_MINUTES = 10.0
-"""How long to explore where the user sets no budget."""
-
 
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model that every pipeline starts from.")],
@@ -68,25 +65,30 @@ def command(
     """
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.stages.settings import Settings
-    from fastscnn_opt.searching.inputs import SearchInput
-    from fastscnn_opt.searching.search import Budget, search
-    from fastscnn_opt.searching.space import default_space, read_space
-    from fastscnn_opt.searching.trials import Screening
+    from fastscnn_opt.searching.search import DEFAULT_BUDGET, Budget, search
 
-    source = options.data_source(data, split, synthetic, seed, limit)
-    chosen = read_space(space) if space else default_space(source)
-    spec = options.target_choice(target, settings, threads)
-    given = SearchInput(model, source, spec, chosen.baseline, batch, max_drop)
-    budget = Budget(evaluations, minutes if minutes or evaluations else _MINUTES)
     how = Settings(
         verify=not no_verify, effort=Effort(seconds=seconds), threads=threads, limit_s=limit_s, memory_bytes=memory
     )
-    _print(search(given, chosen, run, how, budget, Screening(few, max_drop), note), form)
+    found = search(
+        model,
+        options.data_source(data, split, synthetic, seed, limit),
+        run,
+        space=space,
+        target=options.target_choice(target, settings, threads),
+        batch=batch,
+        max_drop=max_drop,
+        few=few,
+        budget=Budget(evaluations, minutes) if evaluations or minutes else DEFAULT_BUDGET,
+        settings=how,
+        note=note,
+    )
+    _print(found, form)
 
 
 def _print(found: SearchResult, form: TableFormat) -> None:
     if form is TableFormat.JSON:
-        print_json({**found.best.to_json(), "front": found.front, "trials": found.counts, "space": found.pipelines})
+        print_json(found.to_json())
         return
     print_run(found.best, form)
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
