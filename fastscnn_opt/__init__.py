@@ -8,6 +8,12 @@ TYPE_CHECKING = False  # the import of typing takes longer than this file, and a
 if TYPE_CHECKING:
     from typing import Any
 
+    from fastscnn_opt.bisecting.bisect import bisect
+    from fastscnn_opt.bisecting.result import Bisection
+    from fastscnn_opt.cli.terminal import Bar
+    from fastscnn_opt.data.checking import DataCheck, check_data
+    from fastscnn_opt.data.dataset import Classes, Dataset, Sample
+    from fastscnn_opt.data.source import DataSource, open_dataset
     from fastscnn_opt.diff import ModelDiff, diff_models
     from fastscnn_opt.errors import (
         CheckFailedError,
@@ -23,82 +29,218 @@ if TYPE_CHECKING:
         TargetError,
         UserError,
     )
+    from fastscnn_opt.measuring.session import Session, TensorSpec, latencies_ms
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
+    from fastscnn_opt.network.model_file import ExportedModel, export_to_file
     from fastscnn_opt.packaging.package import package
     from fastscnn_opt.packaging.writing import PackagedFile
     from fastscnn_opt.processes.limits import Limits
+    from fastscnn_opt.progress import Advance, ProgressBar
+    from fastscnn_opt.report.writing import write_report
+    from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file
     from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
     from fastscnn_opt.rewriting.manager import PassManager
-    from fastscnn_opt.rewriting.report import Result
+    from fastscnn_opt.rewriting.registry import PassInfo, installed_passes
+    from fastscnn_opt.rewriting.report import PassReport, Result
     from fastscnn_opt.rewriting.select import Select
+    from fastscnn_opt.scoring.bench import BenchRow, BenchTable, bench
+    from fastscnn_opt.scoring.effort import Effort
+    from fastscnn_opt.scoring.model_name import model_file
+    from fastscnn_opt.scoring.one_model import compile_model, evaluate, profile_model
+    from fastscnn_opt.scoring.pictures.overlay import Style, draw_overlays
+    from fastscnn_opt.scoring.records import AccuracyFigures
+    from fastscnn_opt.scoring.run import Run
+    from fastscnn_opt.scoring.run_folder import read_run
+    from fastscnn_opt.scoring.score import score
+    from fastscnn_opt.scoring.stages.settings import Settings, Stage
+    from fastscnn_opt.scoring.tables.gate import check_outcome
+    from fastscnn_opt.scoring.tables.row import TableRow
+    from fastscnn_opt.scoring.worker.commands import Evaluation
+    from fastscnn_opt.searching.search import Budget, SearchResult, search
+    from fastscnn_opt.targets.base import Availability, Target
+    from fastscnn_opt.targets.onnxruntime.profile import OrtProfile
+    from fastscnn_opt.targets.registry import get_target, lint_rules_of, target_names
+    from fastscnn_opt.targets.signature import Signature, signature_of
+    from fastscnn_opt.targets.spec import TargetSpec
+
+    __version__: str
 
 _HOMES = {
+    "AccuracyFigures": "scoring.records",
+    "Advance": "progress",
+    "Availability": "targets.base",
+    "Bar": "cli.terminal",
+    "BenchRow": "scoring.bench",
+    "BenchTable": "scoring.bench",
+    "Bisection": "bisecting.result",
+    "Budget": "searching.search",
     "Change": "rewriting.contract",
     "CheckFailedError": "errors",
     "CheckpointError": "errors",
+    "Classes": "data.dataset",
     "Contract": "rewriting.contract",
     "ContractBreachError": "errors",
+    "DataCheck": "data.checking",
     "DataError": "errors",
+    "DataSource": "data.source",
+    "Dataset": "data.dataset",
+    "Effort": "scoring.effort",
+    "Evaluation": "scoring.worker.commands",
+    "ExportedModel": "network.model_file",
     "Feeds": "rewriting.contract",
     "Labels": "rewriting.contract",
     "Limits": "processes.limits",
     "ModelDiff": "diff",
     "ModelError": "errors",
+    "OrtProfile": "targets.onnxruntime.profile",
     "PackagedFile": "packaging.writing",
     "Pass": "rewriting.contract",
     "PassError": "errors",
+    "PassInfo": "rewriting.registry",
     "PassManager": "rewriting.manager",
+    "PassReport": "rewriting.report",
     "PatchError": "errors",
     "PipelineError": "errors",
+    "ProgressBar": "progress",
     "RegistryError": "errors",
     "Result": "rewriting.report",
+    "Run": "scoring.run",
     "RunError": "errors",
     "Runner": "rewriting.contract",
+    "Sample": "data.dataset",
+    "SearchResult": "searching.search",
     "Select": "rewriting.select",
+    "Session": "measuring.session",
+    "Settings": "scoring.stages.settings",
+    "Signature": "targets.signature",
     "Skip": "rewriting.contract",
+    "Stage": "scoring.stages.settings",
     "Step": "rewriting.contract",
+    "Style": "scoring.pictures.overlay",
+    "TableRow": "scoring.tables.row",
+    "Target": "targets.base",
     "TargetError": "errors",
+    "TargetSpec": "targets.spec",
     "Tensor": "rewriting.contract",
+    "TensorSpec": "measuring.session",
     "UserError": "errors",
+    "apply_to_file": "rewriting.applying",
+    "bench": "scoring.bench",
+    "bisect": "bisecting.bisect",
+    "check_data": "data.checking",
+    "check_outcome": "scoring.tables.gate",
+    "compile_model": "scoring.one_model",
     "diff_models": "diff",
+    "draw_overlays": "scoring.pictures.overlay",
+    "evaluate": "scoring.one_model",
+    "export_to_file": "network.model_file",
+    "get_target": "targets.registry",
+    "installed_passes": "rewriting.registry",
+    "latencies_ms": "measuring.session",
+    "lint_rules_of": "targets.registry",
     "load_model": "model.loading",
+    "model_file": "scoring.model_name",
+    "open_dataset": "data.source",
     "package": "packaging.package",
+    "plan_for_file": "rewriting.applying",
+    "profile_model": "scoring.one_model",
+    "read_run": "scoring.run_folder",
     "save_model": "model.saving",
+    "score": "scoring.score",
+    "search": "searching.search",
+    "signature_of": "targets.signature",
+    "target_names": "targets.registry",
+    "write_report": "report.writing",
 }
 
 __all__ = [
+    "AccuracyFigures",
+    "Advance",
+    "Availability",
+    "Bar",
+    "BenchRow",
+    "BenchTable",
+    "Bisection",
+    "Budget",
     "Change",
     "CheckFailedError",
     "CheckpointError",
+    "Classes",
     "Contract",
     "ContractBreachError",
+    "DataCheck",
     "DataError",
+    "DataSource",
+    "Dataset",
+    "Effort",
+    "Evaluation",
+    "ExportedModel",
     "Feeds",
     "Labels",
     "Limits",
     "ModelDiff",
     "ModelError",
+    "OrtProfile",
     "PackagedFile",
     "Pass",
     "PassError",
+    "PassInfo",
     "PassManager",
+    "PassReport",
     "PatchError",
     "PipelineError",
+    "ProgressBar",
     "RegistryError",
     "Result",
+    "Run",
     "RunError",
     "Runner",
+    "Sample",
+    "SearchResult",
     "Select",
+    "Session",
+    "Settings",
+    "Signature",
     "Skip",
+    "Stage",
     "Step",
+    "Style",
+    "TableRow",
+    "Target",
     "TargetError",
+    "TargetSpec",
     "Tensor",
+    "TensorSpec",
     "UserError",
+    "__version__",
+    "apply_to_file",
+    "bench",
+    "bisect",
+    "check_data",
+    "check_outcome",
+    "compile_model",
     "diff_models",
+    "draw_overlays",
+    "evaluate",
+    "export_to_file",
+    "get_target",
+    "installed_passes",
+    "latencies_ms",
+    "lint_rules_of",
     "load_model",
+    "model_file",
+    "open_dataset",
     "package",
+    "plan_for_file",
+    "profile_model",
+    "read_run",
     "save_model",
+    "score",
+    "search",
+    "signature_of",
+    "target_names",
+    "write_report",
 ]
 
 
@@ -109,8 +251,17 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that importing the package costs nothing."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fastscnn-opt")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, so that notebooks and editors complete them."""
+    return __all__

@@ -1,4 +1,5 @@
-"""The example of the page about writing a pass is a package that installs, is found, works, and passes its own test."""
+"""The examples of the pages about writing passes and targets are packages that install, are found, work, and pass their
+own tests."""
 
 import json
 import os
@@ -11,20 +12,27 @@ import onnx
 import pytest
 from graphs import parse
 
-EXAMPLE = Path(__file__).parent / "plugin_example"
-FILES = ("pyproject.toml", "drop_dropout.py", "test_drop_dropout.py")
+PASS = Path(__file__).parent / "plugin_example"
+TARGET = Path(__file__).parent / "target_example"
+FILES = {
+    PASS: ("pyproject.toml", "drop_dropout.py", "test_drop_dropout.py"),
+    TARGET: ("pyproject.toml", "onnx_reference.py", "test_onnx_reference.py"),
+}
+PAGES = {PASS: "docs/writing-a-pass.md", TARGET: "docs/writing-a-target.md"}
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Install the package into a folder of its own, and return the environment in which Python sees that folder."""
+    """Install both packages into a folder of their own, and return the environment in which Python sees that folder."""
     if int(version("setuptools").partition(".")[0]) < 77:
         pytest.skip("the setuptools of this environment is older than those that the test extra asks for")
-    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
-    for name in FILES:  # setuptools writes beside what it builds
-        (source / name).write_bytes((EXAMPLE / name).read_bytes())
+    folder, sources = tmp_path_factory.mktemp("installed"), []
+    for example, names in FILES.items():  # setuptools writes beside what it builds
+        sources.append(tmp_path_factory.mktemp("source"))
+        for name in names:
+            (sources[-1] / name).write_bytes((example / name).read_bytes())
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *offline, "--target", folder, source], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", *offline, "--target", folder, *sources], check=True)
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
     return os.environ | {"PYTHONPATH": path}
 
@@ -56,17 +64,33 @@ def test_every_verb_knows_the_pass_once_it_is_installed(tool, tmp_path):
     assert [node.op_type for node in onnx.load(out).graph.node] == ["Relu", "Dropout"]
 
 
-def test_its_own_test_passes(installed):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / FILES[2])]
-    result = subprocess.run(command, env=installed, cwd=EXAMPLE, capture_output=True, text=True, check=False)
+def test_the_target_scores_a_model_once_it_is_installed(tool, tmp_path):
+    onnx.save(parse("g (float[1,3,64,128] x) => (float[1,3,64,128] y) { y = Neg(x) }"), tmp_path / "m.onnx")
+    scenes = tmp_path / "scenes"
+    tool("scenes", "-o", scenes, "--count", 1, "--height", 64, "--width", 128)
+    evaluate = ("eval", tmp_path / "m.onnx", "--data", scenes, "--format", "json")
+    assert tool(*evaluate, "--target", "onnx-reference") == tool(*evaluate, "--target", "onnxruntime")
+
+
+def test_the_target_is_timed_once_it_is_installed(tool, tmp_path):
+    onnx.save(parse("g (float[2] x) => (float[2] y) { y = Neg(x) }"), tmp_path / "m.onnx")
+    timing = ("bench", tmp_path / "m.onnx", "--rounds", 5, "--target", "onnx-reference", "--format", "json")
+    assert json.loads(tool(*timing))["rows"][0]["median_ms"] > 0
+
+
+@pytest.mark.parametrize("example", FILES, ids=lambda example: example.name)
+def test_its_own_test_passes(example, installed):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example / FILES[example][2])]
+    result = subprocess.run(command, env=installed, cwd=example, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout  # 5 would say that nothing ran
 
 
-def test_the_page_shows_the_files_as_they_are(page):
-    shown = page("docs/writing-a-pass.md")
+@pytest.mark.parametrize("example", FILES, ids=lambda example: example.name)
+def test_the_page_shows_the_files_as_they_are(example, page):
+    shown = page(PAGES[example])
     blocks = [*shown.blocks("toml plugin"), *shown.blocks("python plugin")]
-    assert blocks == [(EXAMPLE / name).read_text("utf-8") for name in FILES]
+    assert blocks == [(example / name).read_text("utf-8") for name in FILES[example]]
 
 
-def test_it_takes_fewer_than_fifty_lines():
-    assert sum(len((EXAMPLE / name).read_text("utf-8").splitlines()) for name in FILES) < 50
+def test_a_pass_takes_fewer_than_fifty_lines():
+    assert sum(len((PASS / name).read_text("utf-8").splitlines()) for name in FILES[PASS]) < 50

@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,21 @@ def test_what_a_pass_needs_is_public(name):
 def test_type_checkers_see_the_names_that_are_imported_lazily():
     tree = ast.parse(Path(fastscnn_opt.__file__).read_text("utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert set(fastscnn_opt.__all__) <= imported
+    assert set(fastscnn_opt.__all__) <= imported | {"__version__"}
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert fastscnn_opt.__version__ == version("fastscnn-opt")
+
+
+def test_editors_complete_the_public_names():
+    assert dir(fastscnn_opt) == sorted(fastscnn_opt.__all__)
+
+
+def test_the_page_about_python_shows_the_script_that_mypy_checks(page):
+    shown = page("docs/from-python.md").blocks("python")[0]
+    assert shown == Path(__file__).with_name("ten_lines.py").read_text("utf-8")
+    assert len(shown.splitlines()) == 10
 
 
 def files_after(code: str, place: Path) -> list[str]:

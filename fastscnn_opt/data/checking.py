@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.data.folder import misfit
 from fastscnn_opt.data.images import read_image
 from fastscnn_opt.data.prefetch import prefetch
+from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from pathlib import Path
 
     from fastscnn_opt.data.folder import FolderDataset
     from fastscnn_opt.data.masks import MaskCounts, MaskValue
-    from fastscnn_opt.data.source import DataSource
 
 SHOWN = 10
 """Problems and values that are listed before the rest is counted."""
@@ -119,16 +120,18 @@ class DataCheck:
         }
 
 
-def check_data(source: DataSource, on_pair: Callable[[int], None] | None = None) -> DataCheck:
+def check_data(data: str | os.PathLike[str] | DataSource, on_pair: Callable[[int], None] | None = None) -> DataCheck:
     """Read every image and mask of a dataset, and go on where one is unusable.
 
-    `on_pair` is told the number of pairs read since its last call.
+    `data` is the root of a Cityscapes tree, a TOML file that describes a dataset, or a `DataSource`. `on_pair` is told
+    the number of pairs read since its last call.
 
     Raises
     ------
     DataError
         The description is wrong, finds no pair at all, or is one of synthetic scenes.
     """
+    source = DataSource.at(data)
     if source.root is None:
         raise DataError("synthetic scenes have no files to check", cure="give a dataset with a root")
     if not source.has_classes:

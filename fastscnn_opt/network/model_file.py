@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.files import check_place
@@ -15,7 +16,7 @@ from fastscnn_opt.network.layouts import SEGMENTRON
 from fastscnn_opt.rewriting.manager import PassManager
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     import onnx
 
@@ -38,8 +39,8 @@ class ExportedModel:
 
 
 def export_to_file(
-    checkpoint: Path,
-    output: Path,
+    checkpoint: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     *,
     shape: tuple[int, int, int] = (1, *SIZE),
     outputs: Outputs = Outputs.MAIN,
@@ -58,6 +59,7 @@ def export_to_file(
     OSError
         The file cannot be written.
     """
+    checkpoint, output = Path(checkpoint), Path(output)
     check_place(output)
     keep_apart(output, checkpoint, "checkpoint")
     batch, height, width = shape

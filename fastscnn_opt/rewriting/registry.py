@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from fastscnn_opt.errors import PipelineError, RegistryError
 from fastscnn_opt.plugins import calling, entry_points_of, load, origin_of
 from fastscnn_opt.rewriting.contract import Contract, Pass
-from fastscnn_opt.rewriting.options import convert, hints_of, options_of, refusal, texts_of, without_none
+from fastscnn_opt.rewriting.options import OptionInfo, convert, hints_of, options_of, refusal, texts_of, without_none
 from fastscnn_opt.rewriting.pipeline import Atom, Option, PassText, format_pipeline, parse, point_at
 from fastscnn_opt.rewriting.select import Select
 from fastscnn_opt.text import joined, unknown
@@ -35,6 +35,29 @@ _PLAIN: dict[Any, re.Pattern[str]] = {
 def entry_points() -> dict[str, EntryPoint]:
     """Return the entry point of every installed pass by name, without importing any."""
     return entry_points_of(GROUP)
+
+
+@dataclass(frozen=True)
+class PassInfo:
+    """What is known of an installed pass; one that cannot be used has no contract, and its summary says why."""
+
+    name: str
+    contract: str | None
+    summary: str
+    options: list[OptionInfo]
+
+
+def installed_passes() -> list[PassInfo]:
+    """Return what is known of every installed pass, built-in ones first."""
+    return [_described(name) for name in entry_points()]
+
+
+def _described(name: str) -> PassInfo:
+    try:
+        cls = pass_class(name)
+    except RegistryError as error:
+        return PassInfo(name, None, f"cannot be used: {error}", [])
+    return PassInfo(name, str(cls.contract), summary_of(cls), options_of(cls))
 
 
 def pass_class(name: str) -> type[Pass]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
+from fastscnn_opt.html import html_table
 from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.model.loading import check_is_file
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
@@ -26,6 +27,12 @@ from fastscnn_opt.text import closest, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+HEADINGS = (
+    ("model", False), ("batch", True), ("median ms", True), ("p90 ms", True), ("p99 ms", True), ("fps", True),
+    ("ratio [95 %]", True),
+)  # fmt: skip
+"""The headings of the table, and whether their columns hold figures."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,13 @@ class BenchRow:
     ratio_low: float
     ratio_high: float
 
+    @property
+    def cells(self) -> list[str]:
+        """The row as the texts of `HEADINGS`."""
+        times = ["-" if ms is None else f"{ms:.2f}" for ms in (self.median_ms, self.p90_ms, self.p99_ms)]
+        ratio = f"{self.ratio:.2f} [{self.ratio_low:.2f}, {self.ratio_high:.2f}]"
+        return [self.model, str(self.batch), *times, f"{self.fps:.2f}", ratio]
+
 
 @dataclass(frozen=True)
 class BenchTable:
@@ -56,6 +70,10 @@ class BenchTable:
     def to_json(self) -> dict[str, Any]:
         """Return the table as the verb prints it."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        return html_table(HEADINGS, [row.cells for row in self.rows])
 
 
 def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows progress

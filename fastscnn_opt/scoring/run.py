@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
@@ -83,6 +83,20 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """Return the table as the verbs print it."""
         return {"baseline": self.description.baseline, "rows": [row.to_json() for row in self.table]}
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame: the rows of `table`, with the names of their fields as columns.
+
+        Raises
+        ------
+        RunError
+            pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise RunError("pandas is not installed", cure="pip install pandas") from error
+        return DataFrame([vars(row) for row in self.table], columns=[field.name for field in fields(TableRow)])
 
     def last(self, identity: tuple[str, str, int]) -> RowRecord | None:
         """Return what was recorded last about a row."""

@@ -18,16 +18,16 @@ from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.model.metadata import Metadata, read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.one_model import opened_model
 from fastscnn_opt.scoring.pictures.drawing import Colours, beside, blend, with_legend
 from fastscnn_opt.scoring.pictures.predictions import limited
 from fastscnn_opt.scoring.worker.commands import Predict
+from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from fastscnn_opt.targets.spec import TargetSpec
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Style:
 
     alpha: float = 0.5
     legend: bool = False
+
+
+_STYLE = Style()
 
 
 def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False) -> dict[Path, Path]:
@@ -66,49 +69,79 @@ def places_for(images: Sequence[Path], folder: Path, *, overwrite: bool = False)
     return dict(zip(images, places, strict=True))
 
 
-def draw_overlays(
-    models: Sequence[Path],
-    places: Mapping[Path, Path],
+def draw_overlays(  # noqa: PLR0913  # each argument is an option of the verb, or shows progress
+    models: Sequence[str | os.PathLike[str]],
+    images: Sequence[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
     *,
-    target: TargetSpec,
-    style: Style,
-    source: DataSource | None = None,
+    target: str | TargetSpec = "onnxruntime",
+    style: Style = _STYLE,
+    data: str | os.PathLike[str] | DataSource | None = None,
+    overwrite: bool = False,
     limits: Limits = DEFAULT_LIMITS,
-    on_image: Callable[[int], None] | None = None,
-) -> tuple[str, ...]:
-    """Run each model on each image and write its picture to its place; two models stand side by side, with captions.
+    note: Callable[[str], None] = lambda _: None,
+    progress: ProgressBar = no_progress_bar,
+) -> list[Path]:
+    """Draw the label maps of one model, or of two side by side, over photographs; return the files of the pictures.
 
-    `models` are ONNX files or ``RUN:NAME``. `source` describes the classes and the preprocessing. What it does not say
-    comes from the models; where they name no classes, these are those of the default preset. Return notes for the user.
-    Each model runs in a child process. Nothing is written before all models have seen all images. `on_image` gets
-    the number of images that a model has seen since the last call.
+    The picture of ``street.jpg`` is ``street.png`` in `folder`. Each model runs in a child process. Nothing is written
+    before all models have seen all images.
+
+    Parameters
+    ----------
+    models
+        One or two ONNX files, or ``RUN:NAME``, the models of variants of a run.
+    images
+        The photographs.
+    target
+        What compiles and runs the models: a name, or a `TargetSpec` with options.
+    style
+        How the label maps are drawn.
+    data
+        Describes the classes and the preprocessing: a TOML file or a `DataSource`. What it does not say comes from the
+        models; where they name no classes, these are those of the default preset.
+    overwrite
+        Replace pictures that are there already.
+    note, progress
+        Get what was assumed about the models; show how many images were seen by a model.
 
     Raises
     ------
-    DataError, ModelError, TargetError
-        An image cannot be read, or a model cannot run on it; see `photographs.write_label_maps`. The models name
-        different classes.
+    DataError
+        An image cannot be read, or a picture cannot go to its place.
+    ModelError, RunError, TargetError
+        A model cannot run on an image, or the models name different classes.
     """
+    places, spec = (
+        places_for([Path(image) for image in images], Path(folder), overwrite=overwrite),
+        TargetSpec.of(target),
+    )
+    source = None if data is None else DataSource.at(data)
     for image in places:
         read_image(image)  # so that an error comes before the first model is compiled
     loaded = [model_file(model) for model in models]
     stated = [read_metadata(file) for file in loaded]
     classes, assumed = _classes(source, stated)
-    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name,
+        progress(len(models) * len(places), "images") as advance,
+    ):
         maps: list[list[Path]] = []
         notes: list[str] = []
         for index, (file, metadata) in enumerate(zip(loaded, stated, strict=True)):
-            folder = Path(name) / str(index)
-            folder.mkdir()
-            with opened_model(file, target, limits=limits) as (worker, _):
-                told = worker.run(Predict(tuple(places), folder, classes, metadata, assumed), on_image)
+            maps_folder = Path(name) / str(index)
+            maps_folder.mkdir()
+            with opened_model(file, spec, limits=limits) as (worker, _):
+                told = worker.run(Predict(tuple(places), maps_folder, classes, metadata, assumed), advance)
             notes += told
-            maps.append([folder / f"{index}.png" for index in range(len(places))])
-        captions, colours = _captions(models), Colours(classes.classes)
+            maps.append([maps_folder / f"{index}.png" for index in range(len(places))])
+        captions, colours = _captions([Path(model) for model in models]), Colours(classes.classes)
         for (image, place), files in zip(places.items(), zip(*maps, strict=True), strict=True):
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, _picture(image, files, captions, style, colours))
-    return tuple(dict.fromkeys(notes))
+    for text in dict.fromkeys(notes):
+        note(f"note: {text}")
+    return [*places.values()]
 
 
 def _classes(source: DataSource | None, stated: Sequence[Metadata]) -> tuple[DataSource, bool]:

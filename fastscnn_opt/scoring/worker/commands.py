@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.html import html_table
 from fastscnn_opt.machine import peak_rss_bytes
 from fastscnn_opt.measuring.latency import WarmUp
 from fastscnn_opt.measuring.session import Session, TensorSpec
@@ -52,6 +53,13 @@ class Evaluation:
     accuracy: AccuracyFigures
     details: AccuracyDetails
     peak_rss_bytes: int
+
+    def _repr_html_(self) -> str:
+        """Show the accuracy in percent in a notebook."""
+        found = self.accuracy
+        figures = {"pixAcc": found.pixAcc, "mIoU": found.mIoU, "mIoU_all": found.mIoU_all, **found.iou}
+        rows = [[name, "absent" if share is None else f"{100 * share:.2f}"] for name, share in figures.items()]
+        return html_table([("", False), ("%", True)], rows)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,14 +12,8 @@ from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, prin
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
-if TYPE_CHECKING:
-    from fastscnn_opt.scoring.bench import BenchRow
-
-_COLUMNS = (
-    Column("model"), Column("batch", figures=True), Column("median ms", figures=True),
-    Column("p90 ms", figures=True, rank=2), Column("p99 ms", figures=True, rank=1), Column("fps", figures=True),
-    Column("ratio [95 %]", figures=True),
-)  # fmt: skip
+_RANKS = {"p99 ms": 1, "p90 ms": 2}
+"""Columns that a narrow terminal leaves out, the highest rank first."""
 
 
 def command(
@@ -48,7 +42,7 @@ def command(
     others stand still. A ratio above 1 is faster than the baseline, image by image; its 95 % interval comes from
     resampling the rounds. Latencies are those of the engine on prepared inputs.
     """
-    from fastscnn_opt.scoring.bench import bench
+    from fastscnn_opt.scoring.bench import HEADINGS, bench
 
     choice = options.target_choice(target, settings, threads)
     effort, limits = options.effort_from(rounds, seconds), Limits(limit_s, memory)
@@ -58,9 +52,5 @@ def command(
     if form is TableFormat.JSON:
         print_json(table.to_json())
         return
-    print_table(_COLUMNS, [_cells(row) for row in table.rows], form)
-
-
-def _cells(row: BenchRow) -> list[str]:
-    figures = ["-" if value is None else f"{value:.2f}" for value in (row.median_ms, row.p90_ms, row.p99_ms, row.fps)]
-    return [row.model, str(row.batch), *figures, f"{row.ratio:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]"]
+    columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in HEADINGS]
+    print_table(columns, [row.cells for row in table.rows], form)

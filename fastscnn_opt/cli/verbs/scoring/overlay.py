@@ -42,17 +42,11 @@ def command(
 
     The picture of street.jpg is DIR/street.png. With --against, two models are shown side by side.
     """
-    from fastscnn_opt.data.source import DataSource
-    from fastscnn_opt.scoring.pictures.overlay import Style, draw_overlays, places_for
+    from fastscnn_opt.scoring.pictures.overlay import Style, draw_overlays
 
-    places = places_for(images, output, overwrite=overwrite)
-    source = None if data is None else DataSource.at(str(data))
     models = [model] if against is None else [model, against]
-    with progress(len(models) * len(images), "images") as advance:
-        notes = draw_overlays(
-            models, places, target=options.target_choice(target, settings), style=Style(alpha, legend),
-            source=source, limits=Limits(limit_s, memory), on_image=advance,
-        )  # fmt: skip
-    for text in notes:
-        note(f"note: {text}")
-    note(f"wrote {counted(len(places), 'picture')} to {output}")
+    pictures = draw_overlays(
+        models, images, output, target=options.target_choice(target, settings), style=Style(alpha, legend),
+        data=data, overwrite=overwrite, limits=Limits(limit_s, memory), note=note, progress=progress,
+    )  # fmt: skip
+    note(f"wrote {counted(len(pictures), 'picture')} to {output}")
