@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.measuring.session import Session, TensorSpec, latencies_ms
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
+    from fastscnn_opt.network.layout import Outputs, Pooling
     from fastscnn_opt.network.model_file import ExportedModel, export_to_file
     from fastscnn_opt.packaging.package import package
     from fastscnn_opt.packaging.writing import PackagedFile
@@ -94,6 +95,7 @@ _HOMES = {
     "ModelDiff": "diff",
     "ModelError": "errors",
     "OrtProfile": "targets.onnxruntime.profile",
+    "Outputs": "network.layout",
     "PackagedFile": "packaging.writing",
     "Pass": "rewriting.contract",
     "PassError": "errors",
@@ -102,6 +104,7 @@ _HOMES = {
     "PassReport": "rewriting.report",
     "PatchError": "errors",
     "PipelineError": "errors",
+    "Pooling": "network.layout",
     "ProgressBar": "progress",
     "RegistryError": "errors",
     "Result": "rewriting.report",
@@ -182,6 +185,7 @@ __all__ = [
     "ModelDiff",
     "ModelError",
     "OrtProfile",
+    "Outputs",
     "PackagedFile",
     "Pass",
     "PassError",
@@ -190,6 +194,7 @@ __all__ = [
     "PassReport",
     "PatchError",
     "PipelineError",
+    "Pooling",
     "ProgressBar",
     "RegistryError",
     "Result",

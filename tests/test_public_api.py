@@ -1,7 +1,9 @@
 """The names that the package offers: each can be imported, and plug-ins need no others."""
 
 import ast
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +15,16 @@ import fastscnn_opt
 from fastscnn_opt import errors
 
 ERRORS = [name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.UserError)]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """The page of all public names."""
+    pytest.importorskip("mkdocs", reason="the documentation needs mkdocs")
+    spec = importlib.util.spec_from_file_location("reference", Path(__file__).parents[1] / "docs" / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.reference_page()
 
 
 @pytest.mark.parametrize("name", fastscnn_opt.__all__)
@@ -39,6 +51,21 @@ def test_type_checkers_see_the_names_that_are_imported_lazily():
     tree = ast.parse(Path(fastscnn_opt.__file__).read_text("utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert set(fastscnn_opt.__all__) <= imported | {"__version__"}
+
+
+@pytest.mark.parametrize("name", sorted({*fastscnn_opt.__all__} - {"__version__"}))
+def test_the_reference_describes_every_public_name(name, reference):
+    entry = reference.partition(f"\n### {name}\n")[2].partition("\n##")[0]
+    assert entry.startswith("\n```python\n")
+    if not isinstance(getattr(fastscnn_opt, name), str):  # a name for a type, which has no docstring
+        assert re.search(r"```\n\n[A-Z]", entry)
+
+
+def test_the_reference_shows_parameters_defaults_and_errors(reference):
+    entry = reference.partition("\n### evaluate\n")[2].partition("\n###")[0]
+    assert '    target: str | TargetSpec = "onnxruntime",\n' in entry.replace("'", '"')
+    assert "\n- `batch`: Images per run; by default what the model takes.\n" in entry
+    assert "\n**Raises**\n\n- `ModelError, DataError`: " in entry
 
 
 def test_the_version_is_that_of_the_distribution():

@@ -48,14 +48,31 @@ def export_to_file(
     pooling: Pooling = Pooling.MATMUL,
     stem_padding: int | None = None,
 ) -> ExportedModel:
-    """Write a checkpoint as the ONNX file `output`, with its adaptive pooling lowered as `pooling` says.
+    """Write a FastSCNN checkpoint as an ONNX file.
 
-    `shape` is batch, height and width of the input; the other parameters are those of `export_checkpoint`.
+    Parameters
+    ----------
+    checkpoint
+        A ``.pth`` or ``.pdparams`` file of a known layout.
+    output
+        The ONNX file.
+    shape
+        Batch, height and width of the input; height and width are multiples of 32.
+    outputs
+        ``main`` for ``output1`` alone, ``all`` for the auxiliary heads of the checkpoint, too.
+    opset
+        Version of the default operator set, 11 or newer.
+    pooling
+        How adaptive average pooling is written.
+    stem_padding
+        Padding of the first convolution, 0 or 1, where it is not that of the layout.
 
     Raises
     ------
-    CheckpointError, ModelError
-        As `export_checkpoint`.
+    CheckpointError
+        The checkpoint cannot be read or does not fit the network.
+    ModelError
+        No network can be built for this size, opset or padding, or the output is the checkpoint itself.
     OSError
         The file cannot be written.
     """

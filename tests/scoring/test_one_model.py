@@ -32,6 +32,7 @@ def test_figures_come_with_the_peak_memory_and_progress(lowered):
     found = evaluate(lowered, DataSource(synthetic=2), TargetSpec("onnxruntime", {"threads": 1}), progress=bar)
     assert (bar.total, bar.done, found.accuracy.images) == (2, 2, 2)
     assert found.peak_rss_bytes > 10_000_000
+    assert f"{100 * found.accuracy.mIoU:.2f}" in found._repr_html_()
 
 
 def test_files_that_belong_to_an_artefact_go_with_it(paired, lowered):

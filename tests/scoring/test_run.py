@@ -1,13 +1,16 @@
 """What belongs to a row of a run, and the variant table."""
 
-from dataclasses import replace
+import sys
+from dataclasses import fields, replace
 
 import pytest
 from runs import BASE, CHIP, FAST, record, run_of, timing
 
+from fastscnn_opt.errors import RunError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.description import DataDescription
 from fastscnn_opt.scoring.records import ChangedNode, RowTiming, Status, StepNodes, StepSummary
+from fastscnn_opt.scoring.tables.row import TableRow
 
 
 def test_the_drop_is_in_points_against_the_baseline(finished):
@@ -102,3 +105,17 @@ def test_a_notebook_shows_the_table_with_names_escaped():
     assert "\x1b" not in html
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
     assert ">60.00</td>" in html
+
+
+def test_pandas_gets_a_row_for_every_row_and_a_column_for_every_field(finished):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = finished.to_pandas()
+    assert list(frame["variant"]) == ["base", "fast"]
+    assert frame["mIoU_drop"].tolist() == pytest.approx([0, 0.6])
+    assert list(frame.columns) == [field.name for field in fields(TableRow)]
+
+
+def test_without_pandas_the_error_says_how_to_get_it(finished, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(RunError, match="pip install pandas"):
+        finished.to_pandas()
