@@ -18,7 +18,7 @@ _GROUPS = {
     "Accuracy, speed and runs": ("scoring", "report"),
     "Search and bisection": ("searching", "bisecting"),
     "Packages": ("packaging",),
-    "Targets": ("targets", "measuring", "processes"),
+    "Targets": ("targets", "measuring", "linting", "processes"),
     "Progress": ("progress", "cli"),
     "Errors": ("errors",),
 }
@@ -55,7 +55,9 @@ def _functions_first(name: str) -> tuple[bool, str]:
 
 
 def _folder(name: str) -> str:
-    return "" if name == "__version__" else fastscnn_opt._HOMES[name].partition(".")[0]
+    if name == "__version__":
+        return ""
+    return "errors" if name.endswith("Error") else fastscnn_opt._HOMES[name].partition(".")[0]
 
 
 def _entry(name: str) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TargetError,
         UserError,
     )
+    from fastscnn_opt.linting.rules import Finding, RuleSet
     from fastscnn_opt.measuring.session import Session, TensorSpec, latencies_ms
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.network.model_file import ExportedModel, export_to_file
     from fastscnn_opt.packaging.package import package
     from fastscnn_opt.packaging.writing import PackagedFile
+    from fastscnn_opt.processes.death import ChildCrashedError, ChildEndedError, ChildHungError
     from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.progress import Advance, ProgressBar
     from fastscnn_opt.report.writing import write_report
@@ -79,6 +81,9 @@ _HOMES = {
     "Change": "rewriting.contract",
     "CheckFailedError": "errors",
     "CheckpointError": "errors",
+    "ChildCrashedError": "processes.death",
+    "ChildEndedError": "processes.death",
+    "ChildHungError": "processes.death",
     "Classes": "data.dataset",
     "Contract": "rewriting.contract",
     "ContractBreachError": "errors",
@@ -90,6 +95,7 @@ _HOMES = {
     "Evaluation": "scoring.worker.commands",
     "ExportedModel": "network.model_file",
     "Feeds": "rewriting.contract",
+    "Finding": "linting.rules",
     "Labels": "rewriting.contract",
     "Limits": "processes.limits",
     "ModelDiff": "diff",
@@ -108,6 +114,7 @@ _HOMES = {
     "ProgressBar": "progress",
     "RegistryError": "errors",
     "Result": "rewriting.report",
+    "RuleSet": "linting.rules",
     "Run": "scoring.run",
     "RunError": "errors",
     "Runner": "rewriting.contract",
@@ -169,6 +176,9 @@ __all__ = [
     "Change",
     "CheckFailedError",
     "CheckpointError",
+    "ChildCrashedError",
+    "ChildEndedError",
+    "ChildHungError",
     "Classes",
     "Contract",
     "ContractBreachError",
@@ -180,6 +190,7 @@ __all__ = [
     "Evaluation",
     "ExportedModel",
     "Feeds",
+    "Finding",
     "Labels",
     "Limits",
     "ModelDiff",
@@ -198,6 +209,7 @@ __all__ = [
     "ProgressBar",
     "RegistryError",
     "Result",
+    "RuleSet",
     "Run",
     "RunError",
     "Runner",
