@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.data.source import DataSource, open_dataset
 from fastscnn_opt.errors import DataError
 
 
@@ -75,3 +75,10 @@ def test_a_source_describes_itself(source, text):
 def test_a_source_survives_being_a_dictionary():
     source = DataSource(synthetic=4, seed=2, limit=1)
     assert DataSource(**dataclasses.asdict(source)) == source
+
+
+def test_a_source_is_opened_with_another_limit(tmp_path, add_pair):
+    for name in ("bonn_000000_000001", "bonn_000000_000002"):
+        add_pair(name)
+    assert len(open_dataset(tmp_path)) == 2
+    assert len(open_dataset(DataSource.at(tmp_path), limit=1)) == 1
