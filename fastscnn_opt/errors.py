@@ -6,11 +6,12 @@ one of these classes is a bug of this project and keeps its traceback.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -39,6 +40,11 @@ class UserError(Exception):
     def __str__(self) -> str:
         place = f"{printable(self.where)}: " if self.where else ""
         return f"{place}{self.what}{f'; {self.cure}' if self.cure else ''}"
+
+    @property
+    def lines(self) -> list[str]:
+        """The messages: one, but for an error that stands for several."""
+        return [str(self)]
 
     def within(self, place: object) -> Self:
         """Put a larger place in front of `where`, and return the error, to be raised again."""
@@ -86,6 +92,35 @@ class CheckFailedError(UserError):
     """A check that ran and said no: contract breach, accuracy gate, lint errors."""
 
     exit_code: ClassVar[int] = 3
+
+
+class Breach(NamedTuple):
+    """What is beyond a limit of a gate: the row or the file, and what is wrong with it."""
+
+    where: str
+    what: str
+
+
+class GateError(CheckFailedError):
+    """Results beyond the limits of a gate; the message has a line for each of the `breaches`."""
+
+    breaches: tuple[Breach, ...] = ()
+
+    @classmethod
+    def of(cls, breaches: Sequence[Breach]) -> Self:
+        """Return the error for these breaches."""
+        error = cls("\n".join(map(_line, breaches)))
+        error.breaches = tuple(breaches)
+        return error
+
+    @property
+    def lines(self) -> list[str]:
+        """The messages, one for each breach."""
+        return list(map(_line, self.breaches)) or super().lines
+
+
+def _line(breach: Breach) -> str:
+    return f"{printable(breach.where)}: {breach.what}"
 
 
 class ContractBreachError(CheckFailedError):

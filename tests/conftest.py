@@ -31,6 +31,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 """Tests import onnxruntime before the package, which turns its telemetry off."""
 
+os.environ.pop("GITHUB_ACTIONS", None)
+"""There, errors are printed as annotations, too."""
+
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

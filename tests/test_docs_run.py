@@ -32,12 +32,13 @@ PAGES = (
     "docs/your-network.md",
     "docs/packages.md",
     "docs/from-python.md",
+    "docs/gates.md",
     "docs/ascend.md",
     "benchmarks/README.md",
 )
 KINDS = {
     "sh", "sh hardware", "sh plugin", "text", "toml", "toml data", "toml variants", "toml patch", "toml plugin",
-    "python", "python plugin",
+    "python", "python plugin", "yaml workflow",
 }  # fmt: skip
 ELSEWHERE = {
     "bench": "tests/cli/verbs/scoring/test_bench.py",
@@ -212,6 +213,17 @@ def run_line(line, folder, page, assert_command_is_valid):
     assert code in ((0, 3) if words[0] == "lint" else (0,)), f"{line} ended with {code}"
 
 
+def check_workflow(content, assert_command_is_valid):
+    """Check the options of the commands of a workflow; the tests of their verbs run them."""
+    yaml = pytest.importorskip("yaml", reason="the workflow is YAML, which comes with mkdocs")
+    (job,) = yaml.safe_load(content)["jobs"].values()
+    commands = [step["run"].partition(">>")[0] for step in job["steps"] if "run" in step]
+    ours = [shlex.split(command)[1:] for command in commands if command.startswith("fastscnn-opt ")]
+    assert [words[0] for words in ours] == ["apply", "apply", "eval", "compare"]
+    for words in ours:
+        assert_command_is_valid(words)
+
+
 def check_other(words, page):
     """Check a command of another tool: setting up, which was done before these tests, or a script that takes long."""
     if words[0] == "make":
@@ -250,6 +262,8 @@ def test_what_a_page_shows_works(path, page, workspace, assert_command_is_valid)
         if kind == "sh":
             for line in content.splitlines():
                 run_line(line, workspace, page, assert_command_is_valid)
+        elif kind == "yaml workflow":
+            check_workflow(content, assert_command_is_valid)
         elif kind == "python":
             if "runs/first" in content:
                 scored(workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
@@ -19,8 +20,6 @@ from fastscnn_opt.targets.spec import TargetSpec
 from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnx
 
     from fastscnn_opt.data.source import DataSource
@@ -89,7 +88,8 @@ def from_variant(
         source = variants.source if limit is None else replace(variants.source, limit=limit)
     pipeline = next(row.passes for row in variants.rows if row.variant == name)
     table = variants.tables
-    model = variants.model or _exported(variants, folder, limits)
+    own = next(row.path for row in variants.rows if row.variant == name)
+    model = Path(own) if own else variants.model or _exported(variants, folder, limits)
     source = source.for_model_file(model)
     return BisectInput(model, build_pipeline(pipeline), source, table.score.max_drop, table.target)
 

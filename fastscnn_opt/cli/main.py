@@ -14,12 +14,14 @@ import threading
 import traceback
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from fastscnn_opt.cli.command import ApartCommand, ReportedExit, VerbCommand
+from fastscnn_opt.cli.failures import one_json_document, report
 from fastscnn_opt.cli.printing import NOTES, note, print_error, say
 from fastscnn_opt.cli.streams import prepare
 from fastscnn_opt.errors import UserError
@@ -210,7 +212,8 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
     words = _completed_words() if COMPLETING in os.environ else arguments
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
-        build(verb)(args=arguments, prog_name="fastscnn-opt", obj=apart)
+        with one_json_document(wanted=_wants_json(arguments)):
+            build(verb)(args=arguments, prog_name="fastscnn-opt", obj=apart)
     except (SystemExit, KeyboardInterrupt) as leave:  # the latter while a verb is imported
         code = _exit_code(leave)
         if code == INTERRUPTED and not isinstance(leave, ReportedExit):
@@ -221,19 +224,25 @@ def run(arguments: list[str], *, apart: bool = False) -> int:
         if debug:
             raise
         mistake = from_os_error(error) if isinstance(error, OSError) else error
-        print_error(f"error: {mistake}")
+        report([f"error: {line}" for line in mistake.lines], verb)
         return mistake.exit_code
     except MemoryError:
         if debug:
             raise
-        print_error("error: ran out of memory; free some, or raise the limits of the system (ulimit)")
+        report(["error: ran out of memory; free some, or raise the limits of the system (ulimit)"], verb)
         return 1
     except Exception as error:  # the last resort: a bug of ours is reported, and --debug shows its traceback
         if debug:
             raise
-        print_error(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)")
+        what = f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)"
+        report([what], verb)
         return 1
     return 0
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Return whether the words ask for JSON; errors are needed in it before the verb has read its options."""
+    return "--format=json" in arguments or any(pair == ("--format", "json") for pair in pairwise(arguments))
 
 
 def _take_out(arguments: list[str]) -> tuple[set[str], list[str]]:

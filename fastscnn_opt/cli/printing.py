@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 NOTES = "fastscnn_opt.notes"
 """Name of the logger whose level tells whether notes and progress are wanted: INFO, or ERROR with ``--quiet``."""
+
+
+_collected: ContextVar[list[object] | None] = ContextVar("collected", default=None)
 
 
 class Format(StrEnum):
@@ -71,8 +75,22 @@ def say(text: str = "", *, nl: bool = True) -> None:
     write(printable_lines(text) + "\n" * nl)
 
 
+@contextmanager
+def collected_json(documents: list[object]) -> Iterator[None]:
+    """Let `print_json` add to `documents` while the block runs, and print nothing."""
+    token = _collected.set(documents)
+    try:
+        yield
+    finally:
+        _collected.reset(token)
+
+
 def print_json(result: object) -> None:
-    """Print `result` as JSON in ASCII on stdout. A NaN in it is a bug and raises ValueError."""
+    """Print `result` as JSON in ASCII on stdout, or collect it. A NaN in it is a bug and raises ValueError."""
+    documents = _collected.get()
+    if documents is not None:
+        documents.append(result)
+        return
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
     text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)  # from file names that are not UTF-8
     write(re.sub(r"[^\n -~]", lambda found: json.dumps(found[0])[1:-1], text) + "\n")

@@ -20,8 +20,11 @@ _RANKS = {"ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size
 _TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce")
 
 
-def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None:
-    """Print the variant table of a run, with the rows of a table of published figures below it."""
+def print_run(run: Run, form: TableFormat, reference: str | None = None, title: str = "") -> None:
+    """Print the variant table of a run, with the rows of a table of published figures below it.
+
+    Without a `title`, the table has that of the run.
+    """
     from fastscnn_opt.scoring.reference import read_reference
     from fastscnn_opt.scoring.tables.rendering import FLAT, ONE_RUN, cells, flat_cells, published_cells
 
@@ -39,7 +42,7 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None) -> None
         return
     columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in ONE_RUN]
     lines = [cells(row) for row in rows] + [published_cells(row) for row in others]
-    title = f"{run.folder}: {run.description.data.words}"
+    title = title or f"{run.folder}: {run.description.data.words}"
     if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
         columns, lines, title = _narrowed(columns[:-1], [line[:-1] for line in lines], title)
     print_table(columns, lines, form, title=title)

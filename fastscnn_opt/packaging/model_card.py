@@ -58,7 +58,7 @@ def _of_run(variant: str, scored: Scored) -> dict[str, Any]:
     parts = (machine.cpu, counted(machine.cores, "core"), machine.system, machine.python and f"Python {machine.python}")
     return {
         "run": run,
-        "source": Path(run.description.model.file).name,
+        "source": Path(scored.row.path or run.description.model.file).name,
         "steps": scored.row.steps,
         "commands": [command_for_run(run), command_line("package", again(run), "--variant", variant, "-o", "package")],
         "headings": _HEADINGS,

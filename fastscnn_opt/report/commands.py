@@ -18,7 +18,7 @@ def commands_for(run: Run, entry: ReportRow) -> list[str]:
     """Return the shell commands that build the model of `entry`; none if it was never built."""
     if entry.row.model is None:
         return []
-    model = run.description.model.file
+    model = entry.row.path or run.description.model.file
     first = []
     if not model.endswith(".onnx"):
         table = _model_table(run)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.errors import Breach, GateError
 from fastscnn_opt.files import check_place
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.sampling.given import read_inputs
@@ -37,6 +38,7 @@ def apply_to_file(  # noqa: PLR0913 - one parameter for each option of the comma
     verify: bool = True,
     inputs: str | os.PathLike[str] | None = None,
     dump: str | os.PathLike[str] | None = None,
+    require_change: bool = False,
     note: Callable[[str], None] = lambda _: None,
     progress: ProgressBar = no_progress_bar,
 ) -> Result:
@@ -54,6 +56,8 @@ def apply_to_file(  # noqa: PLR0913 - one parameter for each option of the comma
         An ``.npz`` file with arrays on which the contracts are checked, by the names of inputs.
     dump
         Folder for the graph after every pass.
+    require_change
+        Refuse a pass that changes nothing.
     note
         Is called with a line when a pass starts.
     progress
@@ -67,6 +71,8 @@ def apply_to_file(  # noqa: PLR0913 - one parameter for each option of the comma
         The pipeline does not parse, or names an unknown pass or option.
     ModelError
         A file to write is one that `model` consists of, or the model cannot be read.
+    GateError
+        A pass changed nothing, although `require_change` is set.
     PassError, CheckFailedError
         As `PassManager.run`.
     OSError
@@ -82,8 +88,21 @@ def apply_to_file(  # noqa: PLR0913 - one parameter for each option of the comma
         result = _run(
             model, built, dumps, note, progress, verify=verify, inputs=None if inputs is None else Path(inputs)
         )
+        if require_change:
+            check_changed(result)
         save_model(result.model, output)
     return result
+
+
+def check_changed(result: Result) -> None:
+    """Raise GateError if a pass changed nothing, with what it says of the first node that it left alone."""
+    breaches = [
+        Breach(step.text, "changed nothing" + (f"; {step.skips[0].node}: {step.skips[0].why}" if step.skips else ""))
+        for step in result.steps
+        if not step.changes
+    ]
+    if breaches or not result.steps:
+        raise GateError.of(breaches or [Breach("the pipeline", "has no passes, so it changed nothing")])
 
 
 def plan_for_file(

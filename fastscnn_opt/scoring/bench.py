@@ -20,6 +20,7 @@ from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.timing import Latencies, time_side_by_side
+from fastscnn_opt.scoring.tables.limits import Interval, ratio_breaches
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Build
 from fastscnn_opt.targets.spec import TargetSpec
@@ -27,6 +28,8 @@ from fastscnn_opt.text import closest, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from fastscnn_opt.errors import Breach
 
 HEADINGS = (
     ("model", False), ("batch", True), ("median ms", True), ("p90 ms", True), ("p99 ms", True), ("fps", True),
@@ -66,6 +69,17 @@ class BenchTable:
 
     baseline: str
     rows: tuple[BenchRow, ...]
+
+    def breaches(self, min_ratio: float) -> list[Breach]:
+        """Return the models whose speed is below `min_ratio` times that of the baseline, beyond doubt."""
+        return [
+            breach
+            for row in self.rows
+            if row.model != self.baseline
+            for breach in ratio_breaches(
+                row.model, Interval(row.ratio, row.ratio_low, row.ratio_high), min_ratio, self.baseline
+            )
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as the verb prints it."""

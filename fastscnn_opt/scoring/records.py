@@ -80,17 +80,19 @@ class Identified:
 
 @dataclass(frozen=True)
 class RowPlan(Identified):
-    """A row that is asked for: a variant on a target at a batch size."""
+    """A row that is asked for; `path` is the ONNX file of its own, and `path_key` changes with its content."""
 
     variant: str
     passes: str
     patches: tuple[str, ...]
     target: str
     batch: Batch
+    path: str = field(default="", kw_only=True)
+    path_key: str = field(default="", kw_only=True)
 
     def matches(self, other: "RowPlan") -> bool:
-        """Tell whether `other` is the same row, made by the same passes and patches."""
-        mine, theirs = ((row.identity, row.passes, row.patches) for row in (self, other))
+        """Tell whether `other` is the same row, made of the same model of its own by the same passes and patches."""
+        mine, theirs = ((row.identity, row.path_key, row.passes, row.patches) for row in (self, other))
         return mine == theirs
 
 
@@ -338,11 +340,7 @@ def now() -> str:
 
 def outcome_of(error: UserError, label: str) -> tuple[Status, str]:
     """Return the status and the reason of the row called `label` that ended with `error`."""
-    statuses = {
-        ChildCrashedError: Status.CRASHED,
-        ChildHungError: Status.TIMED_OUT,
-        CheckFailedError: Status.BROKEN,
-    }
+    statuses = {ChildCrashedError: Status.CRASHED, ChildHungError: Status.TIMED_OUT, CheckFailedError: Status.BROKEN}
     status = next((status for kind, status in statuses.items() if isinstance(error, kind)), Status.FAILED)
     if error.where == label:
         error.where = ""  # the table names the row

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import RunError
 from fastscnn_opt.machine import machine, versions
+from fastscnn_opt.model.loading import check_is_file
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.description import DataDescription, ModelDescription, RunDescription, VariantsText
-from fastscnn_opt.scoring.records import now
+from fastscnn_opt.scoring.model_name import model_file
+from fastscnn_opt.scoring.records import RowPlan, now
 from fastscnn_opt.scoring.run_folder import open_run, read_run, refuse_search
-from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_source
+from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_rows, identify_source
 from fastscnn_opt.scoring.stages.scorer import RowScorer
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
-from fastscnn_opt.scoring.variants import Variants, read_variants
+from fastscnn_opt.scoring.variants import Variants, VariantsFile, read_variants
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
     from fastscnn_opt.scoring.run import Run
+    from fastscnn_opt.targets.spec import TargetSpec
 
 _log = logging.getLogger(__name__)
 
@@ -73,9 +78,11 @@ def score(
         variants = read_variants(Path(variants), source=images, needs_model=settings.stage is not Stage.RUN)
     refuse_search(folder)
     if settings.stage is Stage.RUN:
-        source = _recorded_source(folder)
+        source, rows = _recorded_source(folder), _recorded_rows(folder, variants)
     else:
-        source = identify_source(variants, settings.limits(variants))
+        limits = settings.limits(variants)
+        source, rows = identify_source(variants, limits), identify_rows(variants.rows, limits)
+    variants = replace(variants, rows=rows)
     if source.table is None and source.file.is_file():
         variants = replace(variants, source=variants.source.for_model_file(source.file))
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
@@ -84,10 +91,52 @@ def score(
     return run
 
 
+def score_models(  # noqa: PLR0913 - one parameter for each option of the command
+    old: Path,
+    new: Path,
+    source: DataSource,
+    target: TargetSpec,
+    settings: Settings,
+    *,
+    max_drop: float | None = None,
+    note: Callable[[str], None] = _log.info,
+    progress: ProgressBar = no_progress_bar,
+) -> Run:
+    """Score two models on the same images, time them in one session, and return their run, whose folder is gone.
+
+    Both are ONNX files or ``RUN:NAME``, which their rows are called. `old` is the baseline. Raises what `score` and
+    `model_file` do, and RunError if both are called the same.
+    """
+    names, files = [str(old), str(new)], [model_file(old).absolute(), model_file(new).absolute()]
+    if names[0] == names[1]:
+        raise RunError("this model is given twice", where=old, cure="give two different ones")
+    for file in files:
+        check_is_file(file)
+    tables = VariantsFile.model_validate({
+        "model": {"path": str(files[0])},
+        "score": {"targets": [target.name], "max_drop": max_drop},
+        "target": {target.name: dict(target.options)} if target.options else {},
+        "variant": [{"name": names[0]}, {"name": names[1], "path": str(files[1])}],
+    })  # fmt: skip
+    paths = ("", str(files[1]))
+    rows = tuple(RowPlan(name, "", (), target.name, 1, path=path) for name, path in zip(names, paths, strict=True))
+    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
+        variants = Variants(Path("compare.toml").absolute(), "", tables, source, rows)
+        run = score(variants, Path(folder) / "run", settings, note, progress)
+    run.records[:] = [replace(row, model=None, artefact=None, reproduce="") for row in run.records]
+    return run
+
+
 def _recorded_source(folder: Path) -> SourceModel:
     """Return the model that a run folder was compiled from; its file need not be on this machine."""
     model = read_run(folder).description.model
     return SourceModel(Path(model.file), model.key)
+
+
+def _recorded_rows(folder: Path, variants: Variants) -> tuple[RowPlan, ...]:
+    """Return the rows of `variants` with the keys of their own models that a run folder was compiled from."""
+    keys = {row.identity: row.path_key for row in read_run(folder).plan if row.path}
+    return tuple(replace(row, path_key=keys.get(row.identity, "") if row.path else "") for row in variants.rows)
 
 
 def _recorded_data(folder: Path) -> str:

@@ -84,6 +84,8 @@ class VariantTable(_VariantsTable):
 
     name: Name
     """Name of the variant; no other variant may have it."""
+    path: Name | None = None
+    """An ONNX file that this variant starts from in place of `[model]`, such as the same network of another commit."""
     passes: str = ""
     """The pipeline as text, or `@FILE`. An empty pipeline leaves the model as it is."""
     patches: list[Name] = []
@@ -148,11 +150,11 @@ def read_variants(file: Path, *, source: DataSource | None = None, needs_model: 
     text = read_text(file, "variants file")
     tables = parse_variants(text, str(file))
     _check_names(tables, str(file))
-    _check_model(tables.model, file, needs_model=needs_model)
+    _check_model(tables, file, needs_model=needs_model)
     source = source or _data_source(tables.data, file)
     pipelines = {variant.name: _pipeline(variant, file) for variant in tables.variant}
     patches = {variant.name: _patches(variant, file) for variant in tables.variant}
-    rows = tuple(_plan(tables, pipelines, patches))
+    rows = tuple(_plan(tables, pipelines, patches, file))
     _check_targets({row.target for row in rows} | set(tables.target), tables, str(file))
     variants = Variants(file, text, tables, source, rows)
     _check_baseline_target(variants)
@@ -189,14 +191,17 @@ def _check_baseline_target(variants: Variants) -> None:
         )
 
 
-def _check_model(table: ModelTable, file: Path, *, needs_model: bool) -> None:
+def _check_model(tables: VariantsFile, file: Path, *, needs_model: bool) -> None:
+    table = tables.model
     if (table.path is None) == (table.checkpoint is None):
         raise RunError("give either path, of an ONNX file, or checkpoint", where=f"{file}: [model]")
-    chosen = file.parent / str(table.path or table.checkpoint)
-    if needs_model and not chosen.is_file():
-        key = "path" if table.path else "checkpoint"
-        where = f"{file}: [model]: {key}"
-        raise RunError(f"there is no file {chosen}", where=where, cure="paths are relative to the variants file")
+    named = {f"[model]: {'path' if table.path else 'checkpoint'}": str(table.path or table.checkpoint)}
+    named |= {f"variant {variant.name!r}: path": variant.path for variant in tables.variant if variant.path}
+    for place, name in named.items():
+        chosen = file.parent / name
+        if needs_model and not chosen.is_file():
+            where = f"{file}: {place}"
+            raise RunError(f"there is no file {chosen}", where=where, cure="paths are relative to the variants file")
 
 
 def _data_source(table: DataTable | None, file: Path) -> DataSource:
@@ -239,9 +244,12 @@ def _patches(variant: VariantTable, file: Path) -> tuple[str, ...]:
     return names
 
 
-def _plan(tables: VariantsFile, pipelines: dict[str, str], patches: dict[str, tuple[str, ...]]) -> list[RowPlan]:
+def _plan(
+    tables: VariantsFile, pipelines: dict[str, str], patches: dict[str, tuple[str, ...]], file: Path
+) -> list[RowPlan]:
+    paths = {variant.name: str(file.parent / variant.path) if variant.path else "" for variant in tables.variant}
     return [
-        RowPlan(variant.name, pipelines[variant.name], patches[variant.name], target, batch)
+        RowPlan(variant.name, pipelines[variant.name], patches[variant.name], target, batch, path=paths[variant.name])
         for variant in tables.variant
         for target in dict.fromkeys(variant.targets or tables.score.targets)
         for batch in dict.fromkeys(variant.batch or tables.score.batch)

@@ -20,11 +20,15 @@ def changes(run: Run, before: RunDescription, targets: Mapping[RowPlan, TargetSp
     """
     earlier = {plan.identity: plan for plan in before.rows}
     options = {record.identity: record.options for record in run.compiled}
-    groups: dict[str, list[str]] = {"new": [], "another pipeline": [], "other options": []}
+    groups: dict[str, list[str]] = {
+        "new": [], "another model of its own": [], "another pipeline": [], "other options": [],
+    }  # fmt: skip
     for plan, target in targets.items():
         was = earlier.pop(plan.identity, None)
         if was is None:
             groups["new"].append(plan.label)
+        elif was.path_key != plan.path_key:
+            groups["another model of its own"].append(plan.label)
         elif not was.matches(plan):
             groups["another pipeline"].append(plan.label)
         elif options.get(plan.identity, target.options) != target.options:

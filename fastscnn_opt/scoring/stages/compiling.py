@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError, UserError
@@ -22,8 +23,7 @@ from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs
 from fastscnn_opt.targets.base import CrossCompiler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.processes.limits import Limits
@@ -52,17 +52,28 @@ def identify_source(variants: Variants, limits: Limits) -> SourceModel:
     Raises ModelError for an unusable ONNX file, and TargetError if a library crashes on it.
     """
     if variants.model is not None:
-        with Worker(str(variants.model), limits=limits) as worker:
-            found = worker.run(Identify(variants.model))
-        for text in found.notes:
-            _notes.warning(text)
-        return SourceModel(variants.model, found.fingerprint)
+        return SourceModel(variants.model, _fingerprint(variants.model, limits))
     table = variants.tables.model
     export = {"outputs": table.outputs, "height": table.height, "width": table.width}
     checkpoint = variants.file.parent / str(table.checkpoint)
     with open_readable(checkpoint, MOST_BYTES) as opened:
         content = hashlib.file_digest(opened, "sha256").hexdigest()
     return SourceModel(checkpoint, key_of(content, export, versions(("fastscnn-opt", "onnx"))), table)
+
+
+def identify_rows(rows: Sequence[RowPlan], limits: Limits) -> tuple[RowPlan, ...]:
+    """Return the rows with the keys of the variants' own models. Raises what `identify_source` does."""
+    keys = {path: _fingerprint(Path(path), limits) for path in dict.fromkeys(row.path for row in rows) if path}
+    return tuple(replace(row, path_key=keys.get(row.path, "")) for row in rows)
+
+
+def _fingerprint(model: Path, limits: Limits) -> str:
+    """Read an ONNX file in a child process, note what is unusual about it, and return what identifies its content."""
+    with Worker(str(model), limits=limits) as worker:
+        found = worker.run(Identify(model))
+    for text in found.notes:
+        _notes.warning(text)
+    return found.fingerprint
 
 
 class RowCompiler:
@@ -126,7 +137,8 @@ class RowCompiler:
         UserError
             The pipeline, its verification or the compilation failed, crashed or hung.
         """
-        source, models = self.source_file(), self._run.models
+        source = Path(plan.path) if plan.path else self.source_file()
+        models = self._run.models
         with self._worker(plan, target) as worker:
             built = worker.run(Build(source, plan.passes, models, plan.batch, self._verify, models, self._stated))
             return self._compile(worker, plan, target, built)
@@ -166,7 +178,7 @@ class RowCompiler:
             except UserError as error:
                 if error.where == str(built.file):  # a name that this run made up
                     passes = f" after {plan.passes}" if plan.passes else ""
-                    raise error.within(f"{self._source.file}{passes}") from None
+                    raise error.within(f"{plan.path or self._source.file}{passes}") from None
                 raise
             self._hashes[artefact] = content_hash(artefact)
         worker.close()

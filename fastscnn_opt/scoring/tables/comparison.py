@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.errors import Breach, RunError
 from fastscnn_opt.scoring.records import Status
+from fastscnn_opt.scoring.tables.gate import FAILURES, ratio_of
+from fastscnn_opt.scoring.tables.limits import Gate, Interval, drop_breaches, slowdown_breaches
 from fastscnn_opt.scoring.tables.rendering import UNKNOWN, Heading, number
 from fastscnn_opt.scoring.tables.row import TableRow
 
@@ -43,13 +46,35 @@ class ComparedRow:
             return None
         return self.second.fps / self.first.fps
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the row of the first run, that of the second as ``other``, and the ``change``."""
-        return {
-            **self.first.to_json(),
-            "other": self.second and self.second.to_json(),
-            "change": {"mIoU": self.miou_change, "fps": self.fps_ratio},
-        }
+    def breaches(self, gate: Gate) -> list[Breach]:
+        """Return what the second run lacks, or has lost beyond the limits of `gate`."""
+        first, second, where = self.first, self.second, self.first.label
+        if second is None:
+            return [Breach(where, "is not in the second run")]
+        worse = first.status is Status.OK and second.status is not Status.OK
+        if worse or second.status in FAILURES:
+            reason = f": {second.reason}" if second.reason else ""
+            return [Breach(where, f"was not scored in the second run ({second.status}{reason})")]
+        drop = None if self.miou_change is None else -self.miou_change
+        return [
+            *drop_breaches(where, drop, gate.max_drop, "the first run"),
+            *slowdown_breaches(where, self.slowdown, gate.max_slowdown, "in the first run, each against its baseline"),
+        ]
+
+    @property
+    def slowdown(self) -> Interval | None:
+        """How many times as long as in the first run the row takes, each measured against the baseline of its run."""
+        before, after = ratio_of(self.first), self.second and ratio_of(self.second)
+        return before.over(after) if before and after else None
+
+    def to_json(self, gate: Gate) -> dict[str, Any]:
+        """Return the row of the first run, that of the second as ``other``, the change, and how the `gate` ended."""
+        judged = None if gate.is_open else ("failed" if self.breaches(gate) else "passed")
+        change: dict[str, Any] = {"mIoU": self.miou_change, "fps": self.fps_ratio}
+        if gate.max_slowdown is not None:
+            change["slowdown"] = self.slowdown and asdict(self.slowdown)
+        other = self.second and self.second.to_json()
+        return {**self.first.to_json(), "gate": judged, "other": other, "change": change}
 
 
 def side_by_side(first: Run, second: Run) -> list[ComparedRow]:
@@ -59,9 +84,50 @@ def side_by_side(first: Run, second: Run) -> list[ComparedRow]:
     return rows + [ComparedRow(_absent(row, first), row) for row in others.values()]
 
 
-def comparison_json(first: Run, second: Run) -> dict[str, Any]:
+def comparison_breaches(first: Run, second: Run, gate: Gate) -> list[Breach]:
+    """Return what the second run lacks, or has lost beyond the limits of `gate`; nothing if there is no limit.
+
+    Raises RunError if the figures of the two runs cannot be held against each other.
+    """
+    if gate.is_open:
+        return []
+    if all(row.mIoU is None for row in first.table):
+        raise RunError("no row was scored, so there is nothing to compare with", where=first.folder)
+    if gate.max_drop is not None and first.description.data.key != second.description.data.key:
+        raise RunError(
+            f"{first.folder} was scored on other images, so no drop in mIoU follows from the two runs",
+            where=second.folder,
+            cure="score both on the same ones",
+        )
+    if gate.max_slowdown is not None and (reason := _why_not_timed_alike(first, second)):
+        raise RunError(
+            f"no slowdown against {first.folder} follows from the two runs: {reason}",
+            where=second.folder,
+            cure="time both models in one session: give `compare` the two models and --data",
+        )
+    return [breach for row in side_by_side(first, second) for breach in row.breaches(gate)]
+
+
+def _why_not_timed_alike(first: Run, second: Run) -> str:
+    """Say why the ratios of two runs cannot be divided; the empty text if they can."""
+    machines = [(run.description.machine.cpu, run.description.machine.cores) for run in (first, second)]
+    if machines[0] != machines[1]:
+        return "they are from different machines"
+    before, after = (_baseline_keys(run) for run in (first, second))
+    if not before or not after or any(before[row] != after[row] for row in before.keys() & after.keys()):
+        return "their baselines are not the same model with the same options and versions of the target"
+    return "" if before.keys() & after.keys() else "they have no baseline in common"
+
+
+def _baseline_keys(run: Run) -> dict[tuple[str, str, int], str]:
+    """Return the keys of everything that the speed of the baseline's rows depends on."""
+    records = [run.record_of(plan) for plan in run.plan if run.baseline.is_row(plan)]
+    return {record.identity: record.keys.speed for record in records if record and record.status is Status.OK}
+
+
+def comparison_json(first: Run, second: Run, gate: Gate = Gate()) -> dict[str, Any]:  # noqa: B008 - it is frozen
     """Return two runs side by side as `compare` prints them."""
-    rows = [row.to_json() for row in side_by_side(first, second)]
+    rows = [row.to_json(gate) for row in side_by_side(first, second)]
     return {"baseline": first.description.baseline, "runs": [str(first.folder), str(second.folder)], "rows": rows}
 
 

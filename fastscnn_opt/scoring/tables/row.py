@@ -1,10 +1,11 @@
 """A row of the variant table."""
 
 # Without `from __future__ import annotations`, because pydantic reads the types of the fields.
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fastscnn_opt.scoring.records import Identified, RowPlan, RowRecord, RowTiming, Status, StepSummary, as_json
+from fastscnn_opt.scoring.tables.limits import is_more
 
 SPEED_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "fps_per_card", "ratio", "ratio_low", "ratio_high")
 """What a row takes over from its timing."""
@@ -23,6 +24,7 @@ class TableRow(Identified):
     patches: tuple[str, ...]
     target: str
     batch: int
+    path: str | None = None
     status: Status
     reason: str = ""
     reproduce: str | None = ""
@@ -63,13 +65,14 @@ def table_row(
     drop = None if accuracy is None or reference is None else 100 * (reference - accuracy.mIoU)
     status, reason, reproduce = _status(record, timing)
     return TableRow(
-        **asdict(plan),
+        **_fields(plan, "variant", "passes", "patches", "target", "batch"),
+        path=plan.path or None,
         status=status,
         reason=reason,
         reproduce=reproduce,
         **_fields(accuracy, "pixAcc", "mIoU", "mIoU_all"),
         mIoU_drop=drop,
-        gate=None if drop is None or max_drop is None else ("failed" if drop > max_drop else "passed"),
+        gate=None if drop is None or max_drop is None else ("failed" if is_more(drop, max_drop) else "passed"),
         **_fields(timing, *SPEED_FIGURES),
         **_fields(record, "model_bytes", "peak_rss_bytes", "model", "artefact"),
         steps=record.steps if record else (),

@@ -1,9 +1,21 @@
 """Two runs side by side."""
 
+from dataclasses import replace
+
 import pytest
 from runs import BASE, CHIP, FAST, record, run_of, timing
 
-from fastscnn_opt.scoring.tables.comparison import TWO_RUNS, comparison_json, side_by_side, two_run_cells
+from fastscnn_opt.errors import RunError
+from fastscnn_opt.machine import Machine
+from fastscnn_opt.scoring.records import Keys, Status
+from fastscnn_opt.scoring.tables.comparison import (
+    TWO_RUNS,
+    comparison_breaches,
+    comparison_json,
+    side_by_side,
+    two_run_cells,
+)
+from fastscnn_opt.scoring.tables.limits import Gate
 
 
 @pytest.fixture
@@ -52,3 +64,72 @@ def test_the_json_of_an_absent_row_says_nothing_but_what_it_is(finished, other):
     expected = known | {"status": "absent", "reason": "not in run", "steps": [], "change": {"mIoU": None, "fps": None}}
     assert {key: row[key] for key in expected} == expected
     assert {row[key] for key in row.keys() - expected.keys() - {"other"}} == {None}
+
+
+def scored(miou, ratio, folder="two", **changes):
+    """A run like `finished` in which the fast row has these figures."""
+    records = [record(BASE, 0.6), record(FAST, miou, **changes)]
+    return run_of([BASE, FAST], records, [timing(BASE, 10, 1.0), timing(FAST, 20, ratio)], folder=folder)
+
+
+def lines(first, second, **limits):
+    return [f"{breach.where}: {breach.what}" for breach in comparison_breaches(first, second, Gate(**limits))]
+
+
+def test_a_loss_within_the_limits_passes(finished):
+    assert lines(finished, scored(0.592, 1.9), max_drop=0.2, max_slowdown=1.05) == []
+
+
+def test_a_drop_beyond_the_limit_is_a_breach(finished):
+    assert lines(finished, scored(0.004, 2.0), max_drop=0.2) == [
+        "fast (onnxruntime, batch 1): lost 59.00 points of mIoU against the first run; at most 0.2 may be lost"
+    ]
+
+
+def test_the_slowdown_is_that_of_the_ratios_with_both_intervals(finished):
+    (line,) = lines(finished, scored(0.594, 1.0), max_slowdown=1.05)
+    assert "takes 2.000 [1.727, 2.333] times as long as in the first run" in line  # 1.9 / 1.1 and 2.1 / 0.9
+
+
+def test_a_slowdown_whose_interval_holds_the_limit_passes(finished):
+    assert lines(finished, scored(0.594, 1.85), max_slowdown=1.05) == []  # 1.08 [0.97, 1.2]
+
+
+def test_a_row_that_the_second_run_lacks_or_could_not_score_is_a_breach(finished):
+    gone = run_of([BASE], [record(BASE, 0.6)], [timing(BASE, 10, 1.0)])
+    failed = scored(None, 2.0, status=Status.FAILED, reason="no luck")
+    assert lines(finished, gone, max_drop=1) == ["fast (onnxruntime, batch 1): is not in the second run"]
+    assert lines(finished, failed, max_drop=1) == [
+        "fast (onnxruntime, batch 1): was not scored in the second run (failed: no luck)"
+    ]
+
+
+def test_the_json_says_for_each_row_how_the_gate_ended(finished):
+    second = scored(0.5, 2.0)
+    assert [row["gate"] for row in comparison_json(finished, second)["rows"]] == [None, None]
+    assert [row["gate"] for row in comparison_json(finished, second, Gate(0.2))["rows"]] == ["passed", "failed"]
+
+
+def with_other_baseline(run):
+    base, *rest = run.records
+    return replace(run, records=[replace(base, keys=Keys("r", "a", "another")), *rest], sessions=[])
+
+
+def on_other_machine(run):
+    return replace(run, description=replace(run.description, machine=Machine(cpu="other")))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(with_other_baseline, "not the same model with the same options"), (on_other_machine, "different machines")],
+)
+def test_a_slowdown_is_refused_where_the_ratios_cannot_be_divided(finished, change, words):
+    with pytest.raises(RunError, match=words):
+        lines(finished, change(scored(0.594, 2.0)), max_slowdown=1.05)
+
+
+def test_a_drop_is_refused_between_runs_on_different_images(finished):
+    second = scored(0.594, 2.0)
+    data = replace(second.description.data, key="other")
+    with pytest.raises(RunError, match="other images"):
+        lines(finished, replace(second, description=replace(second.description, data=data)), max_drop=1)

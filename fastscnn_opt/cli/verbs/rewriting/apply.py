@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, note, print_json, progress, say
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from fastscnn_opt.rewriting.report import Result
 
 
 def command(
@@ -27,6 +30,10 @@ def command(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the rewritten model goes.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what every pass would do and write nothing.")] = False,
     no_verify: options.NoVerify = False,
+    require_change: Annotated[
+        bool,
+        typer.Option("--require-change", help="End with exit code 3 if a pass changes nothing; write no model then."),
+    ] = False,
     inputs: options.Inputs = None,
     everything: options.AllNodes = False,
     dump: Annotated[Path | None, typer.Option(help="Folder for the graph after every pass (NN-name.onnx).")] = None,
@@ -40,8 +47,7 @@ def command(
     the passes before it make, and which nodes it considers but leaves alone, with the reason.
     """
     del limit_s, memory  # of ApartCommand
-    from fastscnn_opt.rewriting.applying import apply_to_file, plan_for_file
-    from fastscnn_opt.rewriting.report import describe_plan
+    from fastscnn_opt.rewriting.applying import apply_to_file, check_changed, plan_for_file
     from fastscnn_opt.scoring.model_name import model_file
 
     model = model_file(model)
@@ -56,11 +62,20 @@ def command(
         raise typer.BadParameter("give -o OUT, or --dry-run to write nothing", param_hint="-o")
     else:
         result = apply_to_file(
-            model, passes, output, verify=not no_verify, inputs=inputs, dump=dump, note=note, progress=progress
-        )
+            model, passes, output, verify=not no_verify, inputs=inputs, dump=dump, require_change=require_change,
+            note=note, progress=progress,
+        )  # fmt: skip
     if form is Format.JSON:
         print_json(result.to_json())
-        return
+    else:
+        _print(result, output, dry_run=dry_run, everything=everything)
+    if dry_run and require_change:
+        check_changed(result)
+
+
+def _print(result: Result, output: Path | None, *, dry_run: bool, everything: bool) -> None:
+    from fastscnn_opt.rewriting.report import describe_plan
+
     if not dry_run:
         say(result.summary(everything=everything))
         say(f"wrote {output}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fastscnn_opt.cli import options
+from fastscnn_opt.cli.failures import conclude
 from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
@@ -32,6 +33,15 @@ def command(
     target: options.Target = "onnxruntime",
     settings: options.TargetSettings = None,
     threads: options.Threads = None,
+    min_ratio: Annotated[
+        float | None,
+        typer.Option(
+            help="How many times as fast as the baseline each other model has to be; it is too slow when its whole "
+            "95 % interval is below this.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
     form: TableFormatOption = TableFormat.TABLE,
@@ -41,9 +51,13 @@ def command(
     Each model is compiled and runs in a process of its own. After a warm-up they take turns, A B C A B C, while the
     others stand still. A ratio above 1 is faster than the baseline, image by image; its 95 % interval comes from
     resampling the rounds. Latencies are those of the engine on prepared inputs.
+
+    The exit code is 3 if a model is slower than --min-ratio allows.
     """
     from fastscnn_opt.scoring.bench import HEADINGS, bench
 
+    if min_ratio is not None and len(models) == 1:
+        raise typer.BadParameter("needs two models or more", param_hint="--min-ratio")
     choice = options.target_choice(target, settings, threads)
     effort, limits = options.effort_from(rounds, seconds), Limits(limit_s, memory)
     table = bench(
@@ -51,6 +65,8 @@ def command(
     )
     if form is TableFormat.JSON:
         print_json(table.to_json())
-        return
-    columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in HEADINGS]
-    print_table(columns, [row.cells for row in table.rows], form)
+    else:
+        columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in HEADINGS]
+        print_table(columns, [row.cells for row in table.rows], form)
+    if min_ratio is not None:
+        conclude(table.breaches(min_ratio), form)

@@ -11,6 +11,7 @@ from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, Tool
 from fastscnn_opt.cli import options
 from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, progress, say
 from fastscnn_opt.cli.table import Column
+from fastscnn_opt.errors import GateError
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import counted
 
@@ -57,6 +58,16 @@ def command(
         bool,
         typer.Option("--running-mean", help="Report the original script's order-dependent figures of the dumps, too."),
     ] = False,
+    min_miou: Annotated[
+        float | None,
+        typer.Option(
+            "--min-miou",
+            help="The mIoU that is asked for, in percent, such as 68.5.",
+            min=1,
+            max=100,
+            show_default=False,
+        ),
+    ] = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
@@ -70,7 +81,11 @@ def command(
     Where a file holds a batch, --batch says of how many images. The running mean takes the figures of all images so
     far after each image, absent classes counted as 0, and averages them, as the original evaluation script does; that
     script reads float16 dumps as int16, so give --dtype int16 to get its figures for them.
+
+    The exit code is 3 if the mIoU is below --min-miou.
     """
+    from fastscnn_opt.scoring.tables.limits import miou_breaches
+
     source = options.data_source(data, split, synthetic, seed, limit)
     if dumps is None and (output_index or dtype or tool or running_mean):
         raise typer.BadParameter("goes with --dumps only", param_hint="--output-index, --dtype, --tool, --running-mean")
@@ -89,6 +104,8 @@ def command(
         print_json(result)
     else:
         _print_figures(result, f"{scored} on {source.describe()}")
+    if breaches := miou_breaches(scored, result["mIoU"], min_miou):
+        raise GateError.of(breaches)
 
 
 def _score_model(

@@ -220,3 +220,21 @@ main()
         f"error: {model_file}: a library crashed in the verification of the pass fp16-output (--no-verify"
     )
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize("rest", [["-o", "out.onnx"], ["--dry-run"]])
+def test_a_pass_that_changes_nothing_is_a_failed_check_where_a_change_is_required(
+    capsys, model_file, tmp_path, monkeypatch, rest
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(["apply", str(model_file), "-p", "resize-nearest,drop-outputs", "--require-change", *rest]) == 3
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in errors][-1] == "drop-outputs"
+    assert "changed nothing" in errors[-1]
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_passes_that_change_something_pass_where_a_change_is_required(model_file, tmp_path):
+    output = tmp_path / "out.onnx"
+    assert run(["apply", str(model_file), "-p", "static-batch{n=3}", "--require-change", "-o", str(output)]) == 0
+    assert output.is_file()
