@@ -94,6 +94,8 @@ def command(
         print_run(run, form, title=f"{first} and {second}: {source.describe()}")
         conclude(outcome_breaches(run, max_slowdown), form)
         return
+    if first.is_file():
+        raise typer.BadParameter("is a file; to compare two models, give --data or --synthetic, too", param_hint="OLD")
     _refuse_options_of_models(context)
     _compare_runs(first, second, gate, reference, form)
 

@@ -148,6 +148,7 @@ def test_the_ratio_of_bench_has_a_limit(capsys, limit, expected):
         ["compare", "one", "--max-drop", "1"],
         ["compare", "one", "two", "--rounds", "5"],
         ["compare", "one", "--synthetic", "1"],
+        ["compare", "one/run.json", "two"],
         ["bench", "one.onnx", "--min-ratio", "2"],
     ],
 )
