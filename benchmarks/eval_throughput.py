@@ -27,7 +27,7 @@ from fastscnn_opt.data.folder import FolderDataset
 from fastscnn_opt.data.preprocess import MEAN, STD, normalise
 from fastscnn_opt.data.presets import preset_classes, read_preset
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.measuring.accuracy import evaluate
+from fastscnn_opt.measuring.accuracy import evaluate_session
 from fastscnn_opt.measuring.label_map import label_map
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 from fastscnn_opt.scoring import one_model
@@ -81,7 +81,7 @@ def sequential_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int6
 
 def eval_loop(session: Session, dataset: FolderDataset) -> NDArray[np.int64]:
     """Count as `eval` does."""
-    return evaluate(session, dataset).confusion.counts[:, :-1]
+    return evaluate_session(session, dataset).confusion.counts[:, :-1]
 
 
 def compare(runs: Mapping[str, Callable[[], object]], images: int, rounds: int) -> None:

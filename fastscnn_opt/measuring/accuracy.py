@@ -41,7 +41,7 @@ class Accuracy:
         return {**figures, "images": self.images, "pixels": figures.pop("pixels")}
 
 
-def evaluate(
+def evaluate_session(
     session: Session,
     dataset: Dataset,
     setup: Setup | None = None,

@@ -14,7 +14,7 @@ import numpy as np
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError, ModelError, PassError
 from fastscnn_opt.files import naming
-from fastscnn_opt.measuring.accuracy import evaluate
+from fastscnn_opt.measuring.accuracy import evaluate_session
 from fastscnn_opt.measuring.image_input import image_input, open_for
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
 from fastscnn_opt.measuring.predicting import Setup
@@ -130,7 +130,7 @@ class CalibrationImages:
             session = OnnxSession(load_session(file, session_options()), file)
             try:
                 setup = Setup.of(self, self._preprocess, self._interface)
-                return evaluate(session, self, setup, on_image=_show_life).confusion.iou
+                return evaluate_session(session, self, setup, on_image=_show_life).confusion.iou
             except (ModelError, DataError) as error:
                 raise PassError(
                     f"max_drop needs a network whose output can be compared with the labels: {error}"

@@ -14,7 +14,7 @@ from fastscnn_opt.data.preprocess import Interface
 from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError, ModelError
-from fastscnn_opt.measuring.accuracy import evaluate
+from fastscnn_opt.measuring.accuracy import evaluate_session
 from fastscnn_opt.measuring.predicting import Setup
 from fastscnn_opt.measuring.session import TensorSpec
 
@@ -80,7 +80,7 @@ NCHW, NHWC = (2, 3, *SIZE), (2, *SIZE, 3)
     "input_spec", [(NCHW, "float32"), (NCHW, "float16"), (NCHW, "uint8"), (NHWC, "uint8")], ids=str
 )
 def test_every_kind_of_input_gets_the_images(input_spec):
-    accuracy = evaluate(Engine(input_spec, one_hot()), Scenes(4))
+    accuracy = evaluate_session(Engine(input_spec, one_hot()), Scenes(4))
     assert accuracy.confusion.pix_acc == 1
     assert accuracy.confusion.pixels == 4 * (SIZE[0] * SIZE[1] - 1)
 
@@ -103,13 +103,13 @@ def test_every_kind_of_input_gets_the_images(input_spec):
     ],
 )
 def test_every_kind_of_output_is_read(answer):
-    assert evaluate(Engine((NCHW, "float32"), answer), Scenes(4)).confusion.pix_acc == 1
+    assert evaluate_session(Engine((NCHW, "float32"), answer), Scenes(4)).confusion.pix_acc == 1
 
 
 def test_a_float_input_is_normalised():
     engine = Engine(((1, 3, *SIZE), "float32"), one_hot())
     scenes = Scenes(1)
-    evaluate(engine, scenes)
+    evaluate_session(engine, scenes)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     expected = ((scenes.images / 255 - mean) / std).transpose(0, 3, 1, 2)
     assert np.allclose(engine.feeds[0], expected, rtol=0, atol=1e-6)
@@ -117,7 +117,7 @@ def test_a_float_input_is_normalised():
 
 def test_the_last_batch_is_filled_up_and_the_filling_is_not_counted():
     engine = Engine(((4, 3, *SIZE), "uint8"), one_hot())
-    accuracy = evaluate(engine, Scenes(6))
+    accuracy = evaluate_session(engine, Scenes(6))
     assert accuracy.images == 6
     assert accuracy.confusion.pixels == 6 * (SIZE[0] * SIZE[1] - 1)
     assert [feed.shape[0] for feed in engine.feeds] == [4, 4]
@@ -126,7 +126,7 @@ def test_the_last_batch_is_filled_up_and_the_filling_is_not_counted():
 
 def test_mistakes_land_in_their_cells():
     scenes = Scenes(3)
-    accuracy = evaluate(Engine((NCHW, "uint8"), lambda labels: (labels + 1) % 19), scenes)
+    accuracy = evaluate_session(Engine((NCHW, "uint8"), lambda labels: (labels + 1) % 19), scenes)
     expected = np.zeros((19, 20), np.int64)
     for label in scenes.labels[scenes.labels != 255].tolist():
         expected[label, (label + 1) % 19] += 1
@@ -136,18 +136,18 @@ def test_mistakes_land_in_their_cells():
 @pytest.mark.parametrize("batch", [None, 1, 3])
 def test_an_open_batch_takes_any_number(batch):
     engine = Engine(((-1, 3, -1, -1), "float32"), one_hot())
-    assert evaluate(engine, Scenes(4), batch=batch).confusion.pix_acc == 1
+    assert evaluate_session(engine, Scenes(4), batch=batch).confusion.pix_acc == 1
     assert engine.feeds[0].shape == (batch or 1, 3, *SIZE)
 
 
 def test_progress_adds_up_to_the_images():
     steps = []
-    evaluate(Engine((NCHW, "uint8"), one_hot()), Scenes(5), on_image=steps.append)
+    evaluate_session(Engine((NCHW, "uint8"), one_hot()), Scenes(5), on_image=steps.append)
     assert steps == [2, 2, 1]
 
 
 def test_json_has_the_figures_of_eval():
-    figures = evaluate(Engine((NCHW, "uint8"), one_hot()), Scenes(4)).to_json()
+    figures = evaluate_session(Engine((NCHW, "uint8"), one_hot()), Scenes(4)).to_json()
     assert set(figures) == {"pixAcc", "mIoU", "mIoU_all", "iou", "images", "pixels"}
     assert figures["images"] == 4
 
@@ -157,14 +157,14 @@ def test_an_error_of_the_engine_leaves_no_thread():
         raise RuntimeError("out of order")
 
     with pytest.raises(RuntimeError, match="out of order"):
-        evaluate(Engine((NCHW, "uint8"), fail), Scenes(50))
+        evaluate_session(Engine((NCHW, "uint8"), fail), Scenes(50))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 image"), (2, "2 images")])
 def test_images_without_any_labelled_pixel_are_no_basis(count, words):
     with pytest.raises(DataError, match=f"there is no labelled pixel in {words};"):
-        evaluate(Engine((NCHW, "uint8"), one_hot()), Scenes(count, ignore=True))
+        evaluate_session(Engine((NCHW, "uint8"), one_hot()), Scenes(count, ignore=True))
 
 
 @pytest.mark.parametrize(
@@ -179,12 +179,12 @@ def test_images_without_any_labelled_pixel_are_no_basis(count, words):
 )
 def test_an_output_that_is_no_segmentation_is_refused(answer, words):
     with pytest.raises(ModelError, match=f"output 'output1' {words}"):
-        evaluate(Engine((NCHW, "uint8"), answer), Scenes(2))
+        evaluate_session(Engine((NCHW, "uint8"), answer), Scenes(2))
 
 
 @pytest.mark.parametrize("answer", [lambda labels: labels + 19, lambda labels: one_hot(classes=40)(labels + 19)])
 def test_classes_beyond_those_of_the_data_are_wrong_everywhere(answer):
-    confusion = evaluate(Engine((NCHW, "uint8"), answer), Scenes(2)).confusion
+    confusion = evaluate_session(Engine((NCHW, "uint8"), answer), Scenes(2)).confusion
     assert confusion.pix_acc == 0
     assert confusion.counts[:, 19].sum() == confusion.pixels
 
@@ -193,7 +193,7 @@ def test_another_output_is_read_by_name():
     setup = Setup.of(Scenes(1), interface=Interface(output="auxiliary"))
     engine = Engine((NCHW, "uint8"), one_hot())
     engine.run = lambda _feeds: {"output1": np.zeros(3), "auxiliary": one_hot()(np.zeros((2, *SIZE), np.int64))}
-    assert evaluate(engine, Scenes(2), setup).confusion.counts[:, 1:].sum() == 0
+    assert evaluate_session(engine, Scenes(2), setup).confusion.counts[:, 1:].sum() == 0
 
 
 @pytest.mark.parametrize("classes", [19, 4])
@@ -202,13 +202,13 @@ def test_logits_with_their_classes_last_are_read_where_that_is_stated(classes):
         return np.eye(40, dtype=np.float32)[labels][..., :classes]
 
     stated = Setup.of(Scenes(2), interface=Interface(output_layout="nhwc"))
-    confusion = evaluate(Engine((NCHW, "uint8"), answer), Scenes(2), stated).confusion
+    confusion = evaluate_session(Engine((NCHW, "uint8"), answer), Scenes(2), stated).confusion
     labels = Scenes(2).labels[Scenes(2).labels < 19]
     assert confusion.counts.trace() == np.count_nonzero(labels < classes)
     with pytest.raises(
         ModelError, match=rf"is 2 x 4 x 6 x {classes}, which may be N, H, W, C; say output_layout = .nhwc"
     ):
-        evaluate(Engine((NCHW, "uint8"), answer), Scenes(2))
+        evaluate_session(Engine((NCHW, "uint8"), answer), Scenes(2))
 
 
 def test_as_many_classes_as_rows_are_read_as_stated():
@@ -216,24 +216,29 @@ def test_as_many_classes_as_rows_are_read_as_stated():
     answers = {"nchw": one_hot(), "nhwc": lambda labels: np.eye(19, dtype=np.float32)[labels]}
     for layout, answer in answers.items():
         setup = Setup.of(scenes, interface=Interface(output_layout=layout))
-        assert evaluate(Engine(((2, 19, 19, 3), "uint8"), answer), scenes, setup).confusion.pix_acc == 1
+        assert evaluate_session(Engine(((2, 19, 19, 3), "uint8"), answer), scenes, setup).confusion.pix_acc == 1
 
 
 def test_labels_with_a_channel_behind_are_read_where_that_is_stated():
     setup = Setup.of(Scenes(2), interface=Interface(output_layout="nhwc"))
-    assert evaluate(Engine((NCHW, "uint8"), lambda labels: labels[..., None]), Scenes(2), setup).confusion.pix_acc == 1
+    assert (
+        evaluate_session(Engine((NCHW, "uint8"), lambda labels: labels[..., None]), Scenes(2), setup).confusion.pix_acc
+        == 1
+    )
 
 
 def test_more_than_256_classes_are_told_apart():
     setup = Setup.of(Scenes(2))
     answer = one_hot(classes=300)
-    confusion = evaluate(Engine((NCHW, "uint8"), lambda labels: answer(labels + 256)), Scenes(2), setup).confusion
+    confusion = evaluate_session(
+        Engine((NCHW, "uint8"), lambda labels: answer(labels + 256)), Scenes(2), setup
+    ).confusion
     assert confusion.counts[:, 19].sum() == confusion.pixels
 
 
 def test_an_output_that_is_not_there_is_answered_with_the_nearest():
     with pytest.raises(ModelError, match="unknown output 'auxilary'; did you mean 'auxiliary'"):
-        evaluate(
+        evaluate_session(
             Engine((NCHW, "uint8"), one_hot()), Scenes(2), Setup.of(Scenes(1), interface=Interface(output="auxilary"))
         )
 
@@ -244,7 +249,7 @@ def test_images_of_several_sizes_are_fed_one_by_one_to_an_open_input():
     load = scenes.load
     scenes.load = lambda index: small if index == 1 else load(index)
     engine = Engine(((-1, -1, -1, 3), "uint8"), one_hot())
-    assert evaluate(engine, scenes, batch=2).confusion.pix_acc == 1
+    assert evaluate_session(engine, scenes, batch=2).confusion.pix_acc == 1
     assert [feed.shape[1] for feed in engine.feeds] == [4, 2, 4]
 
 
@@ -254,7 +259,7 @@ def test_images_of_several_sizes_are_not_timed_twice():
     load = scenes.load
     scenes.load = lambda index: small if index == 1 else load(index)
     engine = Engine(((-1, -1, -1, 3), "uint8"), one_hot())
-    times = evaluate(engine, scenes, batch=2).stages.samples_ms
+    times = evaluate_session(engine, scenes, batch=2).stages.samples_ms
     assert {stage: len(samples) for stage, samples in times.items()} == {
         "decode": 2,
         "preprocess": 2,
@@ -266,14 +271,14 @@ def test_images_of_several_sizes_are_not_timed_twice():
 def test_scenes_are_scored_in_the_size_of_the_model():
     dataset = DataSource(synthetic=2).open(scene_size=(32, 64))
     engine = Engine(((1, 3, 32, 64), "uint8"), np.zeros_like)
-    accuracy = evaluate(engine, dataset)
+    accuracy = evaluate_session(engine, dataset)
     labels = np.stack([dataset.load(index).label for index in range(2)])
     assert accuracy.confusion.pix_acc == pytest.approx((labels == 0).sum() / (labels != 255).sum())
 
 
 def test_every_stage_is_timed_once_per_image_or_batch():
     scenes = Scenes(3)
-    accuracy = evaluate(Engine((NCHW, "uint8"), one_hot()), scenes)
+    accuracy = evaluate_session(Engine((NCHW, "uint8"), one_hot()), scenes)
     assert {stage: len(times) for stage, times in accuracy.stages.samples_ms.items()} == {
         "decode": 3,
         "preprocess": 2,
@@ -284,7 +289,7 @@ def test_every_stage_is_timed_once_per_image_or_batch():
 
 def test_predictions_are_handed_on_in_order():
     scenes, seen = Scenes(3), []
-    evaluate(Engine((NCHW, "uint8"), one_hot()), scenes, on_prediction=seen.append)
+    evaluate_session(Engine((NCHW, "uint8"), one_hot()), scenes, on_prediction=seen.append)
     assert len(seen) == 3
     for prediction, image in zip(seen, scenes.images, strict=True):
         np.testing.assert_array_equal(prediction, image[..., 0] // 10)

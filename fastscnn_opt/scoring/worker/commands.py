@@ -219,7 +219,7 @@ class Evaluate(Command[Evaluation]):
 
     def run(self, state: WorkerState) -> Evaluation:
         """Measure the accuracy."""
-        from fastscnn_opt.measuring.accuracy import evaluate
+        from fastscnn_opt.measuring.accuracy import evaluate_session
         from fastscnn_opt.measuring.image_input import open_for
         from fastscnn_opt.measuring.plausibility import implausible
         from fastscnn_opt.measuring.predicting import Setup
@@ -234,7 +234,9 @@ class Evaluate(Command[Evaluation]):
             if self.predictions is not None:
                 save = stack.enter_context(save_predictions(self.predictions, dataset.names, len(dataset.classes)))
             setup = Setup.of(dataset, preprocess, source.interface)
-            found = evaluate(session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save)
+            found = evaluate_session(
+                session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save
+            )
         notes = [*_assumptions(source, self.metadata, session), *implausible(found)]
         details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms(), notes=tuple(notes))
         return Evaluation(AccuracyFigures(**found.to_json()), details, peak_rss_bytes())

@@ -13,7 +13,7 @@ from fastscnn_opt.ascend.prepare.request import Request
 from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.measuring.accuracy import evaluate
+from fastscnn_opt.measuring.accuracy import evaluate_session
 from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
 
 HEIGHT, WIDTH = 32, 64
@@ -73,7 +73,7 @@ def test_dumps_of_the_prepared_files_score_as_the_model_on_the_images(prepared, 
     model = network(tmp_path / "m.onnx", batch, dtype)
     dumps = dump_outputs(model, prepared, tmp_path / "dumps", per_sample=per_sample)
     source = DataSource(synthetic=COUNT)
-    expected = evaluate(OnnxRuntime(threads=1).open(model), source.open((HEIGHT, WIDTH))).to_json()
+    expected = evaluate_session(OnnxRuntime(threads=1).open(model), source.open((HEIGHT, WIDTH))).to_json()
     choice = DumpChoice(dumps, batch=1 if per_sample else batch)
     assert evaluate_dumps(open_labels(DataSource(str(prepared))), choice).to_json() == expected
 
