@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import DataError, ModelError, RunError
+from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.metadata import Metadata, read_metadata
-from fastscnn_opt.model.saving import fingerprint
-from fastscnn_opt.scoring.model_name import built_row, split_name
+from fastscnn_opt.scoring.model_name import built_row, scored_file, split_name
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.text import joined
 
@@ -69,13 +68,8 @@ def find_subject(model: Path, variant: str | None, source: DataSource | None) ->
     folder, name = found
     run = read_run(Path(folder))
     row = built_row(run, str(name))
-    file = run.folder / str(row.model)
-    if fingerprint(load_model(file)) != row.model_sha256:
-        raise ModelError(
-            "is not the model that was scored",
-            where=file,
-            cure="remove it, and start `fastscnn-opt score` on the run again",
-        )
+    file = scored_file(run, row)
+    load_model(file)  # so that what is no model is refused
     source = source or run.description.data.source
     if source is None:
         raise DataError("does not say what its images were", where=run.folder, cure="give --data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.rewriting.contract import Feeds
+
+_notes = logging.getLogger("fastscnn_opt.notes")
 
 
 def run_apart(
@@ -44,6 +47,8 @@ def run_apart(
                 inputs=str(given) if inputs else None,
                 reproducers=None if reproducers is None else str(reproducers),
             )
+        for text in answer["notes"]:
+            _notes.warning("%s", text)
         return _result(pipeline, output, answer)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)

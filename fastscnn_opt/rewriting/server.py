@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from fastscnn_opt.processes.server import Command, ProgressReporter
 
 _STEPS = ("fastscnn_opt.model.loading", "fastscnn_opt.rewriting", "fastscnn_opt.passes")
+
+_MOST_NOTES = 100
 
 
 class _SignsOfLife(logging.Handler):
@@ -47,7 +50,9 @@ def commands(progress: ProgressReporter) -> Mapping[str, Command]:
 def _run(
     model: str, pipeline: str, output: str, *, verify: bool, inputs: str | None, reproducers: str | None
 ) -> dict[str, Any]:
-    """Run a pipeline on the file `model`, save the result as `output`, and return what the passes did."""
+    """Run a pipeline on the file `model`, save the result as `output`, and return the notes and what the passes did."""
+    notes = BufferingHandler(_MOST_NOTES)
+    logging.getLogger("fastscnn_opt.notes").addHandler(notes)
     loaded = load_model(model)
     given = read_inputs(Path(inputs), loaded) if inputs else {}
     place = Path(reproducers) if reproducers else None
@@ -57,7 +62,8 @@ def _run(
         {**vars(step), "changes": list(map(vars, step.changes)), "skips": list(map(vars, step.skips))}
         for step in result.steps
     ]
-    return {"steps": steps, "nodes_before": result.nodes_before, "nodes_after": result.nodes_after}
+    told = [record.getMessage() for record in notes.buffer]
+    return {"notes": told, "steps": steps, "nodes_before": result.nodes_before, "nodes_after": result.nodes_after}
 
 
 if __name__ == "__main__":

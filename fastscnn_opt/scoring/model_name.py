@@ -23,7 +23,8 @@ def model_file(name: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ModelError, RunError
-        There is neither such a file nor such a run, or the run has no such variant, or no model of it.
+        There is neither such a file nor such a run, or the run has no such variant, or no model of it, or the file is
+        not the model that was scored.
     """
     found = split_name(name)
     if found is None:
@@ -32,7 +33,7 @@ def model_file(name: str | os.PathLike[str]) -> Path:
     from fastscnn_opt.scoring.run_folder import read_run
 
     run = read_run(folder)
-    return run.folder / str(built_row(run, variant).model)
+    return scored_file(run, built_row(run, variant))
 
 
 def split_name(name: str | os.PathLike[str]) -> tuple[Path, str] | None:
@@ -77,3 +78,26 @@ def built_row(run: Run, variant: str) -> RowRecord | CompiledRecord:
         where=run.folder,
         cure="start `fastscnn-opt score` on this run again",
     )
+
+
+def scored_file(run: Run, row: RowRecord | CompiledRecord) -> Path:
+    """Return the model of a row. Raises ModelError if it is not the one that was scored; old runs did not record that.
+
+    No native code sees the file.
+    """
+    from fastscnn_opt.model.external_data import attach
+    from fastscnn_opt.model.reading.parsing import parse_file
+    from fastscnn_opt.model.saving import fingerprint
+
+    file = run.folder / str(row.model)
+    if not row.model_sha256:
+        return file
+    model = parse_file(file)
+    attach(model, file)
+    if fingerprint(model) != row.model_sha256:
+        raise ModelError(
+            "is not the model that was scored",
+            where=file,
+            cure="remove it, and start `fastscnn-opt score` on the run again",
+        )
+    return file

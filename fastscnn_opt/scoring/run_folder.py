@@ -29,7 +29,7 @@ from fastscnn_opt.errors import DataError, RunError
 from fastscnn_opt.files import MOST_TABLE_BYTES, locked, naming, read_bytes, write_atomically
 from fastscnn_opt.schema import first_fault, parse_json
 from fastscnn_opt.scoring.description import RunDescription
-from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, SessionRecord, adapter, as_json
+from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, SessionRecord, adapter, as_json
 from fastscnn_opt.scoring.run import Run
 from fastscnn_opt.scoring.worker.client import UNFINISHED
 from fastscnn_opt.scoring.worker.commands import NOTES
@@ -233,7 +233,8 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> tuple[list[R
     """Return the records in a file, and what is wrong with the lines that hold none; the empty text if nothing is.
 
     A last line that is not ended, as a killed or a writing process leaves it, is no error. With `repair` it is
-    completed or cut off, and damaged lines move to another file, see `_ASIDE`.
+    completed or cut off, and damaged lines move to another file, see `_ASIDE`. Of a damaged timing session, the rows
+    that are whole are kept.
     """
     if not file.exists():
         return [], ""
@@ -250,6 +251,9 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> tuple[list[R
             whole.append(line + b"\n")
         except RunError as error:
             damaged.append((line + b"\n", error))
+            if rest := _whole_rows(line) if kind is SessionRecord else b"":
+                records.append(parse_json(rest, file, adapter(kind)))
+                whole.append(rest + b"\n")
     if repair and damaged:
         with file.with_name(file.name + _ASIDE).open("ab") as aside:
             aside.writelines(line for line, _ in damaged)
@@ -258,7 +262,27 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> tuple[list[R
     if not damaged:
         return records, ""
     more = f" (and {counted(len(damaged) - 1, 'more damaged line')})" if len(damaged) > 1 else ""
-    return records, f"{damaged[0][1]}{more}"
+    instead = "" if repair else ", so that an earlier record of the row counts, if there is one"
+    return records, f"{damaged[0][1]}{more}{instead}"
+
+
+def _whole_rows(line: bytes) -> bytes:
+    """Return a damaged line of `timings.jsonl` without the rows that are damaged; empty if more than rows is wrong."""
+    try:
+        content = json.loads(line)
+        content["rows"] = [row for row in content["rows"] if _fits(row, RowTiming)]
+        return json.dumps(content, ensure_ascii=False).encode() if _fits(content, SessionRecord) else b""
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return b""
+
+
+def _fits(content: object, kind: type) -> bool:
+    """Tell whether a value from a line of JSON is a record of a kind."""
+    try:
+        adapter(kind).validate_json(json.dumps(content))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_json(line: bytes) -> bool:

@@ -121,3 +121,13 @@ def test_going_beyond_a_limit_is_an_error(file, tmp_path, how, limits, words):
 def test_what_cannot_go_to_another_process_is_refused_with_the_cure(file):
     with pytest.raises(PassError, match="load the model with load_model"):
         PassManager("remove-noops", instruments=[Instrument()]).run(file)
+
+
+def test_notes_about_the_model_are_logged_as_in_this_process(tmp_path, caplog):
+    unsorted = parse("g (float[2] x) => (float[2] y) { h = Relu(x) y = Neg(h) }")
+    unsorted.graph.node.reverse()
+    onnx.save(unsorted, tmp_path / "m.onnx")
+    load_model(tmp_path / "m.onnx")
+    PassManager("remove-noops").run(tmp_path / "m.onnx")
+    inside, apart = [record.getMessage() for record in caplog.records if record.name == "fastscnn_opt.notes"]
+    assert apart == inside

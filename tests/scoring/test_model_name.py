@@ -3,10 +3,13 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import onnx
 import pytest
+from graphs import parse
 from runs import BASE, CHIP, FAST, record, write_run
 
-from fastscnn_opt.errors import UserError
+from fastscnn_opt.errors import ModelError, UserError
+from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.records import CompiledRecord
 
@@ -42,11 +45,23 @@ def test_a_file_with_a_colon_in_its_name_wins():
 
 def test_a_row_that_is_only_compiled_has_a_model(tmp_path):
     built = CompiledRecord(
-        **asdict(BASE), source="m", options={}, tools={}, model="models/c.onnx", model_sha256="0",
+        **asdict(BASE), source="m", options={}, tools={}, model="models/c.onnx", model_sha256="",
         artefact="models/c.onnx", steps=(), speed_key="s",
     )  # fmt: skip
     write_run(tmp_path / "run", [BASE], [], [built])
     assert model_file(f"{tmp_path / 'run'}:base") == tmp_path / "run" / "models" / "c.onnx"
+
+
+def test_another_file_in_the_place_of_the_model_is_refused(tmp_path):
+    graph = "g (float[{0}] x) => (float[{0}] y) {{ y = Relu(x) }}"
+    row = record(BASE, 0.5, model_sha256=fingerprint(parse(graph.format(2))))
+    write_run(tmp_path / "run", [BASE], [row])
+    file = tmp_path / "run" / "models" / "x.onnx"
+    onnx.save(parse(graph.format(2)), file)
+    assert model_file(f"{tmp_path / 'run'}:base") == file
+    onnx.save(parse(graph.format(3)), file)
+    with pytest.raises(ModelError, match="is not the model that was scored; remove it, and start `fastscnn-opt score`"):
+        model_file(f"{tmp_path / 'run'}:base")
 
 
 def test_the_name_of_a_variant_may_have_a_colon(tmp_path):

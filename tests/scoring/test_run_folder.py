@@ -12,7 +12,7 @@ from runs import described
 from fastscnn_opt.errors import CheckFailedError, ContractBreachError, RunError, TargetError
 from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status, outcome_of
+from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status, as_json, outcome_of
 from fastscnn_opt.scoring.run_folder import append_line, open_run, read_run
 
 ROW = RowRecord("fast", "simplify", (), "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
@@ -80,6 +80,22 @@ def test_a_damaged_line_is_named(folder, line):
     assert [record.variant for record in run.records] == ["fast", "schön 变体"]
     with pytest.raises(RunError, match=r"records\.jsonl: line 1: .*; start the command that made the run again"):
         run.check_whole()
+
+
+def test_the_whole_rows_of_a_damaged_session_are_kept(folder):
+    rows = [RowTiming(name, "onnxruntime", 1, "key", Status.OK, median_ms=2.0) for name in ("bad", "good")]
+    content = as_json(SessionRecord("now", Effort(rounds=5), "none", 5, "key", rows))
+    content["rows"][0]["median_ms"] = "fast"
+    file = folder / "timings.jsonl"
+    file.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    run = read_run(folder)
+    assert [row.variant for session in run.sessions for row in session.rows] == ["good"]
+    assert "line 1: rows.0.median_ms should be a valid number, and is 'fast'" in run.damaged[0]
+    assert run.damaged[0].endswith("an earlier record of the row counts, if there is one")
+    with open_run(folder, DESCRIPTION) as opened:
+        assert [row.variant for session in opened.sessions for row in session.rows] == ["good"]
+    assert read_run(folder).damaged == []
+    assert "fast" in (folder / "timings.jsonl.damaged").read_text(encoding="utf-8")
 
 
 def test_the_same_outcome_is_not_recorded_twice(folder):
