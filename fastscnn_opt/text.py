@@ -42,6 +42,12 @@ def joined(words: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
+def quoted(text: str) -> str:
+    """Return `text` between quotes as pipelines have it, with a backslash before each quote and backslash in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def markdown(text: str) -> str:
     """Return `text`, such as a name from a model, so that Markdown reads no tag, link, code or end of a cell in it."""
     return re.sub(r"([\\`*~&<>\[\]|]|\b_|_\b)", r"\\\1", printable(text))

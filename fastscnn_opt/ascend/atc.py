@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fastscnn_opt.ascend.chip import OPSETS, SOC_VERSION
+from fastscnn_opt.ascend.chip import OPSETS, SOC_FORM, SOC_VERSION
 from fastscnn_opt.rewriting.options import written
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ PrecisionMode = Literal[
 SocVersion = Annotated[
     str,
     written(
-        r"Ascend(310(P\d?|B\d?)?|710|910\w*)",
+        SOC_FORM,
         "Ascend310, Ascend310P3, Ascend710, Ascend310B4, or Ascend910 with a letter such as A",
     ),
 ]

@@ -16,6 +16,12 @@ SOC_VERSION = "Ascend310"
 """The name of the processor in the vendor's tools."""
 
 
+SOC_VERSIONS = (SOC_VERSION, "Ascend310P3", "Ascend710", "Ascend310B4", "Ascend910A")
+"""Names of processors; there are more of the form `SOC_FORM`."""
+
+SOC_FORM = r"Ascend(310(P\d?|B\d?)?|710|910\w*)"
+
+
 def devices_per_card(soc_version: str) -> int:
     """Return how many devices share a card: 4 on an Atlas 300 with the Ascend 310, 1 with any other processor.
 

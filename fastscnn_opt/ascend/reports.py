@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.chip import SOC_VERSION, devices_per_card
+from fastscnn_opt.ascend.chip import SOC_FORM, SOC_VERSION, SOC_VERSIONS, devices_per_card
 from fastscnn_opt.ascend.runners import ais_bench, benchmark_tool, msame, perf_vision
 from fastscnn_opt.errors import DataError, TargetError
 from fastscnn_opt.files import MOST_TABLE_BYTES, read_text
 from fastscnn_opt.targets import tensorrt
+from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +53,10 @@ def read_report(path: Path, *, batch: int | None = None, soc_version: str = SOC_
     Raises
     ------
     DataError
-        The file cannot be read, is not from any of these tools, or is damaged.
+        The file cannot be read, is not from any of these tools, or is damaged; or there is no such processor.
     """
+    if not re.fullmatch(SOC_FORM, soc_version):
+        raise DataError(unknown("processor", soc_version, SOC_VERSIONS), where="--soc-version")
     text = _text_of(path)
     form = next((form for form in FORMATS if form.mark in text), None)
     if form is None:

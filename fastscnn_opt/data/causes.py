@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.preprocess import IMAGENET, Resize
@@ -105,6 +106,9 @@ def _about_files(check: DataCheck) -> Iterator[str]:
             f'images have {len(check.image_sizes)} sizes, and resize = "none" suits models that leave their size open; '
             'else say "stretch" or "keep-ratio" in [data.preprocess]'
         )
+    counts = Counter(pair.image for pair in check.dataset.pairs)
+    if repeated := [image.name for image, count in counts.items() if count > 1]:
+        yield f"{counted(len(repeated), 'image')} listed more than once, and counted as often: {_some(repeated)}"
     if check.unused_masks:
         names = _some([file.name for file in check.unused_masks])
         yield f"{counted(len(check.unused_masks), 'mask')} without an image: {names}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import zlib
 from contextlib import contextmanager
@@ -104,7 +105,7 @@ def read_mask(path: Path) -> NDArray[np.unsignedinteger]:
     Raises
     ------
     DataError
-        The file is no image, is damaged, is compressed as JPEG, holds several images, or is of a kind that holds
+        The file is no image, is damaged, is compressed with losses, holds several images, or is of a kind that holds
         neither indices nor colours.
     """
     with opened(path) as image:
@@ -113,6 +114,12 @@ def read_mask(path: Path) -> NDArray[np.unsignedinteger]:
                 "is compressed as JPEG, which changes the values of a mask",
                 where=path,
                 cure="make it again as PNG from what it was made from",
+            )
+        if image.format == "WEBP" and _is_lossy_webp(path):
+            raise DataError(
+                "is a lossy WEBP, which changes the values of a mask",
+                where=path,
+                cure="make it again as PNG or lossless WEBP from what it was made from",
             )
         if (frames := getattr(image, "n_frames", 1)) > 1:
             raise DataError(f"holds {frames} images, and a mask is one", where=path, cure="save the right one alone")
@@ -130,6 +137,18 @@ def read_mask(path: Path) -> NDArray[np.unsignedinteger]:
     if values.min(initial=0) < 0 or values.max(initial=0) > _LARGEST_VALUE:
         raise DataError(f"holds values beyond 0 to {_LARGEST_VALUE}", where=path, cure="convert it to 16 bits")
     return values.astype(np.uint8 if values.dtype == np.bool_ else np.uint16)
+
+
+def _is_lossy_webp(path: Path) -> bool:
+    """Tell whether one of the chunks of a WEBP file is a lossy image, which Pillow does not say."""
+    with open_readable(path, MOST_IMAGE_BYTES) as file:
+        file.seek(len("RIFF....WEBP"))
+        while len(head := file.read(8)) == 8:
+            if head.startswith(b"VP8 "):
+                return True
+            length = int.from_bytes(head[4:], "little")
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return False
 
 
 def write_png(path: Path, pixels: NDArray[np.unsignedinteger]) -> None:

@@ -34,7 +34,7 @@ class Patterns:
     """Where the files of a dataset are, below `root`: patterns with ``{split}`` and ``*``, which crosses folders.
 
     Each ``*`` of a mask pattern stands for what the ``*`` at the same place matched in `images`. `listing` is a file
-    with one ``image mask`` pair, or one stem, a line.
+    with one ``image mask`` pair, or one stem, a line. `is_described` tells whether the user has given the patterns.
     """
 
     root: Path
@@ -43,6 +43,7 @@ class Patterns:
     masks: str
     fallback: str | None = None
     listing: str | None = None
+    is_described: bool = True
 
     def pairs(self, limit: int | None = None, missing: list[DataError] | None = None) -> tuple[Pair, ...]:
         """Return the pairs in the order of their images; `limit` keeps the first ones only.
@@ -72,6 +73,8 @@ class Patterns:
         nearby = [folder for folder in folders if (folder / first).is_dir()]
         meant = closest(first, [folder.name for folder in folders[1:]], likeness=0.6)
         mend = f", or did you mean {meant!r} in the pattern `images`?" if meant and not nearby else ""
+        if not nearby and not self.is_described:
+            mend += "; other data than a Cityscapes tree are described in a file: --data FILE.toml"
         raise DataError(
             f"holds no folder {first}, so it is not the root of this dataset",
             where=self.root,

@@ -228,7 +228,15 @@ class DataSource:
 
         keys = self._keys
         second = keys.get("fallback", {}).get("masks")
-        return Patterns(Path(str(self.root)), self.split, keys["images"], keys["masks"], second, keys.get("list"))
+        return Patterns(
+            Path(str(self.root)),
+            self.split,
+            keys["images"],
+            keys["masks"],
+            second,
+            keys.get("list"),
+            is_described=bool(self.description or self.file),
+        )
 
     def folder(self, missing: list[DataError] | None = None) -> FolderDataset:
         """Open a dataset of files; errors of single files that are missing go to the list `missing`.

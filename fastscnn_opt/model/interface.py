@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
+
+from fastscnn_opt.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +81,8 @@ def static_shape(inputs: Mapping[str, Sequence[object] | None]) -> str:
     texts = {name: _with_example_sizes(shape) for name, shape in inputs.items() if not _is_fixed(shape)}
     if not texts:
         return ""
-    shown = "|".join(f"{name}:{text}" for name, text in texts.items()) if len(texts) > 1 else next(iter(texts.values()))
+    parts = [f"{name}:{text}" for name, text in texts.items()] if len(texts) > 1 else [*texts.values()]
+    shown = "|".join(quoted(part) if re.search(r"[\s,{}'\"|]", part) else part for part in parts)
     return f"static-shape{{shape={shown}}}"
 
 

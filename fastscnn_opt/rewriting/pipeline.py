@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from fastscnn_opt.errors import PipelineError
 from fastscnn_opt.files import read_text_or_pipe
+from fastscnn_opt.text import quoted
 
 _WORD = re.compile(r"[^\s,{}'\"|=]+")
 _VALUE_WORD = re.compile(r"[^\s,{}'\"|]+")
@@ -44,8 +45,7 @@ class Atom:
     def __str__(self) -> str:
         if self.text and not self.quoted and _VALUE_WORD.fullmatch(self.text):
             return self.text
-        escaped = self.text.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return quoted(self.text)
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,22 @@ def read_pipeline(argument: str) -> str:
     Raises
     ------
     PipelineError
-        The file is missing or is not text. It may be a pipe, such as ``@/dev/stdin``.
+        The file is missing, empty or not text. It may be a pipe, such as ``@/dev/stdin``.
     """
     if not argument.startswith("@"):
         return argument
     path = Path(argument[1:])
     try:
-        return read_text_or_pipe(path).strip()
+        text = read_text_or_pipe(path).strip()
     except OSError as error:
         raise PipelineError(
             f"the pipeline file cannot be read ({error.strerror})", where=path, cure="check the name after @"
         ) from error
     except UnicodeDecodeError as error:
         raise PipelineError("the pipeline file is not UTF-8 text", where=path) from error
+    if not text:
+        raise PipelineError("the pipeline file is empty", where=path, cure="write passes into it; '' is no pass at all")
+    return text
 
 
 def point_at(text: str, span: Span, message: str) -> PipelineError:

@@ -78,3 +78,11 @@ def test_something_else_is_refused_with_its_name(tmp_path, text, what):
     (tmp_path / "p.txt").write_text(text)
     with pytest.raises(DataError, match=rf"p\.txt.*{what}"):
         read_report(tmp_path / "p.txt")
+
+
+def test_a_misspelt_processor_is_refused_with_the_nearest(tmp_path):
+    (tmp_path / "p.txt").write_text(PERF_VISION)
+    with pytest.raises(
+        DataError, match=r"--soc-version: unknown processor 'ascend310P3'; did you mean 'Ascend310P3'\?"
+    ):
+        read_report(tmp_path / "p.txt", soc_version="ascend310P3")

@@ -104,3 +104,9 @@ def test_void_that_is_ignored_already_is_not_told(causes):
 def test_sizes_that_differ_are_told_unless_images_are_resized(causes, resize, is_told):
     told = causes([[0, 1], [0, 1]], f'{TWO}\n[data.preprocess]\nresize = "{resize}"', others=[("b", (1, 2))])
     assert any(text.startswith("images have 2 sizes") for text in told) == is_told
+
+
+def test_images_that_are_listed_twice_are_named(causes, tmp_path):
+    (tmp_path / "list.txt").write_text("a\nb\na\n")
+    told = causes([[0, 1]], f'{TWO}\nlist = "list.txt"', others=[("b", (1, 2))])
+    assert told == ["1 image listed more than once, and counted as often: a.png"]

@@ -166,3 +166,16 @@ def test_a_file_of_any_bytes_is_read_or_refused_with_a_sentence(tmp_path, cut, a
     path.write_bytes(content)
     with suppress(DataError):  # any other exception fails the test
         read_mask(path) if label else read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_lossy_webp_is_no_mask_and_a_lossless_one_is(tmp_path, mode):
+    image = Image.new(mode, (17, 16), (3, 2, 1))
+    image.putpixel((0, 0), (9, 9, 9, 9)[: len(mode)])
+    image.save(tmp_path / "exact.webp", lossless=True, exact=True)
+    image.save(tmp_path / "lossy.webp", quality=90, icc_profile=b"123")
+    assert read_mask(tmp_path / "exact.webp")[0, 1].tolist() == [3, 2, 1]
+    with pytest.raises(
+        DataError, match=r"lossy\.webp: is a lossy WEBP, which changes the values of a mask; make it again"
+    ):
+        read_mask(tmp_path / "lossy.webp")

@@ -22,5 +22,12 @@ def test_the_text_can_be_typed(inputs, text):
     assert "|".join(item.shape) in text
 
 
+def test_a_name_with_blanks_is_quoted():
+    text = static_shape({"my image": ["N", 3, 64, 128], 'a"b': ["N", 2], "c:0": ["N"]})
+    assert text == r"""static-shape{shape="my image:1x3x64x128"|"a\"b:1x2"|c:0:1}"""
+    (item,) = build_pipeline(text)
+    assert item.shape == ("my image:1x3x64x128", 'a"b:1x2', "c:0:1")
+
+
 def test_fixed_inputs_need_nothing():
     assert static_shape({"image": [1, 3, 8, 8]}) == ""

@@ -85,3 +85,10 @@ def test_a_pipeline_can_come_from_a_file(tmp_path):
 def test_a_missing_pipeline_file_is_named(tmp_path):
     with pytest.raises(PipelineError, match=r"none\.txt: the pipeline file cannot be read"):
         read_pipeline(f"@{tmp_path / 'none.txt'}")
+
+
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_pipeline_file_is_named(tmp_path, content):
+    (tmp_path / "empty.txt").write_text(content)
+    with pytest.raises(PipelineError, match=r"empty\.txt: the pipeline file is empty; write passes into it"):
+        read_pipeline(f"@{tmp_path / 'empty.txt'}")

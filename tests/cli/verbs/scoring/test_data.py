@@ -113,6 +113,7 @@ def test_no_dataset_at_all_ends_with_exit_code_1(capsys, tmp_path):
     code, out, err = checked(capsys, tmp_path)
     assert (code, out) == (1, "")
     assert "holds no folder leftImg8bit" in err
+    assert "other data than a Cityscapes tree are described in a file: --data FILE.toml" in err
 
 
 def test_a_description_without_classes_cannot_be_checked(capsys, tmp_path):
