@@ -31,8 +31,11 @@ DEAF = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}
 """As deaf to Python's handlers as native code; after it, `time.sleep` stands for that code."""
 
 
-def start(body, limits=""):
-    program = textwrap.dedent(HEAD.replace("LIMITS", limits)) + textwrap.dedent(body)
+PATIENT = "from fastscnn_opt.processes import apart; apart._CLOSING_SECONDS = 60"
+
+
+def start(body, limits="", before=""):
+    program = f"{before}\n{textwrap.dedent(HEAD.replace('LIMITS', limits))}{textwrap.dedent(body)}"
     return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
 
@@ -117,14 +120,14 @@ WAITING = """
 
 
 def test_an_interruption_reaches_it_once():
-    process = start(WAITING)
+    process = start(WAITING, before=PATIENT)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     assert finish(process) == (130, "once\nclean")
 
 
 def test_the_end_of_the_parent_lets_it_clean_up():
-    process = start(WAITING)
+    process = start(WAITING, before=PATIENT)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
     assert finish(process) == (143, "clean")
