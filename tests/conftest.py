@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 REPOSITORY = Path(__file__).parent.parent
-collect_ignore = ["plugin_example"]
+collect_ignore = ["plugin_example", "target_example"]
 """Tests of another package, which run once it is installed."""
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
