@@ -81,6 +81,8 @@ def convert_opset(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, 
     ModelError
         onnx cannot convert it; `where` names the model.
     """
+    from onnx.shape_inference import InferenceError
+
     version = opset_of(model)
     if version >= OLDEST_OPSET:
         return model, ""
@@ -89,7 +91,7 @@ def convert_opset(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, 
         converted = Skeleton(model, where).converted(OLDEST_OPSET)
         result = _with_nodes_of(converted, model)
         Skeleton(result, where).check()
-    except (ModelError, RuntimeError, ValueError) as error:
+    except (ModelError, RuntimeError, ValueError, InferenceError) as error:
         what = f"opset {version} is older than {OLDEST_OPSET}, and onnx cannot convert it ({_first_line(error)})"
         raise ModelError(what, where=where, cure="export it again with opset 11 or newer") from error
     return result, f"opset {version} was converted to {OLDEST_OPSET}"
