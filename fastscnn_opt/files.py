@@ -11,6 +11,7 @@ import platform
 import secrets
 import shutil
 import stat
+import sys
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
@@ -199,18 +200,23 @@ def write_atomically(path: Path, content: bytes, like: Path | None = None) -> No
         file.write(content)
 
 
+def sha256_of(path: Path, most_bytes: int = sys.maxsize) -> str:
+    """Return the SHA-256 of a regular file as hexadecimal text. Raises OSError as `open_readable`."""
+    with open_readable(path, most_bytes) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def content_hash(file: Path) -> str:
     """Return the SHA-256 of a file and of those that belong to it, such as ``FILE.data``; empty if it is no file.
 
-    Logs (``FILE.run.log``) do not count. Raises OSError if the system refuses.
+    Logs (``FILE.run.log``) do not count. Raises OSError if the system refuses, or one of them is no regular file.
     """
     if not file.is_file():
         return ""
     digest = hashlib.sha256()
     companions = [part for part in file.parent.glob(f"{glob.escape(file.name)}.*") if part.suffix != ".log"]
     for part in (file, *sorted(companions)):
-        with part.open("rb") as content:
-            digest.update(f"{part.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{part.name} {sha256_of(part)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -11,6 +11,23 @@ from fastscnn_opt.data.presets import preset_classes
 
 ROOT = Path(__file__).parent.parent
 
+READERS = {"open", "read_bytes", "read_text", "ZipFile", "load", "fromfile"}
+"""Functions and methods that read a file; `load` is that of numpy, onnx and torch."""
+
+MAY_READ = {
+    "packaging/shipped/": "programs of a package, which run without this one",
+    "machine.py": "files of the kernel, below /proc and /sys",
+    "processes/death.py": "a file of the kernel, below /proc",
+    "targets/onnxruntime/huge_pages.py": "a file of the kernel, below /sys",
+    "ascend/runners/compiled_file.py": "what a tool has just written into a temporary folder",
+    "demo/training_scenes.py": "what it has written itself, when the bundled network is trained",
+    "ascend/whitelists/patchfile.py": "files of this package",
+    "data/synthetic.py": "files of this package",
+    "scoring/reference/__init__.py": "files of this package",
+    "plugins.py": "what an installed distribution says of itself",
+}
+"""Files and folders of the engine that read without `files.py`, and what they read."""
+
 
 def test_the_import_contracts_hold():
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
@@ -47,3 +64,45 @@ def test_every_package_is_installed():
         for path in (ROOT / folder).rglob("__init__.py")
     }
     assert set(configuration["tool"]["setuptools"]["packages"]) == found
+
+
+def test_only_one_module_opens_the_files_of_users():
+    """Another one would wait at a pipe for ever, read a device without end, or fill the memory."""
+    engine = ROOT / "fastscnn_opt"
+    names = {path: path.relative_to(engine).as_posix() for path in sorted(engine.rglob("*.py"))}
+    names |= {path: path.name for path in sorted((ROOT / "passes").rglob("*.py"))}
+    reads = {
+        name: [f"{name}:{call.lineno} {ast.unparse(call)}" for call in _reads(ast.parse(path.read_text("utf-8")))]
+        for path, name in names.items()
+        if name != "files.py"
+    }
+    assert [line for name, lines in reads.items() if not name.startswith(tuple(MAY_READ)) for line in lines] == []
+    assert [
+        part for part in MAY_READ if not any(lines and name.startswith(part) for name, lines in reads.items())
+    ] == []
+
+
+def _reads(tree):
+    """Yield the calls that read a file by its path, or a file object that may be anything."""
+    for part in tree.body:
+        for function in part.body if isinstance(part, ast.ClassDef) else [part]:
+            text = ast.unparse(function)
+            is_bounded = re.search(r"\b(check|open)_readable\(|: IO\[bytes\]", text)
+            yield from (
+                call for call in ast.walk(function) if isinstance(call, ast.Call) and not is_bounded and _is_read(call)
+            )
+
+
+def _is_read(call):
+    """Tell a read of a file from a write, from `Target.open` and the like, and from one of a resource of a package."""
+    text, arguments = ast.unparse(call.func), list(map(ast.unparse, call.args))
+    name = text.rpartition(".")[2]
+    modes = [argument.strip("'") for argument in arguments if re.fullmatch(r"'[rwaxbt+]{1,3}'", argument)]
+    is_ours = text in ("read_text", "read_bytes") or text.startswith(("files.", "files("))
+    if name not in READERS or is_ours or any(set(mode) & set("wax") for mode in modes):
+        return False
+    if name == "open" and text not in ("open", "Image.open"):
+        return bool(modes) or any(keyword.arg == "encoding" for keyword in call.keywords)
+    if name == "load":
+        return text.partition(".")[0] in ("np", "onnx", "torch", "json", "tomllib")
+    return not any(argument.startswith("io.BytesIO(") for argument in arguments)

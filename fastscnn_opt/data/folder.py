@@ -13,7 +13,7 @@ from fastscnn_opt.data.dataset import Classes, Sample
 from fastscnn_opt.data.images import MOST_IMAGE_BYTES, image_size, read_image, unreadable
 from fastscnn_opt.data.prefetch import prefetch
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.files import open_readable
+from fastscnn_opt.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,8 +91,7 @@ def misfit(pair: Pair, mask: tuple[int, ...], image: tuple[int, ...]) -> DataErr
 
 def _content_hash(file: Path) -> str:
     try:
-        with open_readable(file, MOST_IMAGE_BYTES) as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_of(file, MOST_IMAGE_BYTES)
     except OSError as error:
         raise unreadable(file, error) from error
 

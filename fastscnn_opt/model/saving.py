@@ -7,12 +7,13 @@ import hashlib
 import mmap
 import os
 import re
+import sys
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.files import replacing, write_atomically
+from fastscnn_opt.files import open_readable, replacing, write_atomically
 from fastscnn_opt.model.external_data import (
     bytes_of,
     has_weights_outside,
@@ -139,7 +140,7 @@ def _may_mention(file: Path, names: list[str]) -> bool:
     """Tell whether `file` begins as a model does, and holds one of the names."""
     if not file.is_file() or not file.stat().st_size:
         return False
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with open_readable(file, sys.maxsize) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content[:1] == _FIRST_BYTE and any(content.find(name.encode()) >= 0 for name in names)
 
 

@@ -52,7 +52,7 @@ def unpickle(path: Path) -> Any:
     try:
         with open_readable(path, MOST_BYTES) as file:
             is_archive = _is_archive(file)
-            _check_archive(path) if is_archive else _check_steps(file, path)
+            _check_archive(file, path) if is_archive else _check_steps(file, path)
             return (None if is_archive else _arrays(file)) or _tensors(file)
     except CheckpointError:
         raise
@@ -76,17 +76,17 @@ def _is_archive(file: IO[bytes]) -> bool:
     return file.read(len(_ARCHIVE)) == _ARCHIVE
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(file: IO[bytes], path: Path) -> None:
     """Raise CheckpointError if an archive, which can be small itself, unpacks to more than any checkpoint."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > MOST_BYTES:
             what = f"unpacks to {unpacked / 2**30:.1f} GiB, which no FastSCNN needs"
             raise CheckpointError(what, where=path, cure=SAVE_ALONE)
         for name in archive.namelist():
             if name.endswith("/data.pkl"):
-                with archive.open(name) as file:
-                    _check_steps(file, path)
+                with archive.open(name) as content:
+                    _check_steps(content, path)
 
 
 def _check_steps(file: IO[bytes], path: Path) -> None:
@@ -211,7 +211,7 @@ def _no_checkpoint(path: Path) -> CheckpointError:
 def _names_in_archive(path: Path) -> list[str]:
     """Return what an archive says it holds, nothing for a damaged one or another file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_readable(path, MOST_BYTES) as file, zipfile.ZipFile(file) as archive:
             return archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return []

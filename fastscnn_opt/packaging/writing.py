@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
+import sys
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.files import check_place, replacing
+from fastscnn_opt.files import check_place, open_readable, replacing, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +83,8 @@ def packaged_files(folder: Path) -> list[PackagedFile]:
     """Return the files in a folder, in the order of their names."""
     found = []
     for name in _names_in(folder):
-        with (folder / name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found.append(PackagedFile(name, (folder / name).stat().st_size, digest))
+        file = folder / name
+        found.append(PackagedFile(name, file.stat().st_size, sha256_of(file)))
     return found
 
 
@@ -125,5 +124,5 @@ def _zip(folder: Path, output: Path) -> None:
             entry = zipfile.ZipInfo(name, _FIRST_DAY)
             entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
             entry.file_size = (folder / name).stat().st_size
-            with (folder / name).open("rb") as content, archive.open(entry, "w") as packed:
+            with open_readable(folder / name, sys.maxsize) as content, archive.open(entry, "w") as packed:
                 shutil.copyfileobj(content, packed)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.model.external_data import attach, has_weights_outside, scratch_folder
+from fastscnn_opt.model.reading.parsing import parse_file
 from fastscnn_opt.model.reproducing import keep_reproducer
 from fastscnn_opt.model.sampling.given import write_inputs
 from fastscnn_opt.processes.child import Child
@@ -59,9 +60,7 @@ def run_apart(
 
 
 def _result(pipeline: str, file: Path, answer: dict[str, Any]) -> Result:
-    import onnx
-
-    model = onnx.load(file, load_external_data=False)
+    model = parse_file(file)
     attach(model, file)
     if not has_weights_outside(model):  # which are read when something needs them
         shutil.rmtree(file.parent)

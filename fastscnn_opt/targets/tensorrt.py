@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.files import read_text
 from fastscnn_opt.processes.tool import Finished, find, probe, run_tool
 from fastscnn_opt.rewriting.options import check_options, written
 from fastscnn_opt.schema import first_fault
@@ -194,7 +196,7 @@ class _Trtexec:
         """Run once, and read the outputs by name."""
         results = folder / "outputs.json"
         self._run(feeds, folder, f"--exportOutput={results}", 1)
-        values = parse_outputs(results.read_text(encoding="utf-8"))
+        values = parse_outputs(read_text(results, sys.maxsize))
         missing = [spec.name for spec in self.signature.outputs if spec.name not in values]
         if missing:
             raise TargetError(
@@ -206,7 +208,7 @@ class _Trtexec:
         """Return the time on the GPU of each run."""
         times = folder / "times.json"
         self._run(feeds, folder, f"--exportTimes={times}", iterations)
-        latencies_ms = parse_times(times.read_text(encoding="utf-8"))
+        latencies_ms = parse_times(read_text(times, sys.maxsize))
         if len(latencies_ms) < iterations:
             raise TargetError(
                 f"trtexec noted {len(latencies_ms)} of {iterations} times", where=self.engine, cure="look into its log"

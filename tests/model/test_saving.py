@@ -11,7 +11,7 @@ from graphs import parse, random_input
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model import saving
 from fastscnn_opt.model.loading import load_model
-from fastscnn_opt.model.saving import keep_apart, save_model
+from fastscnn_opt.model.saving import keep_apart, keep_weights_of_others, save_model
 
 
 def write(path, seed, location=None):
@@ -152,6 +152,17 @@ def test_a_hard_link_to_the_weights_counts_as_the_weights(tmp_path):
 
 def test_a_name_that_the_model_continues_is_free(tmp_path):
     keep_apart(tmp_path / "source", write(tmp_path / "source.onnx", 1, "w.bin"))
+
+
+@pytest.mark.usefixtures("other")
+def test_weights_of_another_model_beside_an_artefact_are_found(tmp_path):
+    with pytest.raises(ModelError, match=r"net\.onnx\.data: holds weights of another model; give -o"):
+        keep_weights_of_others(tmp_path / "net.onnx")
+
+
+def test_weights_of_the_artefact_alone_may_be_replaced(tmp_path):
+    keep_weights_of_others(write(tmp_path / "net.onnx", 1))
+    keep_weights_of_others(tmp_path / "new.onnx")
 
 
 def negative(model):

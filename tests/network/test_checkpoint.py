@@ -1,6 +1,7 @@
 import builtins
 import pickle
 import re
+import tarfile
 import zipfile
 from collections import OrderedDict
 
@@ -295,6 +296,8 @@ def test_the_real_checkpoint_is_read(real_data):
         (lambda value: value.to("meta"), "has no values"),
         (lambda value: value.double() * 1e300, "too large for float32"),
         (lambda value: value * float("nan"), "NaN or infinity"),
+        (lambda value: torch.nested.nested_tensor([value, value[:2]], layout=torch.strided), "is a nested tensor"),
+        (lambda value: value.to(torch.complex64), "is torch.complex64, not a floating-point tensor"),
     ],
 )
 def test_a_tensor_without_usable_values_is_named(write_checkpoint, change, reason):
@@ -302,6 +305,36 @@ def test_a_tensor_without_usable_values_is_named(write_checkpoint, change, reaso
     path = write_checkpoint(wrap=lambda state: state | {key: change(state[key])})
     assert f"{key} " in (message := refused(path))
     assert reason in message
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_a_quantised_tensor_is_named(write_checkpoint):
+    key = "classifier.conv.1.weight"
+    quantised = torch.quantize_per_tensor
+    path = write_checkpoint(wrap=lambda state: state | {key: quantised(state[key], 0.1, 0, torch.qint8)})
+    assert f"{key} is quantised (torch.qint8)" in refused(path)
+
+
+@pytest.mark.skipif(not hasattr(torch, "float4_e2m1fn_x2"), reason="this torch has no float4")
+def test_a_type_that_torch_only_stores_is_named(write_checkpoint):
+    key = "classifier.conv.1.weight"
+    path = write_checkpoint(wrap=lambda state: state | {key: state[key].byte().view(torch.float4_e2m1fn_x2)})
+    assert f"{key} is torch.float4_e2m1fn_x2, which torch cannot turn into float32" in refused(path)
+
+
+def test_an_archive_of_another_kind_is_named(tmp_path):
+    path = tmp_path / "scripted.pth"
+    with zipfile.ZipFile(path, "w") as archive:  # torch.jit.save has these parts
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"scripted/{name}", pickle.dumps({}, 2))
+    assert "such as a TorchScript" in refused(path)
+
+
+def test_a_tar_archive_is_named(tmp_path):
+    path = tmp_path / "weights.pth.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("weights.pth"))
+    assert "is a tar archive; unpack it" in refused(path)
 
 
 def test_a_pickle_of_too_many_objects_is_refused_before_it_makes_them(tmp_path):

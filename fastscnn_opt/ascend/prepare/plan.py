@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections import Counter
@@ -26,6 +25,7 @@ from fastscnn_opt.ascend.prepare.folder import (
 )
 from fastscnn_opt.ascend.prepare.request import INFO, Request
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import sha256_of
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -238,15 +238,10 @@ def _is_finished(work: Plan, image: FinishedImage) -> bool:
         path = work.root / file
         if not path.is_file() or not finished.size == size == path.stat().st_size:
             return False
-        if verify and _sha256_of(path) != finished.sha256:
+        if verify and sha256_of(path) != finished.sha256:
             _log.warning("%s: its SHA-256 is not the one in the manifest; it is written again", path)
             return False
     return True
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _free_bytes(root: Path) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from fastscnn_opt.errors import RunError
+from fastscnn_opt.files import from_os_error, open_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +33,9 @@ MOST_IMAGES = 500
 
 _LONGEST_SIDE = 1024
 """Pixels of the longer side of a saved map at most; enough for a page, and a tenth of the disk space."""
+
+_MOST_PIXELS = 1 << 27
+"""Of an image at most; images of a dataset have fewer."""
 
 _ABOUT = "about.json"
 _GREY = [level for level in range(256) for _ in "RGB"]
@@ -66,28 +71,38 @@ class SavedPredictions:
             about = json.loads(self._read(_ABOUT))
             names = tuple(map(str, about["names"]))
             sizes = about["sizes"] if "sizes" in about else [about["size"]] * len(names)  # as old releases have it
-            return SavedImages(
+            found = SavedImages(
                 names, tuple((int(height), int(width)) for _, (height, width) in zip(names, sizes, strict=True))
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise self._damaged(error) from error
+        if not names or not all(min(size) > 0 and math.prod(size) <= _MOST_PIXELS for size in found.sizes):
+            raise self._damaged(f"it tells of no images, or of sizes that no image has: {found.sizes[:1]}")
+        return found
 
     def load(self, index: int) -> NDArray[np.unsignedinteger]:
         """Return the label map of one image, H, W, as it was saved; the number of classes means none of them."""
-        try:
-            with Image.open(io.BytesIO(self._read(_entry(index))), formats=["PNG"]) as image:
-                labels = np.asarray(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise self._damaged(error) from error
         height, width = size = self.images.sizes[index]
         step = step_of(size)
-        if labels.shape != (-(-height // step), -(-width // step)):
-            raise self._damaged(f"image {index} is {labels.dtype} {labels.shape}")
+        shape = (-(-height // step), -(-width // step))
+        try:
+            with Image.open(io.BytesIO(self._read(_entry(index))), formats=["PNG"]) as image:
+                found = f"image {index} has {image.mode} pixels, {image.height} x {image.width}"
+                fits = (image.height, image.width) == shape and len(image.getbands()) == 1
+                labels = np.asarray(image) if fits else None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise self._damaged(error) from error
+        if labels is None:
+            raise self._damaged(found)
         return limited(labels, self._classes)
 
     def _read(self, entry: str) -> bytes:
         try:
-            with zipfile.ZipFile(self._file) as archive, archive.open(entry) as part:
+            with (
+                open_readable(self._file, MOST_IMAGES * _LARGEST_PART) as file,
+                zipfile.ZipFile(file) as archive,
+                archive.open(entry) as part,
+            ):
                 content = part.read(_LARGEST_PART + 1)
         except (
             OSError,
@@ -104,6 +119,7 @@ class SavedPredictions:
         return content
 
     def _damaged(self, what: object) -> RunError:
+        what = from_os_error(what).what if isinstance(what, OSError) else what
         return RunError(f"the saved label maps cannot be read ({what})", where=self._file, cure="remove the file")
 
 

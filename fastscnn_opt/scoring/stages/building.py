@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import logging
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError, RunError
-from fastscnn_opt.files import MOST_TEXT_BYTES, read_bytes, write_atomically
+from fastscnn_opt.files import MOST_TEXT_BYTES, read_bytes, sha256_of, write_atomically
 from fastscnn_opt.machine import versions
 from fastscnn_opt.model.interface import graph_inputs
 from fastscnn_opt.model.loading import load_model
@@ -138,7 +137,7 @@ def _known_step(file: Path) -> StepSummary | None:
 def _code_of(item: Pass) -> str:
     """Return a hash of the file that defines a pass, and so the outputs that its verification expects."""
     file = inspect.getsourcefile(type(item))
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    return sha256_of(Path(file)) if file else ""
 
 
 def _summary(report: PassReport) -> StepSummary:

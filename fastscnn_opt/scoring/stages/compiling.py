@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError, UserError
-from fastscnn_opt.files import content_hash, open_readable
+from fastscnn_opt.files import content_hash, sha256_of
 from fastscnn_opt.machine import versions
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.network.unpickling import MOST_BYTES
@@ -56,8 +55,7 @@ def identify_source(variants: Variants, limits: Limits) -> SourceModel:
     table = variants.tables.model
     export = {"outputs": table.outputs, "height": table.height, "width": table.width}
     checkpoint = variants.file.parent / str(table.checkpoint)
-    with open_readable(checkpoint, MOST_BYTES) as opened:
-        content = hashlib.file_digest(opened, "sha256").hexdigest()
+    content = sha256_of(checkpoint, MOST_BYTES)
     return SourceModel(checkpoint, key_of(content, export, versions(("fastscnn-opt", "onnx"))), table)
 
 

@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.reading.parsing import parse_file
 from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.scoring.stages.building import pipeline_for
 from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Open, read_command
@@ -28,9 +30,6 @@ def reproduction(
     where there is one; `source` are the images, where there are any. Patches of the target are applied first. Paths
     are absolute.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
     if not isinstance(error, ChildEndedError):
         return ""
     bounds = _options({"--time-limit": f"{limits.silence_s:g}", "--memory-limit": _memory(limits)})
@@ -41,8 +40,8 @@ def reproduction(
             words = ["export", _path(asked.checkpoint), "-o", "exported.onnx", *size]
         case Build() as asked:
             try:  # without a check, in which a library may crash
-                read = onnx.load(asked.model, load_external_data=False)
-            except (DecodeError, OSError):
+                read = parse_file(asked.model)
+            except ModelError:
                 return ""
             passes = pipeline_for(read, asked.passes, asked.batch)
             checked = [] if asked.verify else ["--no-verify"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.files import read_bytes
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
 from fastscnn_opt.schema import first_fault
 
@@ -158,7 +160,7 @@ def profile_model(
 def read_trace(file: Path) -> list[Event]:
     """Return the events of a trace. Raises TargetError if the file is no trace."""
     try:
-        return _EVENTS.validate_json(file.read_bytes())
+        return _EVENTS.validate_json(read_bytes(file, sys.maxsize))
     except ValidationError as error:
         raise TargetError(
             f"not a trace of onnxruntime ({first_fault(error)})",

@@ -141,7 +141,7 @@ def test_an_interrupted_run_is_finished_by_the_next(request_, stop_after, tmp_pa
 def read_files(monkeypatch):
     """The files of the dataset and of the folder that were read to hash them, in order."""
     files = []
-    for module, name in ((folder, "_content_hash"), (planning, "_sha256_of")):
+    for module, name in ((folder, "_content_hash"), (planning, "sha256_of")):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda file, real=real: files.append(file) or real(file))
     return files

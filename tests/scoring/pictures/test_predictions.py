@@ -103,7 +103,30 @@ def test_another_file_is_refused(tmp_path, content):
         _ = SavedPredictions(tmp_path / "saved.zip", CLASSES).images
 
 
-@pytest.mark.parametrize("about", [{}, [], {"names": ["one"], "size": [4], "step": 1}, {"names": ["one"], "sizes": []}])
+def test_a_link_to_a_device_is_refused_at_once(tmp_path):
+    (tmp_path / "saved.zip").symlink_to("/dev/zero")
+    with pytest.raises(RunError, match=r"saved\.zip: .* cannot be read \(it is a device, and not a regular file\)"):
+        _ = SavedPredictions(tmp_path / "saved.zip", CLASSES).images
+
+
+def test_a_loop_of_links_is_refused(tmp_path):
+    (tmp_path / "saved.zip").symlink_to("saved.zip")
+    with pytest.raises(RunError, match=r"saved\.zip: the saved label maps cannot be read"):
+        _ = SavedPredictions(tmp_path / "saved.zip", CLASSES).images
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {},
+        [],
+        {"names": ["one"], "size": [4], "step": 1},
+        {"names": ["one"], "sizes": []},
+        {"names": [], "sizes": []},
+        {"names": ["one"], "sizes": [[10**12, 10**12]]},
+        {"names": ["one"], "sizes": [[0, -5]]},
+    ],
+)
 def test_an_archive_of_something_else_is_refused(tmp_path, about):
     with zipfile.ZipFile(tmp_path / "saved.zip", "w") as archive:
         archive.writestr("about.json", json.dumps(about))
@@ -113,5 +136,5 @@ def test_an_archive_of_something_else_is_refused(tmp_path, about):
 
 def test_a_map_of_another_size_is_refused(file):
     rewrite(file, lambda about: about.replace(b"[4, 6]", b"[9, 9]"))
-    with pytest.raises(RunError, match=r"image 0 is uint8 \(4, 6\)"):
+    with pytest.raises(RunError, match="image 0 has P pixels, 4 x 6"):
         SavedPredictions(file, CLASSES).load(0)
