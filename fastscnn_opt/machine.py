@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,9 @@ PACKAGES = (
     "pydantic",
 )
 """Packages that this project needs at run time and whose version may change a figure or a message."""
+
+_SEVERAL_BUILDS = ("onnxruntime",)
+"""Packages that come under other names, too, such as onnxruntime-gpu."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
-        return None
+        others = packages_distributions().get(name) if name in _SEVERAL_BUILDS else None
+        return version(others[0]) if others else None
 
 
 def available_memory_bytes() -> int:

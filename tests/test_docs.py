@@ -26,6 +26,7 @@ def guide(page):
     [
         ("docs/ascend.md", "sh"),
         ("docs/ascend.md", "sh hardware"),
+        ("docs/engines.md", "sh hardware"),
         ("docs/own-data.md", "sh"),
         ("benchmarks/README.md", "sh"),
     ],

@@ -33,6 +33,7 @@ PAGES = (
     "docs/packages.md",
     "docs/from-python.md",
     "docs/gates.md",
+    "docs/engines.md",
     "docs/ascend.md",
     "benchmarks/README.md",
 )

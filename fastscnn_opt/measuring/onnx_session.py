@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime on the CPU, in this process."""
+"""Sessions of ONNX Runtime in this process."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _DTYPES = {"float": "float32", "double": "float64"} | {
 }
 """Numpy names of the element types, which ONNX Runtime prints as ``tensor(float)``."""
 
+_CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
+
 _ERRORS_ONLY = 3
 """Log level of ONNX Runtime without warnings, because each optimised file causes one."""
 
@@ -42,8 +44,13 @@ def session_options(threads: int | None = None) -> ort.SessionOptions:
     return options
 
 
-def load_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSession:
-    """Load an ONNX file into the engine. Raises TargetError, or ModelError if it is no model."""
+def load_session(
+    file: Path, options: ort.SessionOptions, provider: tuple[str, dict[str, str]] = _CPU
+) -> ort.InferenceSession:
+    """Load an ONNX file into the engine. Raises TargetError, or ModelError if it is no model.
+
+    `provider` has the name and the options of the execution provider that runs what it can; the CPU runs the rest.
+    """
     import onnxruntime as ort
 
     try:
@@ -53,7 +60,8 @@ def load_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSessio
     except OSError as error:
         raise unreadable(file, error) from error
     with _engine_errors(file, lambda refused: explain_adaptive_pooling(refused, "onnxruntime")):
-        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        # The fallback of the Python interface would try again without a provider that raises an error.
+        return ort.InferenceSession(str(file), options, providers=[provider], enable_fallback=False)
 
 
 @contextmanager
@@ -66,10 +74,14 @@ def _engine_errors(file: Path, explain: Callable[[Path], str | None] = lambda _:
 
 
 class OnnxSession(Closable["ort.InferenceSession"]):
-    """A `Session` of ONNX Runtime."""
+    """A `Session` of ONNX Runtime.
 
-    def __init__(self, session: ort.InferenceSession, file: Path) -> None:
+    `device` has the name and the number of a device whose own memory holds inputs and outputs while it is timed.
+    """
+
+    def __init__(self, session: ort.InferenceSession, file: Path, device: tuple[str, int] | None = None) -> None:
         super().__init__(session, file)
+        self._device = device
         self.inputs = tuple(_spec(value, file) for value in session.get_inputs())
         self.outputs = tuple(_spec(value, file) for value in session.get_outputs())
 
@@ -80,13 +92,20 @@ class OnnxSession(Closable["ort.InferenceSession"]):
         return {spec.name: result for spec, result in zip(self.outputs, results, strict=True)}
 
     def timer(self, feeds: Mapping[str, NDArray[np.generic]]) -> Callable[[int], list[float]]:
-        """Bind inputs and outputs once, so that the copies of the Python interface are not timed."""
+        """Bind inputs and outputs once, so that copies by the Python interface or to a device are not timed."""
+        import onnxruntime as ort
+
         engine = self._engine
         binding = engine.io_binding()
-        for name, value in feeds.items():
-            binding.bind_cpu_input(name, np.ascontiguousarray(value))
-        for spec in self.outputs:
-            binding.bind_output(spec.name, "cpu")
+        with _engine_errors(self._file):
+            for name, value in feeds.items():
+                array = np.ascontiguousarray(value)
+                if self._device is None:
+                    binding.bind_cpu_input(name, array)
+                else:
+                    binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, *self._device))
+            for spec in self.outputs:
+                binding.bind_output(spec.name, *(self._device or ("cpu",)))
 
         def time(iterations: int) -> list[float]:
             with _engine_errors(self._file):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.rewriting.contract import Contract
+from fastscnn_opt.rewriting.options import texts_of
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.pictures.drawing import NO_CLASS
 from fastscnn_opt.scoring.records import StepNodes
@@ -242,7 +243,7 @@ def facts(content: ReportContent, entry: ReportRow) -> list[tuple[str, str]]:
 
 
 def _pairs(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    return ", ".join(f"{name} {'|'.join(texts_of(value))}" for name, value in facts.items())
 
 
 def run_facts(content: ReportContent) -> list[tuple[str, str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.rewriting.pipeline import format_options
 from fastscnn_opt.rewriting.select import ROLES, Select
 from fastscnn_opt.text import closest
 
@@ -97,6 +99,8 @@ def texts_of(value: Any) -> tuple[str, ...]:
         return ()
     if isinstance(value, tuple):
         return tuple(text for part in value for text in texts_of(part))
+    if isinstance(value, Mapping):
+        return (format_options({name: "|".join(texts_of(part)) for name, part in value.items()}),) if value else ()
     if isinstance(value, Select):
         return tuple(value.pattern.split("|"))
     if isinstance(value, bool):
@@ -110,6 +114,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
     float: ("a number", "numbers"),
     str: ("a text", "texts"),
     Path: ("a path", "paths"),
+    dict[str, str]: ("options", "options"),
     Select: ("|".join(ROLES) + "|name pattern",) * 2,
 }
 """What types are called, one value of them and several."""

@@ -17,11 +17,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastscnn_opt.errors import PipelineError
 from fastscnn_opt.files import read_text_or_pipe
 from fastscnn_opt.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _WORD = re.compile(r"[^\s,{}'\"|=]+")
 _VALUE_WORD = re.compile(r"[^\s,{}'\"|]+")
@@ -82,6 +85,17 @@ def parse(text: str) -> tuple[PassText, ...]:
         With the place in the text.
     """
     return _Parser(text).pipeline()
+
+
+def parse_options(text: str) -> dict[str, str]:
+    """Parse ``option=value option=value``, as it stands between the braces of a pass. Raises PipelineError."""
+    (one,) = parse(f"options{{{text}}}")
+    return {option.name: "|".join(atom.text for atom in option.value) for option in one.options}
+
+
+def format_options(options: Mapping[str, str]) -> str:
+    """Print options so that `parse_options` reads them back to the same."""
+    return " ".join(f"{name}={Atom(value)}" for name, value in options.items())
 
 
 def format_pipeline(passes: tuple[PassText, ...]) -> str:

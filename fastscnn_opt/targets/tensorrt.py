@@ -20,6 +20,7 @@ from fastscnn_opt.schema import first_fault
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
 from fastscnn_opt.targets.figures import PositiveFloat, ReportFormat, Speed, numbers, positive
+from fastscnn_opt.targets.nvidia import gpu
 from fastscnn_opt.targets.signature import Signature, signature_of, with_shapes
 
 if TYPE_CHECKING:
@@ -129,9 +130,7 @@ class TensorRt:
 
     def tool_versions(self) -> dict[str, str]:
         """Return the version of TensorRT, and the GPU with its driver."""
-        gpus = probe("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader") or ""
-        lines = gpus.strip().splitlines()
-        return {"tensorrt": _tensorrt_version(), "gpu": lines[self.device] if self.device < len(lines) else "unknown"}
+        return {"tensorrt": _tensorrt_version(), "gpu": gpu(self.device)}
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
         """Build an engine from the ONNX file `model`, and write its signature to ``<artefact>.json`` beside it.

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastscnn_opt.errors import PipelineError
-from fastscnn_opt.rewriting.pipeline import Atom, Option, PassText, format_pipeline, parse, read_pipeline
+from fastscnn_opt.rewriting.pipeline import (
+    Atom,
+    Option,
+    PassText,
+    format_options,
+    format_pipeline,
+    parse,
+    parse_options,
+    read_pipeline,
+)
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 atoms = st.builds(Atom, st.text(max_size=12), st.just(True)) | st.builds(
@@ -29,6 +38,11 @@ def test_any_text_parses_to_something_stable_or_is_refused(text):
     except PipelineError:
         return
     assert parse(format_pipeline(parsed)) == parsed
+
+
+@given(st.dictionaries(st.from_regex(r"[a-zA-Z_]\w*", fullmatch=True), st.text()))
+def test_options_alone_round_trip(options):
+    assert parse_options(format_options(options)) == options
 
 
 def test_the_empty_text_is_the_empty_pipeline():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.reading.parsing import parse_file
 from fastscnn_opt.processes.death import ChildEndedError
+from fastscnn_opt.rewriting.options import texts_of
 from fastscnn_opt.scoring.stages.building import pipeline_for
 from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Open, read_command
 
@@ -77,7 +78,7 @@ def _settings(options: Mapping[str, Any]) -> list[str]:
     words = []
     for key, value in options.items():
         if key != "patches" and value not in (None, ""):
-            words += ["--option", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
+            words += ["--option", f"{key}={'|'.join(texts_of(value))}"]
     return words
 
 

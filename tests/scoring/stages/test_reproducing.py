@@ -7,6 +7,7 @@ import onnx
 import pytest
 from graphs import parse
 
+from fastscnn_opt.cli.options import target_choice
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.model.metadata import Metadata
@@ -114,6 +115,15 @@ def test_patches_are_applied_before_the_command_that_needs_them(assert_command_i
     ]
     for words in commands:
         assert_command_is_valid(words[1:])
+
+
+@pytest.mark.parametrize("given", [{"device_type": "GPU,CPU", "cache": True}, "device_type='GPU,CPU' cache=true"])
+def test_options_of_an_engine_are_written_as_the_command_reads_them(given):
+    choice = TargetSpec("onnxruntime", {"provider": "openvino", "provider_options": given})
+    error = crash(Compile(choice, Path("/m.onnx"), Path("/tmp/x.onnx"), Path("/tmp/log")))
+    words = shlex.split(reproduction(error, choice, model=None, batch=1, source=None, limits=Limits(30.0)))
+    settings = [words[at + 1] for at, word in enumerate(words) if word == "--option"]
+    assert target_choice("onnxruntime", settings).open() == choice.open()
 
 
 def test_an_error_that_ended_no_process_has_none():
