@@ -6,7 +6,7 @@ folded into the convolutions, every node has a readable name, and adaptive pooli
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def export_checkpoint(
     if stem_padding not in (None, 0, 1):
         raise ModelError(f"cannot build FastSCNN for stem padding {stem_padding}: it must be 0 or 1")
     found = load_checkpoint(checkpoint, with_heads=outputs == Outputs.ALL)
-    layout = found.layout if stem_padding is None else replace(found.layout, stem_padding=(stem_padding, stem_padding))
+    layout = found.layout.with_stem_padding(stem_padding)
     model = build_model(layout, found.weights, heads=found.heads, shape=(batch, height, width), opset=opset)
     add_metadata(model, describe(layout, found.classes, found.names, found.palette))
     return model

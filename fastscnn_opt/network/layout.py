@@ -8,7 +8,7 @@ checkpoint and the ONNX export all follow it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +158,10 @@ class Layout:
 
     def __str__(self) -> str:
         return self.name
+
+    def with_stem_padding(self, padding: int | None) -> Layout:
+        """Return the layout with another padding of the first convolution; None leaves it as it is."""
+        return self if padding is None else replace(self, stem_padding=(padding, padding))
 
 
 @dataclass(frozen=True)

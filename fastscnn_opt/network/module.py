@@ -17,6 +17,11 @@ from fastscnn_opt.network.wiring import wire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastscnn_opt.network.checkpoint import Checkpoint
+
+_NORM_PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+"""What torch calls the parts of a batch normalisation, in the order of `Names.norm`."""
+
 
 class FastSCNN(nn.Module):
     """FastSCNN in one of the checkpoint layouts.
@@ -94,6 +99,18 @@ class FastSCNN(nn.Module):
     def size(self, image: Tensor) -> tuple[int, int]:
         """Return height and width."""
         return image.shape[-2], image.shape[-1]
+
+
+def load_network(checkpoint: Checkpoint) -> FastSCNN:
+    """Return the network of a checkpoint with its weights and its auxiliary heads, ready to be run."""
+    network = FastSCNN(checkpoint.layout, checkpoint.classes, checkpoint.heads)
+    names = {
+        f"{convolution.norm}.{part}": f"{convolution.norm}.{name}"
+        for convolution in convolutions(checkpoint.layout, checkpoint.classes, checkpoint.heads).values()
+        for part, name in zip(convolution.norm_parts, _NORM_PARTS, strict=False)  # PaddleSeg counts no batches
+    }
+    network.load_state_dict({names.get(key, key): torch.tensor(value) for key, value in checkpoint.weights.items()})
+    return network.eval().requires_grad_(requires_grad=False)
 
 
 def _conv2d(convolution: Convolution) -> nn.Conv2d:

@@ -155,7 +155,7 @@ def read_variants(file: Path, *, source: DataSource | None = None, needs_model: 
     pipelines = {variant.name: _pipeline(variant, file) for variant in tables.variant}
     patches = {variant.name: _patches(variant, file) for variant in tables.variant}
     rows = tuple(_plan(tables, pipelines, patches, file))
-    _check_targets({row.target for row in rows} | set(tables.target), tables, str(file))
+    _check_targets(rows, tables, str(file))
     variants = Variants(file, text, tables, source, rows)
     _check_baseline_target(variants)
     return variants
@@ -256,14 +256,34 @@ def _plan(
     ]
 
 
-def _check_targets(names: set[str], tables: VariantsFile, where: str) -> None:
+def _check_targets(rows: tuple[RowPlan, ...], tables: VariantsFile, where: str) -> None:
+    from fastscnn_opt.targets.base import RunsCheckpoint
     from fastscnn_opt.targets.registry import get_target
 
-    for name in sorted(names):
+    for name in sorted({row.target for row in rows} | set(tables.target)):
         if "patches" in tables.target.get(name, {}):
             place = f"{where}: [target.{name}]"
             raise RunError("patches belong to a variant", where=place, cure="name them in its [[variant]] table")
         try:
-            get_target(name, tables.target.get(name))
+            target = get_target(name, tables.target.get(name))
         except TargetError as error:
             raise error.within(where) from None
+        if isinstance(target, RunsCheckpoint):
+            _check_checkpoint_rows([row for row in rows if row.target == name], tables.model, where)
+
+
+def _check_checkpoint_rows(rows: list[RowPlan], table: ModelTable, where: str) -> None:
+    """Check rows of a target that runs the checkpoint of ``[model]`` itself."""
+    for row in rows:
+        what, cure = "", f"take {row.target} out of its targets"
+        if table.checkpoint is None:
+            what, cure = (
+                f"the target {row.target} runs checkpoints, and [model] has a path",
+                "name the checkpoint there",
+            )
+        elif row.path:
+            what = f"the target {row.target} runs the checkpoint of [model], and this variant has a path of its own"
+        elif row.passes.strip():
+            what = f"the target {row.target} runs the checkpoint itself, which passes do not change"
+        if what:
+            raise RunError(what, where=f"{where}: variant {row.variant!r}", cure=cure)

@@ -75,6 +75,17 @@ class CrossCompiler(Protocol):
 
 
 @runtime_checkable
+class RunsCheckpoint(Protocol):
+    """A target that runs the checkpoint of a network itself, and not the model that was exported from it."""
+
+    def compile_checkpoint(self, checkpoint: Path, model: Path, artefact: Path) -> None:
+        """Write `artefact` from a checkpoint, which `open` then opens. Raises TargetError.
+
+        Its inputs and outputs are those of the ONNX file `model`, which was exported from the checkpoint.
+        """
+
+
+@runtime_checkable
 class NeedsEnvironment(Protocol):
     """A target that runs only in a process which was started with certain environment variables."""
 

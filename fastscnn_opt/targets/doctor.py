@@ -10,7 +10,10 @@ from fastscnn_opt.machine import PACKAGES, machine, versions
 from fastscnn_opt.rewriting.registry import entry_points, problem_of
 from fastscnn_opt.targets.registry import get_target, target_names
 
-EXTRAS = {"openvino": ("openvino", "the target openvino"), "torch": ("export", "`export`")}
+EXTRAS = {
+    "openvino": ("openvino", "the target openvino needs"),
+    "torch": ("export", "`export` and the target torch need"),
+}
 """Packages that not everybody needs: the extra that brings each of them, and what needs it."""
 
 
@@ -39,7 +42,7 @@ def examine() -> dict[str, Any]:
 def _cure(name: str) -> str:
     if name in EXTRAS:
         extra, user = EXTRAS[name]
-        return f"only {user} needs it: pip install 'fastscnn-opt[{extra}]'"
+        return f"only {user} it: pip install 'fastscnn-opt[{extra}]'"
     return f"pip install {name}"
 
 

@@ -34,7 +34,7 @@ GROUP = "fastscnn_opt.targets"
 _METHODS = ("availability", "tool_versions", "compile", "open")
 """What every target has."""
 
-_OPTIONAL = ("can_compile", "can_run", "environment", "fps_per_card", "lint_rules")
+_OPTIONAL = ("can_compile", "can_run", "compile_checkpoint", "environment", "fps_per_card", "lint_rules")
 
 
 def target_names() -> tuple[str, ...]:

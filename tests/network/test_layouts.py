@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from graphs import run
 
+from fastscnn_opt.network.checkpoint import load_checkpoint
 from fastscnn_opt.network.export import export_checkpoint
 from fastscnn_opt.network.layout import Outputs, expected_entries
 from fastscnn_opt.network.layouts import LAYOUTS, MMSEGMENTATION, MMSEGMENTATION_2020, PADDLESEG, SEGMENTRON, recognise
@@ -81,6 +82,18 @@ def test_the_module_has_the_keys_and_the_outputs_of_the_published_network(layout
     network = with_random_weights(NETWORKS[str(layout)](5))
     ours = FastSCNN(layout, 5, layout.heads).eval()
     ours.load_state_dict(network.state_dict(), strict=True)
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        for found, expected in zip(ours(image, auxiliary=True), network(image), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_module_has_the_weights_of_the_checkpoint(save, name):
+    from fastscnn_opt.network.module import load_network
+
+    network = with_random_weights(NETWORKS[name](5))
+    ours = load_network(load_checkpoint(save(network)))
     image = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         for found, expected in zip(ours(image, auxiliary=True), network(image), strict=True):

@@ -1,5 +1,6 @@
 """Reading variants files, good and bad."""
 
+import re
 import textwrap
 
 import pytest
@@ -186,3 +187,37 @@ def test_impossible_data_are_reported_with_the_file(write):
 def test_no_text_at_all_breaks_the_reader(text):
     with pytest.raises(RunError, match=r"^file: "):
         parse_variants(text, "file")
+
+
+TRAINED = """
+    [model]
+    {model}
+    [data]
+    synthetic = 1
+    [[variant]]
+    name = "trained"
+    targets = ["onnxruntime", "torch"]
+    {variant}
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "words"),
+    [
+        (
+            'path = "net.onnx"',
+            "",
+            "the target torch runs checkpoints, and [model] has a path; name the checkpoint there",
+        ),
+        ('checkpoint = "net.onnx"', 'passes = "simplify"', "runs the checkpoint itself, which passes do not change"),
+        ('checkpoint = "net.onnx"', 'path = "net.onnx"', "and this variant has a path of its own; take torch out of"),
+    ],
+)
+def test_a_target_of_checkpoints_takes_nothing_else(write, model, variant, words):
+    with pytest.raises(RunError, match=rf"variants\.toml: variant 'trained': .*{re.escape(words)}"):
+        read_variants(write(TRAINED.format(model=model, variant=variant)))
+
+
+def test_a_checkpoint_is_a_row_beside_its_export(write):
+    text = TRAINED.format(model='checkpoint = "net.onnx"', variant="")
+    assert [row.target for row in read_variants(write(text)).rows] == ["onnxruntime", "torch"]

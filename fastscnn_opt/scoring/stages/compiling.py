@@ -19,7 +19,7 @@ from fastscnn_opt.scoring.stages.patching import patched, patches_key
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import NOTES, Build, Export, Identify
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs
-from fastscnn_opt.targets.base import CrossCompiler
+from fastscnn_opt.targets.base import CrossCompiler, RunsCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +139,8 @@ class RowCompiler:
         models = self._run.models
         with self._worker(plan, target) as worker:
             built = worker.run(Build(source, plan.passes, models, plan.batch, self._verify, models, self._stated))
-            return self._compile(worker, plan, target, built)
+            checkpoint = None if self._source.table is None else self._source.file
+            return self._compile(worker, plan, target, built, checkpoint)
 
     def recompile(self, plan: RowPlan, target: TargetSpec, record: CompiledRecord) -> CompiledRecord:
         """Return `record`; if its artefact only runs on the machine that made it, and this is another, compile again.
@@ -151,19 +152,22 @@ class RowCompiler:
         """
         opened = target.open()
         same = (opened.tool_versions(), target.options) == (record.tools, record.options)
-        crossed = isinstance(opened, CrossCompiler)
-        whole = not record.artefact_sha256 or self.is_whole(self._run.folder / record.artefact, record.artefact_sha256)
+        crossed, artefact = isinstance(opened, CrossCompiler), self._run.folder / record.artefact
+        whole = not record.artefact_sha256 or self.is_whole(artefact, record.artefact_sha256)
         if whole and (same or crossed):
             return record
         built = BuiltModel(self._run.folder / record.model, record.model_sha256, record.steps)
+        unique = crossed or (isinstance(opened, RunsCheckpoint) and not whole)  # nothing here makes it again
         with self._worker(plan, target) as worker:
-            if crossed or worker.run(Identify(built.file)).fingerprint != built.sha256:
-                what = self._run.folder / record.artefact if crossed else built.file
+            if unique or worker.run(Identify(built.file)).fingerprint != built.sha256:
+                what = artefact if unique else built.file
                 cure = "copy the run folder again, or start with --stage compile where the compiler is"
                 raise RunError("its content has changed since it was written", where=what, cure=cure)
-            return self._compile(worker, plan, target, built)
+            return self._compile(worker, plan, target, built, artefact)
 
-    def _compile(self, worker: Worker, plan: RowPlan, target: TargetSpec, built: BuiltModel) -> CompiledRecord:
+    def _compile(
+        self, worker: Worker, plan: RowPlan, target: TargetSpec, built: BuiltModel, checkpoint: Path | None
+    ) -> CompiledRecord:
         opened = target.open()
         options, tools = dict(target.options), opened.tool_versions()
         speed = key_of(built.sha256, target.name, options, tools, patches_key(target), plan.batch)
@@ -172,7 +176,8 @@ class RowCompiler:
         if not self.is_whole(artefact, known[-1].artefact_sha256 if known else ""):
             try:
                 with patched(target):
-                    worker.compile(target, built.file, artefact, self._log(plan).with_suffix(".compile.log"))
+                    log = self._log(plan).with_suffix(".compile.log")
+                    worker.compile(target, built.file, artefact, log, checkpoint=checkpoint)
             except UserError as error:
                 if error.where == str(built.file):  # a name that this run made up
                     passes = f" after {plan.passes}" if plan.passes else ""

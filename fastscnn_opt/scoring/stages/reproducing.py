@@ -12,6 +12,8 @@ from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.rewriting.options import texts_of
 from fastscnn_opt.scoring.stages.building import pipeline_for
 from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Open, read_command
+from fastscnn_opt.targets.base import RunsCheckpoint
+from fastscnn_opt.targets.registry import target_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +29,9 @@ def reproduction(
 ) -> str:
     """Return a shell command that repeats what a child process was doing when it ended with `error`.
 
-    Empty for any other error, and where the model to build from cannot be read any more. `model` is the built model,
-    where there is one; `source` are the images, where there are any. Patches of the target are applied first. Paths
-    are absolute.
+    Empty for any other error, where no command repeats it, and where the model to build from cannot be read any more.
+    `model` is the built model, where there is one; `source` are the images, where there are any. Patches of the target
+    are applied first. Paths are absolute.
     """
     if not isinstance(error, ChildEndedError):
         return ""
@@ -47,6 +49,8 @@ def reproduction(
             passes = pipeline_for(read, asked.passes, asked.batch)
             checked = [] if asked.verify else ["--no-verify"]
             words = ["apply", _path(asked.model), "--passes", passes, "-o", "built.onnx", *checked]
+        case _ if issubclass(target_class(target.name), RunsCheckpoint):  # which no command but `score` runs
+            return ""
         case Compile() as asked:
             output = f"compiled{asked.artefact.suffix}"
             words = ["compile", _path(asked.model), "-o", output, *on_target, *bounds]

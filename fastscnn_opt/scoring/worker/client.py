@@ -57,14 +57,18 @@ class Worker:
         result: Result = adapter(command.result_type()).validate_python(answer["value"])
         return result
 
-    def compile(self, target: TargetSpec, model: Path, artefact: Path, log: Path) -> None:
+    def compile(
+        self, target: TargetSpec, model: Path, artefact: Path, log: Path, *, checkpoint: Path | None = None
+    ) -> None:
         """Compile `model` to `artefact` and the files that belong to it; the output of a vendor tool goes to `log`.
+
+        A target that runs checkpoints compiles `checkpoint`, which the model was exported from.
 
         The files appear at their places only when all of them are written, the artefact as the last one.
         """
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=artefact.parent) as folder:
             written = Path(folder) / artefact.name
-            self.run(Compile(target, model, written, log))
+            self.run(Compile(target, model, written, log, checkpoint))
             for companion in Path(folder).glob(f"{glob.escape(artefact.name)}.*"):
                 companion.replace(artefact.parent / companion.name)
             written.replace(artefact)

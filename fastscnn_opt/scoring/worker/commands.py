@@ -20,6 +20,7 @@ from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs, timing_feeds
+from fastscnn_opt.targets.base import RunsCheckpoint
 from fastscnn_opt.targets.onnxruntime.profile import OrtProfile, profile_model
 from fastscnn_opt.targets.signature import Signature
 from fastscnn_opt.targets.spec import TargetSpec
@@ -155,17 +156,25 @@ class Export(Command[None]):
 
 @dataclass(frozen=True)
 class Compile(Command[None]):
-    """Compile the file `model` for `target` to `artefact`; the output of a vendor tool goes to `log`."""
+    """Compile the file `model` for `target` to `artefact`; the output of a vendor tool goes to `log`.
+
+    `checkpoint` is what the model was exported from, if that is known.
+    """
 
     target: TargetSpec
     model: Path
     artefact: Path
     log: Path
+    checkpoint: Path | None = None
     name: ClassVar[str] = "compile"
 
     def run(self, state: WorkerState) -> None:
-        """Compile the model."""
-        self.target.open().compile(self.model, self.artefact, self.log)
+        """Compile the model, or its checkpoint if the target runs that."""
+        target = self.target.open()
+        if self.checkpoint is not None and isinstance(target, RunsCheckpoint):
+            target.compile_checkpoint(self.checkpoint, self.model, self.artefact)
+        else:
+            target.compile(self.model, self.artefact, self.log)
 
 
 @dataclass(frozen=True)

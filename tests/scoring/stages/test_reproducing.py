@@ -103,11 +103,11 @@ def test_a_model_that_is_gone_has_nothing_to_build_again():
 
 
 def test_patches_are_applied_before_the_command_that_needs_them(assert_command_is_valid):
-    choice = TargetSpec("ascend", {"aipp": True, "patches": ["cann-5.0.2", "my own.toml"]})
+    choice = TargetSpec("ascend310", {"aipp": True, "patches": ["cann-5.0.2", "my own.toml"]})
     error = crash(Compile(choice, Path("/m.onnx"), Path("/tmp/x.om"), Path("/tmp/log")))
     text = reproduction(error, choice, model=None, batch=1, source=None, limits=Limits(30.0))
     commands = [shlex.split(part) for part in text.split(" && ")]
-    again = ["compile", "/m.onnx", "-o", "compiled.om", "--target", "ascend", "--option", "aipp=true"]
+    again = ["compile", "/m.onnx", "-o", "compiled.om", "--target", "ascend310", "--option", "aipp=true"]
     assert commands == [
         ["fastscnn-opt", "patch", "apply", "cann-5.0.2"],
         ["fastscnn-opt", "patch", "apply", "my own.toml"],
@@ -128,3 +128,8 @@ def test_options_of_an_engine_are_written_as_the_command_reads_them(given):
 
 def test_an_error_that_ended_no_process_has_none():
     assert command(TargetError("x")) == ""
+
+
+def test_no_command_runs_a_checkpoint():
+    asked = Compile(TargetSpec("torch"), Path("/m.onnx"), Path("/a.pth"), Path("/tmp/log"), Path("/c.pth"))
+    assert reproduction(crash(asked), asked.target, model=MODEL, batch=1, source=None, limits=Limits(30.0)) == ""
