@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from fastscnn_opt.ascend.chip import OPSETS, SOC_FORM, SOC_VERSION
+from fastscnn_opt.ascend.error_codes import find_error
 from fastscnn_opt.rewriting.options import written
 
 if TYPE_CHECKING:
@@ -129,12 +129,8 @@ def _text(value: object) -> str:
 
 
 def atc_failure(finished: Finished) -> TargetError:
-    """Return the error of a failed compilation: atc's first error line, and our cure or else atc's solution."""
-    lines = finished.output.splitlines()
-    # Codes are a letter, then five digits (E10001), or another letter and four (EZ9999).
-    errors = [line for line in lines if re.match(r"E(\d{5}|[A-Z]\d{4}):", line)]
-    if not errors:
+    """Return the error of a failed compilation: the first error that atc tells, and our cure or else atc's solution."""
+    error = find_error(finished.output)
+    if error is None or not error.code:
         return finished.failure()
-    solution = re.search(r"^\s+Solution:[ \t]*(\S.*)$", finished.output, re.MULTILINE)
-    cure = _PER_CODE.get(errors[0].partition(":")[0]) or (solution.group(1).rstrip(".") if solution else "")
-    return finished.failure(errors[0].strip().rstrip("."), cure)
+    return finished.failure(str(error), _PER_CODE.get(error.code) or error.cure)

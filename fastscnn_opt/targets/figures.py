@@ -33,37 +33,43 @@ class Speed:
     mean_ms
         Mean time of a run; None if the tool reports its throughput only.
     fps
-        Images per second of one device.
+        Images per second, of all `devices` together.
     batch
         Images per run.
     notes
-        Figures in the report that cannot all be true.
+        Figures in the report that cannot all be true, and lines in it that are not understood.
+    part
+        Which part of the text it is from, where the text says so, such as the device.
+    devices
+        How many devices the figures are of, together.
     """
 
     mean_ms: float | None
     fps: float
     batch: int
     notes: tuple[str, ...] = ()
+    part: str = ""
+    devices: int = 1
 
 
 @dataclass(frozen=True)
 class ReportFormat:
-    """The form of the report of one tool on the speed of a model.
+    """The form of the reports of one tool on the speed of a model.
 
     Attributes
     ----------
     tool
         Name of the tool and, where it writes several reports, of the report.
     mark
-        Text that only reports of this tool contain.
+        Pattern of what only reports of this tool contain.
     read
-        Reads the speed from the text of a report, the name of its file, and the images per run where the caller knows
-        them. Raises TargetError or DataError.
+        Reads the speed from each report in a text, given the name of its file, and the images per run where the
+        caller knows them. Raises TargetError or DataError.
     """
 
     tool: str
     mark: str
-    read: Callable[[str, str, int | None], Speed]
+    read: Callable[[str, str, int | None], list[Speed]]
 
 
 def number(text: str) -> float:

@@ -40,28 +40,33 @@ _TOOL = "trtexec"
 
 
 def parse_mean_ms(log: str) -> float:
-    """Return the mean time on the GPU in ms for one batch, the last that trtexec printed.
+    """Return the mean time in ms for one batch, the last that trtexec printed. Raises as `parse_means_ms`."""
+    return parse_means_ms(log)[-1]
+
+
+def parse_means_ms(log: str) -> list[float]:
+    """Return the mean time on the GPU in ms for one batch from each report of trtexec in a log.
 
     Up to TensorRT 7 each figure is on a line (``mean: 6.17 ms``), since then all are on one (``mean = 6.17 ms``); lines
     that were run together or wrapped are understood too. Raises TargetError if there is none.
     """
     lines = re.sub(r"(?:\[[\d/:-]+\] *)?\[[VIWE]\] *", "\n", log)
     sections = re.findall(
-        r"^GPU Compute(?: Time)?:?((?:\s*(?:min|max|mean|median|percentile)\b[^\n]*)+)", lines, re.MULTILINE
+        r"^[ \t>*-]*GPU Compute(?: Time)?:?((?:\s*(?:min|max|mean|median|percentile)\b[^\n]*)+)", lines, re.MULTILINE
     )
-    mean = re.search(r"\bmean ?[:=] ?(\S+) ms", sections[-1] if sections else "")
-    if mean is None:
+    means = [re.search(r"\bmean ?[:=] ?(\S+) ?ms\b", section) for section in sections]
+    if not means or None in means:
         raise TargetError("reported no GPU compute time", where=_TOOL, cure="look into its log")
-    return positive(mean[1], "the mean GPU compute time", _TOOL)
+    return [positive(mean[1], "the mean GPU compute time", _TOOL) for mean in means if mean]
 
 
-def _speed(text: str, file: str, batch: int | None) -> Speed:
+def _speeds(text: str, file: str, batch: int | None) -> list[Speed]:
     del file
-    mean_ms, images = parse_mean_ms(text), batch or 1
-    return Speed(mean_ms, 1000 * images / mean_ms, images)
+    images = batch or 1
+    return [Speed(mean_ms, 1000 * images / mean_ms, images) for mean_ms in parse_means_ms(text)]
 
 
-REPORT = ReportFormat(_TOOL, "GPU Compute", _speed)
+REPORT = ReportFormat(_TOOL, "GPU Compute", _speeds)
 
 
 class _TimedRun(BaseModel):

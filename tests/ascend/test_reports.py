@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fastscnn_opt.ascend.reports import read_report
+from fastscnn_opt.ascend.reports import read_reports
 from fastscnn_opt.errors import DataError
 
 PERF_VISION = (
@@ -58,7 +58,7 @@ TRTEXEC = (
 )
 def test_each_tool_is_recognised(tmp_path, name, text, batch, tool, mean_ms, device, card):  # noqa: PLR0917 - one case each
     (tmp_path / name).write_text(text)
-    report = read_report(tmp_path / name, batch=batch)
+    (report,) = read_reports(tmp_path / name, batch=batch)
     assert (report.tool, report.mean_ms) == (tool, mean_ms)
     assert report.fps_per_device == pytest.approx(device, rel=1e-5)
     assert report.fps_per_card == pytest.approx(card, rel=1e-5)
@@ -66,18 +66,22 @@ def test_each_tool_is_recognised(tmp_path, name, text, batch, tool, mean_ms, dev
 
 def test_a_310p_card_has_one_device(tmp_path):
     (tmp_path / "p.txt").write_text(PERF_VISION)
-    report = read_report(tmp_path / "p.txt", soc_version="Ascend310P3")
+    (report,) = read_reports(tmp_path / "p.txt", soc_version="Ascend310P3")
     assert report.fps_per_card == report.fps_per_device
 
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("hello", "holds no report of benchmark"), ("GPU Compute", "reported no GPU compute time"), ("[e2e]", "line 1")],
+    [
+        ("hello", "holds no report of benchmark"),
+        ("GPU Compute", "reported no GPU compute time"),
+        ("[e2e] throughputRate: x", "line 1"),
+    ],
 )
 def test_something_else_is_refused_with_its_name(tmp_path, text, what):
     (tmp_path / "p.txt").write_text(text)
     with pytest.raises(DataError, match=rf"p\.txt.*{what}"):
-        read_report(tmp_path / "p.txt")
+        read_reports(tmp_path / "p.txt")
 
 
 def test_a_misspelt_processor_is_refused_with_the_nearest(tmp_path):
@@ -85,4 +89,55 @@ def test_a_misspelt_processor_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(
         DataError, match=r"--soc-version: unknown processor 'ascend310P3'; did you mean 'Ascend310P3'\?"
     ):
-        read_report(tmp_path / "p.txt", soc_version="ascend310P3")
+        read_reports(tmp_path / "p.txt", soc_version="ascend310P3")
+
+
+def test_the_sum_of_devices_is_a_report_of_its_own(tmp_path):
+    (tmp_path / "p.log").write_text(
+        AIS_BENCH + AIS_BENCH.replace("4.0", "8.0").replace("500.0", "250.0").replace("max = 5", "max = 9")
+    )
+    reports = read_reports(tmp_path / "p.log")
+    assert [(report.part, report.fps, report.fps_per_device, report.fps_per_card) for report in reports] == [
+        ("1 of 3", 500, 500, 2000),
+        ("2 of 3", 250, 250, 1000),
+        ("sum of 2 devices", 750, 375, 1500),
+    ]
+
+
+def test_reports_of_several_tools_in_one_file_are_read(tmp_path):
+    (tmp_path / "README.md").write_text(f"# Speed\n```\n{PERF_VISION}\n```\nLater, with ais_bench:\n{AIS_BENCH}")
+    assert [report.tool for report in read_reports(tmp_path / "README.md")] == [
+        "benchmark, perf_vision file",
+        "ais_bench",
+    ]
+
+
+def test_a_speed_that_is_quoted_again_is_not_read_twice(tmp_path):
+    (tmp_path / "p.md").write_text(f"{PERF_VISION}\nInterface throughputRate: 5.5718, times 4 is 22.29 fps\n")
+    assert len(read_reports(tmp_path / "p.md")) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_marks_carriage_returns_colours_and_escapes_are_no_part_of_a_report(tmp_path, encoding):
+    text = "".join(
+        f"\x1b[32m{line}\x1b[0m\r\n" for line in AIS_BENCH.replace("_", "\\_").replace("*", "\\*").splitlines()
+    )
+    (tmp_path / "p.log").write_bytes(f"100%|##| 1/1 [00:01]\r{text}".encode(encoding))
+    (report,) = read_reports(tmp_path / "p.log")
+    assert (report.fps, report.batch, report.notes) == (500, 2, ())
+
+
+def test_the_error_of_a_failed_run_is_told(tmp_path):
+    (tmp_path / "p.log").write_text(
+        "[INFO] open device 0 success\nE19999: Inner Error!\nE19999 the model is of another version\n"
+        "[ERROR] load model from file failed, model file is M.om\n"
+    )
+    with pytest.raises(
+        DataError, match=r"p\.log: holds no speed, since the run failed: E19999: Inner Error! the model is of"
+    ):
+        read_reports(tmp_path / "p.log")
+
+
+def test_an_error_beside_a_speed_is_a_note(tmp_path):
+    (tmp_path / "p.log").write_text(f"{AIS_BENCH}[ERROR] reset device failed, errorCode is 507033\n")
+    assert "errorCode is 507033" in read_reports(tmp_path / "p.log")[0].notes[0]

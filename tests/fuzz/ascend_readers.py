@@ -49,9 +49,9 @@ _reports = texts(
 
 
 def _read_report(path: Path) -> None:
-    from fastscnn_opt.ascend.reports import read_report
+    from fastscnn_opt.ascend.reports import read_reports
 
-    read_report(path)
+    read_reports(path)
 
 
 _PATCH = """

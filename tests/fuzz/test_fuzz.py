@@ -169,7 +169,7 @@ def test_an_array_with_a_damaged_header_is_refused(tmp_path, header):
 
 @pytest.mark.parametrize("number", ["9" * 400, "[" * 3000])
 def test_a_summary_with_impossible_numbers_is_refused(tmp_path, number):
-    from fastscnn_opt.ascend.reports import read_report
+    from fastscnn_opt.ascend.reports import read_reports
 
     (tmp_path / "s.json").write_text(
         '{"NPU_compute_time": {"min": 2, "max": 5, "mean": 4, "median": 4, "percentile(99%)": 5}, "throughput": '
@@ -177,7 +177,7 @@ def test_a_summary_with_impossible_numbers_is_refused(tmp_path, number):
         + "}"
     )
     with pytest.raises(DataError, match="is not a summary"):
-        read_report(tmp_path / "s.json")
+        read_reports(tmp_path / "s.json")
 
 
 @pytest.mark.parametrize("about", ['{"schema": 1, "rows": [{"variant": "x"}]}', "[" * 3000, '{"schema": 1}', "3"])
@@ -234,12 +234,12 @@ def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_pat
 def test_an_endless_file_is_refused_before_it_is_read(tmp_path, size):
     from fastscnn_opt.ascend.dumps.content import content_of
     from fastscnn_opt.ascend.dumps.files import DumpChoice, find_dumps
-    from fastscnn_opt.ascend.reports import read_report
+    from fastscnn_opt.ascend.reports import read_reports
 
     with (tmp_path / "image_1.txt").open("wb") as file:
         file.truncate(size)  # takes no space on the disk
     with pytest.raises(DataError, match="the report cannot be read"):
-        read_report(tmp_path / "image_1.txt")
+        read_reports(tmp_path / "image_1.txt")
     with pytest.raises(DataError, match=r"cannot be read \(it has"):
         content_of(find_dumps(DumpChoice(tmp_path), ["image"]), 24, None, 19)
 
@@ -269,12 +269,12 @@ def test_a_record_without_its_figures_is_refused(tmp_path, change, where):
 
 
 def test_a_report_with_a_broken_number_is_refused(tmp_path):
-    from fastscnn_opt.ascend.reports import read_report
+    from fastscnn_opt.ascend.reports import read_reports
 
     times = "min = 6.1 ms, max = 6.3 ms, mean = 1+15 ms, median = 6.2 ms, percentile(99%) = 6.3 ms"
     (tmp_path / "t.log").write_text(f"[I] GPU Compute Time: {times}")
     with pytest.raises(DataError, match=r"'1\+15', not a number above 0"):
-        read_report(tmp_path / "t.log")
+        read_reports(tmp_path / "t.log")
 
 
 @pytest.mark.parametrize("damage", ["[]]", "{}", "[" * 3000, '[{"ts": -1}]', '[{"dur": ' + "9" * 400 + "}]"])

@@ -95,7 +95,7 @@ def test_any_text_is_read_or_refused(text):
 @pytest.mark.parametrize(("mean_ms", "batch", "fps"), [(6.17022, 1, 162.0688), (24.0295, 4, 166.4620)])
 def test_images_per_second_follow_from_the_mean_and_the_batch(mean_ms, batch, fps):
     log = "\n".join(NEW).replace("mean = 6.17 ms", f"mean = {mean_ms} ms")
-    assert REPORT.read(log, "trtexec.log", batch).fps == pytest.approx(fps, abs=1e-3)
+    assert REPORT.read(log, "trtexec.log", batch)[0].fps == pytest.approx(fps, abs=1e-3)
 
 
 def test_the_command_that_builds():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _CHANNELS = 3
 
+_MEANS = 0.02
+"""How far the mean rate times the mean time can be off, relative to it; single runs differ by some percent."""
+
 _MOST_ROUNDS = 1024
 """Most batches of one pure inference, by the tool's manual."""
 
@@ -34,30 +38,43 @@ def executable() -> str:
 
 @dataclass(frozen=True)
 class PureInference:
-    """Samples per second of one device, and ms for one sample (not for one batch)."""
+    """Samples per second of one device, and ms for one sample (not for one batch), None where it was left out."""
 
     throughput: float
-    latency_ms: float
+    latency_ms: float | None
 
 
-def parse_pure_inference(output: str) -> PureInference:
-    """Read the figures that pure inference prints, with colons or equals signs; raises TargetError without any."""
-    found = re.findall(r"ave_throughputRate ?[:=] ?([^\s,]+?) ?samples/s, ave_latency ?[:=] ?([^\s,]+?) ?ms", output)
+def parse_pure_inferences(output: str) -> list[PureInference]:
+    """Read the figures of each pure inference, with colons or equals signs; raises TargetError without any."""
+    found = re.findall(
+        r"ave_throughputRate\s*[:=]\s*([^\s,]+?)\s*samples/s(?:\s*,?\s*ave_latency\s*[:=]\s*([^\s,]+?)\s*ms\b)?", output
+    )
     if not found:
         raise TargetError("printed no ave_throughputRate", where="benchmark", cure="look into its log")
-    throughput, latency = found[-1]
-    return PureInference(
-        positive(throughput, "ave_throughputRate", "benchmark"), positive(latency, "ave_latency", "benchmark")
-    )
+    return [
+        PureInference(
+            positive(throughput, "ave_throughputRate", "benchmark"),
+            positive(latency, "ave_latency", "benchmark") if latency else None,
+        )
+        for throughput, latency in found
+    ]
 
 
-def _speed(text: str, file: str, batch: int | None) -> Speed:
+def _speeds(text: str, file: str, batch: int | None) -> list[Speed]:
     del file
-    figures, images = parse_pure_inference(text), batch or 1
-    return Speed(figures.latency_ms * images, figures.throughput, images)
+    return [_speed(figures, batch or 1) for figures in parse_pure_inferences(text)]
 
 
-REPORT = ReportFormat("benchmark, pure inference", "ave_throughputRate", _speed)
+def _speed(figures: PureInference, images: int) -> Speed:
+    if figures.latency_ms is None:
+        return Speed(None, figures.throughput, images)
+    notes: tuple[str, ...] = ()
+    if not math.isclose(figures.throughput * figures.latency_ms, 1000, rel_tol=_MEANS):
+        notes = (f"{figures.throughput:g} samples/s, but {figures.latency_ms:g} ms for each",)
+    return Speed(figures.latency_ms * images, figures.throughput, images, notes)
+
+
+REPORT = ReportFormat("benchmark, pure inference", "ave_throughputRate", _speeds)
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,7 @@ class BenchmarkTool:
         """Return the average time of a batch on made-up data once for each iteration: the tool reports no other."""
         batch = len(feeds[0])
         finished = self.compiled.run(self.pure_inference_command(min(iterations, _MOST_ROUNDS), batch), folder)
-        return [1000 * batch / parse_pure_inference(finished.output).throughput] * iterations
+        return [1000 * batch / parse_pure_inferences(finished.output)[-1].throughput] * iterations
 
     def vision_command(self, info: Path, batch: int, height: int, width: int) -> list[str]:
         """Return the argument list that runs every file listed in `info` and dumps the outputs below ``result/``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.ascend.error_codes import find_error
 from fastscnn_opt.processes.tool import run_tool
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ class CompiledFile:
     log: Path
 
     def run(self, command: Sequence[str], folder: Path) -> Finished:
-        """Run `command` in `folder`. Raises TargetError, with the first error line of the command if it failed."""
+        """Run `command` in `folder`. Raises TargetError, with the first error that it tells if it failed."""
         finished = run_tool(command, log=self.log, limit_s=self.limit_s, folder=folder)
         if finished.exit_code != 0:
-            errors = (line.strip() for line in finished.output.splitlines() if "[ERROR]" in line)
-            raise finished.failure(next(errors, ""))
+            error = find_error(finished.output)
+            raise finished.failure(str(error or ""), error.cure if error else "")
         return finished
 
 

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from fastscnn_opt.processes.tool import Finished
 
 
-def parse_average_ms(output: str) -> float:
-    """Return the average time of a batch in ms; raises TargetError if msame printed none."""
-    found = re.findall(r"^Inference average time ?: *(\S+) ms", output, re.MULTILINE)
+def parse_averages_ms(output: str) -> list[float]:
+    """Return each average time of a batch in ms that msame printed; raises TargetError if it printed none."""
+    found = re.findall(r"\bInference average time\s*[:=]\s*(\S+?)\s*ms\b", output)
     if not found:
         raise TargetError("printed no average time", where="msame", cure="look into its log")
-    return positive(found[-1], "the average time", "msame")
+    return [positive(average, "the average time", "msame") for average in found]
 
 
-def _speed(text: str, file: str, batch: int | None) -> Speed:
+def _speeds(text: str, file: str, batch: int | None) -> list[Speed]:
     del file
-    mean_ms, images = parse_average_ms(text), batch or 1
-    return Speed(mean_ms, 1000 * images / mean_ms, images)
+    images = batch or 1
+    return [Speed(mean_ms, 1000 * images / mean_ms, images) for mean_ms in parse_averages_ms(text)]
 
 
-REPORT = ReportFormat("msame", "Inference average time", _speed)
+REPORT = ReportFormat("msame", "Inference average time", _speeds)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Msame:
 
     def latencies_ms(self, feeds: Sequence[NDArray[np.generic]], iterations: int, folder: Path) -> list[float]:
         """Return the average time of a run once for each iteration, because the tool reports only the average."""
-        return [parse_average_ms(self._run(feeds, folder, iterations).output)] * iterations
+        return [parse_averages_ms(self._run(feeds, folder, iterations).output)[-1]] * iterations
 
     def command(self, inputs: Sequence[Path], output: Path, loop: int) -> list[str]:
         """Return the argument list; outputs are written as flat binary files."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, PureInference, parse_pure_inference
+from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, PureInference, parse_pure_inferences
 from fastscnn_opt.ascend.runners.compiled_file import CompiledFile
 from fastscnn_opt.errors import TargetError
 
@@ -36,15 +36,15 @@ def test_the_command_of_pure_inference():
     ],
 )
 def test_both_spellings_of_pure_inference_are_read(output):
-    assert parse_pure_inference(output) == PureInference(1.22321, 817.799)
+    assert parse_pure_inferences(output) == [PureInference(1.22321, 817.799)]
 
 
-@pytest.mark.parametrize("output", ["", "[ERROR] load model failed", "ave_throughputRate: 3samples/s"])
+@pytest.mark.parametrize("output", ["", "[ERROR] load model failed", "ave_throughputRate: 3"])
 def test_output_without_figures_is_refused(output):
     with pytest.raises(TargetError, match="no ave_throughputRate"):
-        parse_pure_inference(output)
+        parse_pure_inferences(output)
 
 
 def test_a_throughput_that_is_no_number_is_refused():
     with pytest.raises(TargetError, match="ave_throughputRate is '-nan'"):
-        parse_pure_inference("ave_throughputRate: -nansamples/s, ave_latency: 1ms")
+        parse_pure_inferences("ave_throughputRate: -nansamples/s, ave_latency: 1ms")

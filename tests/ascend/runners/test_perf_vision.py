@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscnn_opt.ascend.runners.perf_vision import REPORT, PerfVision, PipelineStage, parse_perf_vision
+from fastscnn_opt.ascend.runners.perf_vision import QUOTED, REPORT, PerfVision, parse_perf_visions
 from fastscnn_opt.errors import DataError
 
 SAMPLES = {
@@ -68,16 +68,22 @@ RECIPE = (
 )
 
 figure = st.floats(1e-3, 1e7).map(lambda value: float(f"{value:.6g}"))
-stage = st.builds(PipelineStage, figure, figure)
-names = ["data_read", "preprocess", "inference", "postprocess"]
-results = st.builds(PerfVision, figure, figure, st.fixed_dictionaries(dict.fromkeys(names, stage)), figure)
+names = ["e2e", "data_read", "preprocess", "inference", "postprocess"]
+keys = [("throughputRate", "latency"), *[("throughputRate", "moduleLatency")] * 4]
+results = st.tuples(*[figure] * 11)
 
 
 def expected(figures: tuple[float, ...]) -> PerfVision:
     rate, latency, read, read_ms, pre, pre_ms, infer, interface, infer_ms, post, post_ms = figures
-    pairs = [(read, read_ms), (pre, pre_ms), (infer, infer_ms), (post, post_ms)]
-    stages = {name: PipelineStage(*pair) for name, pair in zip(names, pairs, strict=True)}
-    return PerfVision(rate, latency, stages, interface)
+    pairs = [(rate, latency), (read, read_ms), (pre, pre_ms), (infer, infer_ms), (post, post_ms)]
+    stages = {name: dict(zip(key, pair, strict=True)) for name, key, pair in zip(names, keys, pairs, strict=True)}
+    stages["inference"]["Interface throughputRate"] = interface
+    return PerfVision(stages)
+
+
+def parse_perf_vision(text: str, where: str = "perf_vision") -> PerfVision:
+    (report,) = parse_perf_visions(text, where)
+    return report
 
 
 @pytest.mark.parametrize(("text", "figures"), SAMPLES.values(), ids=list(SAMPLES))
@@ -97,13 +103,13 @@ def test_the_files_of_the_tool_do_not_contradict_themselves(text):
 
 
 def test_the_speed_of_the_recipe_is_that_of_the_device_alone():
-    speed = REPORT.read(RECIPE, "perf_vision.txt", None)
+    (speed,) = REPORT.read(RECIPE, "perf_vision.txt", None)
     assert (speed.fps, speed.batch, speed.notes) == (5.5718, 1, ())
 
 
 def test_a_figure_in_scientific_notation_is_read():
     text = SAMPLES["bs1"][0].replace("latency: 293035", "latency: 1.16348e+06")
-    assert parse_perf_vision(text).latency_ms == 1_163_480
+    assert parse_perf_vision(text).stages["e2e"]["latency"] == 1_163_480
 
 
 def test_the_batch_comes_from_the_name_of_the_file():
@@ -130,15 +136,17 @@ def test_an_edited_figure_is_a_contradiction(old, new, finding):
     [
         ("[post]", "[pots]", "line 5: \\[pots\\] is unknown"),
         ("[post]", "[infer]", "line 5: \\[infer\\] is there twice"),
-        ("[post] throughputRate: 171.595, moduleLatency: 5.82768\n", "", "ends without \\[postprocess\\]"),
         ("latency: 293035", "latency: soon", "line 1: \\[e2e\\]: 'latency: soon' stands where"),
         ("latency: 293035", "latency: -1", "line 1: \\[e2e\\]: 'latency: -1' stands where"),
         ("latency: 293035", "latency: 293_035", "line 1: \\[e2e\\]: 'latency: 293_035' stands where"),
         ("latency: 293035", "latency: nan", "line 1: \\[e2e\\]: 'latency: nan' stands where"),
-        (", latency: 293035", "", "line 1: \\[e2e\\]: lacks latency"),
+        (
+            "[infer] throughputRate",
+            "[infer] hello throughputRate",
+            "line 4: \\[infer\\]: lacks Interface throughputRate",
+        ),
         ("Interface throughputRate: 247.898, ", "", "line 4: \\[infer\\]: lacks Interface throughputRate"),
         ("latency: 293035", "latency: 1, latency: 2", "line 1: \\[e2e\\]: 'latency: 2' stands where"),
-        ("[data read]", "hello [data read]", "line 2: 'hello' is not part of a stage"),
     ],
 )
 def test_a_malformed_file_is_refused_with_its_line(old, new, complaint):
@@ -147,23 +155,66 @@ def test_a_malformed_file_is_refused_with_its_line(old, new, complaint):
         parse_perf_vision(damaged, "perf_vision.txt")
 
 
-@given(results, st.sampled_from(["\n", "", " "]), st.sampled_from([("infer", "post"), ("inference", "postprocess")]))
-def test_what_the_tool_writes_is_read_back(result, joint, dialect):
-    def line(name, stage, extra=""):
-        return f"[{name}] throughputRate: {stage.throughput:g}, {extra}moduleLatency: {stage.latency_ms:g}"
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("[post] throughputRate: 171.595, moduleLatency: 5.82768\n", "", "without [postprocess]; is it cut off?"),
+        (", latency: 293035", "", "[e2e] lacks latency"),
+        ("[data read]", "hello [data read]", "line 2: 'hello' is not part of the report, and is skipped"),
+        ("[preprocess]", "inference of stage 2:\n[preprocess]", "line 3: 'inference of stage 2:' is not part"),
+    ],
+)
+def test_what_is_missing_or_not_understood_is_told(old, new, note):
+    report = parse_perf_vision(SAMPLES["bs1"][0].replace(old, new))
+    assert report.interface_throughput == 247.898
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith(note)
 
+
+def test_rules_blank_lines_and_what_surrounds_a_report_are_skipped():
+    stages = SAMPLES["bs1"][0].replace("\n", "\n\n-----------------\n")
+    text = f"batch 1, on device 0:\n----Performance Summary----\n{stages}fps = 247.898 * 4\n"
+    assert parse_perf_vision(text) == expected(SAMPLES["bs1"][1])
+
+
+@pytest.mark.parametrize(
+    "prefix", ["[INFO] ", "2022-08-08 03:56:49,123 INFO: ", "12 | ", "> ", "| ", "\t", "07/20/21 1:49 PM "]
+)
+def test_what_a_log_or_a_document_puts_before_each_line_is_skipped(prefix):
+    text = "".join(f"{prefix}{line}\n" for line in SAMPLES["bs1"][0].splitlines())
+    assert parse_perf_vision(text) == expected(SAMPLES["bs1"][1])
+
+
+def test_several_reports_are_read():
+    text = f"{SAMPLES['bs1'][0]}batch 4:\n{SAMPLES['bs4'][0]}"
+    assert parse_perf_visions(text) == [expected(SAMPLES["bs1"][1]), expected(SAMPLES["bs4"][1])]
+
+
+def test_the_inference_stage_alone_gives_the_speed():
+    report = parse_perf_vision("[inference] Interface throughputRate: 1.23284")
+    assert report.interface_throughput == 1.23284
+    assert report.notes[-1].startswith("without [e2e], [data read], [preprocess], [postprocess]")
+
+
+def test_quoted_speeds_are_read_and_told():
+    speeds = QUOTED.read("batch1: Interface throughputRate: 7.9\nInterface throughputRate: 8.5fps (batch 4)", "x", None)
+    assert [speed.fps for speed in speeds] == [7.9, 8.5]
+    assert all("only the speed is quoted" in speed.notes[0] for speed in speeds)
+
+
+@given(results, st.sampled_from(["\n", "", " "]), st.sampled_from([("infer", "post"), ("inference", "postprocess")]))
+def test_what_the_tool_writes_is_read_back(figures, joint, dialect):
+    rate, latency, read, read_ms, pre, pre_ms, infer, interface, infer_ms, post, post_ms = map("{:g}".format, figures)
     written = joint.join(
         [
-            f"[e2e] throughputRate: {result.throughput:g}, latency: {result.latency_ms:g}",
-            line("data read", result.stages["data_read"]),
-            line("preprocess", result.stages["preprocess"]),
-            line(
-                dialect[0], result.stages["inference"], f"Interface throughputRate: {result.interface_throughput:g}, "
-            ),
-            line(dialect[1], result.stages["postprocess"]),
+            f"[e2e] throughputRate: {rate}, latency: {latency}",
+            f"[data read] throughputRate: {read}, moduleLatency: {read_ms}",
+            f"[preprocess] throughputRate: {pre}, moduleLatency: {pre_ms}",
+            f"[{dialect[0]}] throughputRate: {infer}, Interface throughputRate: {interface}, moduleLatency: {infer_ms}",
+            f"[{dialect[1]}] throughputRate: {post}, moduleLatency: {post_ms}",
         ]
     )
-    assert parse_perf_vision(written) == result
+    assert parse_perf_vision(written) == expected(figures)
 
 
 @given(st.data())
@@ -173,7 +224,7 @@ def test_any_damage_is_read_or_refused(data):
     end = data.draw(st.integers(start, len(text)))
     damaged = text[:start] + data.draw(st.text(max_size=5)) + text[end:]
     try:
-        contradictions = parse_perf_vision(damaged).contradictions()
+        reports = parse_perf_visions(damaged)
     except DataError:
         return
-    assert all(isinstance(words, str) for words in contradictions)
+    assert all(isinstance(words, str) for report in reports for words in report.contradictions())

@@ -101,20 +101,22 @@ def command(
 
 
 def _print_reports(files: Sequence[Path], batch: int | None, soc_version: str, form: TableFormat) -> None:
-    from fastscnn_opt.ascend.reports import read_report
+    from fastscnn_opt.ascend.reports import read_reports
 
-    reports = [read_report(file, batch=batch, soc_version=soc_version) for file in files]
+    reports = [report for file in files for report in read_reports(file, batch=batch, soc_version=soc_version)]
     if form is TableFormat.JSON:
         print_json([asdict(report) for report in reports])
         return
-    figures = ("batch", "mean ms", "fps per device", "fps per card")
+    figures = ("batch", "mean ms", "devices", "fps", "fps per device", "fps per card")
     columns = [Column("report"), Column("tool"), *(Column(heading, figures=True) for heading in figures)]
     rows = [
         [
-            report.file,
+            report.title,
             str(report.tool),
             str(report.batch),
             "-" if report.mean_ms is None else f"{report.mean_ms:.4f}",
+            str(report.devices),
+            f"{report.fps:.4f}",
             f"{report.fps_per_device:.4f}",
             f"{report.fps_per_card:.3f}",
         ]
@@ -123,7 +125,7 @@ def _print_reports(files: Sequence[Path], batch: int | None, soc_version: str, f
     print_table(columns, rows, form)
     for report in reports:
         for text in report.notes:
-            note(f"note: {report.file}: {text}")
+            note(f"note: {report.title}: {text}")
 
 
 class _Printer:

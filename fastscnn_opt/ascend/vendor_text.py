@@ -1,0 +1,71 @@
+"""Read the text that a vendor's tool printed, from a log, a redirected file, or a copy out of a document."""
+
+from __future__ import annotations
+
+import codecs
+import html
+import re
+from typing import TYPE_CHECKING
+
+from fastscnn_opt.files import MOST_TABLE_BYTES, open_readable, read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+"""Sequences that colour a terminal, move its cursor or name its window."""
+
+_ASCII = str.maketrans(
+    {
+        "\N{FULLWIDTH COLON}": ":",
+        "\N{FULLWIDTH COMMA}": ",",
+        "\N{FULLWIDTH LEFT PARENTHESIS}": "(",
+        "\N{FULLWIDTH RIGHT PARENTHESIS}": ")",
+        "\N{FULLWIDTH EQUALS SIGN}": "=",
+        "\N{FULLWIDTH PERCENT SIGN}": "%",
+        "\N{NO-BREAK SPACE}": " ",
+        "\N{ZERO WIDTH SPACE}": "",
+        "\ufeff": "",
+        "\0": "",
+        "\r": "\n",
+    }
+)
+"""What editors and documents put in the place of the characters that the tools print."""
+
+
+def encoding_of(path: Path) -> str:
+    """Return the encoding of a text by its first bytes: UTF-16 with its mark, or else UTF-8 with or without one.
+
+    Raises OSError as `open_readable`.
+    """
+    with open_readable(path, MOST_TABLE_BYTES) as file:
+        first = file.read(2)
+    return "utf-16" if first in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def read_vendor_text(path: Path) -> str:
+    """Return the text of a file as `plain` leaves it. Raises OSError and UnicodeDecodeError as `read_text`."""
+    return plain(read_text(path, MOST_TABLE_BYTES, encoding=encoding_of(path)))
+
+
+def plain(text: str) -> str:
+    """Return `text` without colours, the escapes of Markdown and HTML, and typographic punctuation."""
+    text = _TERMINAL.sub("", text).translate(_ASCII)
+    if "&" in text:
+        text = html.unescape(text)
+    return re.sub(r"\\(?=[*_()\[\]|#~-])", "", re.sub(r"<br */?>", "\n", text))
+
+
+def is_filler(text: str) -> bool:
+    """Tell whether a piece of a report says nothing: blank, a rule, or the level and the time of a log."""
+    words = re.sub(r"\b(INFO|DEBUG|WARN(ING)?|EVENT|root|PM|AM)\b|\d[\dTZ:./,+-]*", "", text)
+    return not re.search(r"\w", words.replace("_", ""))
+
+
+def told(text: str, first_line: int, what: str = "is not part of the report, and is skipped") -> list[str]:
+    """Return a note for each line of `text` that says something; `first_line` is the number of its first line."""
+    return [
+        f"line {number}: {line.strip()[:60]!r} {what}"
+        for number, line in enumerate(text.split("\n"), start=first_line)
+        if not is_filler(line)
+    ]
