@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.tables.row import TableRow
 
-_RANKS = {"ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size MB": 6, "peak MB": 7}
+_RANKS = {
+    "ms": 1, "contract": 2, "status": 3, "p99 ms": 4, "pixAcc %": 5, "size MB": 6, "peak MB": 7, "streams x threads": 8,
+}  # fmt: skip
 """Columns that a narrow terminal leaves out, the highest rank first."""
 
 _TEXTS = ("variant", "passes", "target", "status", "gate", "reason", "reproduce")
@@ -26,7 +28,7 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None, title: 
     Without a `title`, the table has that of the run.
     """
     from fastscnn_opt.scoring.reference import read_reference
-    from fastscnn_opt.scoring.tables.rendering import FLAT, ONE_RUN, cells, flat_cells, published_cells
+    from fastscnn_opt.scoring.tables.rendering import ONE_RUN, as_asked, cells, flat_table, published_cells
 
     _print_caveats(run)
     published = None if reference is None else read_reference(reference)
@@ -36,12 +38,11 @@ def print_run(run: Run, form: TableFormat, reference: str | None = None, title: 
     rows = run.table
     others = published.row if published else ()
     if form is TableFormat.CSV:
-        columns = [Column(key, figures=key not in _TEXTS) for key in FLAT]
-        full = [row.to_json() for row in rows] + [row.to_json() for row in others]
-        print_table(columns, [flat_cells(row) for row in full], form)
+        keys, lines = flat_table([row.to_json() for row in rows] + [row.to_json() for row in others])
+        print_table([Column(key, figures=key not in _TEXTS) for key in keys], lines, form)
         return
-    columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in ONE_RUN]
-    lines = [cells(row) for row in rows] + [published_cells(row) for row in others]
+    headings, lines = as_asked(ONE_RUN, [cells(row) for row in rows] + [published_cells(row) for row in others])
+    columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in headings]
     title = title or f"{run.folder}: {run.description.data.words}"
     if form is TableFormat.TABLE:  # reasons are sentences, too long for a terminal's columns
         columns, lines, title = _narrowed(columns[:-1], [line[:-1] for line in lines], title)

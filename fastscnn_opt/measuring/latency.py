@@ -1,10 +1,12 @@
-"""Latencies: warm up a model, summarise its latencies, and compare two models that were timed in turns."""
+"""Latencies and throughput: warm up a model, summarise its times, and compare models that were timed in turns."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from statistics import median
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -27,9 +29,16 @@ _SHORTEST_WARM_UP_S = 0.3
 _TURN_MS = 50.0
 _MOST_PER_TURN = 20
 
+_FEWEST_PER_STREAM = 4
+"""Requests of each stream in a turn, so that its end, when some streams are done, counts little."""
+
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
 _RESAMPLES_AT_ONCE = 100
+
+
+Positive = Annotated[float, Field(ge=1e-9, le=1e12)]
+"""A time in ms, images per second, or a ratio; quotients of two of them are finite, too."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,34 @@ def _is_steady(latencies: Sequence[float]) -> bool:
 def iterations_per_turn(latency_ms: float) -> int:
     """Return how often a model of this latency runs in each of its turns: once, or a few times when it is fast."""
     return int(np.clip(np.ceil(_TURN_MS / max(latency_ms, 1e-3)), 1, _MOST_PER_TURN))
+
+
+def requests_per_turn(latency_ms: float, streams: int) -> int:
+    """Return how many requests a model of this latency gets in a turn with `streams` of them at once."""
+    return streams * max(iterations_per_turn(latency_ms), _FEWEST_PER_STREAM)
+
+
+def time_at_once(timers: Sequence[Callable[[int], Sequence[float]]], requests: int) -> float:
+    """Return the ms from the start of `requests` requests to the end of the last, with one at once on each timer.
+
+    A timer takes the next request when it has finished one. Before that, each runs once untimed.
+    """
+    idle: SimpleQueue[Callable[[int], Sequence[float]]] = SimpleQueue()
+    for timer in timers:
+        idle.put(timer)
+
+    def request(_: int) -> None:
+        timer = idle.get()
+        try:
+            timer(1)
+        finally:
+            idle.put(timer)
+
+    with ThreadPoolExecutor(len(timers)) as pool:
+        list(pool.map(request, range(len(timers))))
+        start = perf_counter_ns()
+        list(pool.map(request, range(requests)))
+        return (perf_counter_ns() - start) / 1e6
 
 
 @dataclass(frozen=True)
@@ -141,3 +178,40 @@ def ratio_to_baseline(
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(ratios), [tail, 1 - tail])
     return Ratio(value, min(float(low), value), max(float(high), value))
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """The speed with several requests at once, and the ends of 95 % intervals.
+
+    Attributes
+    ----------
+    threads
+        The threads of each stream; a stream runs one request at a time.
+    fps
+        Images per second of all streams together.
+    gain
+        How many times the images per second of one stream with all the threads.
+    """
+
+    threads: Annotated[tuple[Annotated[int, Field(ge=1, lt=2**31)], ...], Field(min_length=1)]
+    fps: Positive
+    fps_low: Positive
+    fps_high: Positive
+    gain: Positive
+    gain_low: Positive
+    gain_high: Positive
+
+
+def throughput(
+    one_ms: NDArray[np.float64], streams_ms: NDArray[np.float64], *, threads: tuple[int, ...], batch: int
+) -> Throughput:
+    """Return the throughput of streams with `threads` each; a request is one run on `batch` images.
+
+    `one_ms` are latencies of one stream, rounds x iterations, and `streams_ms` is the time of a round with all streams
+    divided by its requests, rounds x 1. Intervals are those of `ratio_to_baseline`.
+    """
+    second_ms = np.full_like(streams_ms, 1000.0)
+    fps = ratio_to_baseline(second_ms, streams_ms, baseline_batch=1, batch=batch)
+    gain = ratio_to_baseline(one_ms, streams_ms, baseline_batch=batch, batch=batch)
+    return Throughput(threads, fps.value, fps.low, fps.high, gain.value, gain.low, gain.high)

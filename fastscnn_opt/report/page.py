@@ -44,7 +44,7 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
         "gate": sections.gate_text(content),
         "decode": sections.decode_text(content),
         "limited": content.limit is not None,
-        "columns": [{"heading": heading, "figures": figures} for heading, figures in sections.COLUMNS],
+        "columns": [{"heading": heading, "figures": figures} for heading, figures in sections.columns(content)],
         "rows": sections.table(content, chosen),
         "charts": list(plots),
         "heat": sections.heat(content),

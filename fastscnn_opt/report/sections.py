@@ -12,12 +12,14 @@ from fastscnn_opt.rewriting.options import texts_of
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.pictures.drawing import NO_CLASS
 from fastscnn_opt.scoring.records import StepNodes
+from fastscnn_opt.scoring.tables.rendering import STREAMS, Heading, stream_cells
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fastscnn_opt.machine import Machine
+    from fastscnn_opt.measuring.latency import Throughput
     from fastscnn_opt.report.content import ReportContent, ReportRow
     from fastscnn_opt.report.gallery import Gallery
     from fastscnn_opt.scoring.records import StepSummary
@@ -33,19 +35,30 @@ MOST_CONFUSED = 32
 COLUMNS = (
     ("no.", True), ("row", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
     ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("images/s", True), ("ratio [95 %]", True),
-    ("size MB", True), ("peak MB", True),
+    *STREAMS, ("size MB", True), ("peak MB", True),
 )  # fmt: skip
-"""The headings of the table of rows, each with whether its column holds figures."""
+"""The headings of the table of rows, each with whether its column holds figures; see `columns`."""
 
 _STRONGEST = 10.0
 """Points of IoU at which a cell of the heat map reaches its full colour."""
 
 
+def columns(content: ReportContent) -> list[Heading]:
+    """Return the headings of the table, those about streams only if a row was timed with some."""
+    asked = any(entry.row.throughput for entry in content.entries)
+    return [heading for heading in COLUMNS if asked or heading not in STREAMS]
+
+
 def table(content: ReportContent, chosen: Sequence[ReportRow]) -> list[Section]:
     """Return the rows of the table, each cell with its text and its sort value; `chosen` are recommended."""
+    shown = columns(content)
     return [
         {
-            "cells": [{"text": text, "value": value} for text, value in _cells(entry)],
+            "cells": [
+                {"text": text, "value": value}
+                for heading, (text, value) in zip(COLUMNS, _cells(entry), strict=True)
+                if heading in shown
+            ],
             "marks": _marks(content, entry, chosen),
             "tone": "" if entry.row.status == "ok" else "failed",
             "reason": entry.row.reason,
@@ -63,11 +76,19 @@ def _cells(entry: ReportRow) -> list[tuple[str, str]]:
     figures = [
         _figure(row.pixAcc, 2, 100), _figure(row.mIoU, 2, 100), _figure(row.mIoU_drop, 2),
         _figure(row.median_ms, 2), _figure(row.p99_ms, 2), _figure(row.fps, 2),
-        (ratio, _figure(row.ratio, 2)[1]), _figure(row.model_bytes, 2, 1e-6),
+        (ratio, _figure(row.ratio, 2)[1]), *_streams(row.throughput), _figure(row.model_bytes, 2, 1e-6),
         _figure(row.peak_rss_bytes, 0, 1e-6),
     ]  # fmt: skip
     contract = (entry.contract, entry.contract)
     return [_figure(entry.number, 0), *texts, _figure(row.batch, 0), contract, *figures]
+
+
+def _streams(found: Throughput | None) -> list[tuple[str, str]]:
+    """Return the cells of `STREAMS`, each with its sort value."""
+    if found is None:
+        return [("", "")] * len(STREAMS)
+    values = (len(found.threads), found.fps, found.gain)
+    return [(text, repr(float(value))) for text, value in zip(stream_cells(found), values, strict=True)]
 
 
 def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.html import html_table
-from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
+from fastscnn_opt.measuring.latency import Throughput, ratio_to_baseline, summarise
 from fastscnn_opt.model.loading import check_is_file
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
@@ -21,6 +21,7 @@ from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.timing import Latencies, time_side_by_side
 from fastscnn_opt.scoring.tables.limits import Interval, ratio_breaches
+from fastscnn_opt.scoring.tables.rendering import STREAMS, Heading, as_asked, stream_cells
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Build
 from fastscnn_opt.targets.spec import TargetSpec
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
 
 HEADINGS = (
     ("model", False), ("batch", True), ("median ms", True), ("p90 ms", True), ("p99 ms", True), ("fps", True),
-    ("ratio [95 %]", True),
+    ("ratio [95 %]", True), *STREAMS,
 )  # fmt: skip
-"""The headings of the table, and whether their columns hold figures."""
+"""The headings of the table, and whether their columns hold figures; `BenchTable.shown` leaves some out."""
 
 
 @dataclass(frozen=True)
 class BenchRow:
     """The speed of a model; `ratio` is that of its speed to the baseline's, with the ends of its 95 % interval.
 
-    Percentiles are None where the runs are too few.
+    Percentiles are None where the runs are too few, and `throughput` where no streams were asked for.
     """
 
     model: str
@@ -54,13 +55,14 @@ class BenchRow:
     ratio: float
     ratio_low: float
     ratio_high: float
+    throughput: Throughput | None = None
 
     @property
     def cells(self) -> list[str]:
         """The row as the texts of `HEADINGS`."""
         times = ["-" if ms is None else f"{ms:.2f}" for ms in (self.median_ms, self.p90_ms, self.p99_ms)]
         ratio = f"{self.ratio:.2f} [{self.ratio_low:.2f}, {self.ratio_high:.2f}]"
-        return [self.model, str(self.batch), *times, f"{self.fps:.2f}", ratio]
+        return [self.model, str(self.batch), *times, f"{self.fps:.2f}", ratio, *stream_cells(self.throughput)]
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,20 @@ class BenchTable:
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as the verb prints it."""
-        return asdict(self)
+        content = asdict(self)
+        for row in content["rows"]:
+            if row["throughput"] is None:
+                del row["throughput"]
+        return content
+
+    @property
+    def shown(self) -> tuple[list[Heading], list[list[str]]]:
+        """The headings and the lines of the table, without the columns that were not asked for."""
+        return as_asked(HEADINGS, [row.cells for row in self.rows])
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
-        return html_table(HEADINGS, [row.cells for row in self.rows])
+        return html_table(*self.shown)
 
 
 def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows progress
@@ -97,6 +108,7 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
     baseline: str | None = None,
     batch: int | None = None,
     effort: Effort | None = None,
+    streams: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     note: Callable[[str], None] = lambda _: None,
     progress: ProgressBar = no_progress_bar,
@@ -117,6 +129,9 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
         Images per run; models whose batch is fixed at another size go through the pass ``static-batch`` first.
     effort
         How long to time; by default 15 seconds per model, with at most 200 rounds.
+    streams
+        Run so many requests at once, too, and return the images per second of all of them. Each has an engine of its
+        own in the same process, with its share of the threads.
     note, progress
         Get lines about the progress, and what makes the times less certain; show how many of the rounds are done.
 
@@ -125,9 +140,15 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
     ModelError, RunError
         A model cannot be read, or there is no such baseline.
     TargetError
-        There is no such target here, it cannot compile or run a model, or a process went beyond a limit.
+        There is no such target here, it cannot compile or run a model, or so many at once, or a process went beyond a
+        limit.
     """
     spec = TargetSpec.of(target)
+    effort = effort or Effort()
+    if streams is not None:
+        effort = replace(effort, streams=streams)
+    if effort.streams is not None:
+        spec.streams(effort.streams)  # refused before the first one is compiled
     suffix = spec.available().artefact_suffix
     names, files = [os.fspath(model) for model in models], [model_file(model) for model in models]
     reference = _find_baseline(names, baseline)
@@ -141,7 +162,6 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
             _compile(model, artefact, spec, batch, limits)
             compiled.append(CompiledModel(name, spec, artefact, model, batch))
         note(f"timing {counted(len(models), 'model')}")
-        effort = effort or Effort()
         with progress(effort.expected_rounds(0, 0, len(models)), "rounds") as advance, other_load() as others:
             results = time_side_by_side(
                 compiled, effort, limits=limits, on_round=lambda _, expected: advance(1, expected)
@@ -184,4 +204,7 @@ def _row(name: str, result: Latencies, reference: Latencies) -> BenchRow:
         reference.samples_ms, result.samples_ms, baseline_batch=reference.batch, batch=result.batch
     )
     figures = asdict(summarise(result.samples_ms, result.batch))
-    return BenchRow(name, result.batch, **figures, ratio=ratio.value, ratio_low=ratio.low, ratio_high=ratio.high)
+    return BenchRow(
+        name, result.batch, **figures, ratio=ratio.value, ratio_low=ratio.low, ratio_high=ratio.high,
+        throughput=result.throughput,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How long models are timed."""
+"""How long models are timed, and with how many requests at once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ FEWEST_ROUNDS = 10
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: a number of rounds, or seconds of rounds per model (`rounds` wins if both are given)."""
+    """How to time: a number of rounds, or seconds of rounds per model (`rounds` wins if both are given).
+
+    With `streams`, each round also runs so many requests at once, for the throughput.
+    """
 
     rounds: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     seconds: Annotated[float, Field(gt=0, le=1e12)] = DEFAULT_SECONDS
+    streams: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     def is_enough(self, rounds: int, seconds: float, models: int) -> bool:
         """Return whether `rounds` done in `seconds` by `models` models are enough."""

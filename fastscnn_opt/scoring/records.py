@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from fastscnn_opt.errors import CheckFailedError, UserError
-from fastscnn_opt.measuring.latency import WarmUp
+from fastscnn_opt.measuring.latency import Positive, Throughput, WarmUp
 from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import Effort
@@ -25,8 +25,6 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Batch = Annotated[int, Field(ge=1, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0, le=1e12)]
-Positive = Annotated[float, Field(ge=1e-9, le=1e12)]
-"""A time in ms, images per second, or a ratio; quotients of two of them are finite, too."""
 
 
 def _inside(path: str) -> str:
@@ -267,7 +265,10 @@ class CompiledRecord(RowPlan):
 
 @dataclass(frozen=True)
 class RowTiming(Identified):
-    """The speed of one row in a timing session, or why there is none. `samples_ms` is rounds x iterations."""
+    """The speed of one row in a timing session, or why there is none, or no throughput.
+
+    `samples_ms` is rounds x iterations; `streams_ms` has the time per request of each round with several at once.
+    """
 
     variant: str
     target: str
@@ -286,6 +287,8 @@ class RowTiming(Identified):
     warm_up: WarmUp | None = None
     samples_ms: list[list[Amount]] = field(default_factory=list)
     reproduce: str = ""
+    throughput: Throughput | None = None
+    streams_ms: list[Amount] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if any(len(round_ms) != len(self.samples_ms[0]) for round_ms in self.samples_ms):

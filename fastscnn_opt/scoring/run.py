@@ -137,8 +137,8 @@ class Run:
     def _repr_html_(self) -> str:
         """Show the variant table in a notebook."""
         from fastscnn_opt.html import html_table
-        from fastscnn_opt.scoring.tables.rendering import ONE_RUN, cells
+        from fastscnn_opt.scoring.tables.rendering import ONE_RUN, as_asked, cells
 
         title = f"{self.folder}: {self.description.data.words}"
         rows = [[printable(cell) for cell in cells(row)] for row in self.table]
-        return html_table(ONE_RUN, rows, printable(title))
+        return html_table(*as_asked(ONE_RUN, rows), printable(title))

@@ -73,6 +73,9 @@ class ScoreTable(_VariantsTable):
     """Rounds of timing. Give `rounds` or `seconds`, not both."""
     seconds: Annotated[float, Field(gt=0, le=LONGEST_S)] | None = None
     """Seconds of timing per variant. The default is 15, or 200 rounds if these take less time."""
+    streams: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Time each row with this many requests at once, too, which share its threads, and report the images per second of
+    all of them. By default, only the latency of one request is timed."""
     time_limit: Annotated[float, Field(ge=1, le=LONGEST_S)] | None = None
     """End a child process that shows no progress for this many seconds; its row fails. The default is 600."""
     memory_limit: Annotated[str, AfterValidator(_checked_memory)] | None = None

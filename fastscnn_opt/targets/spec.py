@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.targets.base import CrossCompiler, NeedsEnvironment, Target
-from fastscnn_opt.targets.registry import get_target
+from fastscnn_opt.targets.registry import get_target, option_names
+from fastscnn_opt.text import counted
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,25 @@ class TargetSpec:
         """Return the environment variables that a process needs to run the target. Raises TargetError."""
         target = self.open()
         return target.environment() if isinstance(target, NeedsEnvironment) else {}
+
+    def streams(self, count: int) -> "tuple[TargetSpec, ...]":
+        """Return the target `count` times, as each of so many requests at once takes it: they share its threads.
+
+        Raises TargetError if it has no option `threads`, or too few of them.
+        """
+        if "threads" not in option_names(self.name):
+            raise TargetError(
+                f"the target {self.name} runs one request at a time, because it has no option `threads`",
+                cure="leave out the streams, or take another target",
+            )
+        threads = self.options.get("threads") or usable_cores()
+        if threads < count:
+            raise TargetError(
+                f"{count} streams need {counted(count, 'thread')} or more, and the target {self.name} has {threads}",
+                cure="take fewer streams or more threads",
+            )
+        shares = [(threads + index) // count for index in range(count)]
+        return tuple(TargetSpec(self.name, {**self.options, "threads": share}) for share in shares)
 
     def available(self, *, to_compile_only: bool = False) -> Target:
         """Return the target. Raises TargetError if there is none of that name, or it does not work here."""

@@ -158,7 +158,7 @@ def _sessions() -> list[bytes]:
 def _read_run(path: Path) -> None:
     from fastscnn_opt.scoring.run_folder import read_run
     from fastscnn_opt.scoring.tables.gate import check_outcome
-    from fastscnn_opt.scoring.tables.rendering import cells, flat_cells
+    from fastscnn_opt.scoring.tables.rendering import cells, flat_table
 
     for name, make in (
         ("run.json", lambda: [json.dumps(_ABOUT).encode()]),
@@ -172,7 +172,7 @@ def _read_run(path: Path) -> None:
         json.dumps(run.to_json())
         for row in run.table:
             cells(row)
-            flat_cells(row.to_json())
+        flat_table([row.to_json() for row in run.table])
         check_outcome(run)
     finally:
         for name in ("run.json", "records.jsonl", "timings.jsonl"):

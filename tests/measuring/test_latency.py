@@ -1,6 +1,7 @@
 """Warm-up, summary and ratio, against times made up for the purpose."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastscnn_opt.measuring.latency import STEADY_WINDOW, iterations_per_turn, ratio_to_baseline, summarise, warm_up
+from fastscnn_opt.errors import TargetError
+from fastscnn_opt.measuring.latency import (
+    STEADY_WINDOW,
+    iterations_per_turn,
+    ratio_to_baseline,
+    requests_per_turn,
+    summarise,
+    throughput,
+    time_at_once,
+    warm_up,
+)
 
 TIMES = st.integers(2, 12).flatmap(
     lambda rounds: st.tuples(
@@ -126,3 +137,43 @@ def test_another_unit_of_time_changes_nothing(times):
     first = ratio_to_baseline(*times, baseline_batch=1, batch=1)
     second = ratio_to_baseline(*(8 * samples for samples in times), baseline_batch=1, batch=1)
     assert (second.low, second.value, second.high) == pytest.approx((first.low, first.value, first.high))
+
+
+@pytest.mark.parametrize(("latency_ms", "streams", "requests"), [(600, 2, 8), (5, 2, 20), (0.001, 3, 60)])
+def test_each_stream_gets_several_requests_in_a_turn(latency_ms, streams, requests):
+    assert requests_per_turn(latency_ms, streams) == requests
+
+
+class Engines:
+    """Runs that end only when `at_once` of them are under way."""
+
+    def __init__(self, at_once):
+        self.meeting = threading.Barrier(at_once, timeout=30)
+        self.runs = 0
+
+    def time(self, iterations):
+        assert iterations == 1
+        if self.meeting.wait() == 0:
+            self.runs += self.meeting.parties
+        return [0.0]
+
+
+def test_so_many_requests_run_at_once_as_there_are_engines():
+    engines = Engines(3)
+    assert time_at_once([engines.time] * 3, 12) > 0
+    assert engines.runs == 3 + 12, "each engine runs once before the time counts"
+
+
+def test_a_request_that_fails_ends_the_measurement():
+    def fail(_iterations):
+        raise TargetError("out of memory")
+
+    with pytest.raises(TargetError, match="out of memory"):
+        time_at_once([fail, fail], 8)
+
+
+def test_the_throughput_is_images_over_seconds():
+    one, streams = np.full((5, 3), 100.0), np.array([[40.0], [50.0], [50.0], [50.0], [62.5]])
+    found = throughput(one, streams, threads=(2, 2), batch=4)
+    assert (found.fps, found.gain) == (4 / 0.050, 2.0)
+    assert (found.fps_low, found.fps_high, found.gain_low, found.gain_high) == (64, 100, 1.6, 2.5)

@@ -1,8 +1,11 @@
 """The sections of a report that need figures of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from fastscnn_opt.report.sections import MOST_CONFUSED, confusion
+from fastscnn_opt.measuring.latency import Throughput
+from fastscnn_opt.report.sections import COLUMNS, MOST_CONFUSED, columns, confusion, table
 
 
 def test_few_classes_are_all_shown():
@@ -31,3 +34,14 @@ def test_of_many_classes_those_that_are_confused_most_are_shown():
     assert shown[1, MOST_CONFUSED + 1] == 6
     assert shown[MOST_CONFUSED, MOST_CONFUSED] == counts[calm].sum()
     np.testing.assert_array_equal(shown[:-1].sum(axis=1), counts[confused].sum(axis=1))
+
+
+def test_the_table_has_columns_for_streams_only_if_a_row_was_timed_so(build):
+    content = build().row("base", 0.6, 10).row("fast", 0.6, 20).content()
+    assert len(table(content, [])[0]["cells"]) == len(columns(content)) == len(COLUMNS) - 3
+    entry = content.entries[1]
+    many = replace(entry.row, throughput=Throughput((1, 1), 36.5, 36.0, 37.0, 1.8, 1.7, 1.9))
+    content = replace(content, entries=[content.entries[0], replace(entry, row=many)])
+    assert columns(content) == list(COLUMNS)
+    texts = [cell["text"] for cell in table(content, [])[1]["cells"]]
+    assert texts[12:15] == ["2 x 1", "36.50 [36.00, 37.00]", "1.80 [1.70, 1.90]"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Settings:
     verify
         Check the contract of every pass.
     effort
-        How long to time; None takes what the variants file says.
+        How long to time, and with how many requests at once; None takes what the variants file says.
     threads
         Threads of one operator, for targets that have them; None takes what the variants file says of the target or of
         all targets, or every core.
@@ -69,7 +69,8 @@ class Settings:
     def effort_for(self, variants: Variants) -> Effort:
         """Return how long rows are timed."""
         table = variants.tables.score
-        return self.effort or (Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds))
+        effort = self.effort or (Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds))
+        return effort if effort.streams else replace(effort, streams=table.streams)
 
     def target_for(self, plan: RowPlan, variants: Variants) -> TargetSpec:
         """Return the target of a row with all its options; the more specific setting of the threads wins."""

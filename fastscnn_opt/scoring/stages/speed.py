@@ -49,7 +49,7 @@ def time_rows(
         here = [job for job in jobs if target in (None, job.plan.target)]
         base = next((job for job in here if run.baseline.is_row(job.plan)), None)
         todo = [job for job in here if not is_timed(run, job, base, effort)]
-        for group in _groups(run, todo, base):
+        for group in _groups(run, todo, base, engines=1 + (effort.streams or 0)):
             note(f"timing side by side: {', '.join(job.plan.label for job in group)}")
             with progress(effort.expected_rounds(0, 0, len(group)), "rounds") as advance:
                 session = _time_group(group, base, effort, limits, advance)
@@ -70,12 +70,12 @@ def is_timed(run: Run, job: Job, base: Job | None, effort: Effort) -> bool:
     return False
 
 
-def _groups(run: Run, todo: Sequence[Job], base: Job | None) -> list[list[Job]]:
-    """Split rows into groups that fit into memory, each led by the baseline."""
+def _groups(run: Run, todo: Sequence[Job], base: Job | None, engines: int) -> list[list[Job]]:
+    """Split rows into groups that fit into memory with so many `engines` each; the baseline leads every group."""
 
     def peak(job: Job) -> int:
         record = run.last(job.plan.identity)
-        return (record.peak_rss_bytes or 0) if record else 0
+        return engines * (record.peak_rss_bytes or 0) if record else 0
 
     leader = [base] if base else []
     others = [job for job in todo if job is not base]
@@ -127,6 +127,8 @@ def _row_timing(
         )
         figures |= {"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high}
     return RowTiming(
-        plan.variant, plan.target, plan.batch, key, Status.OK,
+        plan.variant, plan.target, plan.batch, key, Status.OK, result.reason,
         **figures, warm_up=result.warm_up, samples_ms=result.samples_ms.round(4).tolist(),
+        throughput=result.throughput,
+        streams_ms=[] if result.streams_ms is None else result.streams_ms.round(4).ravel().tolist(),
     )  # fmt: skip

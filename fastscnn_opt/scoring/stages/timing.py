@@ -10,21 +10,29 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from fastscnn_opt.errors import UserError
+from fastscnn_opt.errors import TargetError, UserError
 from fastscnn_opt.measuring.image_input import image_spec
-from fastscnn_opt.measuring.latency import WarmUp, iterations_per_turn
+from fastscnn_opt.measuring.latency import (
+    Throughput,
+    WarmUp,
+    iterations_per_turn,
+    requests_per_turn,
+    throughput,
+)
 from fastscnn_opt.processes.child import CAN_PAUSE
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Open, Time, WarmUpRuns
+from fastscnn_opt.scoring.worker.commands import Command, Open, Time, TimeStreams, WarmUpRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.stages.job import CompiledModel
+    from fastscnn_opt.targets.spec import TargetSpec
 
 ISOLATION = (
     "every other engine stopped (SIGSTOP) during a turn; one untimed run before each turn, and a first round of turns"
@@ -38,18 +46,32 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Latencies:
-    """Latencies in ms, rounds x iterations, of `batch` images each, and the warm-up before them."""
+    """Latencies in ms, rounds x iterations, of `batch` images each, and the warm-up before them.
+
+    `streams_ms` is the time per request of each round, rounds x 1, with a request at once for each of `threads`, the
+    threads of the streams; it is None where there were none, and `reason` says why if they were asked for.
+    """
 
     samples_ms: NDArray[np.float64]
     batch: int
     warm_up: WarmUp
+    streams_ms: NDArray[np.float64] | None = None
+    threads: tuple[int, ...] = ()
+    reason: str = ""
+
+    @property
+    def throughput(self) -> Throughput | None:
+        """The figures of several requests at once, or None."""
+        if self.streams_ms is None:
+            return None
+        return throughput(self.samples_ms, self.streams_ms, threads=self.threads, batch=self.batch)
 
 
 class Timeable(Protocol):
     """A model that takes turns with others: a `Worker` after its warm-up."""
 
-    def run(self, command: Time) -> list[float]:
-        """Return latencies in ms."""
+    def run(self, command: Command[list[float]]) -> list[float]:
+        """Return times in ms."""
 
     def pause(self) -> None:
         """Stand still."""
@@ -72,58 +94,89 @@ def time_side_by_side(
     """
     results: list[Latencies | UserError | None] = [None] * len(models)
     with ExitStack() as stack:
-        ready: dict[int, tuple[Worker, int, WarmUp]] = {}
+        ready: dict[int, _Ready] = {}
         for index, model in enumerate(models):
             worker = stack.enter_context(Worker(model.name, model.target, log=model.log, limits=limits))
             try:
-                ready[index] = _make_ready(worker, model)
+                ready[index] = _make_ready(worker, model, effort)
             except UserError as error:
                 results[index] = error
                 worker.kill()
-        turns = {index: (worker, iterations_per_turn(warm.latency_ms)) for index, (worker, _, warm) in ready.items()}
+        turns = {index: (row.worker, row.commands) for index, row in ready.items()}
         for index, outcome in take_turns(turns, effort, on_round).items():
-            if isinstance(outcome, UserError):
-                results[index] = outcome
-            else:
-                results[index] = Latencies(outcome, batch=ready[index][1], warm_up=ready[index][2])
-        for worker, _, _ in ready.values():
-            worker.close()
+            results[index] = outcome if isinstance(outcome, UserError) else ready[index].latencies(outcome)
+        for row in ready.values():
+            row.worker.close()
     return [result for result in results if result is not None]
 
 
-def _make_ready(worker: Worker, model: CompiledModel) -> tuple[Worker, int, WarmUp]:
-    """Open, warm up and pause; return the worker, the images per run, and the warm-up."""
+@dataclass(frozen=True)
+class _Ready:
+    """A worker after the warm-up; `streams` share the threads of its target, unless `reason` says why not."""
+
+    worker: Worker
+    artefact: Path
+    batch: int
+    warm_up: WarmUp
+    streams: tuple[TargetSpec, ...]
+    reason: str
+
+    @property
+    def commands(self) -> tuple[Command[list[float]], ...]:
+        """What the worker does in its turn."""
+        latency_ms, streams = self.warm_up.latency_ms, self.streams
+        time = Time(iterations_per_turn(latency_ms))
+        if not streams:
+            return (time,)
+        return time, TimeStreams(streams, self.artefact, requests_per_turn(latency_ms, len(streams)))
+
+    def latencies(self, samples_ms: Sequence[NDArray[np.float64]]) -> Latencies:
+        """Return what its turns took, one array for each of the commands."""
+        threads = tuple(target.options["threads"] for target in self.streams)
+        streams_ms = samples_ms[1] if threads else None
+        return Latencies(samples_ms[0], self.batch, self.warm_up, streams_ms, threads, self.reason)
+
+
+def _make_ready(worker: Worker, model: CompiledModel, effort: Effort) -> _Ready:
+    """Open, warm up and pause."""
     inputs = worker.run(Open(model.target, model.artefact)).inputs
     warm = worker.run(WarmUpRuns(model.batch, model.stated))
     worker.pause()
     _log.info("%s: warm after %d runs, steady: %s", model.name, warm.runs, warm.steady)
     image = image_spec(inputs, model.stated.values) or next(iter(inputs), None)
     batch = image.shape[0] if image is not None and image.shape else 1
-    return worker, batch if batch > 0 else model.batch or 1, warm
+    streams: tuple[TargetSpec, ...] = ()
+    reason = ""
+    try:
+        streams = model.target.streams(effort.streams) if effort.streams else ()
+    except TargetError as error:
+        reason = f"no throughput: {error}"
+    return _Ready(worker, model.artefact, batch if batch > 0 else model.batch or 1, warm, streams, reason)
 
 
 def take_turns(
-    turns: Mapping[int, tuple[Timeable, int]],
+    turns: Mapping[int, tuple[Timeable, Sequence[Command[list[float]]]]],
     effort: Effort,
     on_round: Callable[[int, int], None],
     clock: Callable[[], float] = perf_counter,
-) -> dict[int, NDArray[np.float64] | UserError]:
-    """Let each (worker, iterations per turn) run in turns until the effort is enough; return rounds x iterations in ms.
+) -> dict[int, list[NDArray[np.float64]] | UserError]:
+    """Let each (worker, commands) run in turns until the effort is enough; return the times in ms of each command.
 
-    All workers are paused before and after. One that fails drops out with its error, and its times are not returned.
+    They are rounds x times per round. All workers are paused before and after. One that fails drops out with its error,
+    and its times are not returned.
     A first round does not count: in it, workers that had been paused for up to a minute since their warm-up took twice
     their usual time, because the system had taken away memory pages and lowered the clock.
     """
-    samples: dict[int, list[list[float]]] = {index: [] for index in turns}
+    samples: dict[int, list[list[list[float]]]] = {index: [] for index in turns}
     failures: dict[int, UserError] = {}
 
     def one_round() -> None:
-        for index, (worker, iterations) in turns.items():
+        for index, (worker, commands) in turns.items():
             if index in failures:
                 continue
             try:
                 worker.resume()
-                samples[index].append(worker.run(Time(iterations)))
+                samples[index].append([worker.run(command) for command in commands])
             except UserError as error:
                 failures[index] = error
             finally:
@@ -135,4 +188,7 @@ def take_turns(
         one_round()
         rounds += 1
         on_round(rounds, effort.expected_rounds(rounds, clock() - start, len(turns)))
-    return {index: failures.get(index) or np.array(samples[index][1:]) for index in turns}
+    return {
+        index: failures.get(index) or [np.array(command) for command in zip(*samples[index][1:], strict=True)]
+        for index in turns
+    }

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 TWO_RUNS: tuple[Heading, ...] = (
     ("variant", False), ("target", False), ("batch", True), ("mIoU % 1", True), ("mIoU % 2", True), ("change", True),
-    ("fps 1", True), ("fps 2", True), ("times", True), ("status 1", False), ("status 2", False),
+    ("fps 1", True), ("fps 2", True), ("times", True), ("streams fps 1", True), ("streams fps 2", True),
+    ("status 1", False), ("status 2", False),
 )  # fmt: skip
 
 
@@ -153,6 +154,7 @@ def two_run_cells(compared: ComparedRow) -> list[str]:
         number(first.fps, 2),
         number(second.fps if second else None, 2),
         number(compared.fps_ratio, 3),
+        *(number(row.throughput.fps if row and row.throughput else None, 2) for row in (first, second)),
         first.status,
         second.status if second else Status.ABSENT,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.rewriting.contract import Contract
@@ -10,6 +11,7 @@ from fastscnn_opt.scoring.tables.row import SPEED_FIGURES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fastscnn_opt.measuring.latency import Throughput
     from fastscnn_opt.scoring.records import StepSummary
     from fastscnn_opt.scoring.reference import ReferenceRow
     from fastscnn_opt.scoring.tables.row import TableRow
@@ -17,10 +19,15 @@ if TYPE_CHECKING:
 Heading = tuple[str, bool]
 """A column's heading, and whether it holds figures."""
 
+STREAMS: tuple[Heading, ...] = (
+    ("streams x threads", True), ("streams fps [95 %]", True), ("streams gain [95 %]", True),
+)  # fmt: skip
+"""What is known of several requests at once; a table has these columns only if a row was timed so."""
+
 ONE_RUN: tuple[Heading, ...] = (
     ("variant", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
     ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("fps", True), ("ratio [95 %]", True),
-    ("size MB", True), ("peak MB", True), ("status", False), ("reason", False),
+    *STREAMS, ("size MB", True), ("peak MB", True), ("status", False), ("reason", False),
 )  # fmt: skip
 
 UNKNOWN = "-"
@@ -52,11 +59,33 @@ def cells(row: TableRow) -> list[str]:
         number(row.p99_ms, 2),
         number(row.fps, 2) + (f" (card {row.fps_per_card:.2f})" if row.fps_per_card else ""),
         number(row.ratio, 2) + interval,
+        *stream_cells(row.throughput),
         number(row.model_bytes, 2, 1e-6),
         number(row.peak_rss_bytes, 0, 1e-6),
         row.status,
         row.reason + (f"; reproduce it with: {row.reproduce}" if row.reproduce else ""),
     ]
+
+
+def stream_cells(found: Throughput | None) -> list[str]:
+    """Return a throughput as the texts of `STREAMS`; streams of 2, 3 and 3 threads are ``1 x 2 + 2 x 3``."""
+    if found is None:
+        return [UNKNOWN] * len(STREAMS)
+    return [
+        " + ".join(f"{count} x {threads}" for threads, count in Counter(found.threads).items()),
+        f"{found.fps:.2f} [{found.fps_low:.2f}, {found.fps_high:.2f}]",
+        f"{found.gain:.2f} [{found.gain_low:.2f}, {found.gain_high:.2f}]",
+    ]
+
+
+def as_asked(headings: Sequence[Heading], lines: Sequence[list[str]]) -> tuple[list[Heading], list[list[str]]]:
+    """Return a table without those columns about streams that are unknown in every line."""
+    shown = [
+        index
+        for index, (heading, _) in enumerate(headings)
+        if not heading.startswith("streams") or any(line[index] != UNKNOWN for line in lines)
+    ]
+    return [headings[index] for index in shown], [[line[index] for index in shown] for line in lines]
 
 
 FLAT = (
@@ -66,9 +95,14 @@ FLAT = (
 """The keys of a row that a spreadsheet gets, one column each, in full precision."""
 
 
-def flat_cells(row: Mapping[str, Any]) -> list[str]:
-    """Return a row, as JSON has it, as the texts of `FLAT`; unknown figures are empty."""
-    return ["" if row.get(key) is None else str(row[key]) for key in FLAT]
+def flat_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return the keys of `FLAT`, and the rows, which are as JSON has them, as their texts; unknown figures are empty.
+
+    Where a row has a throughput, its keys follow, as ``streams_fps``.
+    """
+    flat = [{**row, **{f"streams_{key}": value for key, value in row.get("throughput", {}).items()}} for row in rows]
+    keys = [*FLAT, *dict.fromkeys(key for row in flat for key in row if key.startswith("streams_"))]
+    return keys, [["" if row.get(key) is None else str(row[key]) for key in keys] for row in flat]
 
 
 def published_cells(row: ReferenceRow) -> list[str]:
@@ -85,6 +119,7 @@ def published_cells(row: ReferenceRow) -> list[str]:
         UNKNOWN,
         _as_published(row.fps),
         UNKNOWN,
+        *stream_cells(None),
         UNKNOWN,
         UNKNOWN,
         "published",

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from fastscnn_opt.measuring.latency import Throughput
 from fastscnn_opt.scoring.records import Identified, RowPlan, RowRecord, RowTiming, Status, StepSummary, as_json
 from fastscnn_opt.scoring.tables.limits import is_more
 
@@ -16,7 +17,7 @@ class TableRow(Identified):
     """A row of the variant table; shares are fractions, `mIoU_drop` is in points, unknown figures are None.
 
     `gate` is ``passed`` or ``failed`` where the drop was compared with a limit. `ratio` is that of the speed to the
-    baseline's, with the ends of its 95 % interval.
+    baseline's, with the ends of its 95 % interval; `throughput` is None unless it was asked for.
     """
 
     variant: str
@@ -41,6 +42,7 @@ class TableRow(Identified):
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+    throughput: Throughput | None = None
     model_bytes: int | None = None
     peak_rss_bytes: int | None = None
     steps: tuple[StepSummary, ...] = ()
@@ -49,7 +51,10 @@ class TableRow(Identified):
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as the verbs print it."""
-        return as_json(self) | {"steps": [step.to_json() for step in self.steps]}
+        content = as_json(self) | {"steps": [step.to_json() for step in self.steps]}
+        if self.throughput is None:
+            del content["throughput"]
+        return content
 
 
 def table_row(
@@ -73,7 +78,7 @@ def table_row(
         **_fields(accuracy, "pixAcc", "mIoU", "mIoU_all"),
         mIoU_drop=drop,
         gate=None if drop is None or max_drop is None else ("failed" if is_more(drop, max_drop) else "passed"),
-        **_fields(timing, *SPEED_FIGURES),
+        **_fields(timing, *SPEED_FIGURES, "throughput"),
         **_fields(record, "model_bytes", "peak_rss_bytes", "model", "artefact"),
         steps=record.steps if record else (),
     )
@@ -94,4 +99,4 @@ def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status,
         return Status.PENDING, "not timed yet; start `fastscnn-opt score` on this run again", ""
     if timing.status is not Status.OK:
         return timing.status, timing.reason, timing.reproduce
-    return record.status, record.reason, record.reproduce
+    return record.status, record.reason or timing.reason, record.reproduce

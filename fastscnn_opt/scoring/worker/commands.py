@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
@@ -14,7 +14,7 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.html import html_table
 from fastscnn_opt.machine import peak_rss_bytes
-from fastscnn_opt.measuring.latency import WarmUp
+from fastscnn_opt.measuring.latency import WarmUp, time_at_once, warm_up
 from fastscnn_opt.measuring.session import Session, TensorSpec
 from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
@@ -65,11 +65,16 @@ class Evaluation:
 
 @dataclass
 class WorkerState:
-    """The state of a worker between commands: the opened artefact, and after the warm-up the function that times it."""
+    """The state of a worker between commands: the opened artefact, and after the warm-up the function that times it.
+
+    `feeds` are the inputs of the timed runs, and `streams` has such a function for each request at once.
+    """
 
     progress: "ProgressReporter"
     session: Session | None = None
     timer: Callable[[int], list[float]] | None = None
+    feeds: "dict[str, NDArray[np.generic]]" = field(default_factory=dict)
+    streams: list[Callable[[int], list[float]]] = field(default_factory=list)
 
     @property
     def opened(self) -> Session:
@@ -290,10 +295,9 @@ class WarmUpRuns(Command[WarmUp]):
 
     def run(self, state: WorkerState) -> WarmUp:
         """Warm up."""
-        from fastscnn_opt.measuring.latency import warm_up
-
         session = state.opened
-        state.timer = session.timer(timing_feeds(session.inputs, self.batch, self.stated))
+        state.feeds = timing_feeds(session.inputs, self.batch, self.stated)
+        state.timer = session.timer(state.feeds)
         return warm_up(state.timer, cap_s=self.cap_s)
 
 
@@ -312,6 +316,25 @@ class Time(Command[list[float]]):
         return state.timer(self.iterations)
 
 
+@dataclass(frozen=True)
+class TimeStreams(Command[list[float]]):
+    """Return the ms per request of `requests` requests, with one at once for each of `streams`.
+
+    The first call opens the artefact once for each stream. The inputs are those of the warm-up.
+    """
+
+    streams: tuple[TargetSpec, ...]
+    artefact: Path
+    requests: int
+    name: ClassVar[str] = "time_streams"
+
+    def run(self, state: WorkerState) -> list[float]:
+        """Time the artefact with several requests at once."""
+        if not state.streams:
+            state.streams = [target.open().open(self.artefact).timer(state.feeds) for target in self.streams]
+        return [time_at_once(state.streams, self.requests) / self.requests]
+
+
 def _assumptions(source: DataSource, metadata: Metadata, session: Session) -> list[str]:
     """Return what a user has to know of the preprocessing of the opened artefact."""
     from fastscnn_opt.data.assumptions import preprocess_notes
@@ -321,9 +344,8 @@ def _assumptions(source: DataSource, metadata: Metadata, session: Session) -> li
     return preprocess_notes(source, metadata, takes_bytes=image is not None and image.dtype == "uint8")
 
 
-COMMANDS: dict[str, type[Command[Any]]] = {
-    kind.name: kind for kind in (Identify, Build, Export, Compile, Profile, Open, Evaluate, Predict, WarmUpRuns, Time)
-}
+_KINDS = (Identify, Build, Export, Compile, Profile, Open, Evaluate, Predict, WarmUpRuns, Time, TimeStreams)
+COMMANDS: dict[str, type[Command[Any]]] = {kind.name: kind for kind in _KINDS}
 """Every command by name."""
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.stages.settings import Settings
 from fastscnn_opt.scoring.variants import read_variants
 
@@ -25,3 +26,21 @@ def test_the_most_specific_number_of_threads_wins(tmp_path, command, target, sha
     )
     variants = read_variants(file)
     assert Settings(threads=command).target_for(variants.rows[0], variants).options["threads"] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, Effort(rounds=7, streams=2)),
+        (Effort(rounds=5), Effort(rounds=5, streams=2)),
+        (Effort(rounds=5, streams=4), Effort(rounds=5, streams=4)),
+    ],
+)
+def test_the_file_says_how_many_requests_run_at_once_unless_the_caller_does(tmp_path, given, expected):
+    (tmp_path / "net.onnx").touch()
+    (tmp_path / "variants.toml").write_text(
+        "[model]\npath = 'net.onnx'\n[data]\nsynthetic = 1\n[score]\nrounds = 7\nstreams = 2\n"
+        "[[variant]]\nname = 'one'\n"
+    )
+    variants = read_variants(tmp_path / "variants.toml")
+    assert Settings(effort=given).effort_for(variants) == expected

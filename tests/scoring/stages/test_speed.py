@@ -2,18 +2,31 @@
 
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from runs import described
 
+from fastscnn_opt.measuring.latency import WarmUp
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.records import CompiledRecord, Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status
+from fastscnn_opt.scoring.records import (
+    CompiledRecord,
+    Keys,
+    RowPlan,
+    RowRecord,
+    RowTiming,
+    SessionRecord,
+    Status,
+    adapter,
+)
 from fastscnn_opt.scoring.run_folder import open_run
 from fastscnn_opt.scoring.stages import speed
 from fastscnn_opt.scoring.stages.job import Job
 from fastscnn_opt.scoring.stages.speed import is_timed, time_rows
+from fastscnn_opt.scoring.stages.timing import Latencies
 
 EFFORT = Effort(rounds=3)
+WARM = WarmUp(9, 1.0, steady=True, latency_ms=100.0)
 GIGABYTE = 10**9
 
 
@@ -120,6 +133,22 @@ def test_rows_that_do_not_fit_into_memory_are_timed_in_groups(run, groups, job, 
     monkeypatch.setattr(speed, "available_memory_bytes", lambda: 4 * GIGABYTE)
     time_all(run, [job(name) for name in ("base", "a", "b", "c", "d", "e")])
     assert groups == [["base", "a", "b"], ["base", "c", "d"], ["base", "e"]]
+
+
+def test_rows_with_streams_need_the_memory_of_several_engines(run, groups, job, monkeypatch):
+    monkeypatch.setattr(speed, "available_memory_bytes", lambda: 8 * GIGABYTE)
+    time_all(run, [job(name) for name in ("base", "a", "b")], Effort(rounds=3, streams=2))
+    assert groups == [["base", "a"], ["base", "b"]]
+
+
+def test_a_row_is_recorded_with_its_throughput(run, job, monkeypatch):
+    many = Latencies(np.full((3, 2), 100.0), 1, WARM, np.full((3, 1), 50.0), (1, 1))
+    none = Latencies(np.full((3, 2), 100.0), 1, WARM, reason="no throughput: it has one thread")
+    monkeypatch.setattr(speed, "time_side_by_side", lambda *_, **__: [many, none])
+    time_all(run, [job("base"), job("a")], Effort(rounds=3, streams=2))
+    base, other = adapter(SessionRecord).validate_json((run.folder / "timings.jsonl").read_bytes()).rows
+    assert (base.throughput.threads, base.throughput.fps, base.streams_ms) == ((1, 1), 20, [50, 50, 50])
+    assert (other.status, other.throughput, other.reason) == ("ok", None, "no throughput: it has one thread")
 
 
 def test_a_row_larger_than_the_memory_is_tried_all_the_same(run, groups, job, monkeypatch):

@@ -8,6 +8,7 @@ from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.scoring.stages.timing import Latencies, take_turns, time_side_by_side
+from fastscnn_opt.scoring.worker.commands import Time, TimeStreams
 from fastscnn_opt.targets.spec import TargetSpec
 
 ORT = TargetSpec("onnxruntime", {"threads": 1})
@@ -25,7 +26,7 @@ class FakeWorker:
         self.diary.append(self.name)
         if self.fails is not None and self.turns >= self.fails:
             raise TargetError(f"{self.name} broke")
-        return [float(self.turns)] * command.iterations
+        return [float(self.turns)] * (command.iterations if isinstance(command, Time) else 1)
 
     def pause(self):
         self.diary.append(f"{self.name} pauses")
@@ -40,28 +41,36 @@ def ignore(*_rounds):
 
 def test_workers_take_turns_and_stand_still_in_between():
     diary = []
-    turns = {index: (FakeWorker(name, diary), 1) for index, name in enumerate("AB")}
+    turns = {index: (FakeWorker(name, diary), [Time(1)]) for index, name in enumerate("AB")}
     take_turns(turns, Effort(rounds=2), ignore)
     one_round = ["A resumes", "A", "A pauses", "B resumes", "B", "B pauses"]
     assert diary == 3 * one_round, "the first round does not count"
 
 
 def test_times_come_as_rounds_and_iterations():
-    found = take_turns({7: (FakeWorker("A", []), 3)}, Effort(rounds=2), ignore)
-    assert found[7].tolist() == [[2, 2, 2], [3, 3, 3]]
+    found = take_turns({7: (FakeWorker("A", []), [Time(3)])}, Effort(rounds=2), ignore)
+    assert found[7][0].tolist() == [[2, 2, 2], [3, 3, 3]]
+
+
+def test_a_turn_has_one_request_at_a_time_and_then_several(tmp_path):
+    diary = []
+    commands = [Time(2), TimeStreams((ORT, ORT), tmp_path, 8)]
+    found = take_turns({0: (FakeWorker("A", diary), commands)}, Effort(rounds=2), ignore)
+    assert [samples.tolist() for samples in found[0]] == [[[3, 3], [5, 5]], [[4], [6]]]
+    assert diary == 3 * ["A resumes", "A", "A", "A pauses"]
 
 
 def test_a_worker_that_fails_drops_out_and_the_others_go_on():
     diary = []
-    turns = {0: (FakeWorker("A", diary), 1), 1: (FakeWorker("B", diary, fails=2), 1)}
+    turns = {0: (FakeWorker("A", diary), [Time(1)]), 1: (FakeWorker("B", diary, fails=2), [Time(1)])}
     found = take_turns(turns, Effort(rounds=3), ignore)
     assert str(found[1]) == "B broke"
-    assert found[0].shape == (3, 1)
+    assert found[0][0].shape == (3, 1)
     assert diary.count("B") == 2
 
 
 def test_the_turns_end_when_all_have_failed():
-    found = take_turns({0: (FakeWorker("A", [], fails=1), 1)}, Effort(rounds=1000), ignore)
+    found = take_turns({0: (FakeWorker("A", [], fails=1), [Time(1)])}, Effort(rounds=1000), ignore)
     assert isinstance(found[0], TargetError)
 
 
@@ -85,6 +94,14 @@ def test_real_workers_side_by_side(network, tmp_path):
     assert (timed.samples_ms > 0).all()
     assert isinstance(broken, ModelError)
     assert rounds_seen == [(1, 2), (2, 2)]
+
+
+def test_streams_share_the_threads_where_these_are_enough(network):
+    two, one = (CompiledModel("net", TargetSpec("onnxruntime", {"threads": n}), network, network) for n in (2, 1))
+    shared, alone = time_side_by_side([two, one], Effort(rounds=2, streams=2))
+    assert (shared.throughput.threads, shared.streams_ms.shape, shared.reason) == ((1, 1), (2, 1), "")
+    assert alone.throughput is None
+    assert alone.reason.startswith("no throughput: 2 streams need 2 threads or more")
 
 
 def test_a_dimension_other_than_the_batch_must_be_fixed(tmp_path):

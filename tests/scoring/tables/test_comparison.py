@@ -7,6 +7,7 @@ from runs import BASE, CHIP, FAST, record, run_of, timing
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.machine import Machine
+from fastscnn_opt.measuring.latency import Throughput
 from fastscnn_opt.scoring.records import Keys, Status
 from fastscnn_opt.scoring.tables.comparison import (
     TWO_RUNS,
@@ -43,7 +44,7 @@ def test_a_figure_that_one_run_lacks_has_no_change(finished, faster):
 def test_the_cells_of_two_runs(finished, faster):
     cells = two_run_cells(side_by_side(finished, faster)[1])
     assert len(cells) == len(TWO_RUNS)
-    assert " ".join(cells) == "fast onnxruntime 1 59.40 61.00 +1.60 20.00 30.00 1.500 ok ok"
+    assert " ".join(cells) == "fast onnxruntime 1 59.40 61.00 +1.60 20.00 30.00 1.500 - - ok ok"
 
 
 def test_rows_that_only_the_second_run_has_follow(finished, other):
@@ -133,3 +134,9 @@ def test_a_drop_is_refused_between_runs_on_different_images(finished):
     data = replace(second.description.data, key="other")
     with pytest.raises(RunError, match="other images"):
         lines(finished, replace(second, description=replace(second.description, data=data)), max_drop=1)
+
+
+def test_the_throughput_of_a_run_that_has_one_is_shown(finished, faster):
+    many = Throughput((1, 1), 36.5, 36.0, 37.0, 1.8, 1.7, 1.9)
+    faster.sessions[-1].rows[0] = replace(faster.sessions[-1].rows[0], throughput=many)
+    assert two_run_cells(side_by_side(finished, faster)[1])[9:11] == ["-", "36.50"]

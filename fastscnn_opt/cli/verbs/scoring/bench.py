@@ -13,7 +13,7 @@ from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, prin
 from fastscnn_opt.cli.table import Column
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
-_RANKS = {"p99 ms": 1, "p90 ms": 2}
+_RANKS = {"p99 ms": 1, "p90 ms": 2, "streams x threads": 3}
 """Columns that a narrow terminal leaves out, the highest rank first."""
 
 
@@ -33,6 +33,15 @@ def command(
     target: options.Target = "onnxruntime",
     settings: options.TargetSettings = None,
     threads: options.Threads = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Run this many requests at once, too, which share the threads, for the images per second of all.",
+            show_default=False,
+        ),
+    ] = None,
     min_ratio: Annotated[
         float | None,
         typer.Option(
@@ -52,21 +61,26 @@ def command(
     others stand still. A ratio above 1 is faster than the baseline, image by image; its 95 % interval comes from
     resampling the rounds. Latencies are those of the engine on prepared inputs.
 
+    With --streams, each model also runs with several requests at once. The table then shows the images per second of
+    all streams together, and how many times those of one stream with all the threads this is.
+
     The exit code is 3 if a model is slower than --min-ratio allows.
     """
-    from fastscnn_opt.scoring.bench import HEADINGS, bench
+    from fastscnn_opt.scoring.bench import bench
 
     if min_ratio is not None and len(models) == 1:
         raise typer.BadParameter("needs two models or more", param_hint="--min-ratio")
     choice = options.target_choice(target, settings, threads)
     effort, limits = options.effort_from(rounds, seconds), Limits(limit_s, memory)
     table = bench(
-        models, choice, baseline=baseline, batch=batch, effort=effort, limits=limits, note=note, progress=progress
-    )
+        models, choice, baseline=baseline, batch=batch, effort=effort, streams=streams, limits=limits, note=note,
+        progress=progress,
+    )  # fmt: skip
     if form is TableFormat.JSON:
         print_json(table.to_json())
     else:
-        columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in HEADINGS]
-        print_table(columns, [row.cells for row in table.rows], form)
+        headings, lines = table.shown
+        columns = [Column(heading, figures=figures, rank=_RANKS.get(heading, 0)) for heading, figures in headings]
+        print_table(columns, lines, form)
     if min_ratio is not None:
         conclude(table.breaches(min_ratio), form)

@@ -134,7 +134,8 @@ def _compare_runs(first: Path, second: Path | None, gate: Gate, reference: str |
 
 def _print_two(one: Run, two: Run, form: TableFormat) -> None:
     from fastscnn_opt.scoring.tables.comparison import TWO_RUNS, side_by_side, two_run_cells
+    from fastscnn_opt.scoring.tables.rendering import as_asked
 
-    columns = [Column(heading, figures=figures) for heading, figures in TWO_RUNS]
-    rows = [two_run_cells(row) for row in side_by_side(one, two)]
+    headings, rows = as_asked(TWO_RUNS, [two_run_cells(row) for row in side_by_side(one, two)])
+    columns = [Column(heading, figures=figures) for heading, figures in headings]
     print_table(columns, rows, form, title=f"1: {one.folder}, 2: {two.folder}")
