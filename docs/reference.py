@@ -13,7 +13,7 @@ from mkdocs.structure.files import File
 import fastscnn_opt
 
 _GROUPS = {
-    "Models and passes": ("model", "rewriting", "diff", "network"),
+    "Models and passes": ("model", "rewriting", "diff", "deviations", "network"),
     "Data": ("data",),
     "Accuracy, speed and runs": ("scoring", "report"),
     "Search and bisection": ("searching", "bisecting"),

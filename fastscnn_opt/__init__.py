@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.checking import DataCheck, check_data
     from fastscnn_opt.data.dataset import Classes, Dataset, Sample
     from fastscnn_opt.data.source import DataSource, open_dataset
+    from fastscnn_opt.deviations.result import TensorDeviation, ValuesDiff
+    from fastscnn_opt.deviations.values import diff_values
     from fastscnn_opt.diff import ModelDiff, diff_models
     from fastscnn_opt.errors import (
         CheckFailedError,
@@ -135,8 +137,10 @@ _HOMES = {
     "TargetError": "errors",
     "TargetSpec": "targets.spec",
     "Tensor": "rewriting.contract",
+    "TensorDeviation": "deviations.result",
     "TensorSpec": "measuring.session",
     "UserError": "errors",
+    "ValuesDiff": "deviations.result",
     "apply_to_file": "rewriting.applying",
     "bench": "scoring.bench",
     "bisect": "bisecting.bisect",
@@ -144,6 +148,7 @@ _HOMES = {
     "check_outcome": "scoring.tables.gate",
     "compile_model": "scoring.one_model",
     "diff_models": "diff",
+    "diff_values": "deviations.values",
     "draw_overlays": "scoring.pictures.overlay",
     "evaluate": "scoring.one_model",
     "export_to_file": "network.model_file",
@@ -231,8 +236,10 @@ __all__ = [
     "TargetError",
     "TargetSpec",
     "Tensor",
+    "TensorDeviation",
     "TensorSpec",
     "UserError",
+    "ValuesDiff",
     "__version__",
     "apply_to_file",
     "bench",
@@ -241,6 +248,7 @@ __all__ = [
     "check_outcome",
     "compile_model",
     "diff_models",
+    "diff_values",
     "draw_overlays",
     "evaluate",
     "export_to_file",

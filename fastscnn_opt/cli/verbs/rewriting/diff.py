@@ -1,4 +1,4 @@
-"""The verb `diff`: show what changed between two models."""
+"""The verb `diff`: show what changed between two models, or where the values of their tensors part."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, print_json
+from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, print_json, print_table, progress, say
 from fastscnn_opt.cli.streams import write
+from fastscnn_opt.cli.table import Column
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.diff import ModelDiff
 
 _LINES = 20
@@ -28,7 +30,27 @@ def command(
     everything: Annotated[
         bool, typer.Option("--all", help=f"Show every difference; without it, {_LINES} lines of each kind.")
     ] = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 1 if the models differ.")] = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="End with exit code 1 if the models differ; with --values, beyond --min-snr."),
+    ] = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="Run both models, and show where the values of their tensors part.")
+    ] = False,
+    min_snr: Annotated[
+        float | None,
+        typer.Option(
+            "--min-snr",
+            metavar="DB",
+            help="With --values: the signal-to-noise ratio that a tensor should have.",
+            show_default="40",
+        ),
+    ] = None,
+    data: options.Data = None,
+    split: options.Split = None,
+    synthetic: options.Synthetic = None,
+    seed: options.Seed = None,
+    limit: options.ImageLimit = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
@@ -39,18 +61,48 @@ def command(
     tensors and initializers is no difference, and neither is another order of the nodes in the file or a default of
     ONNX that only one file writes. Inputs of nodes are compared by the origin of the tensor: an inserted node is one
     added node and one changed input. Initializers are compared by shape, type and largest absolute difference.
+
+    With --values, both models run on the same images, by default the first 8 of --data, or on one generated input.
+    The float tensors are paired by name, through casts and quantisation, and by structure. For each pair the table
+    shows the signal-to-noise ratio, 10 log10(sum a^2 / sum (a - b)^2) with a of A and b of B, the ratio for the noise
+    that arises there, the largest deviation, the same by the largest magnitude of a, and the cosine. The tensors in
+    which the most noise arises are marked.
     """
     del limit_s, memory  # of ApartCommand
     from fastscnn_opt.diff import diff_models
     from fastscnn_opt.scoring.model_name import model_file
 
-    found = diff_models(model_file(before), model_file(after))
+    models = model_file(before), model_file(after)
+    given = (data, split, synthetic, seed, limit)
+    if values:
+        images = options.data_source(*given) if any(option is not None for option in given) else None
+        if _print_values(models, images, min_snr, form) and exit_code:
+            raise typer.Exit(1)
+        return
+    if any(option is not None for option in (min_snr, *given)):
+        raise typer.BadParameter("goes with --values only", param_hint="--min-snr, --data, --synthetic, --limit")
+    found = diff_models(*models)
     if form is Format.JSON:
         print_json(found.to_json())
     else:
         _print(found, None if everything else _LINES)
     if exit_code and found:
         raise typer.Exit(1)
+
+
+def _print_values(models: tuple[Path, Path], images: DataSource | None, min_snr: float | None, form: Format) -> bool:
+    """Print where the values part, and return whether a tensor is beyond the limit."""
+    from fastscnn_opt.deviations.result import HEADINGS
+    from fastscnn_opt.deviations.values import MIN_SNR_DB, diff_values
+
+    found = diff_values(*models, images, min_snr_db=MIN_SNR_DB if min_snr is None else min_snr, progress=progress)
+    if form is Format.JSON:
+        print_json(found.to_json())
+    else:
+        print_table([Column(*heading) for heading in HEADINGS], found.cells(), TableFormat.TABLE)
+        for line in found.summary():
+            say(line)
+    return found.first_beyond is not None
 
 
 def _print(found: ModelDiff, limit: int | None) -> None:

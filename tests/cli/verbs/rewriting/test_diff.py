@@ -72,3 +72,44 @@ def test_a_file_that_is_no_model_is_one_sentence(files, tmp_path, capsys):
     (tmp_path / "bad.onnx").write_bytes(b"\x00\x01nonsense")
     assert run(["diff", files[0], str(tmp_path / "bad.onnx")]) == 1
     assert "bad.onnx: not an ONNX model" in capsys.readouterr().err
+
+
+@pytest.fixture
+def noisy(tiny_model, tmp_path):
+    """A model, and the same with another weight of its Conv."""
+    save_model(tiny_model, tmp_path / "a.onnx")
+    tiny_model.graph.initializer[0].float_data[0] += 0.5
+    save_model(tiny_model, tmp_path / "b.onnx")
+    return str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx")
+
+
+def test_values_show_where_the_noise_arises(noisy, capsys):
+    assert run(["diff", *noisy, "--values"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:6]] == ["tensor", "image", "a", "r", "s", "output1"]
+    assert lines[1].split() == ["image", "input", "same", "-", "0", "0", "1.000000"]
+    assert lines[2].endswith("worst 1, beyond")
+    assert lines[6:] == [
+        "5 tensors compared on a generated input; 0 of A and 0 of B have no partner",
+        "the first tensor below 40 dB is a",
+        "the most noise arises in a",
+    ]
+
+
+def test_values_are_compared_on_images_within_a_limit(noisy, capsys):
+    assert run(["diff", *noisy, "--values", "--min-snr", "1", "--synthetic", "1", "--exit-code"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "5 tensors compared on 1 image; 0 of A and 0 of B have no partner\nno tensor is below 1 dB\n"
+    )
+
+
+@pytest.mark.parametrize(("limit", "code"), [("1", 0), ("40", 1)])
+def test_the_exit_code_tells_on_request_whether_values_are_beyond(noisy, limit, code, capsys):
+    assert run(["diff", *noisy, "--values", "--min-snr", limit, "--exit-code", "--format", "json"]) == code
+    assert len(json.loads(capsys.readouterr().out)["tensors"]) == 5
+
+
+@pytest.mark.parametrize("option", [["--min-snr", "30"], ["--synthetic", "1"], ["--limit", "2"]])
+def test_options_of_values_without_it_are_wrong_usage(files, option, capsys):
+    assert run(["diff", *files, *option]) == 2
+    assert "goes with --values only" in capsys.readouterr().err

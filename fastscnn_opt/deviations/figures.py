@@ -1,0 +1,96 @@
+"""Compare the values of a tensor in two models, summed over images in float64."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_RESCALED_GAIN = 4.0
+"""How many times less noise a factor per channel must leave for a tensor to count as rescaled."""
+
+_RESCALED_NOISE = 0.01
+"""Noise by signal from which on such factors are looked for; equalisation makes far more."""
+
+_RESCALED_ELEMENTS = 64
+"""Elements of a channel that it takes, because a factor fits few elements whatever they are."""
+
+
+class Sums:
+    """The sums behind the figures of a tensor, over all images; a is its value in the first model, b in the second.
+
+    Attributes
+    ----------
+    largest, largest_a
+        The largest magnitudes of a - b and of a; not finite if an element is infinite or no number in one model only.
+    """
+
+    def __init__(self) -> None:
+        self.largest = self.largest_a = 0.0
+        self._sums: NDArray[np.float64] = np.zeros((4, 1))  # of a^2, b^2, ab and (a - b)^2, for each channel
+        self._elements = 0
+
+    def add(self, a: NDArray[Any], b: NDArray[Any]) -> None:
+        """Add the values of a run, two arrays of one shape; axis 1 is that of the channels."""
+        if not a.size:
+            return
+        channels = zip(np.moveaxis(a, 1, 0), np.moveaxis(b, 1, 0), strict=True) if a.ndim > 1 else [(a, b)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = np.array([self._add(*pair) for pair in channels]).T
+        if self._elements and found.shape != self._sums.shape:  # the number of channels is open
+            self._sums, found = self._sums.sum(1, keepdims=True), found.sum(1, keepdims=True)
+        self._sums = self._sums + found
+        self._elements += a.size
+
+    def _add(self, a: NDArray[Any], b: NDArray[Any]) -> list[NDArray[np.float64]]:
+        a, b = a.astype(np.float64).reshape(-1), b.astype(np.float64).reshape(-1)
+        same = ~np.isfinite(a) & ((a == b) | (np.isnan(a) & np.isnan(b)))
+        if same.any():
+            a, b = a[~same], b[~same]
+        noise = a - b
+        self.largest = float(np.maximum(self.largest, np.abs(noise).max(initial=0)))  # NaN stays, unlike in max
+        self.largest_a = float(np.maximum(self.largest_a, np.abs(a).max(initial=0)))
+        return [np.dot(*factors) for factors in ((a, a), (b, b), (a, b), (noise, noise))]
+
+    @property
+    def cosine(self) -> float | None:
+        """The cosine of the angle between both tensors; None if one of them is zero or not finite."""
+        aa, bb, ab, _ = self._sums.sum(1)
+        length = math.sqrt(aa) * math.sqrt(bb)
+        return min(1.0, max(-1.0, float(ab) / length)) if length and math.isfinite(self.largest) else None
+
+    @property
+    def noise(self) -> float:
+        """Noise by signal, in power: sum (a - b)^2 / sum a^2."""
+        return self._by_signal(self._sums[3])
+
+    @property
+    def noise_rescaled(self) -> float:
+        """The same after each channel of the second model is divided by its own positive factor, the best one."""
+        aa, bb, ab, noise = self._sums
+        fits = (ab > 0) & (aa > 0)
+        factor = np.divide(bb, ab, out=np.ones_like(ab), where=fits)
+        return self._by_signal(np.where(fits, np.maximum(bb / factor**2 - 2 * ab / factor + aa, 0), noise))
+
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether a factor per channel explains most of the noise, which the next layer can undo."""
+        channels = self._sums.shape[1]
+        if channels == 1 or self._elements < _RESCALED_ELEMENTS * channels or not math.isfinite(self.largest):
+            return False
+        return self.noise > max(_RESCALED_NOISE, _RESCALED_GAIN * self.noise_rescaled)
+
+    def _by_signal(self, noise: NDArray[np.float64]) -> float:
+        if not math.isfinite(self.largest):
+            return math.inf
+        signal, power = float(self._sums[0].sum()), float(noise.sum())
+        return power / signal if signal else math.inf if power else 0.0
+
+
+def db(noise: float) -> float:
+    """Return noise by signal as a signal-to-noise ratio in dB."""
+    return -10 * math.log10(noise) if 0 < noise < math.inf else math.inf if noise == 0 else -math.inf

@@ -1,0 +1,96 @@
+"""Run a model so that it returns tensors from inside the graph."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.deviations.graph import PlainGraph
+from fastscnn_opt.errors import ModelError
+from fastscnn_opt.model.engine import engine_errors, open_model, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import onnx
+    import onnxruntime as ort
+    from numpy.typing import NDArray
+
+_FLOATS = {"tensor(float16)": 2, "tensor(float)": 4, "tensor(double)": 8}
+"""Bytes of an element."""
+
+_PART_BYTES = 256 << 20
+"""Bytes of the tensors that a run returns, so that memory stays bounded for networks of any depth."""
+
+_OPEN_BYTES = 64 << 20
+"""Assumed size of a tensor whose shape is open."""
+
+
+class InnerRunner:
+    """Runs one of the two models in ONNX Runtime on the CPU; `where` names it in errors.
+
+    Attributes
+    ----------
+    graph
+        Its graph.
+    forms
+        Type and shape of every float tensor in the graph, by name.
+    """
+
+    def __init__(self, model: onnx.ModelProto, where: str) -> None:
+        self.model, self.where = model, where
+        self.graph = graph = PlainGraph(model)
+        session = self._open(list(graph.tensors))
+        values = {value.name: value for value in (*session.get_inputs(), *session.get_outputs())}
+        forms = {name: values[graph.read_as(name)] for name in graph.tensors}
+        self.forms = {name: form for name, form in forms.items() if form.type in _FLOATS}
+
+    def opened(self, names: Sequence[str]) -> Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]:
+        """Return a function from feeds to the values of the tensors `names`; it raises ModelError."""
+        session = self._open(names)
+        outputs = [value.name for value in session.get_outputs()]
+
+        def run(feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+            try:
+                values = session.run(outputs, dict(feeds)) if outputs else []
+            except engine_errors() as error:
+                raise ModelError(f"onnxruntime fails on the graph ({reason_of(error)})", where=self.where) from error
+            found = dict(feeds) | dict(zip(outputs, values, strict=True))
+            return [found[self.graph.read_as(name)] for name in names]
+
+        return run
+
+    def _open(self, names: Sequence[str]) -> ort.InferenceSession:
+        """Open the model with the tensors `names`, apart from its inputs, as outputs."""
+        import onnx
+
+        exposed = onnx.ModelProto()
+        exposed.CopyFrom(self.model)
+        inputs = {value.name for value in exposed.graph.input}
+        wanted = [name for name in map(self.graph.read_as, names) if name not in inputs]
+        del exposed.graph.output[:]
+        exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
+        try:
+            return open_model(exposed)
+        except ModelError as error:
+            raise error.within(self.where) from None
+
+
+def parts(pairs: Mapping[str, str], first: InnerRunner, second: InnerRunner) -> Iterator[dict[str, str]]:
+    """Yield the pairs in parts whose values fit into memory together."""
+    part: dict[str, str] = {}
+    held = 0
+    for name, other in pairs.items():
+        size = _bytes(first.forms[name]) + _bytes(second.forms[other])
+        if part and held + size > _PART_BYTES:
+            yield part
+            part, held = {}, 0
+        part[name] = other
+        held += size
+    if part:
+        yield part
+
+
+def _bytes(form: ort.NodeArg) -> int:
+    sizes = [size for size in form.shape if isinstance(size, int)]
+    return math.prod(sizes) * _FLOATS[form.type] if len(sizes) == len(form.shape) else _OPEN_BYTES
