@@ -94,6 +94,14 @@ class NeedsEnvironment(Protocol):
 
 
 @runtime_checkable
+class RunsStreams(Protocol):
+    """A target that holds `threads` for each session by itself, so that several can run at once in a process."""
+
+    threads: int | None
+    runs_streams: ClassVar[bool]
+
+
+@runtime_checkable
 class HasLintRules(Protocol):
     """A target with rules about what it runs slowly, differently or not at all."""
 

@@ -72,6 +72,7 @@ class OpenVino:
 
     name: ClassVar[str] = "openvino"
     artefact_suffix: ClassVar[str] = ".xml"
+    runs_streams: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_options(self, self.name)

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import usable_cores
-from fastscnn_opt.targets.base import CrossCompiler, NeedsEnvironment, Target
-from fastscnn_opt.targets.registry import get_target, option_names
+from fastscnn_opt.targets.base import CrossCompiler, NeedsEnvironment, RunsStreams, Target
+from fastscnn_opt.targets.registry import get_target
 from fastscnn_opt.text import counted
 
 
@@ -36,14 +36,13 @@ class TargetSpec:
     def streams(self, count: int) -> "tuple[TargetSpec, ...]":
         """Return the target `count` times, as each of so many requests at once takes it: they share its threads.
 
-        Raises TargetError if it has no option `threads`, or too few of them.
+        Raises TargetError if it runs one at a time only, or has fewer threads.
         """
-        if "threads" not in option_names(self.name):
-            raise TargetError(
-                f"the target {self.name} runs one request at a time, because it has no option `threads`",
-                cure="leave out the streams, or take another target",
-            )
-        threads = self.options.get("threads") or usable_cores()
+        target = self.open()
+        if not isinstance(target, RunsStreams):
+            what = f"the target {self.name} runs one request at a time"
+            raise TargetError(what, cure="leave out the streams, or take another target")
+        threads = target.threads or usable_cores()
         if threads < count:
             raise TargetError(
                 f"{count} streams need {counted(count, 'thread')} or more, and the target {self.name} has {threads}",

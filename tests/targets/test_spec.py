@@ -58,7 +58,8 @@ def test_without_a_number_of_threads_streams_share_the_cores(monkeypatch):
     ("target", "words"),
     [
         (TargetSpec("onnxruntime", {"threads": 1}), "2 streams need 2 threads or more, and the target onnxruntime has"),
-        (TargetSpec("ascend310"), "the target ascend310 runs one request at a time, because it has no option"),
+        (TargetSpec("torch"), "the target torch runs one request at a time"),
+        (TargetSpec("ascend310"), "the target ascend310 runs one request at a time; leave out the streams"),
     ],
 )
 def test_streams_that_a_target_cannot_run_are_refused(target, words):

@@ -22,7 +22,7 @@ from fastscnn_opt.measuring.latency import (
 from fastscnn_opt.processes.child import CAN_PAUSE
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Command, Open, Time, TimeStreams, WarmUpRuns
+from fastscnn_opt.scoring.worker.commands import Open, Time, TimeStreams, WarmUpRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.stages.job import CompiledModel
+    from fastscnn_opt.scoring.worker.command import Command
     from fastscnn_opt.targets.spec import TargetSpec
 
 ISOLATION = (

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from fastscnn_opt.processes.child import Child
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.records import adapter
-from fastscnn_opt.scoring.worker.commands import Command, Compile
+from fastscnn_opt.scoring.worker.commands import Compile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastscnn_opt.scoring.worker.command import Command
     from fastscnn_opt.targets.spec import TargetSpec
 
 Result = TypeVar("Result")

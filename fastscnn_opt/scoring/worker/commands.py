@@ -2,13 +2,11 @@
 
 # Without `from __future__ import annotations`, because pydantic reads the types of the fields.
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from logging.handlers import BufferingHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
@@ -19,6 +17,7 @@ from fastscnn_opt.measuring.session import Session, TensorSpec
 from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
+from fastscnn_opt.scoring.worker.command import Command, WorkerState
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs, timing_feeds
 from fastscnn_opt.targets.base import RunsCheckpoint
 from fastscnn_opt.targets.onnxruntime.profile import OrtProfile, profile_model
@@ -29,14 +28,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.processes.server import ProgressReporter
-
 NOTES = "fastscnn_opt.notes"
 """Logger of notes for the user, which ``--quiet`` turns off."""
 
 _MOST_NOTES = 100
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -61,42 +56,6 @@ class Evaluation:
         figures = {"pixAcc": found.pixAcc, "mIoU": found.mIoU, "mIoU_all": found.mIoU_all, **found.iou}
         rows = [[name, "absent" if share is None else f"{100 * share:.2f}"] for name, share in figures.items()]
         return html_table([("", False), ("%", True)], rows)
-
-
-@dataclass
-class WorkerState:
-    """The state of a worker between commands: the opened artefact, and after the warm-up the function that times it.
-
-    `feeds` are the inputs of the timed runs, and `streams` has such a function for each request at once.
-    """
-
-    progress: "ProgressReporter"
-    session: Session | None = None
-    timer: Callable[[int], list[float]] | None = None
-    feeds: "dict[str, NDArray[np.generic]]" = field(default_factory=dict)
-    streams: list[Callable[[int], list[float]]] = field(default_factory=list)
-
-    @property
-    def opened(self) -> Session:
-        """The opened artefact. Raises TargetError if there is none."""
-        if self.session is None:
-            raise TargetError("no artefact is open")
-        return self.session
-
-
-class Command(ABC, Generic[Result]):
-    """A command; its fields are its arguments, and `name` is what messages call it."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def run(self, state: WorkerState) -> Result:
-        """Carry the command out, in the child process."""
-
-    @classmethod
-    def result_type(cls) -> Any:
-        """Return the type of what `run` returns."""
-        return get_args(cls.__orig_bases__[0])[0]  # type: ignore[attr-defined]  # which every generic class has
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.processes.server import serve
 from fastscnn_opt.scoring.records import adapter
-from fastscnn_opt.scoring.worker.commands import COMMANDS, WorkerState, read_command
+from fastscnn_opt.scoring.worker.command import WorkerState
+from fastscnn_opt.scoring.worker.commands import COMMANDS, read_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -54,6 +54,7 @@ class OnnxRuntime:
 
     name: ClassVar[str] = "onnxruntime"
     artefact_suffix: ClassVar[str] = ".onnx"
+    runs_streams: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_options(self, self.name)

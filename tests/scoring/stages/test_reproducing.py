@@ -16,7 +16,8 @@ from fastscnn_opt.processes.death import ChildCrashedError
 from fastscnn_opt.processes.limits import Limits
 from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.stages.reproducing import reproduction
-from fastscnn_opt.scoring.worker.commands import Build, Command, Compile, Evaluate, Export, Time
+from fastscnn_opt.scoring.worker.command import Command
+from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Time
 from fastscnn_opt.targets.spec import TargetSpec
 
 CHOICE = TargetSpec("onnxruntime", {"threads": 2, "aipp": True, "patches": []})

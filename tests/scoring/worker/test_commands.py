@@ -8,7 +8,8 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.measuring.session import TensorSpec
 from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.scoring.pictures.predictions import SavedPredictions
-from fastscnn_opt.scoring.worker.commands import Evaluate, WorkerState
+from fastscnn_opt.scoring.worker.command import WorkerState
+from fastscnn_opt.scoring.worker.commands import Evaluate
 
 
 class RedAsLabel:
