@@ -21,6 +21,7 @@ fuzz: $(VENV)/.test
 	HYPOTHESIS_PROFILE=random $(BIN)/pytest -n auto -m hypothesis
 	$(BIN)/python tests/fuzz/run.py --seed $$(date +%s)
 	$(BIN)/python tests/fuzz/run_folders.py --edits 60 --damages 6 --seed $$(date +%s)
+	$(BIN)/python tests/fuzz/run_commands.py --mutants 60 --graphs 97 --seed $$(date +%s)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

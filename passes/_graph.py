@@ -116,6 +116,11 @@ def why_not_constant(tensor: gs.Tensor, defaults: Container[str]) -> str:
     return f"{tensor.name} is not constant"
 
 
+def cure_of_input(source: gs.Tensor, defaults: Container[str], otherwise: str) -> str:
+    """Return how the values of an input become constant: `otherwise` unless it has a default value."""
+    return "make its default value a constant with constant-inputs" if source.name in defaults else otherwise
+
+
 def without_output(graph: gs.Graph, output: gs.Tensor, otherwise: str) -> str:
     """Return the pass that drops an output and keeps the others, as a cure; `otherwise` where it is the only one."""
     others = [str(Atom(one.name)) for one in graph.outputs if one is not output]

@@ -25,6 +25,7 @@ def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
     """
     import onnxruntime as ort
 
+    ort.set_default_logger_severity(_FATAL_ONLY)  # of what belongs to no session, such as the allocation of memory
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes

@@ -301,7 +301,7 @@ def _finding(text: str) -> str:
     """Make one sentence of a checker message."""
     first = _first_line(text) or "the ONNX checker refuses it"
     if "topologically sorted" in text:
-        return f"its nodes are not in topological order, or form a cycle; export it again ({first})"
+        return f"its nodes are out of order, form a cycle, or read what nothing makes; export it again ({first})"
     return f"the ONNX checker refuses it: {first}"
 
 

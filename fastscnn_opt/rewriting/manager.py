@@ -174,11 +174,7 @@ def _rewrite(item: Pass, live: LiveGraph, report: PassReport) -> None:
         try:
             for step in item.rewrite(live.graph):
                 report.enter(step)
-        except UserError as error:
-            if isinstance(error, PassError) and live.graph.defaults and "constant-inputs" not in error.cure:
-                name = next(iter(live.graph.defaults))
-                hint = f"inputs with default values, such as {name!r}, are no constants before constant-inputs"
-                error.cure = "; ".join(filter(None, (error.cure, hint)))
+        except UserError:
             raise
         except Exception as error:
             if why := Skeleton(live.model, "the model").contradiction():

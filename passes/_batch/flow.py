@@ -11,7 +11,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change
 
-from .._graph import append_node, unique_name, value_source
+from .._graph import append_node, cure_of_input, unique_name, value_source
 from .inference import has_fixed_shape
 from .values import Values, constant_entries, numbers
 
@@ -109,7 +109,8 @@ class BatchFlow:
         tensor = node.inputs[index]
         values = self.values(tensor)
         if values is None and (source := value_source(tensor)):
-            self.refuse(node, f"its {what} depends on the values of the input {source.name!r}")
+            cure = cure_of_input(source, self.graph.defaults, BATCH)
+            self.refuse(node, f"its {what} depends on the values of the input {source.name!r}", cure)
         if values is None:
             self.refuse(node, f"its {what} cannot be followed", cure=SIMPLIFY)
         if values.ndim > 1:

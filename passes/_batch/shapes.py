@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .._rows import order_of
 from .flow import SIMPLIFY, BatchFlow
 from .values import Symbol, numbers, slice_bounds
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import onnx_graphsurgeon as gs
+
+NO_ORDER = "its perm does not order the axes of its input"
 
 _FAR = 2**31 - 1
 """Ends from here on mean "to the end" in Slice."""
@@ -170,8 +173,9 @@ def create(flow: BatchFlow, node: gs.Node) -> int:
 
 def transpose(flow: BatchFlow, node: gs.Node) -> int:
     """Move the batch to where the permutation puts it."""
-    rank = len(flow.shape(node.inputs[0], node))
-    return list(node.attrs.get("perm", reversed(range(rank)))).index(only_axis(flow, node))
+    if (order := order_of(node)) is None:
+        flow.refuse(node, NO_ORDER, cure="export it again")
+    return order.index(only_axis(flow, node))
 
 
 def squeeze(flow: BatchFlow, node: gs.Node) -> int:

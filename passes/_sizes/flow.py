@@ -11,11 +11,11 @@ from fastscnn_opt.rewriting.contract import Change
 
 from .._batch.inference import complete_graph, enter_values, has_fixed_shape
 from .._batch.values import Values, constant_entries
-from .._graph import constant_value, unique_name, value_source
+from .._graph import constant_value, cure_of_input, unique_name, value_source
 from .dimensions import Dim, Extent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Container, Iterable, Mapping
 
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
@@ -101,7 +101,7 @@ class SizeFlow:
         """Return the shape of `tensor`, an input or output of `node`, before the change."""
         shape = self._old_shapes.get(tensor.name, tensor.shape)
         if shape is None or not all(isinstance(size, int) for size in shape):
-            self.refuse(node, *_why_open(tensor, node))
+            self.refuse(node, *_why_open(tensor, node, self.graph.defaults))
         return list(shape)
 
     def old_values(self, tensor: gs.Tensor) -> Values | None:
@@ -171,7 +171,8 @@ class SizeFlow:
     def refuse_unknown(self, node: gs.Node, index: int, what: str) -> NoReturn:
         """Raise the error that what input `index` of `node` holds, called `what`, is not known."""
         if source := value_source(node.inputs[index]):
-            self.refuse(node, f"its {what} depends on the values of the input {source.name!r}")
+            cure = cure_of_input(source, self.graph.defaults, EXPORT)
+            self.refuse(node, f"its {what} depends on the values of the input {source.name!r}", cure)
         self.refuse(node, f"its {what} cannot be followed", SIMPLIFY)
 
     def refuse(self, node: gs.Node, why: str, cure: str = EXPORT) -> NoReturn:
@@ -179,14 +180,15 @@ class SizeFlow:
         raise PassError(why, where=f"{node.name} ({node.op})", cure=cure)
 
 
-def _why_open(tensor: gs.Tensor, node: gs.Node) -> tuple[str, str]:
+def _why_open(tensor: gs.Tensor, node: gs.Node, defaults: Container[str]) -> tuple[str, str]:
     """Say why the shape of `tensor`, an input or output of `node`, is not known, and what helps."""
     if any(tensor is output for output in node.outputs) and has_fixed_shape(node.inputs[0]):
         open_ones = [given for given in node.inputs[1:] if given.name and constant_value(given) is None]
         if not open_ones:
             return "engines may differ on the size of its result", EXPORT
         if given := next((given for given in open_ones if not given.inputs), None):
-            return f"the size of its result depends on the values of the input {given.name!r}", EXPORT
+            why = f"the size of its result depends on the values of the input {given.name!r}"
+            return why, cure_of_input(given, defaults, EXPORT)
     return f"the shape of {tensor.name!r} is not known", SIMPLIFY
 
 

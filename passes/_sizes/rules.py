@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._batch import rules as batch_rules
+from .._batch.shapes import NO_ORDER
 from .._batch.values import numbers
 from .._graph import constant_value
+from .._rows import order_of
 from . import pooling, targets
 from .dimensions import Dim, Extent, regroup
 
@@ -66,8 +68,11 @@ def _regrouped(flow: SizeFlow, node: gs.Node, rank: int) -> list[Dim]:
 
 
 def _transposed(flow: SizeFlow, node: gs.Node, rank: int) -> list[Dim]:
+    del rank
     dims = flow.dims(node.inputs[0], node)
-    return [dims[axis] for axis in node.attrs.get("perm", reversed(range(rank)))]
+    if (order := order_of(node)) is None:
+        flow.refuse(node, NO_ORDER, "export it again")
+    return [dims[axis] for axis in order]
 
 
 def _matmul(flow: SizeFlow, node: gs.Node, rank: int) -> list[Dim]:

@@ -10,6 +10,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.contract import Change
 
 from .._graph import append_cast, append_node, constant_value, detach_output, read_instead, type_name, unique_name
+from .._rows import order_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,8 +64,9 @@ def _behind(image: gs.Tensor, places: Mapping[int, str]) -> Iterator[tuple[gs.Te
     while len(tensor.outputs) == 1 and tensor.outputs[0].op in _FORMS:
         reader = tensor.outputs[0]
         if reader.op == "Transpose":
-            perm = list(reader.attrs.get("perm", reversed(range(4))))
-            found = {perm.index(place): side for place, side in found.items()}
+            if (order := order_of(reader)) is None:
+                return
+            found = {order.index(place): side for place, side in found.items()}
         tensor = reader.outputs[0]
         yield tensor, found
 

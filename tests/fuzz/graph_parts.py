@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from onnx import helper, numpy_helper
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -32,6 +35,17 @@ TYPES = (1, 1, 1, 10, 11, 7, 6, 9, 2, 3, 8, 16, 17, 22, 14, 0)
 def typed_values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Return the typed tensors of the main graph."""
     return [*model.graph.input, *model.graph.output, *model.graph.value_info]
+
+
+def add_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give random values to the tensors that are only declared, as in ONNX's text form, and return `model`."""
+    rng, made = np.random.default_rng(0), names_made(model)
+    for value in [value for value in model.graph.value_info if value.name not in made]:
+        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        values = rng.standard_normal(shape).astype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+        model.graph.initializer.append(numpy_helper.from_array(values, value.name))
+        model.graph.value_info.remove(value)
+    return model
 
 
 def names_made(model: onnx.ModelProto) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from graph_parts import add_weights
 from mutate_graph import mutate_graph
 from reader import Reader
 
@@ -101,15 +102,9 @@ def _seeds() -> list[bytes]:
     from onnx.backend.test.case import model as small_models
     from onnx.backend.test.case import node as operators
 
-    rng = np.random.default_rng(0)
-    own = [onnx.parser.parse_model(text) for text in (*MODELS, *SMALL)]
+    own = [add_weights(onnx.parser.parse_model(text)) for text in (*MODELS, *SMALL)]
     last = own[-1].graph.node
     last.insert(0, last.pop())  # the text names the constant at its end
-    for model in own:
-        for tensor in model.graph.initializer:
-            if not (tensor.float_data or tensor.int64_data or tensor.raw_data):
-                values = rng.standard_normal(tuple(tensor.dims)).astype(np.float32)
-                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the reference values of some operators overflow on purpose
         cases = [*operators.collect_testcases(None), *small_models.collect_testcases()]
@@ -168,7 +163,7 @@ def _check_pass(text: str, model: onnx.ModelProto) -> None:
         except UserError as error:
             exact = manager.passes[0].promise() is Contract.EXACT
             out_of_range = isinstance(error, ContractBreachError) and "deviates by" in str(error)
-            foreign = isinstance(error, ContractBreachError) and _invalid(model)  # what it declares is wrong already
+            foreign = isinstance(error, ContractBreachError) and invalid(model)  # what it declares is wrong already
             jumps = exact and out_of_range and _jumps(model)
             if (problem := _sentence_problem(error)) and (exact or not out_of_range) and not (foreign or jumps):
                 raise AssertionError(f"{text}: {problem}") from error
@@ -178,7 +173,7 @@ def _check_pass(text: str, model: onnx.ModelProto) -> None:
     if result is model:
         return
     _check_loads(text, result)
-    if (why := _invalid(result)) and not _invalid(model) and not _misdeclares(model):
+    if (why := invalid(result)) and not invalid(model) and not _misdeclares(model):
         raise AssertionError(f"{text}: an invalid model: {why}")
     if manager.passes[0].promise() is Contract.EXACT:
         _check_exact(manager.passes[0], model, result)
@@ -229,13 +224,13 @@ def _check_exact(item: Pass, model: onnx.ModelProto, result: onnx.ModelProto) ->
         return
     try:
         feeds = sample_sets(model)
-        expected = [_outputs(model, one) for one in feeds]
-        if any(_difference(first, _outputs(model, one)) for first, one in zip(expected, feeds, strict=True)):
+        expected = [outputs(model, one) for one in feeds]
+        if any(_difference(first, outputs(model, one)) for first, one in zip(expected, feeds, strict=True)):
             return
     except Exception:  # noqa: BLE001 - whatever keeps onnxruntime from running the mutant
         return
     try:
-        actual = [_outputs(result, one) for one in feeds]
+        actual = [outputs(result, one) for one in feeds]
     except Exception as error:
         raise AssertionError(f"{item.name}: the result does not run: {error}") from error
     for one, two in zip(expected, actual, strict=True):
@@ -243,7 +238,7 @@ def _check_exact(item: Pass, model: onnx.ModelProto, result: onnx.ModelProto) ->
             raise AssertionError(f"{item.name}: wrong: {why}")
 
 
-def _invalid(model: onnx.ModelProto) -> str:
+def invalid(model: onnx.ModelProto) -> str:
     """Say what the checker of onnx has against `model` or the shapes that follow in it; return "" for nothing."""
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -260,11 +255,11 @@ def _jumps(model: onnx.ModelProto) -> bool:
 
     try:
         for feeds in sample_sets(model):
-            expected = _outputs(model, feeds)
+            expected = outputs(model, feeds)
             for factor in (1 - 3e-6, 1 - 3e-7, 1 + 3e-7, 1 + 3e-6):
                 near = {name: value * value.dtype.type(factor) if value.dtype.kind == "f" else value
                         for name, value in feeds.items()}  # fmt: skip
-                if _difference(expected, _outputs(model, near)):
+                if _difference(expected, outputs(model, near)):
                     return True
     except Exception:  # noqa: BLE001 - whatever keeps onnxruntime from running the mutant
         return False
@@ -277,7 +272,7 @@ def _misdeclares(model: onnx.ModelProto) -> bool:
     from fastscnn_opt.rewriting.verification.comparing import fits_declared
 
     try:
-        found = _outputs(model, sample_sets(model)[0])
+        found = outputs(model, sample_sets(model)[0])
     except Exception:  # noqa: BLE001 - whatever keeps onnxruntime from running the mutant
         return False
     shapes = [value.type.tensor_type.shape for value in model.graph.output]
@@ -290,7 +285,7 @@ def _interface(model: onnx.ModelProto) -> list[tuple[str, Any]]:
     return inputs + [(value.name, value.type.tensor_type.elem_type) for value in model.graph.output]
 
 
-def _outputs(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
+def outputs(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
     import onnxruntime
 
     from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling

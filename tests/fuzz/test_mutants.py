@@ -177,8 +177,25 @@ def test_an_output_of_another_rank_than_declared_is_told():
     model = parse(
         "g (float[1,3,4,4] x) => (float[1,3,2,2] y) { a = AveragePool<kernel_shape=[3,3]>(x) y = Flatten(a) }"
     )
-    with pytest.raises(ModelError, match="'y' has another shape than the model declares"):
+    with pytest.raises(ModelError, match="'y' of the model is declared as"):
         PassManager("upsample-output").run(model)
+
+
+def test_a_wrong_declaration_that_stops_the_graph_after_a_pass_is_told():
+    model = parse(
+        'g (float[1,1,2,2] x, float[4] s) => (float[1,1,4,4] y) { t = Transpose(x) y = Resize<mode="linear">(t, , s) }'
+    )
+    with pytest.raises(ModelError, match=r"'y' of the model is declared as \[1, 1, 4, 4\] and has the shape"):
+        PassManager("upsample-output").run(model)
+
+
+@pytest.mark.parametrize("pipeline", ["static-batch{n=2}", "input-size{height=4 width=4}"])
+@pytest.mark.parametrize("perm", [[], [0, 1], [0, 1, 2, 4], [0, 1, 1, 1]])
+def test_an_order_of_other_axes_is_refused_or_left_alone(perm, pipeline):
+    model = parse("g (float[1,3,8,8] x) => (y) { y = Transpose(x) }")
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("perm", perm, attr_type=onnx.AttributeProto.INTS))
+    with pytest.raises(PassError, match=r"its perm does not order the axes of its input|engines may differ"):
+        PassManager(pipeline, verify=False).run(model)
 
 
 def test_a_pass_that_meets_a_contradiction_blames_the_model():

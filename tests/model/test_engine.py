@@ -1,5 +1,7 @@
 """The exceptions of ONNX Runtime: every place that runs a model turns them into sentences."""
 
+from contextlib import suppress
+
 import numpy as np
 import onnx
 import pytest
@@ -7,7 +9,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as engine
 
 from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
-from fastscnn_opt.model.engine import reason_of
+from fastscnn_opt.model.engine import open_model, reason_of
 from fastscnn_opt.rewriting.verification.runner import GraphRunner
 
 KINDS = [
@@ -33,6 +35,15 @@ def test_the_verification_makes_a_sentence_of_every_exception(kind):
     runner.session = Failing(getattr(engine, kind)("out of luck\nand more"))
     with pytest.raises(ModelError, match=r"onnxruntime fails on the graph \(out of luck\)"):
         runner({"x": np.zeros(1, np.float32)})
+
+
+def test_the_engine_logs_nothing_when_a_constant_is_larger_than_any_memory(capfd):
+    text = MODEL.replace(
+        "{ y = Relu(x) }", "<int64[1] n = {4611686018427387904}> { c = ConstantOfShape(n) y = Add(x, c) }"
+    )
+    with suppress(ModelError):
+        open_model(onnx.parser.parse_model(text))
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)

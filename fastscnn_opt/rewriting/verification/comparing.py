@@ -109,6 +109,11 @@ def fits_declared(shape: Sequence[int], declared: onnx.TensorShapeProto) -> bool
     return not sizes or (len(sizes) == len(shape) and all(map(_is_size, sizes, shape)))
 
 
+def sizes_in_words(declared: onnx.TensorShapeProto) -> str:
+    """Return a declared shape as it is written, with ? for a dimension that has neither a size nor a name."""
+    return str([dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in declared.dim])
+
+
 def _is_size(declared: int | None, size: int) -> bool:
     return declared in (None, size)
 
@@ -119,8 +124,7 @@ def _form_problem(
     if expected.shape != actual.shape:
         return f"output {name!r} has the shape {list(actual.shape)}, and {list(expected.shape)} was expected"
     if declared is not None and not fits_declared(actual.shape, declared):
-        sizes = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in declared.dim]
-        return f"output {name!r} is declared as {sizes} and has the shape {list(actual.shape)}"
+        return f"output {name!r} is declared as {sizes_in_words(declared)} and has the shape {list(actual.shape)}"
     if is_float(expected.dtype) != is_float(actual.dtype):
         return f"output {name!r} has the type {actual.dtype}, and {expected.dtype} was expected"
     return ""

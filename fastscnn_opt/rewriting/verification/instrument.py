@@ -82,6 +82,8 @@ class Verification(Instrument):
             self._last = self._last or GraphRunner(after)
             actual = self._last(feeds)
         except ModelError as error:
+            if runner.misdeclared:
+                raise _misdeclared(item, runner) from error
             problem = f"the graph after it does not run: {error}"
             raise self._breach(item, problem, runner.model, after, feeds) from error
         promise = (after, contract, item.tolerance)
@@ -101,7 +103,7 @@ class Verification(Instrument):
                     cure="go on unchecked with --no-verify",
                 )
             if runner.misdeclared:
-                raise _misdeclared(item, runner, problem)
+                raise _misdeclared(item, runner)
             raise self._breach(item, problem, runner.model, after, feeds)
         return deviation
 
@@ -136,13 +138,11 @@ def _expected(item: Pass, runner: GraphRunner, feeds: Feeds) -> dict[str, Tensor
             return item.expected(runner, feeds)
         except (IndexError, ValueError) as error:  # numpy's, where an output has other axes than the pass was told
             if runner.misdeclared:
-                raise _misdeclared(item, runner, str(error)) from error
+                raise _misdeclared(item, runner) from error
             raise
 
 
-def _misdeclared(item: Pass, runner: GraphRunner, problem: str) -> ModelError:
-    return ModelError(
-        f"output {min(runner.misdeclared)!r} has another shape than the model declares, so the pass {item.name} cannot "
-        f"be verified on it: {problem}",
-        cure="export it again, or correct the shape",
-    )
+def _misdeclared(item: Pass, runner: GraphRunner) -> ModelError:
+    name, words = min(runner.misdeclared.items())
+    what = f"output {name!r} of the model {words}, so the pass {item.name} cannot be verified on it"
+    return ModelError(what, cure="export it again, or correct the shape")

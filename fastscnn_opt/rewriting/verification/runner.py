@@ -11,7 +11,7 @@ from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
 from fastscnn_opt.model.engine import engine_errors, open_model, reason_of
 from fastscnn_opt.rewriting.contract import Feeds, Labels, Tensor
-from fastscnn_opt.rewriting.verification.comparing import fits_declared, magnitude, values_in
+from fastscnn_opt.rewriting.verification.comparing import fits_declared, magnitude, sizes_in_words, values_in
 from fastscnn_opt.rewriting.verification.logits import expose_logits
 from fastscnn_opt.rewriting.verification.widening import WideInterface
 
@@ -33,7 +33,7 @@ class GraphRunner:
     Attributes
     ----------
     misdeclared
-        The outputs that had another shape than the model declares, in any run.
+        The outputs that had another shape than the model declares, in any run, with both shapes in words.
 
     Raises
     ------
@@ -44,7 +44,7 @@ class GraphRunner:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.outputs = [output.name for output in model.graph.output]
-        self.misdeclared: set[str] = set()
+        self.misdeclared: dict[str, str] = {}
         exposed, self.logits = expose_logits(expand_adaptive_pooling(model))
         self._interface = WideInterface(exposed)
         self.session = open_model(self._interface.model, cure=UNCHECKED)
@@ -61,7 +61,9 @@ class GraphRunner:
         for name, value in result.items():
             shape = getattr(values_in(value), "shape", None)  # a sequence has none
             if shape is not None and not fits_declared(shape, declared[name]):
-                self.misdeclared.add(name)
+                self.misdeclared[name] = (
+                    f"is declared as {sizes_in_words(declared[name])} and has the shape {list(shape)}"
+                )
         return dict(result)
 
     def forget(self) -> None:

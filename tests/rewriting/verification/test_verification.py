@@ -323,7 +323,7 @@ def test_an_output_that_the_model_declares_wrongly_is_not_counted_against_the_pa
 
 def test_a_pass_that_relies_on_a_wrong_declaration_is_not_to_blame():
     model = parse("g (float[1,1,4,4] x) => (float[1,1,8,8] y) { a = Relu(x) y = GlobalAveragePool(a) }")
-    with pytest.raises(ModelError, match="'y' has another shape than the model declares"):
+    with pytest.raises(ModelError, match="'y' of the model is declared as"):
         PassManager("input-size{scale=0.5 keep=true}").run(model)
 
 
