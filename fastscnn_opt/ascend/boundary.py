@@ -32,7 +32,7 @@ def settle(options: AtcOptions, model: onnx.ModelProto, where: Path) -> tuple[At
         No option fixes an open dimension, or an option does not fit the model, which is from the file `where`.
     """
     if options.input_shape:
-        model = with_shapes(model, _shapes(options.input_shape))
+        model = with_shapes(model, given_shapes(options.input_shape))
     signature = signature_of(model)
     inputs, outputs = signature.inputs, _outputs(options, model, signature.outputs, where)
     if not (options.dynamic_batch_size or options.dynamic_image_size):
@@ -55,8 +55,8 @@ def settle(options: AtcOptions, model: onnx.ModelProto, where: Path) -> tuple[At
     return settled, Signature(_at_boundary_in(settled, inputs), _at_boundary_out(settled, model, outputs))
 
 
-def _shapes(text: str) -> dict[str, tuple[int, ...]]:
-    """Parse ``name:1,3,1024,2048;...``."""
+def given_shapes(text: str) -> dict[str, tuple[int, ...]]:
+    """Parse the option `input_shape`, ``name:1,3,1024,2048;...``."""
     entries = (entry.rpartition(":") for entry in text.split(";"))
     return {name: tuple(map(int, lengths.split(","))) for name, _, lengths in entries}
 

@@ -14,7 +14,7 @@ from fastscnn_opt.measuring.predicting import Predictor, Setup, StageTimes
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 class Accuracy:
     """The confusion matrix over a number of images, and the times of the stages on the way to it.
 
-    `ignored` is the number of pixels that are not labelled.
+    `ignored` is the number of pixels that are not labelled, and `infinite` says of each run of the model whether its
+    output holds infinities.
     """
 
     images: int
     confusion: ConfusionMatrix
     ignored: int = 0
     stages: StageTimes = field(default_factory=StageTimes)
+    infinite: Sequence[bool] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return pixAcc, mIoU, mIoU_all, iou (by class), images and pixels; the first four are fractions."""
@@ -106,4 +108,4 @@ def evaluate_session(
         raise DataError(
             f"there is no labelled pixel in {counted(len(dataset), 'image')}", cure="use a split with annotations"
         )
-    return Accuracy(len(dataset), confusion, pixels - confusion.pixels, predictor.stages)
+    return Accuracy(len(dataset), confusion, pixels - confusion.pixels, predictor.stages, predictor.infinite)

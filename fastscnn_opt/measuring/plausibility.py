@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastscnn_opt.text import counted
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,6 +29,11 @@ def implausible(accuracy: Accuracy) -> list[str]:
     shares = confusion.counts.sum(axis=1) / confusion.pixels
     ignored = accuracy.ignored / (accuracy.ignored + confusion.pixels)
     notes = []
+    if count := sum(accuracy.infinite):
+        notes.append(
+            f"the output holds infinities in {count} of {counted(len(accuracy.infinite), 'run')}: values are beyond "
+            "the range of their type, 65504 for float16; check the weights and the preprocessing"
+        )
     if ignored > _MOSTLY_IGNORED:
         notes.append(
             f"{ignored:.0%} of the pixels are ignored; check label_map, ignore_index and whether the masks hold the "

@@ -87,12 +87,13 @@ Image = tuple["NDArray[np.uint8]", tuple[int, ...], str]
 
 @dataclass(frozen=True)
 class Predictor:
-    """Makes label maps of images with an opened model."""
+    """Makes label maps of images with an opened model, and notes for each run whether its output holds infinities."""
 
     session: Session
     source: ImageInput
     setup: Setup
     stages: StageTimes = field(default_factory=StageTimes)
+    infinite: list[bool] = field(default_factory=list)
 
     def predict(self, images: list[Image]) -> list[NDArray[np.integer]]:
         """Return the label map of each image, at most a batch of them. Raises ModelError."""
@@ -147,6 +148,7 @@ class Predictor:
                 f"logits N, C, H, W nor label maps N, H, W of {counted(len(feed), 'image')}",
                 cure="export the model with one of these, or name another output",
             )
+        self.infinite.append(_holds_infinity(output))
         size = feed.shape[1:3] if self.source.channels_last else feed.shape[2:]
         return self._classes_first(output, (size[0], size[1])) if output.ndim == 4 else output
 
@@ -158,6 +160,13 @@ class Predictor:
                 cure='say output_layout = "nhwc" in [data], or "nchw" if the second axis has the classes',
             )
         return output.transpose(0, 3, 1, 2) if layout == "nhwc" else output
+
+
+def _holds_infinity(output: NDArray[Any]) -> bool:
+    """Tell whether an output holds an infinity; it may not see one beside NaN, which the decoder refuses."""
+    if output.dtype == np.float16:  # which numpy compares element by element
+        return bool(((output.view(np.uint16) & 0x7FFF) == 0x7C00).any())
+    return np.issubdtype(output.dtype, np.floating) and bool(np.isinf([output.max(), output.min()]).any())
 
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:

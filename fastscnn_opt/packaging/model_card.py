@@ -11,7 +11,7 @@ from fastscnn_opt.measuring.image_input import signature
 from fastscnn_opt.packaging.configuration import class_names
 from fastscnn_opt.scoring.records import RowRecord
 from fastscnn_opt.scoring.tables.commands import again, command_for_run, command_line
-from fastscnn_opt.scoring.tables.rendering import number
+from fastscnn_opt.scoring.tables.rendering import accuracy, number
 from fastscnn_opt.text import counted, markdown, printable
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def _cells(row: TableRow) -> list[str]:
     return [
         row.target,
         str(row.batch),
-        number(row.pixAcc, 2, 100),
-        number(row.mIoU, 2, 100),
-        number(row.mIoU_drop, 2),
+        accuracy(row, row.pixAcc, 100),
+        accuracy(row, row.mIoU, 100),
+        accuracy(row, row.mIoU_drop),
         number(row.median_ms, 2),
         number(row.p90_ms, 2),
         number(row.p99_ms, 2),

@@ -40,9 +40,9 @@ def _row(compared: ComparedRow, label: str, first: ReportContent, second: Report
     verdict, tone = _verdict(row, other, points, times)
     return {
         "label": label,
-        "miou_then": _text(row.mIoU, 2, 100),
-        "miou_now": _text(other.mIoU if other else None, 2, 100),
-        "miou_change": "" if points is None else f"{points:+.2f}",
+        "miou_then": _accuracy(row),
+        "miou_now": _accuracy(other),
+        "miou_change": "" if points is None else f"{points:+.2f}{compared.mark}",
         "worst": _worst(_find(first, row), _find(second, row)),
         "fps_then": _text(row.fps, 2),
         "fps_now": _text(other.fps if other else None, 2),
@@ -98,6 +98,10 @@ def _note(first: ReportContent, second: ReportContent, rows: list[dict[str, Any]
     else:
         words.append(f"Times of two sessions are not paired, so a speed counts as changed from {_TIMES:g} times on.")
     return " ".join(words)
+
+
+def _accuracy(row: TableRow | None) -> str:
+    return "" if row is None or row.mIoU is None else _text(row.mIoU, 2, 100) + row.mark
 
 
 def _text(value: float | None, digits: int, scale: float = 1.0) -> str:

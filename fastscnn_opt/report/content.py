@@ -186,9 +186,12 @@ def gather(run: Run, max_drop: float | None = None) -> ReportContent:
 
 
 def label_in(row: TableRow, rows: Sequence[TableRow]) -> str:
-    """Return the variant of a row; if it has several rows, with the target and batch size that distinguish them."""
-    if sum(other.variant == row.variant for other in rows) == 1:
-        return row.variant
+    """Return the variant of a row; if it has several rows, with the target and batch size that distinguish them.
+
+    A row of an emulated device says so.
+    """
     parts = {"target": row.target, "batch": f"batch {row.batch}"}
-    distinct = [text for key, text in parts.items() if len({getattr(other, key) for other in rows}) > 1]
-    return f"{row.variant} ({', '.join(distinct)})"
+    several = sum(other.variant == row.variant for other in rows) > 1
+    distinct = [text for key, text in parts.items() if several and len({getattr(other, key) for other in rows}) > 1]
+    distinct += ["emulated"] if row.emulated else []
+    return f"{row.variant} ({', '.join(distinct)})" if distinct else row.variant

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.report.content import ReportContent, ReportRow
     from fastscnn_opt.report.gallery import Gallery
     from fastscnn_opt.scoring.records import StepSummary
+    from fastscnn_opt.scoring.tables.row import TableRow
 
 Section = dict[str, Any]
 
@@ -74,7 +75,7 @@ def _cells(entry: ReportRow) -> list[tuple[str, str]]:
         ratio = f"{row.ratio:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]"
     texts = [(text, text) for text in (row.variant, row.target)]
     figures = [
-        _figure(row.pixAcc, 2, 100), _figure(row.mIoU, 2, 100), _figure(row.mIoU_drop, 2),
+        *(_accuracy(row, *figure) for figure in ((row.pixAcc, 100), (row.mIoU, 100), (row.mIoU_drop, 1))),
         _figure(row.median_ms, 2), _figure(row.p99_ms, 2), _figure(row.fps, 2),
         (ratio, _figure(row.ratio, 2)[1]), *_streams(row.throughput), _figure(row.model_bytes, 2, 1e-6),
         _figure(row.peak_rss_bytes, 0, 1e-6),
@@ -89,6 +90,11 @@ def _streams(found: Throughput | None) -> list[tuple[str, str]]:
         return [("", "")] * len(STREAMS)
     values = (len(found.threads), found.fps, found.gain)
     return [(text, repr(float(value))) for text, value in zip(stream_cells(found), values, strict=True)]
+
+
+def _accuracy(row: TableRow, value: float | None, scale: float) -> tuple[str, str]:
+    text, order = _figure(value, 2, scale)
+    return text and text + row.mark, order
 
 
 def _figure(value: float | None, digits: int, scale: float = 1.0) -> tuple[str, str]:
@@ -252,7 +258,7 @@ def facts(content: ReportContent, entry: ReportRow) -> list[tuple[str, str]]:
         "images": f"{accuracy.images} with {accuracy.pixels} labelled pixels"
         if accuracy and accuracy.pixels is not None
         else None,
-        f"mIoU over all {len(entry.iou)}": f"{100 * entry.row.mIoU_all:.2f} %"
+        f"mIoU over all {len(entry.iou)}": f"{100 * entry.row.mIoU_all:.2f} %{entry.row.mark}"
         if entry.row.mIoU_all is not None
         else None,
         "scored": f"{record.at}, in {record.seconds:.1f} s" if record and record.at else None,

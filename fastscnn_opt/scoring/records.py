@@ -176,10 +176,7 @@ class BuiltModel:
 
 @dataclass(frozen=True)
 class AccuracyFigures:
-    """What `eval` prints: shares are fractions, and `iou` is by class, None for a class that is absent.
-
-    Old releases did not record the last three.
-    """
+    """What `eval` prints: fractions, None in `iou` for an absent class; old releases did not record the last four."""
 
     pixAcc: Share  # noqa: N815 - the name it has in every table
     mIoU: Share  # noqa: N815 - the name it has in every table
@@ -187,6 +184,7 @@ class AccuracyFigures:
     iou: dict[str, Share | None] = field(default_factory=dict)
     pixels: Count | None = None
     images: Count | None = None
+    emulated: bool = False  # by a target that emulates a device
 
 
 @dataclass(frozen=True)

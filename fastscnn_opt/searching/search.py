@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.errors import RunError
+from fastscnn_opt.errors import RunError, TargetError
 from fastscnn_opt.files import write_atomically
 from fastscnn_opt.machine import versions
 from fastscnn_opt.scoring.description import SearchDescription, Trial, VariantsText
@@ -24,6 +24,7 @@ from fastscnn_opt.searching.space import default_space, pipeline_of, read_space
 from fastscnn_opt.searching.strategies import TrialResult, TrialStatus, strategy_for
 from fastscnn_opt.searching.tradeoffs import TradeOff, best_of, finalists
 from fastscnn_opt.searching.trials import Screening, Trials
+from fastscnn_opt.targets.base import Emulator
 from fastscnn_opt.targets.spec import TargetSpec
 from fastscnn_opt.text import counted
 
@@ -145,13 +146,16 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
         The folder or the space cannot be used, the space is large and optuna missing, or neither the baseline nor
         anything else can be scored.
     TargetError
-        There is no such target here.
+        There is no such target here, or it has no speed.
     ModelError, DataError
         The model or the data cannot be read.
     """
-    source = DataSource.at(data)
+    source, spec = DataSource.at(data), TargetSpec.of(target)
+    if isinstance(spec.open(), Emulator):
+        what = "is emulated and has no speed, by which a search compares"
+        raise TargetError(what, where=f"target {spec.name}", cure=f"search elsewhere, and score {FRONT_FILE} on it")
     chosen = default_space(source) if space is None else read_space(Path(space))
-    given = SearchInput(Path(model), source, TargetSpec.of(target), chosen.baseline, batch, max_drop)
+    given = SearchInput(Path(model), source, spec, chosen.baseline, batch, max_drop)
     return _explore(given, chosen, Path(folder), settings, budget, Screening(few, max_drop), note)
 
 

@@ -107,3 +107,11 @@ class HasLintRules(Protocol):
 
     def lint_rules(self) -> RuleSet | None:
         """Return the rules; None if this target has none after all."""
+
+
+@runtime_checkable
+class Emulator(Protocol):
+    """A target that computes what another device would; its accuracy is marked, and it is never timed."""
+
+    emulates: ClassVar[str]
+    """The name of that device."""

@@ -37,6 +37,15 @@ RULES: tuple[Rule[AscendGraph], ...] = (
 )
 """In the order of their codes: A1xx operators, A2xx what enters and leaves the device, A3xx the model as a whole."""
 
+REFUSED: tuple[Rule[AscendGraph], ...] = (
+    operators.unknown_operator,
+    resize.cubic,
+    resize.inputs,
+    header.operator_sets,
+    header.new_opset,
+)
+"""Those that find what atc does not compile, beside open dimensions, which an option of atc can fix."""
+
 _ORDER = ("static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "simplify", "fp16-output")
 """Order of the passes in a cure: shapes are fixed first, and outputs dropped before others are changed."""
 

@@ -16,7 +16,7 @@ from fastscnn_opt.scoring.stages.recording import Recorder
 from fastscnn_opt.scoring.stages.reproducing import reproduction
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
 from fastscnn_opt.scoring.stages.speed import time_rows
-from fastscnn_opt.targets.base import CrossCompiler
+from fastscnn_opt.targets.base import CrossCompiler, Emulator
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class RowScorer:
             if missing := self._missing(target):
                 self.recorder.record_failure(plan, Status.UNAVAILABLE, missing)
                 return None
-            if plan.patches and "patches" not in target.options:
+            if plan.patches and "patches" not in target.options and not isinstance(target.open(), Emulator):
                 raise RunError(
                     f"patches change the operator sources of a vendor compiler, and {plan.target} has none",
                     cure="leave them out, or give this variant the targets they are for",
@@ -123,8 +123,12 @@ class RowScorer:
                 self._record_outcome(jobs[index], outcome)
 
     def time(self, jobs: list[Job]) -> None:
-        """Time the rows whose accuracy is known side by side with the baseline, which should be among them."""
-        evaluated = [job for job in jobs if self.recorder.finished(job)]
+        """Time the rows whose accuracy is known side by side with the baseline, which should be among them.
+
+        Rows of emulated devices have no speed.
+        """
+        finished = [(job, row.accuracy) for job in jobs if (row := self.recorder.finished(job))]
+        evaluated = [job for job, accuracy in finished if accuracy and not accuracy.emulated]
         effort = self._settings.effort_for(self._variants)
         time_rows(self._run, evaluated, effort, limits=self.limits, note=self._note, progress=self._progress)
 
@@ -194,4 +198,5 @@ class RowScorer:
             job, Status.OK, accuracy=result.accuracy, details=details, peak_rss_bytes=result.peak_rss_bytes,
             seconds=round(outcome.seconds, 3), predictions_sha256=self.recorder.hash_of(saved, anew=True),
         )  # fmt: skip
-        self._note(f"{plan.label}: mIoU {100 * result.accuracy.mIoU:.2f} % in {outcome.seconds:.1f} s")
+        kind = "emulated mIoU" if result.accuracy.emulated else "mIoU"
+        self._note(f"{plan.label}: {kind} {100 * result.accuracy.mIoU:.2f} % in {outcome.seconds:.1f} s")

@@ -9,7 +9,7 @@ from fastscnn_opt.errors import Breach, RunError
 from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.gate import FAILURES, ratio_of
 from fastscnn_opt.scoring.tables.limits import Gate, Interval, drop_breaches, slowdown_breaches
-from fastscnn_opt.scoring.tables.rendering import UNKNOWN, Heading, number
+from fastscnn_opt.scoring.tables.rendering import UNKNOWN, Heading, accuracy, number
 from fastscnn_opt.scoring.tables.row import TableRow
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ class ComparedRow:
         if self.second is None or self.first.mIoU is None or self.second.mIoU is None:
             return None
         return 100 * (self.second.mIoU - self.first.mIoU)
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the change of mIoU where it is shown."""
+        return self.first.mark or (self.second.mark if self.second else "")
 
     @property
     def fps_ratio(self) -> float | None:
@@ -148,9 +153,9 @@ def two_run_cells(compared: ComparedRow) -> list[str]:
         first.variant,
         first.target,
         str(first.batch),
-        number(first.mIoU, 2, 100),
-        number(second.mIoU if second else None, 2, 100),
-        UNKNOWN if points is None else f"{points:+.2f}",
+        accuracy(first, first.mIoU, 100),
+        accuracy(second, second.mIoU if second else None, 100),
+        UNKNOWN if points is None else f"{points:+.2f}{compared.mark}",
         number(first.fps, 2),
         number(second.fps if second else None, 2),
         number(compared.fps_ratio, 3),

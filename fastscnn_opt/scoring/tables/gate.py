@@ -64,6 +64,6 @@ def _slowdown(row: TableRow) -> Interval | None:
 
 
 def _name(row: TableRow, rows: Sequence[TableRow]) -> str:
-    """Return a row's variant, with target and batch size where the variant has several rows."""
+    """Return a row's variant, with target and batch size where the variant has several rows or is emulated."""
     alone = sum(other.variant == row.variant for other in rows) == 1
-    return row.variant if alone else row.label
+    return row.variant if alone and not row.emulated else row.label

@@ -52,9 +52,9 @@ def cells(row: TableRow) -> list[str]:
         row.target,
         str(row.batch),
         contract_of(row.steps) if row.model else UNKNOWN,
-        number(row.pixAcc, 2, 100),
-        number(row.mIoU, 2, 100),
-        number(row.mIoU_drop, 2) + (" (too much)" if row.gate == "failed" else ""),
+        accuracy(row, row.pixAcc, 100),
+        accuracy(row, row.mIoU, 100),
+        accuracy(row, row.mIoU_drop) + (" (too much)" if row.gate == "failed" else ""),
         number(row.median_ms, 2),
         number(row.p99_ms, 2),
         number(row.fps, 2) + (f" (card {row.fps_per_card:.2f})" if row.fps_per_card else ""),
@@ -89,7 +89,8 @@ def as_asked(headings: Sequence[Heading], lines: Sequence[list[str]]) -> tuple[l
 
 
 FLAT = (
-    "variant", "passes", "target", "batch", "status", "pixAcc", "mIoU", "mIoU_all", "mIoU_drop", "gate", *SPEED_FIGURES,
+    "variant", "passes", "target", "batch", "status", "pixAcc", "mIoU", "mIoU_all", "mIoU_drop", "emulated",
+    "gate", *SPEED_FIGURES,
     "model_bytes", "peak_rss_bytes", "reason", "reproduce",
 )  # fmt: skip
 """The keys of a row that a spreadsheet gets, one column each, in full precision."""
@@ -129,6 +130,11 @@ def published_cells(row: ReferenceRow) -> list[str]:
 
 def _as_published(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:g}"
+
+
+def accuracy(row: TableRow | None, value: float | None, scale: float = 1.0) -> str:
+    """Return a figure of the accuracy of a row with two digits, and a mark if it is emulated."""
+    return number(value, 2, scale) + (row.mark if row is not None and value is not None else "")
 
 
 def number(value: float | None, digits: int, scale: float = 1.0) -> str:

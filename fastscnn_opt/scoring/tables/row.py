@@ -11,11 +11,15 @@ from fastscnn_opt.scoring.tables.limits import is_more
 SPEED_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "fps_per_card", "ratio", "ratio_low", "ratio_high")
 """What a row takes over from its timing."""
 
+NO_SPEED = "the accuracy is emulated, and no speed is known without the device"
+"""The reason why a row of an emulated device has no speed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow(Identified):
     """A row of the variant table; shares are fractions, `mIoU_drop` is in points, unknown figures are None.
 
+    `emulated` says that the accuracy is that of a target that emulates a device, whose speed is not known.
     `gate` is ``passed`` or ``failed`` where the drop was compared with a limit. `ratio` is that of the speed to the
     baseline's, with the ends of its 95 % interval; `throughput` is None unless it was asked for.
     """
@@ -33,6 +37,7 @@ class TableRow(Identified):
     mIoU: float | None = None  # noqa: N815 - the name it has in every table
     mIoU_all: float | None = None  # noqa: N815 - the name it has in every table
     mIoU_drop: float | None = None  # noqa: N815 - the name it has in every table
+    emulated: bool | None = None
     gate: str | None = None
     median_ms: float | None = None
     p90_ms: float | None = None
@@ -48,6 +53,11 @@ class TableRow(Identified):
     steps: tuple[StepSummary, ...] = ()
     model: str | None = None
     artefact: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """What stands behind each known figure of the accuracy where it is shown."""
+        return " emulated" if self.emulated else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as the verbs print it."""
@@ -75,7 +85,7 @@ def table_row(
         status=status,
         reason=reason,
         reproduce=reproduce,
-        **_fields(accuracy, "pixAcc", "mIoU", "mIoU_all"),
+        **_fields(accuracy, "pixAcc", "mIoU", "mIoU_all", "emulated"),
         mIoU_drop=drop,
         gate=None if drop is None or max_drop is None else ("failed" if is_more(drop, max_drop) else "passed"),
         **_fields(timing, *SPEED_FIGURES, "throughput"),
@@ -95,6 +105,8 @@ def _status(record: RowRecord | None, timing: RowTiming | None) -> tuple[Status,
         return Status.PENDING, "not scored yet; start `fastscnn-opt score` on this run again", ""
     if record.status is not Status.OK:
         return record.status, record.reason, record.reproduce
+    if record.accuracy is not None and record.accuracy.emulated:
+        return record.status, NO_SPEED, ""
     if timing is None:
         return Status.PENDING, "not timed yet; start `fastscnn-opt score` on this run again", ""
     if timing.status is not Status.OK:

@@ -24,11 +24,13 @@ Result = TypeVar("Result")
 class WorkerState:
     """The state of a worker between commands: the opened artefact, and after the warm-up the function that times it.
 
-    `feeds` are the inputs of the timed runs, and `streams` has such a function for each request at once.
+    `emulated` says whether the artefact is one of a target that emulates a device. `feeds` are the inputs of the timed
+    runs, and `streams` has such a function for each request at once.
     """
 
     progress: ProgressReporter
     session: Session | None = None
+    emulated: bool = False
     timer: Callable[[int], list[float]] | None = None
     feeds: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     streams: list[Callable[[int], list[float]]] = field(default_factory=list)

@@ -19,7 +19,7 @@ from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
 from fastscnn_opt.scoring.worker.command import Command, WorkerState
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs, timing_feeds
-from fastscnn_opt.targets.base import RunsCheckpoint
+from fastscnn_opt.targets.base import Emulator, RunsCheckpoint
 from fastscnn_opt.targets.onnxruntime.profile import OrtProfile, profile_model
 from fastscnn_opt.targets.signature import Signature
 from fastscnn_opt.targets.spec import TargetSpec
@@ -55,7 +55,7 @@ class Evaluation:
         found = self.accuracy
         figures = {"pixAcc": found.pixAcc, "mIoU": found.mIoU, "mIoU_all": found.mIoU_all, **found.iou}
         rows = [[name, "absent" if share is None else f"{100 * share:.2f}"] for name, share in figures.items()]
-        return html_table([("", False), ("%", True)], rows)
+        return html_table([("", False), ("%, emulated" if found.emulated else "%", True)], rows)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,8 @@ class Open(Command[Signature]):
 
     def run(self, state: WorkerState) -> Signature:
         """Open the artefact."""
-        state.session = self.target.open().open(self.artefact)
+        target = self.target.open()
+        state.session, state.emulated = target.open(self.artefact), isinstance(target, Emulator)
         return Signature(state.session.inputs, state.session.outputs)
 
 
@@ -212,7 +213,8 @@ class Evaluate(Command[Evaluation]):
             )
         notes = [*_assumptions(source, self.metadata, session), *implausible(found)]
         details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms(), notes=tuple(notes))
-        return Evaluation(AccuracyFigures(**found.to_json()), details, peak_rss_bytes())
+        figures = AccuracyFigures(**found.to_json(), emulated=state.emulated)
+        return Evaluation(figures, details, peak_rss_bytes())
 
 
 @dataclass(frozen=True)

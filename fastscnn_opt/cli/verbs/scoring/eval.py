@@ -118,7 +118,7 @@ def _score_model(
     for text in found.details.notes:
         note(f"note: {text}")
     figures = as_json(found.accuracy)
-    return {key: figures[key] for key in _FIGURES}
+    return {key: figures[key] for key in _FIGURES} | ({"emulated": True} if figures["emulated"] else {})
 
 
 def _score_dumps(
@@ -136,11 +136,13 @@ def _print_figures(result: dict[str, Any], what: str) -> None:
     present = [value for value in result["iou"].values() if value is not None]
     rows = [[name, "absent" if value is None else _percent(value)] for name, value in result["iou"].items()]
     say(what)
-    print_table([Column("class"), Column("IoU %", figures=True)], rows, TableFormat.TABLE)
+    heading = "IoU %, emulated" if result.get("emulated") else "IoU %"
+    print_table([Column("class"), Column(heading, figures=True)], rows, TableFormat.TABLE)
+    mark = "emulated, " if result.get("emulated") else ""
     counts = f"{counted(result['pixels'], 'pixel')} in {counted(result['images'], 'image')}"
-    say(f"pixAcc    {_percent(result['pixAcc'])} % of {counts}")
-    say(f"mIoU      {_percent(result['mIoU'])} % over the {len(present)} classes that are present")
-    say(f"mIoU_all  {_percent(result['mIoU_all'])} % over all {len(rows)} classes, an absent one counted as 0")
+    say(f"pixAcc    {_percent(result['pixAcc'])} % {mark}of {counts}")
+    say(f"mIoU      {_percent(result['mIoU'])} % {mark}over the {len(present)} classes that are present")
+    say(f"mIoU_all  {_percent(result['mIoU_all'])} % {mark}over all {len(rows)} classes, an absent one counted as 0")
     if "running_mIoU" in result:
         say(
             f"running   {_percent(result['running_mIoU'])} % mIoU, {_percent(result['running_pixAcc'])} % pixAcc: "
