@@ -12,6 +12,7 @@ from fastscnn_opt.errors import PassError
 from fastscnn_opt.measuring.image_input import has_channels_last
 from fastscnn_opt.model.interface import static_shape
 from fastscnn_opt.rewriting.contract import Change, Contract, Feeds, Labels, Pass, Runner, Skip, Step, Tensor
+from fastscnn_opt.text import joined
 
 from ._batch.inference import complete_graph, fix_inputs, times
 from ._sizes.following import follow_sizes
@@ -176,8 +177,8 @@ def _image(graph: gs.Graph) -> tuple[gs.Variable, dict[int, str]]:
     """Return the image input, and the names of its sides by axis."""
     images = [tensor for tensor in graph.inputs if len(tensor.shape or ()) == 4]
     if len(images) != 1:
-        named = ", ".join(repr(tensor.name) for tensor in images) or "none"
-        raise PassError(f"the size of one image input is set, and the graph has {len(images)} ({named})")
+        inputs = f"the inputs {joined([repr(tensor.name) for tensor in images])} have" if images else "no input has"
+        raise PassError(f"{inputs} the four dimensions of images, and input-size sets the size of one")
     first = 1 if has_channels_last(images[0].shape) else 2
     return images[0], dict(zip((first, first + 1), _SIDES, strict=True))
 

@@ -65,8 +65,9 @@ def slots_of(node: gs.Node, opset: int) -> Slots | str:
         if formal.type_str != _FLOAT32 and (node.op, index) not in _COORDINATES
     }
     free_outputs = {index: formal for index, formal in outputs.items() if formal.type_str != _FLOAT32}
-    if any(_FLOAT16 not in formal.types for formal in (*free_inputs.values(), *free_outputs.values())):
-        return f"ONNX defines {node.op} without float16 at opset {opset}"
+    for formal in (*free_inputs.values(), *free_outputs.values()):
+        if _FLOAT16 not in formal.types:
+            return f"ONNX defines {formal.name} of {node.op} without float16 at opset {opset}"
     if (inputs or outputs) and not (free_inputs or free_outputs) and not _is_half_already(node):
         return f"ONNX defines {node.op} for float32 alone at opset {opset}"
     bound = {formal.type_str for formal in schema.inputs}

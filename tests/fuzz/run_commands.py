@@ -178,9 +178,9 @@ def findings(pipeline: str, target: str, counts: Counter[str]) -> Iterator[str]:
 
 def _result_problem() -> str:
     """Say what is wrong with the result of `apply`; return "" if it is right, or the model itself does not run."""
-    return (
-        apart(_not_loaded) or (not apart(lambda: _not_run("net.onnx")) and apart(lambda: _not_run("result.onnx"))) or ""
-    )
+    if not apart(lambda: _not_loaded() or _not_run("net.onnx") or _not_run("result.onnx")):
+        return ""
+    return apart(_not_loaded) or ("" if apart(lambda: _not_run("net.onnx")) else apart(lambda: _not_run("result.onnx")))
 
 
 def _not_loaded() -> str:

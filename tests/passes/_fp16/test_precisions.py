@@ -18,7 +18,7 @@ def test_a_node_that_moves_values_stays_with_its_float32_neighbours(rewrite):
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ("[n] y = CumSum(x, axis)", "ONNX defines CumSum without float16 at opset 13"),
+        ("[n] y = CumSum(x, axis)", "ONNX defines x of CumSum without float16 at opset 13"),
         ("[n] y = vendor.Secret(x)", "ONNX does not define Secret at opset 13, so its types are not known"),
         ("[n] y = RandomNormalLike(x)", "an attribute chooses the type of its result"),
     ],
@@ -28,6 +28,12 @@ def test_operators_without_float16_stay_in_float32(body, why):
     result = PassManager("fp16{samples=0}", verify=False).run(model)
     assert skips(result) == {"n": why}
     assert result.steps[0].changes == []
+
+
+def test_an_output_without_float16_is_named_as_what_keeps_its_node(rewrite):
+    text = "g (float[1,4] x, float[4] s) => (float[1,4] y, float[1,1] m) { [n] y, m = LayerNormalization(x, s) }"
+    why = "ONNX defines Mean of LayerNormalization without float16 at opset 17"
+    assert skips(rewrite(parse(text, opset=17), "fp16")) == {"n": why}
 
 
 def test_an_operator_gets_float16_with_the_opset_that_defines_it(rewrite):
