@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.measuring.session import Session, TensorSpec, latencies_ms
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.model.saving import save_model
+    from fastscnn_opt.network.checking import ExportCheck, OutputCheck
     from fastscnn_opt.network.layout import Outputs, Pooling
     from fastscnn_opt.network.model_file import ExportedModel, export_to_file
     from fastscnn_opt.packaging.package import package
@@ -96,6 +97,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "Effort": "scoring.effort",
     "Evaluation": "scoring.worker.commands",
+    "ExportCheck": "network.checking",
     "ExportedModel": "network.model_file",
     "Feeds": "rewriting.contract",
     "Finding": "linting.rules",
@@ -105,6 +107,7 @@ _HOMES = {
     "ModelDiff": "diff",
     "ModelError": "errors",
     "OrtProfile": "targets.onnxruntime.profile",
+    "OutputCheck": "network.checking",
     "Outputs": "network.layout",
     "PackagedFile": "packaging.writing",
     "Pass": "rewriting.contract",
@@ -195,6 +198,7 @@ __all__ = [
     "Dataset",
     "Effort",
     "Evaluation",
+    "ExportCheck",
     "ExportedModel",
     "Feeds",
     "Finding",
@@ -204,6 +208,7 @@ __all__ = [
     "ModelDiff",
     "ModelError",
     "OrtProfile",
+    "OutputCheck",
     "Outputs",
     "PackagedFile",
     "Pass",

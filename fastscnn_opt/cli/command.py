@@ -9,7 +9,10 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-_STEPS = ("fastscnn_opt.model.loading", "fastscnn_opt.rewriting", "fastscnn_opt.linting", "fastscnn_opt.deviations")
+_STEPS = (
+    "fastscnn_opt.model.loading",
+    *("fastscnn_opt.rewriting", "fastscnn_opt.linting", "fastscnn_opt.deviations", "fastscnn_opt.network"),
+)
 """Loggers whose records say what a verb is doing."""
 
 _ALIVE = ("fastscnn_opt.passes", "fastscnn_opt.processes")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.files import check_place
 from fastscnn_opt.model.metadata import add_metadata
 from fastscnn_opt.model.saving import fingerprint, keep_apart, save_model
+from fastscnn_opt.network.checking import ExportCheck, check_export, require_torch
 from fastscnn_opt.network.describing import describe
 from fastscnn_opt.network.export import export_checkpoint
 from fastscnn_opt.network.layout import Outputs, Pooling
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     import onnx
 
+    from fastscnn_opt.data.source import DataSource
+
 
 SIZE = (1024, 2048)
 """Height and width of the input of an exported model, where nothing else is asked for."""
@@ -30,15 +33,24 @@ OPSET = 13
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """An ONNX file that was written: layout of the checkpoint, numbers of classes and nodes, and its `fingerprint`."""
+    """An ONNX file that was written: layout of the checkpoint, numbers of classes and nodes, and its `fingerprint`.
+
+    `check` says how far it is from the checkpoint, if that was asked for.
+    """
 
     layout: str
     classes: int
     nodes: int
     sha256: str
+    check: ExportCheck | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `export` prints."""
+        known = {key: value for key, value in asdict(self).items() if key != "check"}
+        return known if self.check is None else {**known, "check": self.check.to_json()}
 
 
-def export_to_file(
+def export_to_file(  # noqa: PLR0913 - one parameter for each option of the command
     checkpoint: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -47,6 +59,7 @@ def export_to_file(
     opset: int = OPSET,
     pooling: Pooling = Pooling.MATMUL,
     stem_padding: int | None = None,
+    check: DataSource | None = None,
 ) -> ExportedModel:
     """Write a FastSCNN checkpoint as an ONNX file.
 
@@ -66,11 +79,16 @@ def export_to_file(
         How adaptive average pooling is written.
     stem_padding
         Padding of the first convolution, 0 or 1, where it is not that of the layout.
+    check
+        Images on which the file in onnxruntime is compared with the checkpoint in torch. Another result than the
+        checkpoint's is no error: ``check.passed`` of what is returned tells.
 
     Raises
     ------
     CheckpointError
-        The checkpoint cannot be read or does not fit the network.
+        The checkpoint cannot be read or does not fit the network; or torch is missing, which `check` needs.
+    DataError, TargetError
+        The images of `check` cannot be used, or onnxruntime does not run the model, such as one with pooling ``keep``.
     ModelError
         No network can be built for this size, opset or padding, or the output is the checkpoint itself.
     OSError
@@ -79,6 +97,8 @@ def export_to_file(
     checkpoint, output = Path(checkpoint), Path(output)
     check_place(output)
     keep_apart(output, checkpoint, "checkpoint")
+    if check is not None:
+        require_torch(checkpoint)
     batch, height, width = shape
     model = export_checkpoint(
         checkpoint,
@@ -89,7 +109,10 @@ def export_to_file(
         opset=opset,
         stem_padding=stem_padding,
     )
-    return _write(model, _lowering(pooling), output)
+    made = _write(model, _lowering(pooling), output)
+    if check is None:
+        return made
+    return replace(made, check=check_export(checkpoint, output, check, outputs=outputs, stem_padding=stem_padding))
 
 
 def export_demo_to_file(

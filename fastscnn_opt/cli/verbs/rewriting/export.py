@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, print_json, progress, say
+from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, print_json, print_table, progress, say
+from fastscnn_opt.cli.table import Column
 from fastscnn_opt.network.layout import Outputs, Pooling
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
+
+if TYPE_CHECKING:
+    from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.network.checking import ExportCheck
+
+MOST_IMAGES = 8
+"""Images of --data on which a model is checked, where nothing says how many."""
 
 
 def command(
@@ -41,11 +49,25 @@ def command(
             show_default=False,
         ),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Compare the model in onnxruntime with the checkpoint in torch, on images."),
+    ] = False,
+    data: options.Data = None,
+    split: options.Split = None,
+    synthetic: options.Synthetic = None,
+    seed: options.Seed = None,
+    limit: options.ImageLimit = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Turn a FastSCNN checkpoint into an ONNX model."""
+    """Turn a FastSCNN checkpoint into an ONNX model.
+
+    With --check, the model in onnxruntime and the checkpoint in torch run on the same images, by default the first 8 of
+    --data, or two synthetic street scenes. The table says for how many pixels both have the same class, and how far the
+    logits are apart at most. The exit code is 3 if that is more than 0.0001 of the largest logit.
+    """
     del limit_s, memory  # of ApartCommand
     from fastscnn_opt.network.model_file import OPSET, SIZE, export_demo_to_file, export_to_file
 
@@ -56,6 +78,13 @@ def command(
             "the bundled network has a fixed size, opset and padding",
             param_hint="--height, --width, --opset, --stem-padding",
         )
+    if check and (demo or pooling is Pooling.KEEP):
+        what = "needs a checkpoint, and a pooling that onnxruntime runs"
+        raise typer.BadParameter(what, param_hint="--check")
+    chosen = (data, split, synthetic, seed, limit)
+    if not check and any(value is not None for value in chosen):
+        raise typer.BadParameter("goes with --check only", param_hint="--data, --split, --synthetic, --seed, --limit")
+    images = _images(*chosen) if check else None
     with progress(None, "exporting and verifying"):
         if checkpoint:
             size = (SIZE[0] if height is None else height, SIZE[1] if width is None else width)
@@ -67,11 +96,40 @@ def command(
                 opset=OPSET if opset is None else opset,
                 pooling=pooling,
                 stem_padding=stem_padding,
+                check=images,
             )
         else:
             made = export_demo_to_file(output, batch=batch, outputs=outputs, pooling=pooling)
     if form is Format.JSON:
-        print_json(asdict(made))
-        return
-    sizes = f"{counted(made.classes, 'class', 'classes')}, {counted(made.nodes, 'node')}"
-    say(f"wrote {output}: {made.layout} layout, {sizes}, sha256 {made.sha256}")
+        print_json(made.to_json())
+    else:
+        sizes = f"{counted(made.classes, 'class', 'classes')}, {counted(made.nodes, 'node')}"
+        say(f"wrote {output}: {made.layout} layout, {sizes}, sha256 {made.sha256}")
+    if made.check is not None:
+        if form is not Format.JSON:
+            _print_check(made.check)
+        made.check.require(output)
+
+
+def _images(
+    data: Path | None, split: str | None, synthetic: int | None, seed: int | None, limit: int | None
+) -> DataSource:
+    """Return the images of a check."""
+    from fastscnn_opt.network.checking import GENERATED
+
+    chosen = (data, split, synthetic, seed, limit)
+    if all(value is None for value in chosen):
+        return GENERATED
+    source = options.data_source(*chosen)
+    return source if data is None else replace(source, limit=source.limit or MOST_IMAGES)
+
+
+def _print_check(check: ExportCheck) -> None:
+    columns = [Column("output"), *(Column(text, figures=True) for text in ("same labels %", "largest deviation"))]
+    columns.append(Column("of the largest logit", figures=True))
+    rows = [
+        [one.output, f"{100 * one.same_labels:.4f}", f"{one.max_abs_diff:.3g}", f"{one.max_rel_diff:.2g}"]
+        for one in check.outputs
+    ]
+    images = f"{counted(check.images, 'image')} ({check.data})"
+    print_table(columns, rows, TableFormat.TABLE, f"onnxruntime beside the checkpoint in torch, on {images}")

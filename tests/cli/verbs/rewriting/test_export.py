@@ -48,6 +48,10 @@ def test_adaptive_pooling_is_lowered_unless_it_is_kept(tmp_path, pooling, is_low
         (["best.pth", "--demo"], "give a checkpoint, or --demo"),
         (["--demo", "--height", "64"], "the bundled network has a fixed size, opset and padding"),
         (["--demo", "--stem-padding", "0"], "the bundled network has a fixed size, opset and padding"),
+        (["--demo", "--check"], "needs a checkpoint, and a pooling that onnxruntime runs"),
+        (["best.pth", "--check", "--pooling", "keep"], "needs a checkpoint, and a pooling that onnxruntime runs"),
+        (["best.pth", "--limit", "1"], "goes with --check only"),
+        (["best.pth", "--check", "--split", "val"], "give either --data ROOT or --synthetic N"),
     ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(tmp_path, capsys, arguments, words):
@@ -65,3 +69,30 @@ def test_a_checkpoint_is_exported_with_the_padding_that_is_asked_for(tmp_path, c
     assert "mmsegmentation-2020 layout, 3 classes, " in capsys.readouterr().out
     stem = onnx.load(tmp_path / "c.onnx").graph.node[0]
     assert next(attribute.ints for attribute in stem.attribute if attribute.name == "pads") == [0, 0, 0, 0]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A checkpoint of three classes with random weights."""
+    torch = pytest.importorskip("torch", reason="checkpoints need torch")
+    from plain_networks import Mmsegmentation, with_random_weights
+
+    torch.save(with_random_weights(Mmsegmentation(3, old=False)).state_dict(), tmp_path / "c.pth")
+    return str(tmp_path / "c.pth")
+
+
+def test_a_check_is_part_of_the_result(checkpoint, tmp_path, capsys, add_pair):
+    add_pair(size=(64, 96))
+    given = ["--height", "64", "--width", "96", "--check", "--data", str(tmp_path), "--format", "json"]
+    assert run(["export", checkpoint, "-o", str(tmp_path / "c.onnx"), *given]) == 0
+    check = json.loads(capsys.readouterr().out)["check"]
+    assert (check["passed"], check["images"], check["data"]) == (True, 1, f"{tmp_path}, val, first 8")
+    assert check["outputs"][0]["max_rel_diff"] < check["tolerance"]
+
+
+def test_another_pooling_than_that_of_the_checkpoint_ends_with_exit_code_3(checkpoint, tmp_path, capsys):
+    given = ["--height", "256", "--width", "256", "--check", "--synthetic", "1", "--pooling", "avgpool"]
+    assert run(["export", checkpoint, "-o", str(tmp_path / "c.onnx"), *given]) == 3
+    printed = capsys.readouterr()
+    assert "on 1 image (1 synthetic scene from seed 0)" in printed.out
+    assert "c.onnx: output1 deviates from the checkpoint by " in printed.err
