@@ -75,6 +75,8 @@ def read_reports(path: Path, *, batch: int | None = None, soc_version: str = SOC
     if not re.fullmatch(SOC_FORM, soc_version):
         raise DataError(unknown("processor", soc_version, SOC_VERSIONS), where="--soc-version")
     text = _text_of(path)
+    if not text.strip():
+        raise DataError("is empty", where=path)
     found: list[tuple[ReportFormat, list[Speed]]] = []
     damages: list[DataError] = []
     for form in (*FORMATS, perf_vision.QUOTED):
@@ -131,6 +133,5 @@ def _refusal(path: Path, damages: Sequence[DataError], failure: VendorError | No
 def _text_of(path: Path) -> str:
     try:
         return read_vendor_text(path)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise DataError(f"the report cannot be read ({reason})", where=path, cure="check its name") from error
+    except OSError as error:
+        raise DataError(f"the report cannot be read ({error.strerror})", where=path, cure="check its name") from error

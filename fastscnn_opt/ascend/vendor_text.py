@@ -7,7 +7,7 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.files import MOST_TABLE_BYTES, open_readable, read_text
+from fastscnn_opt.files import MOST_TABLE_BYTES, open_readable, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,13 +44,16 @@ def encoding_of(path: Path) -> str:
 
 
 def read_vendor_text(path: Path) -> str:
-    """Return the text of a file as `plain` leaves it. Raises OSError and UnicodeDecodeError as `read_text`."""
-    return plain(read_text(path, MOST_TABLE_BYTES, encoding=encoding_of(path)))
+    """Return the text of a file as `plain` leaves it. Raises OSError as `open_readable`.
+
+    Bytes of another encoding than `encoding_of` are replaced: what matters in a report is ASCII.
+    """
+    return plain(read_bytes(path, MOST_TABLE_BYTES).decode(encoding_of(path), errors="replace"))
 
 
 def plain(text: str) -> str:
     """Return `text` without colours, the escapes of Markdown and HTML, and typographic punctuation."""
-    text = _TERMINAL.sub("", text).translate(_ASCII)
+    text = _TERMINAL.sub("", text.replace("\r\n", "\n")).translate(_ASCII)
     if "&" in text:
         text = html.unescape(text)
     return re.sub(r"\\(?=[*_()\[\]|#~-])", "", re.sub(r"<br */?>", "\n", text))

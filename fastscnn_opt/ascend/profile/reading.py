@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
+from dataclasses import replace
 from statistics import multimode
 from typing import TYPE_CHECKING, TypeVar
 
 from fastscnn_opt.ascend.profile.profile import Operator, Profile, TypeTime
 from fastscnn_opt.ascend.profile.tables import (
     NOT_AVAILABLE,
+    Line,
     ProfiledTensor,
     TableKind,
+    is_table,
     read_op_statistic,
     read_op_summary,
     table_kind,
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from fastscnn_opt.ascend.profile.tables import OperatorRun, OperatorType
+    from fastscnn_opt.ascend.profile.tables import OperatorRun, OperatorType, Table
 
 Key = TypeVar("Key")
 
@@ -31,6 +34,8 @@ _OperatorKey = tuple[str, str, str, tuple[ProfiledTensor, ...], tuple[ProfiledTe
 
 def find_tables(places: Iterable[Path]) -> list[Path]:
     """Return the tables that `places` name: files as they are, and all op_summary and op_statistic files below folders.
+
+    In a folder without files of these names, every CSV file with their columns counts.
 
     Raises
     ------
@@ -42,6 +47,7 @@ def find_tables(places: Iterable[Path]) -> list[Path]:
         tables = [place]
         if place.is_dir():
             tables = sorted(path for kind in TableKind for path in place.rglob(f"{kind.value}*.csv"))
+            tables = tables or sorted(filter(is_table, place.rglob("*.csv")))
             if not tables:
                 raise DataError(
                     "no op_summary*.csv or op_statistic*.csv is in it or below",
@@ -69,11 +75,19 @@ def read_profile(tables: Sequence[Path]) -> Profile:
     kinds = {table: table_kind(table) for table in tables}
     summaries = [table for table, kind in kinds.items() if kind is TableKind.OP_SUMMARY]
     statistics = [table for table, kind in kinds.items() if kind is TableKind.OP_STATISTIC]
-    digest = {table: read_op_statistic(table) for table in statistics}
+    read_statistics = {table: read_op_statistic(table) for table in statistics}
+    digest = {table: read.lines for table, read in read_statistics.items()}
     if not summaries:
-        return _from_statistic(digest)
-    lines = [line for table in summaries for line in read_op_summary(table)]
-    return _from_summary(summaries, lines, [row for rows in digest.values() for row in rows])
+        return _with_notes(_from_statistic(digest), read_statistics)
+    read = {table: read_op_summary(table) for table in summaries}
+    lines = [line for table in read.values() for line in table.lines]
+    profile = _from_summary(summaries, lines, [row for rows in digest.values() for row in rows])
+    return _with_notes(profile, read)
+
+
+def _with_notes(profile: Profile, tables: Mapping[Path, Table[Line]]) -> Profile:
+    notes = [f"{path}: {note}" for path, table in tables.items() for note in table.notes]
+    return replace(profile, notes=(*profile.notes, *notes))
 
 
 def _from_summary(tables: Sequence[Path], lines: Sequence[OperatorRun], statistic: Sequence[OperatorType]) -> Profile:

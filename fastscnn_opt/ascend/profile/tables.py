@@ -5,16 +5,15 @@ Columns are found by name, because releases differ in their number, order and sp
 
 from __future__ import annotations
 
-import csv
-import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from fastscnn_opt.ascend.profile.table_text import Row, TextTable
 from fastscnn_opt.errors import DataError
-from fastscnn_opt.files import MOST_TABLE_BYTES, open_readable
 from fastscnn_opt.targets.figures import number
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 NOT_AVAILABLE = ("", "n/a", "na", "-")
 """What stands in a cell without a value."""
+
+Line = TypeVar("Line")
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 
@@ -74,29 +75,47 @@ class OperatorType:
     device: str | None
 
 
+@dataclass(frozen=True)
+class Table(Generic[Line]):
+    """The lines of a table, and what was skipped in it."""
+
+    lines: list[Line]
+    notes: tuple[str, ...] = ()
+
+
+def is_table(path: Path) -> bool:
+    """Tell whether a file holds a table of the profiler. Raises DataError if it cannot be read."""
+    return bool(_opened(path).columns)
+
+
 def table_kind(path: Path) -> TableKind:
-    """Return which table of the profiler a file holds, according to its first line; its name does not matter.
+    """Return which table of the profiler a file holds, according to its columns; its name does not matter.
 
     Raises
     ------
     DataError
         The file cannot be read, is empty, or holds another table.
     """
-    header = next((cells for _, cells in _lines(path)), [])
-    columns = {_column(cell) for cell in header}
-    if not columns:
-        raise DataError("is empty, and so no table of the profiler", where=path)
-    if "op name" in columns:
+    table = _opened(path)
+    if "op name" in table.columns or "task duration" in table.columns:
         return TableKind.OP_SUMMARY
-    if "total time" in columns or {"op type", "count"} <= columns:
+    if table.columns:
         return TableKind.OP_STATISTIC
-    raise DataError(
-        "the first line names neither 'Op Name' nor 'Total Time', so this is no op_summary or op_statistic", where=path
-    )
+    if table.is_blank:
+        raise DataError("is empty, and so no table of the profiler", where=path)
+    raise DataError("no line names 'Op Name' or 'Total Time', so this is no op_summary or op_statistic", where=path)
 
 
-def read_op_summary(path: Path) -> list[OperatorRun]:
-    """Read an `op_summary_*.csv` of any release.
+def _opened(path: Path) -> TextTable:
+    """Return the table of a file with its columns, and without its rows."""
+    table = TextTable(path)
+    with suppress(StopIteration):
+        next(table.rows())
+    return table
+
+
+def read_op_summary(path: Path) -> Table[OperatorRun]:
+    """Read an `op_summary_*.csv` of any release, or a table with its columns.
 
     Raises
     ------
@@ -104,22 +123,32 @@ def read_op_summary(path: Path) -> list[OperatorRun]:
         The file cannot be read, a column is missing, or a value is not what its column holds; the message names the
         line.
     """
-    return [
+    table = TextTable(path)
+    lines = [
         OperatorRun(
-            name=row.text("op name"),
+            name=row.text("op name", "op type"),
             op_type=row.text("op type"),
-            core=core_kind(row.text("task type", "core type")),
-            duration_us=row.time("task duration", "duration"),
+            core=core_kind(row.text("task type", "core type", default="")),
+            duration_us=row.time("task duration"),
             aicore_time_us=row.time("aicore time", "aic time") if row.has("aicore time", "aic time") else None,
             inputs=row.tensors("input"),
             outputs=row.tensors("output"),
         )
-        for row in _rows(path)
+        for row in _rows(table)
     ]
+    missing = [name for name in (*_tensor_columns("input"), *_tensor_columns("output")) if name not in table.columns]
+    if missing:
+        names = ", ".join(repr(name.title()) for name in missing)
+        table.notes.append(f"without {names}, so the findings are less precise")
+    return Table(lines, tuple(table.notes))
 
 
-def read_op_statistic(path: Path) -> list[OperatorType]:
-    """Read an `op_statistic_*.csv` of any release.
+def _tensor_columns(side: str) -> list[str]:
+    return [f"{side} {what}" for what in ("shapes", "data types", "formats")]
+
+
+def read_op_statistic(path: Path) -> Table[OperatorType]:
+    """Read an `op_statistic_*.csv` of any release, or a table with its columns.
 
     Raises
     ------
@@ -127,19 +156,28 @@ def read_op_statistic(path: Path) -> list[OperatorType]:
         The file cannot be read, a column is missing, or a value is not what its column holds; the message names the
         line.
     """
-    return [
-        OperatorType(
-            op_type=row.text("op type"),
-            core=core_kind(row.text("core type", "task type")),
-            count=row.count("count"),
-            total_us=row.known_time("total time"),
-            min_us=row.known_time("min time"),
-            max_us=row.known_time("max time"),
-            model=row.text("model name") if row.has("model name") else None,
-            device=row.text("device id") if row.has("device id") else None,
-        )
-        for row in _rows(path)
-    ]
+    table = TextTable(path)
+    return Table([_operator_type(row) for row in _rows(table)], tuple(table.notes))
+
+
+def _operator_type(row: _Row) -> OperatorType:
+    count = row.count("count")
+    if row.has("total time") or not row.has("avg time"):
+        total_us = row.known_time("total time")
+        mean_us = total_us / count if count else 0.0
+    else:
+        mean_us = row.known_time("avg time")
+        total_us = count * mean_us
+    return OperatorType(
+        op_type=row.text("op type"),
+        core=core_kind(row.text("core type", "task type", default="")),
+        count=count,
+        total_us=total_us,
+        min_us=row.known_time("min time") if row.has("min time") else mean_us,
+        max_us=row.known_time("max time") if row.has("max time") else mean_us,
+        model=row.text("model name") if row.has("model name") else None,
+        device=row.text("device id") if row.has("device id") else None,
+    )
 
 
 def core_kind(text: str) -> str:
@@ -148,30 +186,30 @@ def core_kind(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """The cells of a line by column."""
-
-    place: str
-    cells: dict[str, str]
+class _Row(Row):
+    """The cells of a line as the values that they stand for."""
 
     def has(self, *names: str) -> bool:
-        """Tell whether the file has one of these columns."""
+        """Tell whether the table has one of these columns."""
         return not self.cells.keys().isdisjoint(names)
 
-    def text(self, *names: str) -> str:
-        """Return the cell of the first of these columns that the file has."""
+    def text(self, *names: str, default: str | None = None) -> str:
+        """Return the cell of the first of these columns that the table has."""
         for name in names:
             if name in self.cells:
                 return self.cells[name]
-        raise DataError(f"the column {names[0].title()!r} is missing from the first line", where=self.place)
+        if default is None:
+            raise DataError(f"the column {names[0].title()!r} is missing from the first line", where=self.place)
+        return default
 
     def time(self, *names: str) -> float | None:
-        """Return a time, None where it is not available."""
+        """Return a time in microseconds, None where it is not available."""
         text = self.text(*names)
         if text.lower() in NOT_AVAILABLE:
             return None
+        factor = next((self.factors[name] for name in names if name in self.factors), 1.0)
         try:
-            return number(text)
+            return factor * number(text)
         except ValueError:
             raise DataError(f"{names[0].title()} is {text!r}, not a number", where=self.place) from None
 
@@ -189,62 +227,50 @@ class _Row:
 
     def tensors(self, side: str) -> tuple[ProfiledTensor, ...]:
         """Return the inputs or outputs: three columns for shape, type and format, tensors separated by semicolons."""
-        shapes, dtypes, formats = (
-            self.text(f"{side} {what}").replace('"', "").split(";") for what in ("shapes", "data types", "formats")
-        )
+        columns = _tensor_columns(side)
+        if not self.has(*columns):
+            return ()
+        shapes, dtypes, formats = (re.sub(r'["{}]', "", self.text(column, default="")) for column in columns)
+        parts = re.sub(r"\]\s*,\s*\[", "];[", shapes).split(";")
         return tuple(
-            ProfiledTensor(self._shape(shape, side, dtype), _dtype(dtype), form.strip().upper())
-            for shape, dtype, form in zip_longest(shapes, dtypes, formats, fillvalue="")
+            ProfiledTensor(self._shape(shape, side, dtype), _dtype(dtype), form.strip(" []").upper())
+            for shape, dtype, form in zip_longest(
+                parts, re.split("[;,]", dtypes), re.split("[;,]", formats), fillvalue=""
+            )
         )
 
     def _shape(self, text: str, side: str, dtype: str) -> tuple[int, ...] | None:
-        text = text.strip()
-        if not text and dtype.strip().lower() not in NOT_AVAILABLE:
+        inner = text.strip(" []()")
+        if not inner and (inner != text.strip() or dtype.strip().lower() not in NOT_AVAILABLE):
             return ()
-        if text.lower() in NOT_AVAILABLE:
+        if inner.lower() in NOT_AVAILABLE:
             return None
-        lengths = [length.strip() for length in text.split(",")]
+        lengths = [length.strip() for length in re.split(r"[,x*]", inner)]
         if not all(map(_INTEGER.fullmatch, lengths)):
-            raise DataError(f"{side.title()} Shapes holds {text!r}, not a list of integers", where=self.place)
+            raise DataError(f"{side.title()} Shapes holds {text.strip()!r}, not a list of integers", where=self.place)
         return tuple(map(int, lengths))
 
 
+_SHORT_TYPES = {"f": "float", "i": "int", "s": "int", "u": "uint", "bf": "bfloat", "fp": "float"}
+
+
 def _dtype(text: str) -> str:
-    """Return an element type, such as DT_FLOAT16 or FLOAT, under its numpy name."""
-    name = text.strip().lower().removeprefix("dt_")
-    return {"float": "float32", "double": "float64"}.get(name, name)
+    """Return an element type, such as DT_FLOAT16, FLOAT or F16, under its numpy name."""
+    name = text.strip(" []").lower().removeprefix("dt_")
+    short = re.fullmatch(r"(bf|fp|[fisu])(\d+)", name)
+    if short:
+        return _SHORT_TYPES[short[1]] + short[2]
+    return {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
 
 
-def _rows(path: Path) -> Iterator[_Row]:
-    lines = _lines(path)
-    _, first = next(lines, (1, []))
-    header = [_column(cell) for cell in first]
-    if "op type" not in header:
+def _rows(table: TextTable) -> Iterator[_Row]:
+    for row in table.rows():
+        if "op type" not in table.columns:
+            break
+        yield _Row(row.place, row.cells, row.factors)
+    if "op type" not in table.columns:
         raise DataError(
-            "the column 'Op Type' is missing from the first line", where=path, cure="is this a table of the profiler?"
+            "the column 'Op Type' is missing from the first line",
+            where=table.path,
+            cure="is this a table of the profiler?",
         )
-    for line, cells in lines:
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            what = f"{len(cells)} cells for {len(header)} columns"
-            raise DataError(what, where=f"{path}, line {line}", cure="is it cut off?")
-        yield _Row(f"{path}, line {line}", dict(zip(header, map(str.strip, cells), strict=True)))
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield every line with its number."""
-    try:
-        with open_readable(path, MOST_TABLE_BYTES) as file:
-            reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-            for cells in reader:
-                yield reader.line_num, cells
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"not a CSV table: {error}", where=path) from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path) from error
-
-
-def _column(text: str) -> str:
-    """Return a column name without case, unit and underscores: ``Task Duration(us)`` is ``task duration``."""
-    return re.sub(r"[\s_]+", " ", re.sub(r"\(.*?\)", "", text)).strip().lower()

@@ -103,7 +103,7 @@ def from_model(model: onnx.ModelProto, batch: int, source: str, name: str) -> De
 
 def from_profile_file(table: Path, name: str) -> Derived:
     """Read an op_summary table and return what `from_profile` makes of it. Raises UserError."""
-    return from_profile(read_op_summary(table), table.name, name)
+    return from_profile(read_op_summary(table).lines, table.name, name)
 
 
 def from_model_file(model: Path, batch: int, name: str) -> Derived:

@@ -18,7 +18,6 @@ from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 
 _RUNS = 10
 _MODEL_SUFFIX = ".onnx"
-_REPORT_SUFFIXES = (".txt", ".log", ".json")
 
 Row = dict[str, Any]
 
@@ -64,17 +63,18 @@ def command(
 ) -> None:
     """Show where the time of a run went, operator by operator, and what would save it.
 
-    For tables of the Ascend profiler, of old or new releases: the operators by time, the TransData with shapes and
-    formats, the operators that leave the AI Core, and for each finding the pass or patch that addresses it. Times are
-    of one run: the sum over all runs (iterations and devices) divided by their number, which is how often most
-    operators occur.
+    For tables of the Ascend profiler, of old or new releases, as CSV or pasted from a document: the operators by time,
+    the TransData with shapes and formats, the operators that leave the AI Core, and for each finding the pass or patch
+    that addresses it. Times are of one run: the sum over all runs (iterations and devices) divided by their number,
+    which is how often most operators occur.
 
     For reports (perf_vision files, what ais_bench, msame, the benchmark tool or trtexec printed, or the summary of
-    ais_bench): images per second of one device and of a card.
+    ais_bench): images per second of one device and of a card. What a file is follows from its content, not its name.
 
     For a model: it runs in onnxruntime, in a process of its own. The times are means over the runs, and the nodes are
     those of the graph that onnxruntime optimised.
     """
+    from fastscnn_opt.ascend.profile.tables import is_table
     from fastscnn_opt.scoring.model_name import model_file
 
     what = [model_file(path) for path in what]
@@ -89,7 +89,7 @@ def command(
         return
     if runs or threads:
         raise typer.BadParameter("go with a model only", param_hint="--runs, --threads")
-    reports = [path for path in what if path.suffix in _REPORT_SUFFIXES]
+    reports = [path for path in what if not path.is_dir() and not is_table(path)]
     if reports and len(reports) < len(what):
         raise typer.BadParameter("give either reports or tables of the profiler", param_hint="TABLE...|REPORT...")
     if reports:

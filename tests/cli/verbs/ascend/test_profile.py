@@ -117,7 +117,7 @@ def test_small_findings_can_be_left_out(table, capsys):
     ("content", "says"),
     [
         ("", "is empty"),
-        ("a,b\n1,2\n", "is no op_summary or op_statistic"),
+        ("a,b\n1,2\n", "and no table of the profiler"),
         (HEADER.replace(",Task Duration(us)", ",Took") + "\n" + CONV, "the column 'Task Duration' is missing"),
         (HEADER + "\n" + CONV[:60], "is it cut off?"),
         (HEADER + "\n" + CONV.replace(",500,", ",long,"), "Task Duration is 'long', not a number"),
