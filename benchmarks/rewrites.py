@@ -24,7 +24,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 from graph_edits import convolve_before_upsampling, cut_into_strips, edited, group_pixels, unfold
 from roofline import Graph, macs
 from side_by_side import TurnTaker, print_machine, split
@@ -132,6 +131,8 @@ def work(file: Path, engine: Engine, threads: int, pipe: Connection) -> None:
 
     A request is where the logits go, or None.
     """
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     if not engine.optimises:

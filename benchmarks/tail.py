@@ -15,7 +15,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 from side_by_side import split
 
 from fastscnn_opt.data.prefetch import prefetch
@@ -29,11 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx
+    import onnxruntime as ort
     from numpy.typing import NDArray
 
 
 def session(model: onnx.ModelProto, threads: int) -> ort.InferenceSession:
     """Return an engine whose idle threads do not disturb another's."""
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -55,6 +55,12 @@ def test_only_presets_layouts_demo_and_recipe_know_the_classes_of_cityscapes():
     assert offenders == []
 
 
+def test_no_benchmark_imports_onnxruntime_before_its_telemetry_is_switched_off():
+    """Importing the package does so; the scripts import that after all others."""
+    early = re.compile(r"^(import|from) onnxruntime", re.MULTILINE)
+    assert [file.name for file in (ROOT / "benchmarks").glob("*.py") if early.search(file.read_text("utf-8"))] == []
+
+
 def test_every_package_is_installed():
     configuration = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     homes = {"fastscnn_opt": "", "passes": "fastscnn_opt.", "patches": "fastscnn_opt."}

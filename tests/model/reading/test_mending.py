@@ -276,6 +276,8 @@ UNCONVERTIBLE = {
         g (bool c, float[1,2,2,2] x) => (float[1,2,4,4] y)
         { y = If(c)<then_branch = t () => (float[1,2,4,4] p) { p = Upsample<scales=[1.0,1.0,2.0,2.0]>(x) },
                     else_branch = e () => (float[1,2,4,4] q) { q = Upsample<scales=[1.0,1.0,2.0,2.0]>(x) }> }"""),
+    "shape and existing shape differ in rank": (
+        8, "g (float[2] x) => (float[2] y, float[2,1] w) <float[2] w = {1, 2}> { y = Add(x, w) }"),
 }  # fmt: skip
 
 
