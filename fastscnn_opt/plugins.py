@@ -87,8 +87,9 @@ def _offered(group: str) -> Iterator[EntryPoint]:
                 continue
             name, points = distribution.name, distribution.entry_points.select(group=group)
         except (AttributeError, OSError, TypeError, ValueError) as error:
+            place = getattr(distribution, "_path", distribution.locate_file(""))  # such as harm-1.0.dist-info
             _warn_once(
-                f"a distribution in {distribution.locate_file('')} is left out, because its entry_points.txt or"
+                f"the distribution in {place} is left out, because its entry_points.txt or"
                 f" METADATA cannot be read ({reason_of(error)}); install it again"
             )
             continue

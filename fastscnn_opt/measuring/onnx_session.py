@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from fastscnn_opt.files import MOST_MODEL_BYTES, check_readable
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.measuring.session import FREE, Closable, TensorSpec, latencies_ms
 from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
-from fastscnn_opt.model.engine import engine_errors, reason_of
-from fastscnn_opt.model.reading.parsing import unreadable
+from fastscnn_opt.model.engine import content_for, engine_errors, reason_of
+from fastscnn_opt.model.external_data import attach
+from fastscnn_opt.model.reading.parsing import parse_file, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +33,10 @@ _CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
 
 _ERRORS_ONLY = 3
 """Log level of ONNX Runtime without warnings, because each optimised file causes one."""
+
+
+_SHAPES_OUTSIDE = "Cannot parse data from external tensors"
+"""What ONNX Runtime says where a tensor that a shape follows from lies in another file than the model."""
 
 
 def session_options(threads: int | None = None) -> ort.SessionOptions:
@@ -61,7 +67,15 @@ def load_session(
         raise unreadable(file, error) from error
     with _engine_errors(file, lambda refused: explain_adaptive_pooling(refused, "onnxruntime")):
         # The fallback of the Python interface would try again without a provider that raises an error.
-        return ort.InferenceSession(str(file), options, providers=[provider], enable_fallback=False)
+        start = partial(ort.InferenceSession, sess_options=options, providers=[provider], enable_fallback=False)
+        try:
+            return start(str(file))
+        except engine_errors() as error:
+            if _SHAPES_OUTSIDE not in str(error):
+                raise
+            model = parse_file(file)
+            attach(model, file)  # which reads small tensors
+            return start(content_for(options, model))
 
 
 @contextmanager

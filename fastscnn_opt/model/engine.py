@@ -30,13 +30,20 @@ def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
     options.log_severity_level = _FATAL_ONLY
     options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes
     if has_weights_outside(model):
-        model, folder = relative_to_root(model)
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         options.add_session_config_entry("session.disable_prepacking", "1")  # which would copy all weights
     try:
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content_for(options, model), options, providers=["CPUExecutionProvider"])
     except engine_errors() as error:
         raise ModelError(f"onnxruntime refuses the graph ({reason_of(error)})", cure=cure) from error
+
+
+def content_for(options: ort.SessionOptions, model: onnx.ModelProto) -> bytes:
+    """Return the bytes of `model`, and have the `options` of its session say where its weights in files lie."""
+    if has_weights_outside(model):
+        model, folder = relative_to_root(model)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def engine_errors() -> tuple[type[Exception], ...]:

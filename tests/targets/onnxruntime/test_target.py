@@ -116,6 +116,14 @@ def test_an_artefact_needs_no_file_of_a_model_with_weights_in_files(tmp_path):
     np.testing.assert_array_equal(result["y"], 2 * weights)
 
 
+def test_a_shape_in_another_file_is_read(tmp_path):
+    shape, values = np.array([3, 2]), np.arange(6, dtype=np.float32).reshape(2, 3)
+    model = parse("net (float[2,3] x) => (float[3,2] y) { z = Add(x, w) y = Reshape(z, s) }", w=values, s=shape)
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    result = OnnxRuntime().open(tmp_path / "net.onnx").run({"x": values})
+    np.testing.assert_array_equal(result["y"], 2 * values.reshape(3, 2))
+
+
 @pytest.mark.parametrize("suffix", ["onnx", "ort"])
 def test_a_disk_without_room_is_named(save, tmp_path, files_of_at_most, suffix):
     path = save(SUM)
