@@ -12,6 +12,7 @@ import secrets
 import shutil
 import stat
 import sys
+import warnings
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
@@ -52,8 +53,8 @@ _CURES = {
 }
 """How to mend what the system refused, and what is refused here with the same numbers."""
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What a file system without locks answers, such as some network drives."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What a file system without locks answers, such as some network drives. After ENOSYS, filelock does without them."""
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -281,7 +282,9 @@ def locked(folder: Path, doing: str, error: type[UserError], wait_s: float = 0.0
 
     lock, holder = FileLock(folder / LOCK, timeout=wait_s), folder / HOLDER
     try:
-        lock.acquire()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "flock not supported")  # a file that names its process does as well
+            lock.acquire()
     except Timeout:
         who = _holder_of(holder) or "another process"
         cure = "try again later" if wait_s else "wait for it, or use another folder"

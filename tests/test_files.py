@@ -207,6 +207,23 @@ def test_a_lock_is_free_after_its_block(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] in ([], [".lock"])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there, locks are of another kind")
+def test_a_file_that_names_its_process_locks_where_the_system_does_not_know_locks(tmp_path, monkeypatch, recwarn):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    own = f"process {os.getpid()} on .* is counting"
+    with (
+        locked(tmp_path, "counting", RunError),
+        pytest.raises(RunError, match=own),
+        locked(tmp_path, "counting", RunError),
+    ):
+        pass
+    with locked(tmp_path, "counting", RunError):
+        assert [str(warning.message) for warning in recwarn] == []
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
     def refuse(*_):
