@@ -11,7 +11,7 @@ from fastscnn_opt.ascend.error_codes import find_error
 from fastscnn_opt.ascend.runners import ais_bench_report, benchmark_tool, msame, perf_vision
 from fastscnn_opt.ascend.vendor_text import read_vendor_text
 from fastscnn_opt.errors import DataError, TargetError
-from fastscnn_opt.targets import tensorrt
+from fastscnn_opt.targets.tensorrt import trtexec
 from fastscnn_opt.text import unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.ascend.error_codes import VendorError
     from fastscnn_opt.targets.figures import ReportFormat, Speed
 
-FORMATS = (perf_vision.REPORT, benchmark_tool.REPORT, *ais_bench_report.REPORTS, msame.REPORT, tensorrt.REPORT)
+FORMATS = (perf_vision.REPORT, benchmark_tool.REPORT, *ais_bench_report.REPORTS, msame.REPORT, trtexec.REPORT)
 """The reports that are understood."""
 
 
@@ -96,7 +96,7 @@ def read_reports(path: Path, *, batch: int | None = None, soc_version: str = SOC
 
 
 def _reports(path: Path, form: ReportFormat, speeds: Sequence[Speed], soc_version: str) -> Iterator[SpeedReport]:
-    per_card = 1 if form is tensorrt.REPORT else devices_per_card(soc_version)
+    per_card = 1 if form is trtexec.REPORT else devices_per_card(soc_version)
     for index, speed in enumerate(speeds, start=1):
         part = speed.part or (f"{index} of {len(speeds)}" if len(speeds) > 1 else "")
         one = speed.fps / speed.devices

@@ -1,27 +1,23 @@
-"""The TensorRT target: trtexec builds engines and runs them."""
+"""trtexec, the command of TensorRT that builds engines and runs them."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.files import read_text
 from fastscnn_opt.processes.tool import Finished, find, probe, run_tool
-from fastscnn_opt.rewriting.options import check_options, written
 from fastscnn_opt.schema import first_fault
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
 from fastscnn_opt.targets.figures import PositiveFloat, ReportFormat, Speed, numbers, positive
-from fastscnn_opt.targets.nvidia import gpu
-from fastscnn_opt.targets.signature import Signature, signature_of, with_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +25,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastscnn_opt.measuring.session import Session
+    from fastscnn_opt.targets.signature import Signature
+    from fastscnn_opt.targets.tensorrt.building import Build, Version
 
-Shapes = Annotated[str, written(r"[^,]+:\d+(x\d+)*(,[^,]+:\d+(x\d+)*)*", "name:1x3x1024x2048,...")]
 
 _CONTAINER_PATH = "/usr/src/tensorrt/bin/trtexec"
 """Where TensorRT's own packages and images put trtexec, which is not on their PATH."""
 
 _TOOL = "trtexec"
+
+_DIGITS_SINCE_10 = 6
+"""Digits of the release in what trtexec prints: four up to TensorRT 9, and at least these since."""
+
+_ALWAYS_STRONGLY_TYPED = (11,)
+"""The first release that needs no flag for it."""
 
 
 def parse_mean_ms(log: str) -> float:
@@ -75,12 +77,15 @@ class _TimedRun(BaseModel):
     computeMs: PositiveFloat  # noqa: N815 - trtexec's own name
 
 
-def build_command(
-    trtexec: str, model: Path, engine: Path, *, fp16: bool, shapes: str | None = None, device: int = 0
-) -> list[str]:
-    """Return the argument list that builds `engine` from the ONNX file `model`."""
-    flags = [*(["--fp16"] if fp16 else []), *([f"--shapes={shapes}"] if shapes else [])]
-    return [trtexec, f"--onnx={model}", f"--saveEngine={engine}", *flags, f"--device={device}"]
+def build_command(trtexec: str, asked: Build) -> list[str]:
+    """Return the argument list that builds an engine."""
+    typed = ["--stronglyTyped"] if asked.strongly_typed and asked.version < _ALWAYS_STRONGLY_TYPED else []
+    types = [*typed, *(f"--{kind}" for kind in asked.permissions), *([] if asked.tf32 else ["--noTF32"])]
+    sizes = (f"{name}:{'x'.join(map(str, shape))}" for name, shape in asked.shapes.items())
+    shapes = [f"--shapes={','.join(sizes)}"] if asked.shapes else []
+    return [
+        trtexec, f"--onnx={asked.source}", f"--saveEngine={asked.engine}", *types, *shapes, f"--device={asked.device}"
+    ]  # fmt: skip
 
 
 def run_command(
@@ -92,94 +97,43 @@ def run_command(
     return [trtexec, f"--loadEngine={engine}", f"--loadInputs={feeds}", *counts, f"--device={device}", results]
 
 
-@dataclass(frozen=True)
-class TensorRt:
-    """An NVIDIA GPU through trtexec; an engine belongs to the kind of GPU and the release it was built with.
+def availability() -> Availability:
+    """Tell whether trtexec is installed."""
+    if find_trtexec() is None:
+        cure = "install TensorRT and add its bin folder to the PATH, or pip install tensorrt cuda-python"
+        return Availability(available=False, missing="trtexec is not on the PATH", cure=cure)
+    return Availability(available=True, version=f"{'.'.join(map(str, version())) or 'unknown'} (trtexec)")
 
-    trtexec writes outputs as decimal numbers with six significant digits: label maps are exact, but the two best logits
-    can swap where they agree to six digits.
 
-    Attributes
-    ----------
-    fp16
-        Let operators compute in float16.
-    shapes
-        ``name:1x3x1024x2048,...`` for a model that leaves dimensions open; others take none.
-    device
-        Number of the GPU.
-    limit_s
-        Seconds after which trtexec is ended. The default is below the time limit of a row, so that an error names it.
-    """
+def version() -> Version:
+    """Return the release of trtexec, which it prints as ``v8401`` for 8.4.1 and ``v100300`` for 10.3.0."""
+    trtexec = find_trtexec()
+    printed = re.search(r"\[TensorRT v(\d+)\]", (probe(trtexec, "--help") if trtexec else None) or "")
+    if printed is None:
+        return ()
+    number, scale = int(printed[1]), 1000 if len(printed[1]) < _DIGITS_SINCE_10 else 10000
+    return number // scale, number % scale // 100, number % 100
 
-    fp16: bool = True
-    shapes: Shapes | None = None
-    device: Annotated[int, Field(ge=0)] = 0
-    limit_s: Annotated[float, Field(gt=0)] = 540.0
 
-    name: ClassVar[str] = "tensorrt"
-    artefact_suffix: ClassVar[str] = ".engine"
+def build(asked: Build, limit_s: float) -> None:
+    """Build an engine. Raises TargetError with the error line of trtexec, or if it is not done after `limit_s`."""
+    finished = run_tool(build_command(_required(), asked), log=asked.log, limit_s=limit_s, folder=asked.engine.parent)
+    if finished.exit_code != 0:
+        raise _failure(finished)
+    if not asked.engine.is_file():
+        raise finished.failure("reported success, but wrote no engine")
 
-    def __post_init__(self) -> None:
-        check_options(self, self.name)
 
-    def availability(self) -> Availability:
-        """Tell whether trtexec and an NVIDIA driver are installed."""
-        if find("nvidia-smi") is None:
-            missing = "there is no NVIDIA GPU (no nvidia-smi)"
-            cure = "use a machine with such a card and its driver, and install TensorRT with trtexec on the PATH"
-            return Availability(available=False, missing=missing, cure=cure)
-        if find_trtexec() is None:
-            cure = "install TensorRT and add its bin folder to the PATH"
-            return Availability(available=False, missing="trtexec is not on the PATH", cure=cure)
-        return Availability(available=True, version=_tensorrt_version())
+def open_session(artefact: Path, signature: Signature, *, device: int, limit_s: float) -> CommandSession:
+    """Open an engine; the output of trtexec is appended to ``<artefact>.run.log``."""
+    return CommandSession(artefact, signature, _Trtexec(_required(), artefact.resolve(), signature, device, limit_s))
 
-    def tool_versions(self) -> dict[str, str]:
-        """Return the version of TensorRT, and the GPU with its driver."""
-        return {"tensorrt": _tensorrt_version(), "gpu": gpu(self.device)}
 
-    def compile(self, model: Path, artefact: Path, log: Path) -> None:
-        """Build an engine from the ONNX file `model`, and write its signature to ``<artefact>.json`` beside it.
-
-        Raises
-        ------
-        ModelError
-            `model` is not a model.
-        TargetError
-            trtexec is not installed, is not done in time, or failed; the message has its error line. Or `shapes` does
-            not fit the model, or leaves a dimension open.
-        """
-        from fastscnn_opt.model.loading import load_model
-
-        onnx_model = load_model(model)
-        if self.shapes:
-            onnx_model = with_shapes(onnx_model, _shapes(self.shapes))
-        signature = signature_of(onnx_model)
-        signature.require_fixed_inputs(model, "shapes")
-        with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
-            engine = Path(name).resolve() / "model.engine"
-            command = build_command(
-                self._trtexec(), model.resolve(), engine, fp16=self.fp16, shapes=self.shapes, device=self.device
-            )
-            finished = run_tool(command, log=log, limit_s=self.limit_s, folder=engine.parent)
-            if finished.exit_code != 0:
-                raise _failure(finished)
-            if not engine.is_file():
-                raise finished.failure("reported success, but wrote no engine")
-            signature.save(artefact)
-            engine.replace(artefact)
-
-    def open(self, artefact: Path) -> Session:
-        """Open an engine; trtexec is started for every batch and its output appended to ``<artefact>.run.log``."""
-        if not artefact.is_file():
-            raise TargetError("no such engine", where=artefact, cure="compile the model first")
-        signature = Signature.load(artefact)
-        return CommandSession(artefact, signature, _Trtexec(self, self._trtexec(), artefact.resolve(), signature))
-
-    def _trtexec(self) -> str:
-        trtexec = find_trtexec()
-        if trtexec is None:
-            raise self.availability().error(f"target {self.name}")
-        return trtexec
+def _required() -> str:
+    trtexec = find_trtexec()
+    if trtexec is None:
+        raise availability().error("target tensorrt")
+    return trtexec
 
 
 def find_trtexec() -> str | None:
@@ -191,10 +145,11 @@ def find_trtexec() -> str | None:
 class _Trtexec:
     """Runs an engine; see `InferenceCommand`."""
 
-    target: TensorRt
     trtexec: str
     engine: Path
     signature: Signature
+    device: int
+    limit_s: float
 
     def infer(self, feeds: Sequence[NDArray[np.generic]], folder: Path) -> list[NDArray[np.generic]]:
         """Run once, and read the outputs by name."""
@@ -223,11 +178,9 @@ class _Trtexec:
         inputs = [(spec.name, folder / f"input_{index}.bin") for index, spec in enumerate(self.signature.inputs)]
         for feed, (_, file) in zip(feeds, inputs, strict=True):
             feed.tofile(file)
-        command = run_command(
-            self.trtexec, self.engine, inputs, results, iterations=iterations, device=self.target.device
-        )
+        command = run_command(self.trtexec, self.engine, inputs, results, iterations=iterations, device=self.device)
         log = self.engine.with_name(f"{self.engine.name}.run.log")
-        finished = run_tool(command, log=log, limit_s=self.target.limit_s, folder=folder)
+        finished = run_tool(command, log=log, limit_s=self.limit_s, folder=folder)
         if finished.exit_code != 0 or not Path(results.partition("=")[2]).is_file():
             raise _failure(finished)
 
@@ -261,21 +214,7 @@ def parse_outputs(text: str) -> dict[str, NDArray[np.float64]]:
     return outputs
 
 
-def _shapes(text: str) -> dict[str, tuple[int, ...]]:
-    """Parse ``name:1x3x1024x2048,...``."""
-    entries = (entry.rpartition(":") for entry in text.split(","))
-    return {name: tuple(map(int, lengths.split("x"))) for name, _, lengths in entries}
-
-
 def _failure(finished: Finished) -> TargetError:
     """Return the error with trtexec's first error line."""
     errors = re.findall(r"\[E\] *(?:\[TRT\] *)?(?:\[\w+\] *)?(\S.*)", finished.output)
     return finished.failure(errors[0].strip().rstrip(".") if errors else "")
-
-
-def _tensorrt_version() -> str:
-    """Return the release as trtexec writes it (v8401 is 8.4.1), or ``unknown``."""
-    trtexec = find_trtexec()
-    manual = (probe(trtexec, "--help") if trtexec else None) or ""
-    version = re.search(r"\[TensorRT (v\d+)\]", manual)
-    return f"TensorRT {version[1]}" if version else "TensorRT unknown"

@@ -1,0 +1,1 @@
+"""The target for NVIDIA GPUs: TensorRT through trtexec or its Python package."""
