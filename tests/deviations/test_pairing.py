@@ -1,5 +1,6 @@
 """Tensors that hold the same are paired, whatever their names, and others are not."""
 
+import numpy as np
 import pytest
 from diffs import rename
 from graphs import parse, random_input
@@ -35,6 +36,37 @@ def test_names_come_before_nodes_where_a_node_is_fused_with_its_successor():
         **WEIGHTS,
     )
     assert pairs(parse(TWO_LAYERS, **WEIGHTS), fused) == {"image": "image", "b": "b", "out": "out"}
+
+
+NORM = """
+    g (float[1,4,8,8] image) => (float[1,4,8,8] out) {
+        [one] a = Conv(image, w1)
+        [norm] n = Mul(a, twice)
+        [one_relu] b = Relu(n)
+        [two] out = Conv(b, w2)
+    }
+"""
+
+
+@pytest.mark.parametrize("change", [lambda model: model, rename], ids=["same names", "other names"])
+def test_a_scale_folded_into_the_convolution_before_it_leaves_its_input_alone(change):
+    model = parse(NORM, **WEIGHTS, twice=np.full((4, 1, 1), 2, np.float32))
+    folded = parse(TWO_LAYERS, w1=2 * WEIGHTS["w1"], w2=WEIGHTS["w2"])
+    folded.graph.node.pop()
+    folded.graph.node[2].output[0] = "out"
+    folded = change(folded)
+    scaled, relu = (folded.graph.node[index].output[0] for index in (0, 1))
+    assert pairs(model, folded) == {"image": "image", "n": scaled, "b": relu, "out": "out"}
+
+
+def test_a_scale_folded_into_the_convolution_behind_it_leaves_its_output_alone():
+    behind = NORM.replace("[norm] n = Mul(a, twice)", "").replace("Relu(n)", "Relu(a)").replace("Conv(b,", "Conv(n,")
+    behind = behind.replace("[two]", "[norm] n = Mul(b, twice) [two]")
+    model = parse(behind, **WEIGHTS, twice=np.full((4, 1, 1), 2, np.float32))
+    folded = parse(TWO_LAYERS, w1=WEIGHTS["w1"], w2=2 * WEIGHTS["w2"])
+    folded.graph.node.pop()
+    folded.graph.node[2].output[0] = "out"
+    assert pairs(model, folded) == {"image": "image", "a": "a", "b": "b", "out": "out"}
 
 
 def test_numbers_that_belong_to_other_nodes_are_no_names():
