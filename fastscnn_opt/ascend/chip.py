@@ -12,6 +12,23 @@ if TYPE_CHECKING:
 CANN_VERSION = "5.0.2"
 """The release of the vendor's toolkit for which everything in this file was established."""
 
+WHITE_LIST_RELEASES = "5.0.x"
+"""The releases in which the white lists of TransData are known to matter."""
+
+LATER_EDITION = (
+    "on CANN 6.0.RC1 the later edition of the recipe reaches 10.21 fps (310, batch 1) with float32 outputs and no patch"
+)
+"""What is published about a release without them; whether the figure is of one device or of a card is not stated."""
+
+CANN_FORM = r"\d+\.\d+(\.\w+)*"
+"""The form of a release, such as 5.0.2, 6.0.RC1 or 7.0.RC1.alpha002."""
+
+
+def has_white_lists(cann: str) -> bool:
+    """Tell whether a release is one of `WHITE_LIST_RELEASES`."""
+    return cann.split(".")[:2] == WHITE_LIST_RELEASES.split(".")[:2]
+
+
 SOC_VERSION = "Ascend310"
 """The name of the processor in the vendor's tools."""
 

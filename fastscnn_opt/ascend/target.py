@@ -14,7 +14,7 @@ from fastscnn_opt.ascend import toolkit
 from fastscnn_opt.ascend.aipp import aipp_config, image_size
 from fastscnn_opt.ascend.atc import AtcOptions, SocVersion, atc_command, atc_failure
 from fastscnn_opt.ascend.boundary import settle
-from fastscnn_opt.ascend.chip import devices_per_card
+from fastscnn_opt.ascend.chip import CANN_FORM, CANN_VERSION, devices_per_card
 from fastscnn_opt.ascend.runners.ais_bench import AisBench, hyphened
 from fastscnn_opt.ascend.runners.ais_bench_session import AisBenchSession, importable
 from fastscnn_opt.ascend.runners.benchmark_tool import BenchmarkTool, executable
@@ -25,7 +25,7 @@ from fastscnn_opt.data.source import carried_table
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.model.metadata import metadata_of
 from fastscnn_opt.processes.tool import find, run_tool
-from fastscnn_opt.rewriting.options import check_options
+from fastscnn_opt.rewriting.options import check_options, written
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.command_session import CommandSession
 from fastscnn_opt.targets.signature import Signature, signature_of
@@ -65,6 +65,9 @@ class Ascend310(AtcOptions):
         How to run compiled files; by default the first `RunMethod` that is installed.
     python
         Interpreter that has ais_bench, if it is not this one.
+    cann
+        Release of the toolkit, such as 6.0, where it matters: `lint` gives the advice for it (by default for 5.0.2),
+        and a toolkit of another release does not compile.
     limit_s
         Seconds after which a vendor tool is ended. The default is below the time limit of a row, so that an error
         names the tool; searches for faster schedules (`auto_tune_mode`) take hours.
@@ -75,6 +78,7 @@ class Ascend310(AtcOptions):
     device: Annotated[int, Field(ge=0)] = 0
     runner: RunMethod | None = None
     python: str = "python3"
+    cann: Annotated[str, written(CANN_FORM, "5.0.2, 6.0 or 6.0.RC1")] | None = None
     limit_s: Annotated[float, Field(gt=0)] = 540.0
 
     name: ClassVar[str] = "ascend310"
@@ -116,7 +120,7 @@ class Ascend310(AtcOptions):
         """Return the rules of the Ascend 310; there are none for its relatives. Raises PatchError."""
         from fastscnn_opt.ascend.lint.rules import rules_with
 
-        return rules_with(self.patches) if self.name == Ascend310.name else None
+        return rules_with(self.patches, self.cann or CANN_VERSION) if self.name == Ascend310.name else None
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
         """Compile the ONNX file `model` to `artefact`, and write its signature to ``<artefact>.json`` beside it.
@@ -128,14 +132,21 @@ class Ascend310(AtcOptions):
         ModelError
             `model` is not a model.
         TargetError
-            atc is not installed, leaves a dimension open, is not done in time, or failed; the message has its error
-            line.
+            atc is not installed or of another release than `cann`, leaves a dimension open, is not done in time, or
+            failed; the message has its error.
         """
         from fastscnn_opt.model.loading import load_model
 
         atc = toolkit.find_atc()
         if atc is None:
             raise self.can_compile().error(f"target {self.name}")
+        installed = toolkit.cann_version(atc)
+        if self.cann and installed != "unknown" and not f"{installed}.".startswith(f"{self.cann}."):
+            raise TargetError(
+                f"the toolkit is CANN {installed}, not {self.cann}",
+                where=f"target {self.name}",
+                cure="source the set_env.sh of that release, or change the option cann",
+            )
         onnx_model = load_model(model)
         with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
             folder = Path(name).resolve()

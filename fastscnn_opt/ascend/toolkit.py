@@ -16,6 +16,9 @@ DEFAULT_FOLDER = Path("/usr/local/Ascend/ascend-toolkit")
 
 _DEVICE_FILES = Path("/dev")
 
+_DEPTH = 8
+"""How many folders a part of the toolkit lies below its install note, at most: the operator sources lie deepest."""
+
 _INSTALL = f"install the CANN toolkit, {CANN_VERSION} or newer, and run `source {DEFAULT_FOLDER}/set_env.sh`"
 
 
@@ -54,10 +57,13 @@ def missing_device() -> Missing | None:
     return Missing(what, "use a machine with an Ascend card and its driver")
 
 
-def cann_version(atc: str) -> str:
-    """Return the version of the toolkit that `atc` belongs to, from its install note or path, or ``unknown``."""
-    real = Path(atc).resolve()
-    for folder in list(real.parents)[:4]:
+def cann_version(part: str | Path) -> str:
+    """Return the version of the toolkit that a file or folder belongs to, such as atc, or ``unknown``.
+
+    It is in the install note of the toolkit, or in the path.
+    """
+    real = Path(part).resolve()
+    for folder in list(real.parents)[:_DEPTH]:
         for note in (*folder.glob("ascend_toolkit_install.info"), *folder.glob("*-linux/ascend_toolkit_install.info")):
             text = read_bytes(note, MOST_TEXT_BYTES).decode(errors="replace")
             if version := re.search(r"^version=(\S+)", text, re.MULTILINE):

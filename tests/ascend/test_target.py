@@ -200,6 +200,15 @@ def test_compiling_needs_no_device(install, model_file, tmp_path):
     assert compiled(Ascend310(), model_file(), tmp_path).is_file()
 
 
+def test_a_toolkit_of_another_release_than_wished_does_not_compile(install, model_file, tmp_path):
+    atc = install("atc", "raise SystemExit('it was called')")
+    (atc.parent / "ascend_toolkit_install.info").write_text("version=6.0.RC1\n")
+    with pytest.raises(TargetError, match=r"the toolkit is CANN 6\.0\.RC1, not 5\.0\.2"):
+        compiled(Ascend310(cann="5.0.2"), model_file(), tmp_path)
+    with pytest.raises(TargetError, match="it was called"):
+        compiled(Ascend310(cann="6.0"), model_file(), tmp_path)
+
+
 @pytest.mark.usefixtures("install")
 def test_without_atc_compiling_says_how_to_get_it(model_file, tmp_path):
     with pytest.raises(TargetError, match="target ascend310: atc is not on the PATH; install"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.ascend.chip import CANN_VERSION
 from fastscnn_opt.linting.graph import Graph
 from fastscnn_opt.model.shapes import infer_shapes
 
@@ -27,16 +28,20 @@ class AscendGraph(Graph):
         What is on the white lists of the compiler.
     patches
         What patches would add to them, with the name of the patch.
+    cann
+        The release of the compiler.
     """
 
     listed: Collection[ListedShape]
     patches: Mapping[ListedShape, str]
+    cann: str = CANN_VERSION
 
 
 def open_graph(
     model: onnx.ModelProto,
     listed: Collection[ListedShape] = (),
     patches: Mapping[ListedShape, str] = MappingProxyType({}),
+    cann: str = CANN_VERSION,
 ) -> AscendGraph:
     """Infer the shapes of `model`, and return it for the rules to check; see `AscendGraph` for the other parameters."""
-    return AscendGraph(infer_shapes(model), listed, patches)
+    return AscendGraph(infer_shapes(model), listed, patches, cann)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.chip import STOCK_SHAPES
+from fastscnn_opt.ascend.chip import CANN_VERSION, STOCK_SHAPES
 from fastscnn_opt.ascend.lint import boundary, header, operators, resize
 from fastscnn_opt.ascend.lint.graph import open_graph
 from fastscnn_opt.ascend.whitelists.patchfile import find, shipped_shapes
@@ -30,6 +30,7 @@ RULES: tuple[Rule[AscendGraph], ...] = (
     boundary.needless_output,
     boundary.wide_output,
     boundary.unlisted_shape,
+    boundary.other_release,
     header.operator_sets,
     header.new_opset,
     header.old_opset,
@@ -50,11 +51,11 @@ _ORDER = ("static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "
 """Order of the passes in a cure: shapes are fixed first, and outputs dropped before others are changed."""
 
 
-def rules_with(patches: Sequence[str] = ()) -> RuleSet:
-    """Return the rules of the Ascend 310 for a compiler with white-list patches.
+def rules_with(patches: Sequence[str] = (), cann: str = CANN_VERSION) -> RuleSet:
+    """Return the rules of the Ascend 310 for a compiler of the release `cann` with white-list patches.
 
     `patches` are names of patches, or paths of patch files. A cure may name any other patch that is shipped. Raises
     PatchError if there is no such patch.
     """
     listed = STOCK_SHAPES.union(*(find(name).listed for name in patches))
-    return RuleSet(RULES, _ORDER, partial(open_graph, listed=listed, patches=shipped_shapes()))
+    return RuleSet(RULES, _ORDER, partial(open_graph, listed=listed, patches=shipped_shapes(), cann=cann))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.ascend.chip import LATER_EDITION, WHITE_LIST_RELEASES, has_white_lists
+from fastscnn_opt.ascend.toolkit import cann_version
 from fastscnn_opt.ascend.whitelists.journal import digest
 from fastscnn_opt.ascend.whitelists.operator_source import OperatorSource
 from fastscnn_opt.ascend.whitelists.patchfile import find, shipped
@@ -75,6 +77,10 @@ def status(impl: Path, patches: Iterable[Patch]) -> list[FileStatus]:
     with store.readable(half_changed=True):
         state, pending = store.state, store.pending
         rows = [_file_status(impl, patch, file, state) for patch in patches for file in patch.files]
+    release = cann_version(impl)
+    if release != "unknown" and not has_white_lists(release):
+        advice = f"the toolkit is CANN {release}, and white lists are of {WHITE_LIST_RELEASES}: {LATER_EDITION}"
+        rows = [replace(row, reason=f"{row.reason}; {advice}") for row in rows]
     return [_as_pending(row) if (impl / row.file).resolve() in pending else row for row in rows]
 
 

@@ -20,7 +20,10 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class ReferenceRow(Strict):
-    """One published row; what was not published is None. Shares are in percent, `fps` is that of a whole card."""
+    """One published row; what was not published is None.
+
+    Shares are in percent. `fps` is that of a whole card, unless the note says that this was not stated.
+    """
 
     variant: str
     target: str

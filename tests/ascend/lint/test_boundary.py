@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscnn_opt.ascend.lint.boundary import needless_output, unlisted_shape, wide_output
+from fastscnn_opt.ascend.lint.boundary import needless_output, other_release, unlisted_shape, wide_output
 
 PATCH = {("five_2_four", (1, 19, 8, 16)): "a-patch", ("four_2_five", (1, 3, 8, 16)): "a-patch"}
 
@@ -57,3 +57,25 @@ def test_only_float16_inputs_have_a_white_list(graph, nodes, kind, reported):
 def test_other_ranks_than_4_are_on_no_list(graph, nodes):
     model = graph("g (float[19,8,16] x) => (float[19,8,16] a) { a = Relu(x) }")
     assert nodes(unlisted_shape, model) == []
+
+
+@pytest.mark.parametrize(
+    ("cann", "lists"), [("5.0.2", True), ("5.0.4.alpha005", True), ("5.1.RC2", False), ("6.0", False)]
+)
+def test_white_lists_are_advice_for_cann_5_0_only(graph, nodes, cann, lists):
+    model = graph("g (float[1,19,8,16] x) => (float[1,19,8,16] a) { a = Relu(x) }", patches=PATCH, cann=cann)
+    assert nodes(unlisted_shape, model) == (["a"] if lists else [])
+    assert nodes(other_release, model) == ([] if lists else ["a"])
+
+
+def test_the_hint_tells_what_is_published_for_a_later_release(graph):
+    model = graph("g (float[1,19,8,16] x) => (float[1,19,8,16] a) { a = Relu(x) }", cann="6.0.RC1")
+    (finding,) = other_release.findings(model)
+    assert "white lists are of CANN 5.0.x, not 6.0.RC1" in finding.problem.message
+    assert "10.21 fps (310, batch 1) with float32 outputs and no patch" in finding.problem.message
+    assert "is not known" in wide_output.findings(model)[0].problem.message
+
+
+def test_an_output_that_no_white_list_is_for_gives_no_hint(graph, nodes):
+    model = graph("g (float[1,19,8,16] x) => (uint8[1,19,8,16] a) { a = Cast<to=2>(x) }", cann="6.0")
+    assert nodes(other_release, model) == []

@@ -131,3 +131,12 @@ def test_status_writes_nothing(make_tree: MakeTree, recipe: Patch) -> None:
     before = sorted(impl.rglob("*"))
     status(impl, [recipe])
     assert sorted(impl.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("version", "told"), [("5.0.2.alpha005", False), ("6.0.RC1", True)])
+def test_a_release_without_white_lists_is_told(make_tree: MakeTree, recipe: Patch, version: str, told: bool) -> None:
+    impl = make_tree()
+    (impl.parents[1] / "ascend_toolkit_install.info").write_text(f"version={version}\n")
+    reason = of_five(impl, recipe).reason
+    assert (f"the toolkit is CANN {version}, and white lists are of 5.0.x" in reason) is told
+    assert ("10.21 fps" in reason) is told

@@ -33,6 +33,13 @@ def command(
         list[str] | None,
         typer.Option(help="White-list patch that the Ascend toolkit has: a name or a .toml path; repeatable."),
     ] = None,
+    cann: Annotated[
+        str | None,
+        typer.Option(
+            help="Release of the Ascend toolkit; the white lists matter on 5.0.x only.",
+            show_default="5.0.2",
+        ),
+    ] = None,
     fix_pipeline: Annotated[
         bool,
         typer.Option("--fix-pipeline", help="Print the pipeline that mends what passes can mend, and exit with 0."),
@@ -60,7 +67,8 @@ def command(
     if explain is not None:
         _explain(explain, form)
         return
-    known = lint_rules_of(target, {"patches": tuple(patch)} if patch else None)
+    wishes: dict[str, object] = ({"patches": tuple(patch)} if patch else {}) | ({"cann": cann} if cann else {})
+    known = lint_rules_of(target, wishes or None)
     if model is None:
         _list_rules(target, known, form)
         return

@@ -48,6 +48,14 @@ def test_errors_make_the_exit_code_3(model_file, capsys):
     assert captured.err.splitlines()[-1].startswith(f"error: {model_file}: lint errors on ascend310: 1 of 6")
 
 
+def test_on_a_later_release_white_lists_are_no_advice(model_file, capsys):
+    assert lint(model_file, "--cann", "6.0", "--format", "json") == 3
+    found = codes(capsys.readouterr().out)
+    assert ("A203" in found, "A204" in found) == (False, True)
+    assert lint(model_file, "--cann", "six") == 1
+    assert "cann" in capsys.readouterr().err
+
+
 def test_json_goes_to_stdout_alone(model_file, capsys):
     assert lint(model_file, "--format", "json") == 3
     result = json.loads(capsys.readouterr().out)
