@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.errors import Breach, CheckpointError, GateError
+from fastscnn_opt.errors import Breach, CheckpointError, GateError, ModelError
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.rewriting.verification.comparing import EXACT_TOLERANCE, magnitude
@@ -161,7 +161,11 @@ def _batches(session: Session, model: Path, source: DataSource) -> Iterator[tupl
     for start in range(0, len(dataset), taken.batch):
         samples = [dataset.load(index) for index in range(start, min(start + taken.batch, len(dataset)))]
         _log.info("the check of the export on %s", samples[0].name)
-        yield taken.feed([sample.image for sample in samples])[taken.name], len(samples)
+        try:
+            image: NDArray[np.float32] = taken.feed([sample.image for sample in samples])[taken.name]
+        except ModelError as error:  # of images that have another size
+            raise error.within(f"{model} on {samples[0].name}") from None
+        yield image, len(samples)
 
 
 def _compare(name: str, found: NDArray[Any], expected: NDArray[Any]) -> OutputCheck:

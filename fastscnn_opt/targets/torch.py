@@ -82,12 +82,12 @@ class Torch:
         return versions
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
-        """Refuse an ONNX file. Raises TargetError."""
+        """Refuse a model that does not come with its checkpoint. Raises TargetError."""
         del artefact, log
         raise TargetError(
-            "the target torch runs checkpoints, not ONNX files",
+            "the target torch runs only the checkpoint that a variants file names",
             where=model,
-            cure="name the checkpoint in [model] of a variants file for `score`",
+            cure="give checkpoint in [model], and use `score`",
         )
 
     def compile_checkpoint(self, checkpoint: Path, model: Path, artefact: Path) -> None:

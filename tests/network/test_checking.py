@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.errors import CheckpointError, GateError
+from fastscnn_opt.errors import CheckpointError, GateError, ModelError
 from fastscnn_opt.network.checking import GENERATED, check_export
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.network.layouts import MMSEGMENTATION_2020, SEGMENTRON, TRAMAC
@@ -70,3 +70,11 @@ def test_a_missing_torch_is_found_before_anything_is_written(tmp_path, monkeypat
     with pytest.raises(CheckpointError, match=r"p\.pdparams: the check of its export needs torch; install it with"):
         export_to_file(tmp_path / "p.pdparams", tmp_path / "n.onnx", check=GENERATED)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_of_another_size_are_named(write_checkpoint, tmp_path, add_pair):
+    add_pair("ulm_000000_000019", size=(32, 32))
+    with pytest.raises(ModelError, match=r"n\.onnx on .*ulm_000000_000019.*: input 'image' takes 64 x 64, but"):
+        export_to_file(
+            write_checkpoint(TRAMAC), tmp_path / "n.onnx", shape=(1, 64, 64), check=DataSource(str(tmp_path))
+        )

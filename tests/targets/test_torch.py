@@ -91,9 +91,7 @@ def test_other_feeds_are_refused(compiled, feeds, given):
 
 
 def test_an_onnx_file_is_refused(tmp_path):
-    with pytest.raises(
-        TargetError, match=r"m\.onnx: the target torch runs checkpoints, not ONNX files; name the check"
-    ):
+    with pytest.raises(TargetError, match=r"m\.onnx: the target torch runs only the checkpoint that a variants file"):
         get_target("torch").compile(tmp_path / "m.onnx", tmp_path / "a.pth", tmp_path / "log")
 
 
