@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.diff.matching import pair_names
 from fastscnn_opt.errors import ModelError
-from fastscnn_opt.measuring.image_input import image_input, open_for
+from fastscnn_opt.measuring.image_input import image_input, open_for, signature
 from fastscnn_opt.model.interface import graph_inputs
 from fastscnn_opt.model.metadata import metadata_of
 from fastscnn_opt.model.sampling.samples import fits, sample_inputs
-from fastscnn_opt.targets.signature import signature_of
+from fastscnn_opt.targets.signature import signature_of, spec_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
-    import onnx
+    import numpy as np
     from numpy.typing import NDArray
+
+    from fastscnn_opt.deviations.runner import InnerRunner
 
     Feeds = Mapping[str, NDArray[Any]]
 
@@ -35,34 +37,41 @@ class PairedFeeds:
     load: Callable[[int], tuple[Feeds, Feeds]]
 
 
-def feeds_of_images(
-    first: onnx.ModelProto, second: onnx.ModelProto, data: str | os.PathLike[str] | DataSource
-) -> PairedFeeds:
+def feeds_of_images(first: InnerRunner, second: InnerRunner, data: str | os.PathLike[str] | DataSource) -> PairedFeeds:
     """Return feeds of the images at `data`. Raises ModelError or DataError if they do not fit."""
-    source = DataSource.at(data).for_model(metadata_of(first))
+    source = DataSource.at(data).for_model(metadata_of(first.model))
     if source.synthetic is None and source.limit is None:
         source = replace(source, limit=_MOST_IMAGES)
-    one, two = (
-        image_input(
-            signature_of(model).inputs, None, source.preprocess_for(metadata_of(model)), source.interface.inputs
-        )
-        for model in (first, second)
-    )
-    dataset = open_for(source, signature_of(first).inputs, one.preprocess)
+    feed_first, feed_second = (_image_feed(runner, source) for runner in (first, second))
+    preprocess = source.preprocess_for(metadata_of(first.model))
+    dataset = open_for(source, signature_of(first.model).inputs, preprocess)
 
     def load(index: int) -> tuple[Feeds, Feeds]:
         image = dataset.load(index).image
-        return one.feed([image]), two.feed([image])
+        return feed_first(image), feed_second(image)
 
     return PairedFeeds(len(dataset), load)
 
 
-def generated_feeds(first: onnx.ModelProto, second: onnx.ModelProto) -> PairedFeeds:
+def _image_feed(runner: InnerRunner, source: DataSource) -> Callable[[NDArray[np.uint8]], Feeds]:
+    """Return what makes the feeds of a model from an image; its errors name the model."""
+    inputs, preprocess = signature_of(runner.model).inputs, source.preprocess_for(metadata_of(runner.model))
+
+    def feed(image: NDArray[np.uint8]) -> Feeds:
+        try:
+            return image_input(inputs, None, preprocess, source.interface.inputs).feed([image])
+        except ModelError as error:
+            raise error.within(runner.where) from None
+
+    return feed
+
+
+def generated_feeds(first: InnerRunner, second: InnerRunner) -> PairedFeeds:
     """Return a generated input for the first model, and the same for the second. Raises ModelError if it differs."""
     import onnx
 
-    feeds = sample_inputs(first)
-    values = graph_inputs(second)
+    feeds = sample_inputs(first.model)
+    values = graph_inputs(second.model)
     names = list(feeds)
     places = {there: here for here, there in pair_names(names, [value.name for value in values]).items()}
     same: dict[str, NDArray[Any]] = {}
@@ -73,8 +82,9 @@ def generated_feeds(first: onnx.ModelProto, second: onnx.ModelProto) -> PairedFe
             given = given.astype(kind)
         if given is None or not fits(value, given):
             raise ModelError(
-                f"the models take different inputs: nothing that the first takes fits {value.name!r} of the second",
-                cure="give images with --data or --synthetic, which each model gets as it takes them",
+                f"input {value.name!r} is {signature(spec_of(value))}, and the other model takes nothing like it",
+                where=second.where,
+                cure="compare models of one size; where only the type differs, give images with --data or --synthetic",
             )
         same[value.name] = given
     return PairedFeeds(1, lambda _: (feeds, same))

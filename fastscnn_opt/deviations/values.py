@@ -68,8 +68,7 @@ def diff_values(
     """
     one, two = _runner(first, "the first model"), _runner(second, "the second model")
     pairs = pair_tensors(one, two)
-    models = one.model, two.model
-    feeds = generated_feeds(*models) if data is None else feeds_of_images(*models, data)
+    feeds = generated_feeds(one, two) if data is None else feeds_of_images(one, two, data)
     sums: dict[str, Sums] = {}
     groups = list(parts(pairs, one, two))
     with progress(len(groups) * feeds.count, "runs") as advance:
