@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a target works on this machine: its version, or what is missing and how to get it."""
+    """Whether a target works on this machine: its version and what it offers, or what is missing and how to get it."""
 
     available: bool
     version: str = ""
+    offers: str = ""
     missing: str = ""
     cure: str = ""
 

@@ -24,8 +24,8 @@ def examine() -> dict[str, Any]:
     -------
     dict
         ``machine``: the fields of `Machine`; ``packages``: name, version (None if missing) and cure ("" if there is
-        nothing to mend); ``targets``: name, available, version and reason; ``passes``: name and reason of those that
-        cannot be used.
+        nothing to mend); ``targets``: name, available, version, offers and reason;
+        ``passes``: name and reason of those that cannot be used.
     """
     installed = versions((*PACKAGES, *EXTRAS))
     return {
@@ -50,10 +50,11 @@ def _target(name: str) -> dict[str, Any]:
     try:
         availability = get_target(name).availability()
     except (RegistryError, TargetError) as error:
-        return {"name": name, "available": False, "version": "", "reason": str(error)}
+        return {"name": name, "available": False, "version": "", "offers": "", "reason": str(error)}
     return {
         "name": name,
         "available": availability.available,
         "version": availability.version,
+        "offers": availability.offers,
         "reason": availability.reason,
     }

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU."""
+"""OpenVINO on the CPU or on a GPU of Intel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +16,7 @@ from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import cpu_model, usable_cores
 from fastscnn_opt.measuring.session import FREE, Closable, Session, TensorSpec, latencies_ms
 from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
-from fastscnn_opt.rewriting.options import check_options
+from fastscnn_opt.rewriting.options import check_options, written
 from fastscnn_opt.targets.base import Availability
 
 if TYPE_CHECKING:
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     import openvino as ov
     from numpy.typing import NDArray
 
+_CPU = "CPU"
+
 _CURE = "pip install 'fastscnn-opt[openvino]'"
 
-_DEVICE = "CPU"
+Device = Annotated[str, written(r"CPU|GPU(\.\d+)?", "CPU|GPU|GPU.1")]
+"""Devices by name; those that choose others themselves, such as AUTO and HETERO, would do so silently."""
 
 _DTYPES = {
     "boolean": "bool", "f16": "float16", "f32": "float32", "f64": "float64",
@@ -52,7 +55,7 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class OpenVino:
-    """OpenVINO on the CPU.
+    """OpenVINO, by default on the CPU.
 
     Compiling converts the ONNX file to OpenVINO's own form, a file ``.xml`` with the weights beside it, and changes no
     type. Optimisations that depend on the processor happen when the artefact is opened.
@@ -60,14 +63,21 @@ class OpenVino:
     Attributes
     ----------
     threads
-        Threads of one inference; None takes every core this process may use.
+        Threads of one inference on the CPU; None takes every core this process may use.
+    device
+        ``CPU``, ``GPU`` or ``GPU.1``. On a GPU, the copies of inputs and outputs are timed.
+    streams
+        Requests among which the engine divides the device. One request at a time, as `bench` runs them by itself, is
+        slower with more than one.
     precision
         The type in which float layers are computed. OpenVINO itself takes bf16 where the processor has it; here it is
-        f32 unless the user asks for another. A precision that the processor lacks makes the target unavailable, since
+        f32 unless the user asks for another. A precision that the device lacks makes the target unavailable, since
         OpenVINO would silently take another one.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None
+    device: Device = "CPU"
+    streams: Annotated[int, Field(ge=1)] = 1
     precision: Precision = Precision.F32
 
     name: ClassVar[str] = "openvino"
@@ -78,21 +88,31 @@ class OpenVino:
         check_options(self, self.name)
 
     def availability(self) -> Availability:
-        """Tell whether the Python package can be imported and the processor has the precision."""
+        """Tell whether the Python package can be imported, and finds the device and its precision."""
         try:
             import openvino as ov
         except ImportError as error:
             return Availability(available=False, missing=f"openvino cannot be imported ({error})", cure=_CURE)
-        capabilities = ov.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        try:
+            capabilities = ov.Core().get_property(self.device, "OPTIMIZATION_CAPABILITIES")
+        except RuntimeError as error:
+            missing = f"OpenVINO cannot use {self.device} here ({_finding(str(error))})"
+            return Availability(available=False, missing=missing, cure="install its driver, or set device to CPU")
         if self.precision.capability not in capabilities:
             able = [str(precision) for precision in Precision if precision.capability in capabilities]
-            missing = f"this processor does not compute in {self.precision}"
+            missing = f"this {'processor' if self.device == _CPU else self.device} does not compute in {self.precision}"
             return Availability(available=False, missing=missing, cure=f"set precision to {' or '.join(able)}")
         return Availability(available=True, version=ov.__version__.partition("-")[0])
 
     def tool_versions(self) -> dict[str, str]:
-        """Return the version of OpenVINO, the processor and the precision."""
-        return {"openvino": self.availability().version, "cpu": cpu_model(), "precision": str(self.precision)}
+        """Return the version of OpenVINO, the processor or the GPU, and the precision."""
+        availability = self.availability()
+        tools = {"openvino": availability.version, "cpu": cpu_model(), "precision": str(self.precision)}
+        if self.device == _CPU or not availability.available:
+            return tools
+        import openvino as ov
+
+        return tools | {"gpu": str(ov.Core().get_property(self.device, "FULL_DEVICE_NAME"))}
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
         """Convert `model` to `artefact` and its weights to ``<artefact>.bin``.
@@ -123,16 +143,31 @@ class OpenVino:
         availability = self.availability()
         if not availability.available:
             raise availability.error(artefact)
-        settings = {
-            "INFERENCE_PRECISION_HINT": str(self.precision),
-            "INFERENCE_NUM_THREADS": self.threads or usable_cores(),
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # several processes, each pinned to the first cores, would share these
-        }
         model = _read(artefact)
         with _engine_errors(artefact):
-            return _OpenVinoSession(ov.Core().compile_model(model, _DEVICE, settings), artefact)
+            compiled = ov.Core().compile_model(model, self.device, self._settings())
+            taken = {
+                "precision": compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
+                "streams": compiled.get_property("NUM_STREAMS"),
+            }
+        for option, value in taken.items():
+            if value != getattr(self, option):
+                what = f"OpenVINO takes {option}={value} for this model and device, not {getattr(self, option)}"
+                raise TargetError(what, where=artefact, cure=f"set {option} to {value}")
+        return _OpenVinoSession(compiled, artefact)
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {
+            "INFERENCE_PRECISION_HINT": str(self.precision),
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": self.streams,
+        }
+        if self.device != _CPU:
+            return settings
+        return settings | {
+            "INFERENCE_NUM_THREADS": self.threads or usable_cores(),
+            "ENABLE_CPU_PINNING": False,  # several processes, each pinned to the first cores, would share these
+        }
 
 
 @dataclass(frozen=True)

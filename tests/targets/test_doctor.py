@@ -14,6 +14,7 @@ def test_an_available_target_has_a_version_and_no_reason():
     found = {item["name"]: item for item in doctor.examine()["targets"]}["onnxruntime"]
     assert found["available"]
     assert found["version"]
+    assert "cpu" in found["offers"].removeprefix("providers: ").split(", ")
     assert not found["reason"]
 
 

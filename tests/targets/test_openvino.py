@@ -1,5 +1,7 @@
 """OpenVINO as a target."""
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -204,6 +206,58 @@ def test_a_precision_that_the_processor_lacks_is_unavailable_and_never_replaced(
     assert target.availability().reason == "this processor does not compute in bf16: set precision to f32"
     with pytest.raises(TargetError, match="does not compute in bf16"):
         target.open(save(TWO))
+
+
+def test_a_precision_that_the_engine_replaces_is_refused(processor, save):
+    processor("FP32", "FP16")
+    with pytest.raises(TargetError, match=r"takes precision=\w+ for this model and device, not f16; set precision to"):
+        OpenVino(precision="f16").open(save(TWO))
+
+
+def test_streams_share_the_threads(save):
+    session = OpenVino(threads=2, streams=2).open(save(TWO))
+    np.testing.assert_array_equal(session.run(FEEDS)["twice"], 2 * FEEDS["image"])
+
+
+def test_more_streams_than_threads_are_refused(save):
+    with pytest.raises(TargetError, match=r"takes streams=1 for this model and device, not 3; set streams to 1"):
+        OpenVino(threads=1, streams=3).open(save(TWO))
+
+
+@pytest.mark.parametrize("device", ["AUTO", "HETERO:GPU,CPU", "GPU.x", "cpu", ""])
+def test_a_device_that_stands_for_others_is_refused(device):
+    with pytest.raises(TargetError, match=r"device takes a text written as CPU\|GPU\|GPU\.1, not "):
+        OpenVino(device=device)
+
+
+def test_a_device_that_is_not_here_is_unavailable_and_never_replaced(save):
+    target = OpenVino(device="GPU.7")
+    assert re.fullmatch(
+        r"OpenVINO cannot use GPU\.7 here \(.+\): install its driver, or set device to CPU",
+        target.availability().reason,
+    )
+    with pytest.raises(TargetError, match=r"cannot use GPU\.7 here"):
+        target.open(save(TWO))
+
+
+def test_a_gpu_gets_no_settings_of_the_cpu_and_is_named(monkeypatch, save):
+    compiled = []
+
+    class Compiled(ov.Core):
+        def get_property(self, device, name):
+            assert device == "GPU.1"
+            return {"OPTIMIZATION_CAPABILITIES": ["FP32", "FP16"], "FULL_DEVICE_NAME": "Intel(R) Arc(TM)"}[name]
+
+        def compile_model(self, model, device, settings):
+            compiled.append((device, settings))
+            return super().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1})
+
+    monkeypatch.setattr(ov, "Core", Compiled)
+    target = OpenVino(threads=2, device="GPU.1")
+    target.open(save(TWO))
+    expected = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    assert compiled == [("GPU.1", expected)]
+    assert target.tool_versions()["gpu"] == "Intel(R) Arc(TM)"
 
 
 def test_the_bf16_target_is_the_same_engine_under_another_name(processor):

@@ -14,7 +14,7 @@ from fastscnn_opt.rewriting.options import check_options
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.nvidia import gpu
 from fastscnn_opt.targets.onnxruntime.opening import open_on
-from fastscnn_opt.targets.onnxruntime.providers import ProviderName, ProviderOptions, provider_of
+from fastscnn_opt.targets.onnxruntime.providers import PROVIDERS, ProviderName, ProviderOptions, provider_of, short_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,9 @@ class OnnxRuntime:
         if provider.engine_name not in ort.get_available_providers():
             missing = f"this build of onnxruntime has no provider {self.provider}"
             return Availability(available=False, missing=missing, cure=provider.source)
-        return Availability(available=True, version=ort.__version__)
+        names = [short_name(name) for name in ort.get_available_providers()]
+        offers = f"providers: {', '.join(name for name in names if name in PROVIDERS)}"
+        return Availability(available=True, version=ort.__version__, offers=offers)
 
     def tool_versions(self) -> dict[str, str]:
         """Return the version of ONNX Runtime, the provider if it is not the CPU, and the processor or GPU."""

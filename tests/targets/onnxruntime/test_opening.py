@@ -37,10 +37,10 @@ class Build:
         monkeypatch.setattr(ort, "get_available_providers", ort.get_all_providers)
         monkeypatch.setattr(ort.OrtValue, "ortvalue_from_numpy", self.ortvalue_from_numpy)
 
-    def session(self, file, options, *, providers, enable_fallback):
+    def session(self, file, sess_options, providers, enable_fallback):
         (provider,) = providers
         self.asked.append((provider, enable_fallback))
-        made = self.behaviour(options, provider)
+        made = self.behaviour(sess_options, provider)
         cpu = self.real(file, providers=["CPUExecutionProvider"])
         given = made or [provider[0], "CPUExecutionProvider"]
         return Session(cpu, given, self)

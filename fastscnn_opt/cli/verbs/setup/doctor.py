@@ -20,7 +20,7 @@ def command(form: TableFormatOption = TableFormat.TABLE) -> None:
         "machine": [[name.removesuffix("_bytes"), _text(name, value), ""] for name, value in report["machine"].items()],
         "package": [[item["name"], item["version"] or "missing", item["cure"]] for item in report["packages"]],
         "target": [
-            [item["name"], f"available, {item['version']}" if item["available"] else "unavailable", item["reason"]]
+            [item["name"], _found(item) if item["available"] else "unavailable", item["reason"]]
             for item in report["targets"]
         ],
         "pass": [[item["name"], "cannot be used", item["reason"]] for item in report["passes"]],
@@ -28,6 +28,10 @@ def command(form: TableFormatOption = TableFormat.TABLE) -> None:
     rows = [[kind, *row] for kind, section in sections.items() for row in section]
     columns = [Column("kind"), Column("name"), Column("here"), Column("how to get it")]
     print_table(columns, rows, form)
+
+
+def _found(target: dict[str, Any]) -> str:
+    return f"available, {target['version']}" + (f" ({target['offers']})" if target["offers"] else "")
 
 
 def _text(name: str, value: Any) -> str:
