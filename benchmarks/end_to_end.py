@@ -2,21 +2,23 @@
 
     python benchmarks/end_to_end.py MODEL DATASET [--rounds 24] [--threads 2] [--only NAME ...]
 
-MODEL is what `fastscnn-opt export` writes, or a checkpoint. The plain way normalises with numpy, runs the float32 model
-to logits of full size, and takes their argmax with numpy; its one-line normalisation computes in float64, as numpy does
-unless told otherwise, so there is a row with float32 arithmetic, too. Every variant is a pipeline of this project and
+MODEL is what `fastscnn-opt export` writes, or a checkpoint. The plain way normalises with numpy in float32, runs the
+float32 model to logits of full size, and takes their argmax with numpy. Every variant is a pipeline of this project and
 takes the image as it is decoded. Where the system has huge pages, the ways run once more with these, plain included.
+A way whose engine is not here, or does not run its model, is left out with the reason.
 
 Each way runs in a process of its own. They take turns, image by image, while all others are stopped. A turn is one
-untimed frame and one timed. Images for calibration come from the split `train` of DATASET; accuracy is measured on the
-split `val`.
+untimed frame and one timed. With streams, so many frames are under way at once, each in an engine with its share of the
+threads; a turn is an untimed frame of each and four timed ones, and a frame takes the time of the turn divided by their
+number. A second table compares them with one stream. Images for calibration come from the split `train` of DATASET;
+accuracy is measured on the split `val`.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -30,17 +32,17 @@ from fastscnn_opt.data.images import read_image
 from fastscnn_opt.data.preprocess import MEAN, STD
 from fastscnn_opt.data.presets import preset_classes
 from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import machine, versions
-from fastscnn_opt.measuring.latency import ratio_to_baseline
+from fastscnn_opt.measuring.latency import ratio_to_baseline, time_at_once
 from fastscnn_opt.measuring.metric import ConfusionMatrix
 from fastscnn_opt.model.loading import load_model
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.manager import PassManager
-from fastscnn_opt.targets.base import NeedsEnvironment
-from fastscnn_opt.targets.registry import get_target
+from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
     from numpy.typing import NDArray
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 REFERENCE = "plain"
 HUGE_PAGES = "onnxruntime-huge-pages"
 STAGES = ("decode", "preprocess", "infer", "post")
+_MEAN, _STD = (np.array(values, dtype=np.float32) for values in (MEAN, STD))
 PLAIN = "adaptive-avgpool,drop-outputs"
 EXACT = f"{PLAIN},uint8-input,fast-argmax{{labels=true}}"
 HALF = f"{PLAIN},uint8-input,input-size{{scale=0.5 keep=true}},fast-argmax{{labels=true}}"
@@ -63,6 +66,16 @@ class Way:
     passes: str
     target: str = "onnxruntime"
     options: tuple[tuple[str, Any], ...] = ()
+    streams: int = 0
+
+    def spec(self, threads: int) -> TargetSpec:
+        """Return the target with its options."""
+        return TargetSpec(self.target, {"threads": threads, **dict(self.options)})
+
+    @property
+    def split(self) -> Way:
+        """The same with two frames under way at once."""
+        return replace(self, name=f"{self.name}, two streams", streams=2)
 
 
 def ways(data: Path, calibration: int) -> list[Way]:
@@ -70,36 +83,41 @@ def ways(data: Path, calibration: int) -> list[Way]:
     images = f"data={data} split=train images={calibration}"
     int8 = f"{EXACT},int8{{{images}}},space-to-depth"
     guarded = f"{EXACT},int8{{{images} max_drop=0.2}},space-to-depth"
+    exact, quantised = Way("exact", "raw", EXACT), Way("int8", "raw", int8)
+    bfloat16 = Way("openvino-bf16, exact", "raw", EXACT, "openvino-bf16")
     return [
-        Way(REFERENCE, "float64", PLAIN),
-        Way("plain, float32 arithmetic", "float32", PLAIN),
-        Way("exact", "raw", EXACT),
-        Way("int8", "raw", int8),
+        Way(REFERENCE, "plain", PLAIN),
+        exact,
+        exact.split,
+        quantised,
+        quantised.split,
         Way("int8, max_drop=0.2", "raw", guarded),
         Way("half size", "raw", HALF),
         Way("half size, int8", "raw", f"{HALF},int8{{{images}}}"),
-        Way("plain, huge pages", "float64", PLAIN, HUGE_PAGES),
+        Way("plain, huge pages", "plain", PLAIN, HUGE_PAGES),
         Way("exact, huge pages", "raw", EXACT, HUGE_PAGES),
         Way("int8, huge pages", "raw", int8, HUGE_PAGES),
         Way("int8, max_drop=0.2, huge pages", "raw", guarded, HUGE_PAGES),
         Way("openvino, exact", "raw", EXACT, "openvino"),
+        bfloat16,
+        bfloat16.split,
         Way("openvino, int8", "raw", int8, "openvino"),
         Way("openvino-bf16, int8", "raw", int8, "openvino-bf16"),
+        Way("cuda, exact", "raw", EXACT, options=(("provider", "cuda"),)),
+        Way("cuda, fp16", "raw", f"{EXACT},fp16", options=(("provider", "cuda"),)),
+        Way("tensorrt, exact", "raw", EXACT, options=(("provider", "tensorrt"),)),
+        Way("tensorrt, fp16", "raw", f"{EXACT},fp16", options=(("provider", "tensorrt"),)),
     ]
 
 
-def frame(kind: str, session: Any, path: Path) -> tuple[list[float], NDArray[Any], NDArray[Any]]:
-    """Return the milliseconds of each stage, the output of the model, and the label map."""
+def frame(kind: str, session: Any, image: NDArray[np.uint8]) -> tuple[list[float], NDArray[Any], NDArray[Any]]:
+    """Return the milliseconds of each stage behind decoding, the output of the model, and the label map."""
     times = [perf_counter()]
-    image = read_image(path)
-    times.append(perf_counter())
     if kind == "raw":
         feed = image[None]
     else:
-        mean, std = (np.array(values, dtype=kind) for values in (MEAN, STD))
-        pixels = image.astype(kind) if kind == "float32" else image
-        normal = (pixels / 255 - mean) / std
-        feed = np.ascontiguousarray(normal.transpose(2, 0, 1)[None], dtype=np.float32)
+        normal = (image.astype(np.float32) / 255 - _MEAN) / _STD
+        feed = np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
     times.append(perf_counter())
     output = session.run({session.inputs[0].name: feed})[session.outputs[0].name]
     times.append(perf_counter())
@@ -108,17 +126,29 @@ def frame(kind: str, session: Any, path: Path) -> tuple[list[float], NDArray[Any
     return [1000 * (end - start) for start, end in pairwise(times)], output, labels
 
 
+def frames_of(way: Way, sessions: Sequence[Any], image: NDArray[np.uint8]) -> list[Callable[[int], list[float]]]:
+    """Return for each session a function that computes a frame."""
+    return [lambda _, session=session: frame(way.kind, session, image)[0] for session in sessions]
+
+
 def work(way: Way, artefact: Path, threads: int, pipe: Connection) -> None:
-    """Run frames in a process of its own: one untimed and one timed per request."""
-    session = get_target(way.target, {"threads": threads, **dict(way.options)}).open(artefact)
+    """Run frames in a process of its own, and send the milliseconds of the stages of one for each request."""
+    spec = way.spec(threads)
+    sessions = [target.open().open(artefact) for target in (spec.streams(way.streams) if way.streams else (spec,))]
     while (request := pipe.recv()) is not None:
         path, result_file = request
-        frame(way.kind, session, path)
-        stages, output, labels = frame(way.kind, session, path)
+        start = perf_counter()
+        image = read_image(path)
+        decode_ms = 1000 * (perf_counter() - start)
+        stages, output, labels = frame(way.kind, sessions[0], image)
         if result_file is not None:
             np.save(result_file, output if way.name == REFERENCE else labels)
-        pipe.send(stages)
-    session.close()
+        elif way.streams:
+            requests = 4 * way.streams
+            stages = [0.0, time_at_once(frames_of(way, sessions, image), requests) / requests, 0.0]
+        else:
+            stages = frame(way.kind, sessions[0], image)[0]
+        pipe.send([decode_ms, *stages])
 
 
 class Runner:
@@ -126,11 +156,11 @@ class Runner:
 
     def __init__(self, way: Way, model: Path, folder: Path, threads: int) -> None:
         self.way = way
-        target = get_target(way.target, {"threads": threads, **dict(way.options)})
+        spec = way.spec(threads)
+        target = spec.available()
         artefact = folder / f"{way.name}{target.artefact_suffix}"
         target.compile(model, artefact, folder / "compile.log")
-        environment = target.environment() if isinstance(target, NeedsEnvironment) else {}
-        self._process = TurnTaker(work, way, artefact, threads, environment=environment)
+        self._process = TurnTaker(work, way, artefact, threads, environment=spec.environment())
 
     def turn(self, path: Path, result_file: Path | None = None) -> list[float]:
         """Run a frame and return the milliseconds of its stages; `result_file` is where its result goes."""
@@ -140,6 +170,19 @@ class Runner:
     def close(self) -> None:
         """End the process."""
         self._process.close()
+
+
+def start_all(chosen: Sequence[Way], source: Path, folder: Path, threads: int) -> Iterator[Runner]:
+    """Build the model of each way, once for ways with the same passes, and start its process if its engine is here."""
+    models: dict[str, Path] = {}
+    for way in chosen:
+        try:
+            way.spec(threads).available()
+            if way.passes not in models:
+                models[way.passes] = build(source, way, folder)
+            yield Runner(way, models[way.passes], folder, threads)
+        except TargetError as error:
+            print(f"left out: {way.name}: {error}")
 
 
 def build(source: Path, way: Way, folder: Path) -> Path:
@@ -207,6 +250,17 @@ def print_table(runners: Sequence[Runner], times: NDArray[np.float64], figures: 
         print("| " + " | ".join(cells) + " |")
 
 
+def print_streams(runners: Sequence[Runner], times: NDArray[np.float64]) -> None:
+    """Print images per second of the ways with streams, against the same way with one stream of all threads."""
+    frames = {runner.way: stages[:, 1:].sum(axis=1)[:, None] for runner, stages in zip(runners, times, strict=True)}
+    print("\n| way | one stream images/s | two streams images/s | gain [95 %] |\n| --- | ---: | ---: | ---: |")
+    for way, one in frames.items():
+        if (two := frames.get(way.split)) is not None:
+            gain = ratio_to_baseline(one, two, baseline_batch=1, batch=1)
+            rates = " | ".join(f"{1000 / np.median(taken):.2f}" for taken in (one, two))
+            print(f"| {way.name} | {rates} | {gain.value:.2f} [{gain.low:.2f}, {gain.high:.2f}] |")
+
+
 def main() -> None:
     """Build, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -222,12 +276,12 @@ def main() -> None:
     if not isinstance(dataset, FolderDataset):
         raise SystemExit("the images have to be files")
     every = ways(given.data, given.calibration)
-    every = [way for way in every if get_target(way.target).availability().available]
     chosen = [way for way in every if way.name == REFERENCE or not given.only or way.name in given.only]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runners = [Runner(way, build(given.model, way, folder), folder, given.threads) for way in chosen]
+        runners: list[Runner] = []
         try:
+            runners.extend(start_all(chosen, given.model, folder, given.threads))
             figures = accuracy(runners, dataset, folder)
             times = time_in_turns(runners, dataset, given.rounds)
         finally:
@@ -235,6 +289,7 @@ def main() -> None:
                 runner.close()
     print(f"{machine()}\n{versions(('fastscnn-opt', 'onnx', 'onnxruntime', 'numpy'))}, {given.threads} threads\n")
     print_table(runners, times, figures)
+    print_streams(runners, times)
 
 
 if __name__ == "__main__":
