@@ -96,13 +96,17 @@ def coordinates(emit: Emitter, places: gs.Variable) -> list[gs.Variable]:
     return [emit.flat(row) for row in emit.split(places, 0, 3)]
 
 
-def read_corners(emit: Emitter, vectors: gs.Variable, cells: Sequence[gs.Variable], grid: Grid) -> Corners:
-    """Read the corners of `cells` (image, row and column, int64 K each) of the logit `vectors` (N, h, w, C)."""
+def read_corners(
+    emit: Emitter, vectors: gs.Variable, best: gs.Variable, cells: Sequence[gs.Variable], grid: Grid
+) -> Corners:
+    """Read the corners of `cells` (image, row and column, int64 K each) of the logit `vectors` (N, h, w, C).
+
+    `best` holds the best classes, float N, h, w.
+    """
     table = emit.node("Reshape", vectors, emit.constant([-1, grid.classes], np.int64))
     index = _corner_indices(emit, cells, grid)
     vectors = emit.node("Gather", table, index, axis=0)
-    best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
-    best = emit.cast(best, np.float32)
+    best = emit.node("Gather", emit.flat(best), index, axis=0)
     first, second = (emit.cast(emit.reduced(op, best, [0, 1]), np.int64) for op in ("ReduceMin", "ReduceMax"))
     start = emit.node("Mul", index, emit.constant(grid.classes, np.int64))
     # As one row of two dimensions: shape inference follows the values of a tensor of one dimension, however long.

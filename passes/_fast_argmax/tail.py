@@ -40,14 +40,17 @@ MOST_UNCERTAIN = 0.75
 def write_tail(emit: Emitter, logits: gs.Variable, grid: Grid, resize: gs.Node, size: tuple[int, int]) -> gs.Variable:
     """Return the label map, N, H, W, of the float32 `logits` (N, C, h, w) after `resize` to `size` (H, W)."""
     vectors = emit.node("Transpose", logits, perm=[0, 2, 3, 1])
-    best = emit.node("ArgMax", vectors, axis=3, keepdims=0, dtype=np.int64)
-    places = find_uncertain(emit, emit.cast(best, np.float32), grid)
+    # Over the second axis: for 19 x 128 x 256 over the last one, OpenVINO 2026.4 takes 2.6 ms instead of 0.1. ORT would
+    # save 0.3 ms.
+    best = emit.node("ArgMax", logits, axis=1, keepdims=0, dtype=np.int64)
+    exact = emit.cast(best, np.float32)
+    places = find_uncertain(emit, exact, grid)
     most = max(int(MOST_UNCERTAIN * grid.count), 1)
     cells = coordinates(emit, emit.slice(places, [0], [most], [1]))
-    corners = read_corners(emit, vectors, cells, grid)
+    corners = read_corners(emit, vectors, exact, cells, grid)
     hard = emit.flat(emit.node("NonZero", corners.hard, dtype=np.int64))
     dense, sparse = emit.branch("dense"), emit.branch("sparse")
-    dense.graph.outputs = [dense.cast(_write_dense(dense, vectors, resize), grid.label_type)]
+    dense.graph.outputs = [dense.cast(_write_dense(dense, logits, resize), grid.label_type)]
     sparse.graph.outputs = [_Sparse(sparse, cells, corners, grid).write(best, hard, (grid.images, *size))]
     is_costly = _is_costly(emit, places, hard, most, grid)
     return emit.node("If", is_costly, dtype=grid.label_type, then_branch=dense.graph, else_branch=sparse.graph)
@@ -62,8 +65,7 @@ def _is_costly(emit: Emitter, places: gs.Variable, hard: gs.Variable, most: int,
     return emit.node("Or", is_costly, emit.node("Greater", count, emit.constant(most, np.int64), dtype=np.bool_))
 
 
-def _write_dense(emit: Emitter, vectors: gs.Variable, resize: gs.Node) -> gs.Variable:
-    logits = emit.node("Transpose", vectors, perm=[0, 3, 1, 2])
+def _write_dense(emit: Emitter, logits: gs.Variable, resize: gs.Node) -> gs.Variable:
     resized = emit.node("Resize", logits, *resize.inputs[1:], **resize.attrs)
     return emit.node("ArgMax", resized, axis=1, keepdims=0, dtype=np.int64)
 
