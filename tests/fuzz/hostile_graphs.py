@@ -85,7 +85,8 @@ def _nested_branches(model: onnx.ModelProto, rng: Random) -> bytes:
         )
         node = helper.make_node("If", ["q"], ["n"])
         node.attribute.append(other)
-        whole = _field(1, node.SerializeToString() + _field(5, branch)) + _field(12, made.SerializeToString())
+        rest = onnx.GraphProto(name="b", output=[made]).SerializeToString()
+        whole = _field(1, node.SerializeToString() + _field(5, branch)) + rest
     node = helper.make_node("If", ["q"], ["y"])
     node.attribute.append(other)
     branch = onnx.AttributeProto(name="then_branch", type=AttributeProto.GRAPH).SerializeToString() + _field(6, whole)

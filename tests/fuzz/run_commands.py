@@ -223,6 +223,7 @@ def import_everything() -> None:
 
     for name in ("diff", "rewriting.applying", "rewriting.graph.live", "rewriting.verification.instrument"):
         import_module(f"fastscnn_opt.{name}")
+    import_module("onnxsim")  # takes seconds, during which a command gives no sign of life
     build("*")
     for target in ("ascend310", "onnxruntime"):
         lint_rules_of(target)
