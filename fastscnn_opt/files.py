@@ -15,13 +15,13 @@ import sys
 import warnings
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fastscnn_opt.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LOCK = ".lock"
 HOLDER = ".lock-holder"
@@ -42,6 +42,7 @@ _CURES = {
     **dict.fromkeys(FULL_DISK, "free some space there, or choose another disk"),
     errno.EROFS: "choose a folder that can be written to",
     errno.EACCES: "check its permissions, or choose another place",
+    errno.EPERM: "check its permissions and attributes, or choose another place",
     errno.ENOENT: "check the path, or create the folder first",
     errno.ENOTDIR: "check the path",
     errno.EISDIR: "give the path of a file",
@@ -81,6 +82,29 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str, place: Path) -> Iterator[Path]:
+    """Yield a new folder in `parent`, which is removed when the block ends; errors of the block name `place` for it."""
+    import tempfile
+
+    try:
+        made = tempfile.TemporaryDirectory(dir=parent, prefix=prefix)
+    except OSError as error:
+        error.filename = str(parent)
+        raise
+    try:
+        with made as name:
+            yield Path(name)
+    except UserError as error:
+        for part in ("where", "what", "cure"):
+            setattr(error, part, getattr(error, part).replace(str(Path(name)), str(place)))
+        raise
+    except OSError as error:
+        error.filename = str(error.filename or place).replace(str(Path(name)), str(place))
+        error.filename2 = str(error.filename2).replace(str(Path(name)), str(place)) if error.filename2 else None
         raise
 
 
@@ -183,7 +207,9 @@ def check_place(path: Path) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
     if not os.access(folder, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        is_read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+        number = errno.EROFS if is_read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), str(folder))
 
 
 def write_atomically(path: Path, content: bytes, like: Path | None = None) -> None:

@@ -18,6 +18,7 @@ from fastscnn_opt.files import (
     read_bytes,
     read_text_or_pipe,
     replacing,
+    temporary_folder,
     write_atomically,
 )
 
@@ -80,6 +81,20 @@ def test_a_link_stays_and_the_file_it_names_is_written(tmp_path):
     write_atomically(link, b"new content")
     assert link.is_symlink()
     assert (tmp_path / NAME).read_bytes() == b"new content"
+
+
+@pytest.mark.parametrize("refused", ["part/file", None])
+def test_a_full_disk_under_a_temporary_folder_names_the_place_that_it_stands_for(tmp_path, refused):
+    with pytest.raises(OSError, match="No space") as caught, temporary_folder(tmp_path, ".t-", tmp_path) as folder:
+        raise OSError(errno.ENOSPC, "No space left on device", *([str(folder / refused)] if refused else []))
+    assert caught.value.filename == str(tmp_path / (refused or ""))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_from_a_temporary_folder_names_the_place_that_it_stands_for(tmp_path):
+    with pytest.raises(RunError) as caught, temporary_folder(tmp_path, ".t-", tmp_path) as folder:
+        raise RunError("is full", where=folder / "a", cure=f"look into {folder}")
+    assert str(caught.value) == f"{tmp_path}/a: is full; look into {tmp_path}"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

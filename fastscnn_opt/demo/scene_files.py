@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from fastscnn_opt.data.presets import read_preset
 from fastscnn_opt.data.synthetic import scene_name
 from fastscnn_opt.demo.scenes import render_scene
 from fastscnn_opt.errors import DataError
+from fastscnn_opt.files import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,8 +66,8 @@ def write_cityscapes(
                 "exists already", where=root / kind / split, cure="choose another folder or split, or remove it"
             )
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".scenes-") as name:
-        partial, table = Path(name), _label_ids()
+    with temporary_folder(root, ".scenes-", root) as partial:
+        table = _label_ids()
         for kind in (IMAGES, LABELS):
             (partial / kind).mkdir()
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,15 +66,15 @@ def load_session(
         raise unreadable(file, error) from error
     with _engine_errors(file, lambda refused: explain_adaptive_pooling(refused, "onnxruntime")):
         # The fallback of the Python interface would try again without a provider that raises an error.
-        start = partial(ort.InferenceSession, sess_options=options, providers=[provider], enable_fallback=False)
+        how: dict[str, Any] = {"providers": [provider], "enable_fallback": False}
         try:
-            return start(str(file))
+            return ort.InferenceSession(str(file), options, **how)
         except engine_errors() as error:
             if _SHAPES_OUTSIDE not in str(error):
                 raise
             model = parse_file(file)
             attach(model, file)  # which reads small tensors
-            return start(content_for(options, model))
+            return ort.InferenceSession(content_for(options, model), options, **how)
 
 
 @contextmanager

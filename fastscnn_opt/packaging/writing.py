@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tempfile
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.files import check_place, open_readable, replacing, sha256_of
+from fastscnn_opt.files import check_place, open_readable, replacing, sha256_of, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _TEMPORARY = ".package-"
 _PARTS = {
@@ -61,8 +60,9 @@ def new_package(output: Path) -> Iterator[Path]:
     place = output if output.is_dir() else output.absolute().parent
     if place != output:
         check_place(output)
-    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=place) as name:
-        folder = Path(name) / "package"
+    whole = output.resolve()
+    with temporary_folder(place, _TEMPORARY, whole.parent) as temporary:
+        folder = temporary / whole.name
         folder.mkdir()
         yield folder
         if zipped:

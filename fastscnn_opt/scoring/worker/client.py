@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import glob
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from fastscnn_opt.files import temporary_folder
 from fastscnn_opt.processes.child import Child
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.records import adapter
@@ -14,6 +13,7 @@ from fastscnn_opt.scoring.worker.commands import Compile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from fastscnn_opt.scoring.worker.command import Command
     from fastscnn_opt.targets.spec import TargetSpec
@@ -67,10 +67,10 @@ class Worker:
 
         The files appear at their places only when all of them are written, the artefact as the last one.
         """
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=artefact.parent) as folder:
-            written = Path(folder) / artefact.name
+        with temporary_folder(artefact.parent, UNFINISHED, artefact.parent) as folder:
+            written = folder / artefact.name
             self.run(Compile(target, model, written, log, checkpoint))
-            for companion in Path(folder).glob(f"{glob.escape(artefact.name)}.*"):
+            for companion in folder.glob(f"{glob.escape(artefact.name)}.*"):
                 companion.replace(artefact.parent / companion.name)
             written.replace(artefact)
 

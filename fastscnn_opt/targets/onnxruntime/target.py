@@ -143,7 +143,11 @@ class OnnxRuntime:
         return int(number) if number.isdecimal() else 0
 
 
-_NOT_WRITTEN = ("Protobuf serialization failed", "Failed to save ORT format model")
+_NOT_WRITTEN = (
+    "Protobuf serialization failed",
+    "Failed to save ORT format model",
+    "Failed to write external initializers",
+)
 """What ONNX Runtime says where its file cannot be written, as on a full disk."""
 
 
