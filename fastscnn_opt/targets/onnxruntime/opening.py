@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from fastscnn_opt.targets.onnxruntime.providers import Provider
 
+_IN_SOURCES = re.compile(r"\S+\.cc:\d+ [^()]*\([^()]*\) ")
+"""How the message of an error begins that the engine meets while it sets up a provider, before it reads the model."""
+
 _MOST_NAMED = 5
 """Nodes that a message names."""
 
@@ -45,34 +48,30 @@ def open_on(
     chosen = (provider.engine_name, dict(options))
     strict = session_options(threads)
     strict.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    with _engine_log() as read_log:
-        try:
-            session = load_session(file, strict, chosen)
-        except TargetError as refused:
-            raise _explained(refused, provider, chosen, file, read_log) from refused
-        if session.get_providers()[0] != provider.engine_name:
-            raise _not_created(provider, file, _reason(read_log()))
+    try:
+        session = load_session(file, strict, chosen)
+    except TargetError as refused:
+        if "fallback to CPU EP" in refused.what:
+            raise _left_to_others(provider, chosen, file) from refused
+        if place := _IN_SOURCES.match(refused.what):
+            raise _unusable(provider, file, refused.what[place.end() :]) from refused
+        what = f"refused with the provider {short_name(provider.engine_name)} ({refused.what})"
+        raise TargetError(what, where=file, cure=refused.cure or "choose another provider") from refused
+    if session.get_providers()[0] != provider.engine_name:
+        raise _left_to_others(provider, chosen, file)
     session.disable_fallback()
     return session
 
 
-def _explained(
-    refused: TargetError,
-    provider: Provider,
-    chosen: tuple[str, dict[str, str]],
-    file: Path,
-    read_log: Callable[[], str],
-) -> TargetError:
-    """Return the reason why the engine refused `file`: it names none of the nodes that it would run elsewhere."""
-    if place := re.match(r"\S+\.cc:\d+ [^()]*\([^()]*\) ", refused.what):  # an error of the provider, not of the model
-        return _not_created(provider, file, refused.what[place.end() :])
-    if "fallback to CPU EP" not in refused.what:
-        return refused
-    recording = session_options()
-    recording.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    session = load_session(file, recording, chosen)
-    if session.get_providers()[0] != provider.engine_name:
-        return _not_created(provider, file, _reason(read_log()))
+def _left_to_others(provider: Provider, chosen: tuple[str, dict[str, str]], file: Path) -> TargetError:
+    """Return the error of a model that the engine would run on other providers, after letting it do so."""
+    options = session_options()
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    with _engine_log() as read_log:
+        session = load_session(file, options, chosen)
+        if session.get_providers()[0] != provider.engine_name:
+            reasons: list[str] = re.findall(r"Failed to load library.*|(?<=\[ERROR\] ).*", read_log())
+            return _unusable(provider, file, reasons[-1] if reasons else "it gives no reason")
     groups = session.get_provider_graph_assignment_info()
     nodes = [(node, group.ep_name) for group in groups for node in group.get_nodes()]
     elsewhere = [(node, name) for node, name in nodes if name != provider.engine_name]
@@ -87,18 +86,12 @@ def _explained(
     )
 
 
-def _not_created(provider: Provider, file: Path, reason: str) -> TargetError:
+def _unusable(provider: Provider, file: Path, reason: str) -> TargetError:
     return TargetError(
         f"onnxruntime cannot use the provider {short_name(provider.engine_name)} here ({reason.strip().rstrip('.')})",
         where=file,
         cure="install what it needs, or correct provider_options",
     )
-
-
-def _reason(log: str) -> str:
-    """Return the last reason in the log of the engine."""
-    reasons: list[str] = re.findall(r"Failed to load library.*|(?<=\[ERROR\] ).*", log)
-    return reasons[-1] if reasons else "it gives no reason"
 
 
 @contextmanager

@@ -157,9 +157,14 @@ def test_a_provider_that_the_engine_leaves_out_is_named_with_the_reason(save, mo
 
 
 def test_what_the_engine_logs_is_not_lost(save, monkeypatch, capfd):
-    Build(monkeypatch, lambda *_: os.write(2, b"a warning\n") and None)
-    OnnxRuntime(provider="openvino").open(save(SINE))
-    assert capfd.readouterr().err == "a warning\n"
+    def log(options, provider):
+        os.write(2, b"a warning\n")
+        refuse_fallback(options, provider)
+
+    Build(monkeypatch, log)
+    with pytest.raises(TargetError):
+        OnnxRuntime(provider="openvino").open(save(SINE))
+    assert capfd.readouterr().err == "a warning\na warning\n"
 
 
 def test_an_option_that_the_provider_refuses_is_named(save, monkeypatch):
@@ -175,6 +180,15 @@ def test_an_option_that_the_provider_refuses_is_named(save, monkeypatch):
         match=r"cannot use the provider openvino here \(Invalid OpenVINO EP option: speed\); .* correct provider_opt",
     ):
         OnnxRuntime(provider="openvino", provider_options="speed=high").open(save(SINE))
+
+
+def test_a_model_that_the_engine_refuses_with_a_provider_alone_is_not_called_invalid(save, monkeypatch):
+    def refuse(*_):
+        raise EngineError("[ONNXRuntimeError] : 1 : FAIL : This is an invalid model. Error: the graph is not acyclic.")
+
+    Build(monkeypatch, refuse)
+    with pytest.raises(TargetError, match=r"onnx: refused with the provider openvino \(.*acyclic.*\); choose another"):
+        OnnxRuntime(provider="openvino").open(save(SINE))
 
 
 def test_the_provider_gets_its_options_and_no_second_try(save, monkeypatch):
