@@ -14,6 +14,9 @@ from fastscnn_opt.errors import CheckFailedError
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
+_ORDERED = "ascend310"
+"""The target for which models are ordered."""
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 def command(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help=options.MODEL, show_default=False)] = None,
+    others: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[OTHER]...", help="Models to order by speed with the first.", show_default=False),
+    ] = None,
     target: Annotated[
         str,
         typer.Option(
@@ -40,6 +47,14 @@ def command(
             show_default="5.0.2",
         ),
     ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(
+            help="Report of a run of MODEL, as `profile` reads it: what OTHER saves, where that is known.",
+            metavar="REPORT",
+            show_default=False,
+        ),
+    ] = None,
     fix_pipeline: Annotated[
         bool,
         typer.Option("--fix-pipeline", help="Print the pipeline that mends what passes can mend, and exit with 0."),
@@ -56,6 +71,9 @@ def command(
 
     An error will be refused, computes something else, or leaves the AI Core; a warning costs time; a hint pays for some
     uses of the model only. Every finding names the pass, option or patch that cures it. Errors make the exit code 3.
+
+    Several models for ascend310 are ordered by speed instead, where it is certain which is faster: the same work with
+    fewer outputs, float16 in place of float32 outputs, or fewer operators off the AI Core. Everything else is unknown.
     """
     del limit_s, memory  # of ApartCommand
     from fastscnn_opt.model.loading import load_model
@@ -64,6 +82,10 @@ def command(
 
     if sum((model is not None, explain is not None, rules)) != 1:
         raise typer.BadParameter("give a model, --explain CODE or --rules", param_hint="MODEL")
+    if others and (target != _ORDERED or fix_pipeline):
+        raise typer.BadParameter(f"are ordered for {_ORDERED} only, without --fix-pipeline", param_hint="OTHER")
+    if measured and not others:
+        raise typer.BadParameter("goes with several models", param_hint="--measured")
     if explain is not None:
         _explain(explain, form)
         return
@@ -72,11 +94,60 @@ def command(
     if model is None:
         _list_rules(target, known, form)
         return
+    if others:
+        _order([model, *others], target, known, measured, form)
+        return
     findings = known.lint(load_model(model_file(model)))
     if fix_pipeline:
         _print_pipeline(target, known.fix_pipeline(findings), findings, form)
     else:
         _report(model, target, known.fix_pipeline(findings), findings, form)
+
+
+def _order(models: Sequence[Path], target: str, known: RuleSet, measured: Path | None, form: Format) -> None:
+    from fastscnn_opt.ascend.lint.order import order_of
+    from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.scoring.model_name import model_file
+
+    if len(set(models)) < len(models):
+        raise typer.BadParameter("is given twice", param_hint="OTHER")
+    graphs: dict[str, Any] = {str(model): known.open(load_model(model_file(model))) for model in models}
+    orders = order_of(graphs)
+    saved = _saved(graphs, measured) if measured else []
+    if form is Format.JSON:
+        differences = {"differences": saved} if measured else {}
+        print_json({"target": target, "order": [order.to_json() for order in orders], **differences})
+        return
+    for order in orders:
+        said = f"{order.faster} is faster than {order.slower}" if order.faster else " and ".join(order.models)
+        say(f"{said}: {order.why}")
+    for row in saved:
+        if row["refused"]:
+            say(f"{row['model']}: {row['refused']}")
+        else:
+            words = "more" if row["saved_ms"] < 0 else "less"
+            say(f"{row['model']}: {abs(row['saved_ms']):.1f} ms {words} than the measured {row['measured_ms']:.1f} ms")
+            say(f"     source: {row['source']}")
+
+
+def _saved(graphs: dict[str, Any], report: Path) -> list[dict[str, Any]]:
+    """Return for each model after the first how much less time it takes than the first, or why that is not known."""
+    from fastscnn_opt.ascend.lint.calibration import difference
+    from fastscnn_opt.ascend.reports import read_reports
+    from fastscnn_opt.errors import TargetError
+
+    found = read_reports(report)
+    if len(found) > 1:
+        raise TargetError(f"holds {len(found)} reports", where=report, cure="give a file with the report of one run")
+    measured_ms = found[0].mean_ms or 1000 * found[0].batch / found[0].fps_per_device
+    first, *others = graphs
+    rows = []
+    for name in others:
+        try:
+            rows.append(difference(graphs[first], graphs[name], name, measured_ms).to_json())
+        except TargetError as error:
+            rows.append({"model": name, "saved_ms": None, "measured_ms": measured_ms, "refused": str(error)})
+    return rows
 
 
 def _report(model: Path, target: str, pipeline: str, findings: Sequence[Finding], form: Format) -> None:

@@ -125,3 +125,22 @@ def test_a_mistake_is_one_sentence(arguments, said, capsys):
 
 def test_something_to_look_at_is_needed():
     assert run(["lint"]) == 2
+
+
+def test_several_models_are_ordered_and_the_known_difference_is_given(model_file, tmp_path, capsys):
+    half = tmp_path / "half.onnx"
+    assert run(["apply", str(model_file), "--passes", "fp16-output", "-o", str(half), "--no-verify"]) == 0
+    (tmp_path / "run.log").write_text("ave_throughputRate: 0.5samples/s, ave_latency: 2000ms")
+    capsys.readouterr()
+    assert lint(model_file, str(half), "--measured", str(tmp_path / "run.log"), "--format", "json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["order"][0]["faster"] == str(half)
+    assert result["differences"][0]["saved_ms"] == pytest.approx(2 * (558.2315 - 5.4832))
+    assert lint(model_file, str(half), "--measured", str(tmp_path / "run.log"), "--cann", "6.0") == 0
+    assert "is not known: the published times are of CANN 5.0.2" in capsys.readouterr().out
+
+
+def test_models_are_ordered_for_the_310_only(model_file, capsys):
+    assert run(["lint", str(model_file), "other.onnx", "--target", "onnxruntime"]) == 2
+    assert lint(model_file, "--measured", "run.log") == 2
+    assert "goes with several models" in capsys.readouterr().err
