@@ -46,7 +46,7 @@ def open_on(
     if provider.memory == "cuda":
         ort.preload_dlls()  # those that pip has installed are not on the path of the system's libraries
     chosen = (provider.engine_name, dict(options))
-    strict = session_options(threads)
+    strict = session_options(1 if provider.threads_option else threads)  # threads of the engine would disturb its own
     strict.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
         session = load_session(file, strict, chosen)
@@ -82,7 +82,7 @@ def _left_to_others(provider: Provider, chosen: tuple[str, dict[str, str]], file
         f"the provider {short_name(provider.engine_name)} does not run all {counted(len(nodes), 'node')}:"
         f" {others} would run {joined([*named, *more])}",
         where=file,
-        cure="replace these nodes with a pass, or choose another provider",
+        cure="replace these nodes with a pass, such as simplify where they compute sizes, or choose another provider",
     )
 
 

@@ -4,8 +4,10 @@ import pytest
 
 from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.stages.settings import Settings
 from fastscnn_opt.scoring.variants import read_variants
+from fastscnn_opt.targets.spec import TargetSpec
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,21 @@ def test_the_most_specific_number_of_threads_wins(tmp_path, command, target, sha
     )
     variants = read_variants(file)
     assert Settings(threads=command).target_for(variants.rows[0], variants).options["threads"] == expected
+
+
+@pytest.mark.parametrize("given", ['"device_id=1 fast=true"', "{ device_id = 1, fast = true }"])
+def test_options_of_an_engine_reach_the_target_and_survive_a_record(tmp_path, given):
+    file = tmp_path / "variants.toml"
+    (tmp_path / "net.onnx").touch()
+    file.write_text(
+        "[model]\npath = 'net.onnx'\n[data]\nsynthetic = 1\n[[variant]]\nname = 'one'\n"
+        f"[target.onnxruntime]\nprovider = 'cuda'\nprovider_options = {given}\n"
+    )
+    variants = read_variants(file)
+    target = Settings().target_for(variants.rows[0], variants)
+    assert target.open().provider_options == {"device_id": "1", "fast": "true"}
+    kept = adapter(TargetSpec)
+    assert kept.validate_json(kept.dump_json(target)) == target
 
 
 @pytest.mark.parametrize(
