@@ -28,6 +28,9 @@ collect_ignore = ["plugin_example", "target_example"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Threads of torch that wait spin by default, which makes each step many times slower where tests run side by side."""
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+"""A second thread of numpy spins while it waits, in each of the hundreds of processes that the tests start."""
+
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 """Tests import onnxruntime before the package, which turns its telemetry off."""
 
@@ -70,6 +73,14 @@ def pytest_configure() -> None:
     """Let Ctrl-C interrupt again: a shell that starts the tests in the background has it ignored, children included."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _keep_to_one_core(os.environ.get("PYTEST_XDIST_WORKER", ""))
+
+
+def _keep_to_one_core(worker: str) -> None:
+    """Give each of the processes that run tests side by side its own core, so that no engine waits for another's."""
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
 @pytest.fixture(autouse=True)
