@@ -42,6 +42,11 @@ def joined(words: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether `text` can be written in UTF-8; a name from a file system may hold bytes that cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def quoted(text: str) -> str:
     """Return `text` between quotes as pipelines have it, with a backslash before each quote and backslash in it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

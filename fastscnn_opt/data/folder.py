@@ -74,7 +74,7 @@ class FolderDataset:
         digest = hashlib.sha256()
         with closing(prefetch(lambda index: _content_hash(files[index]), len(files))) as hashes:
             for file, content in zip(files, hashes, strict=True):
-                digest.update(f"{os.path.relpath(file, self.root)} {content}\n".encode())
+                digest.update(f"{os.path.relpath(file, self.root)} {content}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 

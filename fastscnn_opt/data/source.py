@@ -275,7 +275,7 @@ class DataSource:
         parts = [self.split, self.open().fingerprint()]
         if self.description:
             parts.append(json.dumps(asdict(self)["description"], sort_keys=True))
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+        return hashlib.sha256(" ".join(parts).encode(errors="surrogateescape")).hexdigest()
 
     def describe(self) -> str:
         """Return what this is in a few words, for tables and records."""

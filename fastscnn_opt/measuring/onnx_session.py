@@ -16,6 +16,7 @@ from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
 from fastscnn_opt.model.engine import content_for, engine_errors, reason_of
 from fastscnn_opt.model.external_data import attach
 from fastscnn_opt.model.reading.parsing import parse_file, unreadable
+from fastscnn_opt.text import is_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -64,6 +65,7 @@ def load_session(
         pass  # the engine says so
     except OSError as error:
         raise unreadable(file, error) from error
+    check_name(file)
     with _engine_errors(file, lambda refused: explain_adaptive_pooling(refused, "onnxruntime")):
         # The fallback of the Python interface would try again without a provider that raises an error.
         how: dict[str, Any] = {"providers": [provider], "enable_fallback": False}
@@ -75,6 +77,12 @@ def load_session(
             model = parse_file(file)
             attach(model, file)  # which reads small tensors
             return ort.InferenceSession(content_for(options, model), options, **how)
+
+
+def check_name(file: Path) -> None:
+    """Raise TargetError for a path that ONNX Runtime cannot be given, because it is no UTF-8 text."""
+    if not is_utf8(str(file)):
+        raise TargetError("its path is no UTF-8 text, and onnxruntime takes no other", where=file, cure="rename it")
 
 
 @contextmanager

@@ -141,7 +141,7 @@ def _may_mention(file: Path, names: list[str]) -> bool:
     if not file.is_file() or not file.stat().st_size:
         return False
     with open_readable(file, sys.maxsize) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content[:1] == _FIRST_BYTE and any(content.find(name.encode()) >= 0 for name in names)
+        return content[:1] == _FIRST_BYTE and any(content.find(os.fsencode(name)) >= 0 for name in names)
 
 
 def _locations(file: Path) -> set[str]:

@@ -87,7 +87,8 @@ def package(
         _check(folder, limits)
         if target is not None:
             _compile(subject, TargetSpec.of(target), folder, limits)
-        (folder / "MODEL_CARD.md").write_bytes(model_card(subject, ends, packaged_files(folder)).encode())
+        card = model_card(subject, ends, packaged_files(folder))
+        (folder / "MODEL_CARD.md").write_bytes(card.encode(errors="replace"))
         return packaged_files(folder)
 
 

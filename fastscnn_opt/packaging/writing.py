@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import check_place, open_readable, replacing, sha256_of, temporary_folder
+from fastscnn_opt.text import is_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,8 @@ def new_package(output: Path) -> Iterator[Path]:
         It cannot be written.
     """
     output = output.resolve() if output.is_symlink() else output
+    if not is_utf8(str(output.absolute())):
+        raise UserError("its path is no UTF-8 text, and onnxruntime takes no other", where=output, cure="rename it")
     zipped = output.suffix.lower() == ".zip"
     _refuse_other_content(output, zipped=zipped)
     place = output if output.is_dir() else output.absolute().parent
@@ -76,7 +79,7 @@ def new_package(output: Path) -> Iterator[Path]:
 def write_json(file: Path, content: dict[str, Any]) -> None:
     """Write a JSON file with sorted keys."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    file.write_bytes(text.encode() + b"\n")
+    file.write_bytes(text.encode(errors="replace") + b"\n")
 
 
 def packaged_files(folder: Path) -> list[PackagedFile]:

@@ -50,7 +50,7 @@ def run_tool(command: Sequence[str], *, log: Path, limit_s: float, folder: Path 
     name = Path(command[0]).name
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab+") as words:
-        words.write(f"$ {shlex.join(command)}\n".encode())
+        words.write(f"$ {shlex.join(command)}\n".encode(errors="surrogateescape"))
         words.flush()
         start = words.tell()
         try:

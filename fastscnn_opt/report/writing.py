@@ -63,7 +63,7 @@ def write_report(
         note(f"wrote {plot}")
     if page_place is not None:
         before = contents[0] if len(contents) > 1 else None
-        html = render(contents[-1], before, pictures=pictures).encode()
+        html = render(contents[-1], before, pictures=pictures).encode(errors="replace")
         write_atomically(page_place, html)
         note(f"wrote {page} ({len(html) / 1e6:.1f} MB); open it in a browser")
     for run in runs:

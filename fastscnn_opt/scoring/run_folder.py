@@ -33,7 +33,7 @@ from fastscnn_opt.scoring.records import CompiledRecord, RowRecord, RowTiming, S
 from fastscnn_opt.scoring.run import Run
 from fastscnn_opt.scoring.worker.client import UNFINISHED
 from fastscnn_opt.scoring.worker.commands import NOTES
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, is_utf8, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,14 @@ class OpenRun(Run):
         """Write ``run.json`` with this content."""
         self.description = description
         content = json.dumps(description.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomically(self.folder / "run.json", content.encode() + b"\n")
+        try:
+            encoded = content.encode()
+        except UnicodeEncodeError as error:
+            name = printable(content[: error.end].rpartition('"')[2])
+            raise RunError(
+                f"cannot record {name}..., which is no UTF-8 text", where=self.folder, cure="rename it"
+            ) from error
+        write_atomically(self.folder / "run.json", encoded + b"\n")
 
     def relative(self, file: Path) -> str:
         """Return the path of a file relative to the run folder, as the records hold it."""
@@ -116,6 +123,8 @@ def open_run(folder: Path, description: RunDescription) -> Iterator[OpenRun]:
         The folder cannot be written to.
     """
     refuse_other_content(folder)
+    if not is_utf8(str(folder)):
+        raise RunError("its path is no UTF-8 text, and engines take no other", where=folder, cure="rename it")
     for part in _FOLDERS:
         (folder / part).mkdir(parents=True, exist_ok=True)
     with locked(folder, "scoring into this run", RunError):
@@ -160,7 +169,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
 
 def append_line(file: Path, content: dict[str, Any]) -> None:
     """Append `content` as one line of JSON and flush it to the disk; after an error the file is as before."""
-    line = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    line = json.dumps(content, ensure_ascii=False, allow_nan=False).encode(errors="replace") + b"\n"
     before = file.stat().st_size if file.exists() else 0
     try:
         with naming(file), file.open("ab") as lines:

@@ -26,7 +26,7 @@ from fastscnn_opt.searching.tradeoffs import TradeOff, best_of, finalists
 from fastscnn_opt.searching.trials import Screening, Trials
 from fastscnn_opt.targets.base import Emulator
 from fastscnn_opt.targets.spec import TargetSpec
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, is_utf8
 
 if TYPE_CHECKING:
     import os
@@ -168,6 +168,8 @@ def _explore(
     screening: Screening,
     note: Callable[[str], None],
 ) -> SearchResult:
+    if not is_utf8(str(given.model.absolute())):
+        raise RunError("its path is no UTF-8 text, which a variants file is", where=given.model, cure="rename it")
     strategy = strategy_for(space, budget.evaluations)
     started = monotonic()
     given = replace(given, source=given.source.for_model_file(given.model))

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -152,6 +153,17 @@ def test_the_fingerprint_follows_the_files(tmp_path, add_pair):
     add_pair("bonn_000000_000019")
     seen.append(opened(tmp_path).fingerprint())
     assert len(set(seen)) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names that are UTF-8")
+def test_a_name_that_is_no_utf8_has_its_own_fingerprint(tmp_path, add_pair):
+    seen = []
+    for city in ("b\udcfenn", "b\udcffnn"):
+        pair = add_pair(f"{city}_000000_000019")
+        seen.append(opened(tmp_path).fingerprint())
+        for file in pair:
+            file.unlink()
+    assert len(set(seen)) == 2
 
 
 def test_the_fingerprint_does_not_follow_a_mere_copy(tmp_path, add_pair):

@@ -43,6 +43,30 @@ def test_records_are_one_line_of_json_each(folder):
     assert [json.loads(line)["variant"] for line in lines] == ["fast", "schön 变体"]
 
 
+def test_a_reason_with_a_name_that_is_no_utf8_is_recorded(folder):
+    with open_run(folder, DESCRIPTION) as run:
+        run.append_row(replace(ROW, variant="odd", reason="d\udcff.png cannot be read"))
+    assert read_run(folder).records[-1].reason == "d?.png cannot be read"
+
+
+def test_a_path_that_is_no_utf8_is_refused_before_any_work(tmp_path):
+    with (
+        pytest.raises(RunError, match="r�: its path is no UTF-8 text, and engines take no other; rename it"),
+        open_run(tmp_path / "r\udcff", DESCRIPTION),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_whose_path_cannot_be_recorded_is_refused(tmp_path):
+    model = replace(DESCRIPTION.model, file="d\udcff/m.onnx")
+    with (
+        pytest.raises(RunError, match=r"run: cannot record d�\.\.\., which is no UTF-8 text; rename it"),
+        open_run(tmp_path / "run", replace(DESCRIPTION, model=model)),
+    ):
+        pass
+
+
 def test_a_torn_last_line_is_cut_off_wherever_it_was_torn(folder):
     file = folder / "records.jsonl"
     whole = file.read_bytes()

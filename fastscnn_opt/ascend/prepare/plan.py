@@ -26,7 +26,7 @@ from fastscnn_opt.ascend.prepare.folder import (
 from fastscnn_opt.ascend.prepare.request import INFO, Request
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.files import sha256_of
-from fastscnn_opt.text import counted
+from fastscnn_opt.text import counted, is_utf8, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,6 +198,8 @@ def _check_paths(root: Path, info: Path, dataset: Dataset) -> None:
                 f"{text!r} holds a blank, at which the benchmark tools split the lines of the info file",
                 cure="choose a name without",
             )
+        if not is_utf8(text):
+            raise DataError(f"{printable(text)} is no UTF-8 text, which the manifest is", cure="rename it")
 
 
 def _refuse_foreign(root: Path) -> None:

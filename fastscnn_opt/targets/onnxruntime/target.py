@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
 from fastscnn_opt.machine import cpu_model, usable_cores
-from fastscnn_opt.measuring.onnx_session import OnnxSession, load_session, session_options
+from fastscnn_opt.measuring.onnx_session import OnnxSession, check_name, load_session, session_options
 from fastscnn_opt.rewriting.options import check_options
 from fastscnn_opt.targets.base import Availability
 from fastscnn_opt.targets.nvidia import gpu
@@ -104,6 +104,7 @@ class OnnxRuntime:
             save_model(load_model(model), artefact)
             return
         options = session_options(self.threads)
+        check_name(artefact)
         options.optimized_model_filepath = str(artefact)
         if _needs_a_data_file(model):
             prefix = "session.optimized_model_external_initializers"

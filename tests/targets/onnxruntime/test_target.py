@@ -1,6 +1,7 @@
 """ONNX Runtime as a target."""
 
 import shutil
+import sys
 
 import numpy as np
 import onnx
@@ -114,6 +115,13 @@ def test_an_artefact_needs_no_file_of_a_model_with_weights_in_files(tmp_path):
     shutil.rmtree(tmp_path / "here")
     result = OnnxRuntime().open(tmp_path / "a.onnx").run({"x": weights})
     np.testing.assert_array_equal(result["y"], 2 * weights)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names that are UTF-8")
+def test_a_path_that_is_no_utf8_is_refused(save, tmp_path):
+    odd = save(SUM).rename(tmp_path / "m\udcff.onnx")
+    with pytest.raises(TargetError, match="its path is no UTF-8 text, and onnxruntime takes no other; rename it"):
+        OnnxRuntime().open(odd)
 
 
 def test_a_shape_in_another_file_is_read(tmp_path):
