@@ -4,10 +4,16 @@ The figures are pixel accuracy and the mean IoU over all 19 classes, with an abs
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from fastscnn_opt.cli.main import run
+from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.model.loading import load_model
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.scoring.one_model import evaluate
 
 CASES = {
     "exact pooling": ("adaptive-avgpool", 0.9596, 0.5472),
@@ -26,6 +32,20 @@ def exported(real_data, tmp_path_factory):
     model = tmp_path_factory.mktemp("exported") / "exported.onnx"
     assert run(["export", str(checkpoint), "-o", str(model), "--pooling", "keep"]) == 0
     return model
+
+
+def test_the_device_rounds_where_the_file_says_floor(exported, real_data, tmp_path):
+    """The recipe's rows of nearest neighbour say floor; the emulated device gets what rounding half up gets."""
+
+    def figures(rounding, target):
+        rewritten = tmp_path / f"{rounding}.onnx"
+        passes = f"adaptive-avgpool{{lower=avgpool}},resize-nearest{{rounding={rounding}}}"
+        save_model(PassManager(passes, verify=False).run(load_model(exported)).model, rewritten)
+        return evaluate(rewritten, replace(DataSource.at(real_data / "cityscapes"), limit=1), target).accuracy
+
+    emulated, rounded = figures("floor", "ascend310-emulated"), figures("half-up", "onnxruntime")
+    assert (emulated.emulated, rounded.emulated) == (True, False)
+    assert emulated.mIoU == pytest.approx(rounded.mIoU, abs=0.001)
 
 
 @pytest.mark.parametrize("case", list(CASES))

@@ -148,12 +148,14 @@ _LONGEST = 100
 
 
 def _group_lines(heading: str, group: Group, limit: int | None) -> list[Line]:
-    """Return a heading with counts, then the removed, added and changed entries."""
+    """Return a heading with counts, then the removed, added and changed entries, changed inputs of nodes last."""
     kinds = (("removed", "-", group.removed), ("added", "+", group.added), ("changed", "~", group.changed))
     counts = ", ".join(f"{len(entries)} {verb}" for verb, _, entries in kinds if entries)
     lines = [Line("", f"{heading}: {counts}")]
     for _, mark, entries in kinds:
-        shown = entries if limit is None else entries[:limit]
+        # Every inserted node changes an input of another, so a changed attribute would be lost among these.
+        ordered = sorted(entries, key=lambda entry: isinstance(entry, Difference) and entry.kind == "input")
+        shown = ordered if limit is None else ordered[:limit]
         lines += [Line(mark, _describe(entry)) for entry in shown]
         if len(shown) < len(entries):
             lines.append(Line("", f"    ... and {len(entries) - len(shown)} more; --all shows them"))

@@ -26,3 +26,10 @@ def test_names_are_escaped_for_terminals_and_notebooks():
     assert "&lt;b&gt;" in diff._repr_html_()
     assert "<b>" not in diff._repr_html_()
     assert diff.to_json()["nodes"]["added"] == [{"node": "<b>\x1b[31m", "op": "Abs"}]
+
+
+def test_changed_inputs_come_behind_what_else_has_changed():
+    before = read("g (float[2,2] x) => (float[2,2] y) { [a] t = Relu(x) [b] y = Softmax<axis = 0>(t) }")
+    after = read("g (float[2,2] x) => (float[2,2] y) { [c] s = Abs(x) [a] t = Relu(s) [b] y = Softmax<axis = 1>(t) }")
+    changed = [line for line in diff_models(before, after).summary().splitlines() if "~" in line]
+    assert changed == ["  ~ b (Softmax): axis 0 -> 1", "  ~ a (Relu): input 0 input x -> node c"]

@@ -293,3 +293,15 @@ def test_predictions_are_handed_on_in_order():
     assert len(seen) == 3
     for prediction, image in zip(seen, scenes.images, strict=True):
         np.testing.assert_array_equal(prediction, image[..., 0] // 10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize(("value", "infinite"), [(np.inf, True), (-np.inf, True), (60000, False)])
+def test_runs_whose_output_holds_infinities_are_counted(dtype, value, infinite):
+    def answer(labels):
+        logits = one_hot(dtype)(labels)
+        logits[0, 3, 0, 0] = value
+        return logits
+
+    engine = Engine(((1, 3, *SIZE), "float32"), answer)
+    assert list(evaluate_session(engine, Scenes(2)).infinite) == [infinite, infinite]

@@ -1,5 +1,7 @@
 """Tests of the notes about unlikely results."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,9 @@ def test_labels_of_one_class_are_told():
 def test_a_common_class_that_is_never_predicted_is_told():
     (note,) = implausible(accuracy([[90, 0, 0], [0, 0, 10]]))
     assert note.startswith("the model never predicts 'b', which 10% of the labelled pixels are")
+
+
+def test_infinities_are_told():
+    found = replace(accuracy([[90, 10, 0], [5, 95, 0]]), infinite=[True, False, True])
+    (note,) = implausible(found)
+    assert note.startswith("the output holds infinities in 2 of 3 runs: ")

@@ -45,3 +45,12 @@ def test_the_table_has_columns_for_streams_only_if_a_row_was_timed_so(build):
     assert columns(content) == list(COLUMNS)
     texts = [cell["text"] for cell in table(content, [])[1]["cells"]]
     assert texts[12:15] == ["2 x 1", "36.50 [36.00, 37.00]", "1.80 [1.70, 1.90]"]
+
+
+def test_figures_of_an_emulated_accuracy_are_marked_and_sorted_as_others(build):
+    content = build().row("base", 0.6, 10).content()
+    (entry,) = content.entries
+    content = replace(content, entries=[replace(entry, row=replace(entry.row, emulated=True))])
+    cell = next(cell for cell in table(content, [])[0]["cells"] if "emulated" in cell["text"])
+    assert cell["text"].endswith(" emulated")
+    assert float(cell["value"]) == entry.row.pixAcc

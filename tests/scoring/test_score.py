@@ -26,7 +26,7 @@ from fastscnn_opt.scoring.pruning import prune
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.stages.settings import Settings
-from fastscnn_opt.scoring.tables.row import TableRow
+from fastscnn_opt.scoring.tables.row import NO_SPEED, TableRow
 from fastscnn_opt.scoring.variants import read_variants
 
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, limit_s=300)
@@ -284,6 +284,18 @@ def test_rows_that_cannot_be_scored_are_rows(write, tmp_path):
     count = len(lines_of(tmp_path / "run"))
     score(read_variants(write(textwrap.dedent(text))), tmp_path / "run", SETTINGS)
     assert len(lines_of(tmp_path / "run")) == count == 4
+
+
+def test_an_emulated_row_needs_no_compiler_and_has_no_speed(write, tmp_path):
+    table = '[score]\ntargets = ["ascend310-emulated"]\n[[variant]]\npatches = ["cann-5.0.2"]'
+    text = HEAD.replace("[[variant]]", table)
+    said = []
+    run = score(read_variants(write(text)), tmp_path / "run", replace(SETTINGS, verify=False), said.append)
+    (row,) = run.table
+    assert (row.status, row.reason, row.emulated, row.fps) == ("ok", NO_SPEED, True, None)
+    assert (run.sessions, row.mIoU_drop, row.gate) == ([], 0, None)
+    assert any("batch 1): emulated mIoU" in text for text in said)
+    assert read_run(tmp_path / "run").table == run.table
 
 
 def test_other_batch_sizes_are_built_from_the_model(write, tmp_path):

@@ -8,7 +8,7 @@ from runs import BASE, CHIP, FAST, record, run_of, timing
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.machine import Machine
 from fastscnn_opt.measuring.latency import Throughput
-from fastscnn_opt.scoring.records import Keys, Status
+from fastscnn_opt.scoring.records import AccuracyFigures, Keys, Status
 from fastscnn_opt.scoring.tables.comparison import (
     TWO_RUNS,
     comparison_breaches,
@@ -140,3 +140,8 @@ def test_the_throughput_of_a_run_that_has_one_is_shown(finished, faster):
     many = Throughput((1, 1), 36.5, 36.0, 37.0, 1.8, 1.7, 1.9)
     faster.sessions[-1].rows[0] = replace(faster.sessions[-1].rows[0], throughput=many)
     assert two_run_cells(side_by_side(finished, faster)[1])[9:11] == ["-", "36.50"]
+
+
+def test_a_change_is_emulated_if_one_of_the_two_is(finished):
+    emulated = scored(0.61, 3.0, accuracy=AccuracyFigures(0.9, 0.61, 0.3, emulated=True))
+    assert two_run_cells(side_by_side(finished, emulated)[1])[3:6] == ["59.40", "61.00 emulated", "+1.60 emulated"]

@@ -4,8 +4,9 @@ import pytest
 from runs import BASE, FAST, record, run_of, timing
 
 from fastscnn_opt.errors import CheckFailedError, RunError
-from fastscnn_opt.scoring.records import Status
+from fastscnn_opt.scoring.records import AccuracyFigures, Status
 from fastscnn_opt.scoring.tables.gate import check_outcome
+from fastscnn_opt.scoring.tables.row import NO_SPEED
 
 
 def test_a_row_beyond_the_limit_is_a_failed_check(finished):
@@ -30,4 +31,12 @@ def test_without_a_scored_baseline_nothing_is_compared():
     run = run_of([BASE, FAST], [failed, record(FAST, 0.6)], max_drop=0.5)
     assert [(row.mIoU_drop, row.gate) for row in run.table] == [(None, None), (None, None)]
     with pytest.raises(CheckFailedError, match="could not be scored, so no row was compared with max_drop"):
+        check_outcome(run)
+
+
+def test_a_row_of_an_emulated_device_is_complete_and_named_with_its_target():
+    figures = AccuracyFigures(0.9, 0.5, 0.5, emulated=True)
+    run = run_of([BASE, FAST], [record(BASE, 0.6), record(FAST, 0.5, accuracy=figures)], [timing(BASE, 10, 1)], 0.5)
+    assert (run.table[1].status, run.table[1].reason) == (Status.OK, NO_SPEED)
+    with pytest.raises(CheckFailedError, match=r"^fast \(onnxruntime, batch 1\): lost 10\.00 points"):
         check_outcome(run)

@@ -61,3 +61,15 @@ def test_a_spreadsheet_gets_the_figures_of_streams_behind_the_others(finished, s
     assert dict(zip(keys, lines[1], strict=True))["streams_fps"] == "36.5"
     assert lines[0][len(FLAT) :] == [""] * 7
     assert flat_table([row.to_json() for row in finished.table])[0] == list(FLAT)
+
+
+def test_every_figure_of_an_emulated_accuracy_is_marked(finished):
+    row = replace(finished.table[1], emulated=True, fps=None)
+    assert cells(row)[4:7] == ["90.00 emulated", "59.40 emulated", "0.60 emulated (too much)"]
+    keys, (line,) = flat_table([row.to_json()])
+    assert line[keys.index("emulated")] == "True"
+
+
+def test_an_emulated_row_that_was_not_scored_has_nothing_to_mark(finished):
+    row = replace(finished.table[1], emulated=None, pixAcc=None, mIoU=None, mIoU_drop=None, gate=None)
+    assert cells(row)[4:7] == ["-", "-", "-"]
