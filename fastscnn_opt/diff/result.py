@@ -154,12 +154,16 @@ def _group_lines(heading: str, group: Group, limit: int | None) -> list[Line]:
     lines = [Line("", f"{heading}: {counts}")]
     for _, mark, entries in kinds:
         # Every inserted node changes an input of another, so a changed attribute would be lost among these.
-        ordered = sorted(entries, key=lambda entry: isinstance(entry, Difference) and entry.kind == "input")
+        ordered: list[Item | Difference] = sorted(entries, key=_is_changed_input)
         shown = ordered if limit is None else ordered[:limit]
         lines += [Line(mark, _describe(entry)) for entry in shown]
         if len(shown) < len(entries):
             lines.append(Line("", f"    ... and {len(entries) - len(shown)} more; --all shows them"))
     return lines
+
+
+def _is_changed_input(entry: Item | Difference) -> bool:
+    return isinstance(entry, Difference) and entry.kind == "input"
 
 
 def _describe(entry: Item | Difference) -> str:
