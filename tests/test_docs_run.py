@@ -196,7 +196,8 @@ def in_small(words):
 def small_variants(content):
     """Return a variants file that is scored quickly: one batch size, and two variants of a checkpoint in small."""
     content = re.sub(r"^batch = .*", "batch = [1]", content, flags=re.MULTILINE)
-    content, found = re.subn(r"^(checkpoint = .*)", rf"\1\nheight = {HEIGHT}\nwidth = {WIDTH}", content, flags=re.M)
+    size = rf"\1\nheight = {HEIGHT}\nwidth = {WIDTH}"
+    content, found = re.subn(r"^(checkpoint = .*)", size, content, flags=re.MULTILINE)
     return "[[variant]]".join(content.split("[[variant]]")[:3]) if found else content
 
 
