@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fastscnn_opt import machine as module
 from fastscnn_opt.machine import available_memory_bytes, machine, usable_cores, versions
 
 
@@ -29,6 +31,19 @@ def test_no_more_memory_is_available_than_the_machine_has():
 
 def test_the_machine_is_described_in_full():
     assert all(asdict(machine()).values())
+
+
+def test_another_build_of_a_package_has_its_version(monkeypatch):
+    builds = {"onnxruntime-gpu": "1.31.1"}
+
+    def version(name):
+        if name not in builds:
+            raise PackageNotFoundError(name)
+        return builds[name]
+
+    monkeypatch.setattr(module, "version", version)
+    monkeypatch.setattr(module, "packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
+    assert versions(("onnxruntime", "numpy")) == {"onnxruntime": "1.31.1", "numpy": None}
 
 
 def test_a_missing_package_has_no_version():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CPU = "CPU"
+
+_TELEMETRY = "openvino_telemetry"
 
 _CURE = "pip install 'fastscnn-opt[openvino]'"
 
@@ -90,7 +94,7 @@ class OpenVino:
     def availability(self) -> Availability:
         """Tell whether the Python package can be imported, and finds the device and its precision."""
         try:
-            import openvino as ov
+            ov = _openvino()
         except ImportError as error:
             return Availability(available=False, missing=f"openvino cannot be imported ({error})", cure=_CURE)
         try:
@@ -110,7 +114,7 @@ class OpenVino:
         tools = {"openvino": availability.version, "cpu": cpu_model(), "precision": str(self.precision)}
         if self.device == _CPU or not availability.available:
             return tools
-        import openvino as ov
+        ov = _openvino()
 
         return tools | {"gpu": str(ov.Core().get_property(self.device, "FULL_DEVICE_NAME"))}
 
@@ -120,7 +124,7 @@ class OpenVino:
         Raises TargetError, ModelError, or the OSError of a folder that takes no files.
         """
         del log  # the engine writes to stderr, which the caller records
-        import openvino as ov
+        ov = _openvino()
 
         converted = _read(model)
         with tempfile.TemporaryDirectory(dir=artefact.absolute().parent, prefix=f".{artefact.name}-") as folder:
@@ -138,7 +142,7 @@ class OpenVino:
 
     def open(self, artefact: Path) -> Session:
         """Open an artefact, or an ONNX file as it is. Raises TargetError or ModelError."""
-        import openvino as ov
+        ov = _openvino()
 
         availability = self.availability()
         if not availability.available:
@@ -179,12 +183,24 @@ class OpenVinoBf16(OpenVino):
     name: ClassVar[str] = "openvino-bf16"
 
 
+def _openvino() -> Any:
+    """Import the package without its telemetry, which sends an event and writes an id to the user's home folder."""
+    silenced = sys.modules.keys().isdisjoint({"openvino", _TELEMETRY})
+    if silenced:
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # it cannot be imported then, which OpenVINO expects
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        if silenced:
+            del sys.modules[_TELEMETRY]
+
+
 def _weights(artefact: Path) -> Path:
     return artefact.with_name(f"{artefact.name}.bin")
 
 
 def _read(file: Path) -> ov.Model:
-    import openvino as ov
+    ov = _openvino()
 
     if file.suffix == OpenVino.artefact_suffix:
         for part in (file, _weights(file)):
@@ -241,7 +257,7 @@ class _OpenVinoSession(Closable["ov.InferRequest"]):
 
     def _bind(self, feeds: Mapping[str, NDArray[np.generic]]) -> None:
         """Pass a copy of every input to the engine, which would silently convert values of another type."""
-        import openvino as ov
+        ov = _openvino()
 
         engine = self._engine
         if feeds.keys() != {spec.name for spec in self.inputs}:

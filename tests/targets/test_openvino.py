@@ -1,6 +1,9 @@
 """OpenVINO as a target."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -18,7 +21,10 @@ from fastscnn_opt.targets.openvino import OpenVino, OpenVinoBf16
 from fastscnn_opt.targets.registry import get_target
 from fastscnn_opt.targets.spec import TargetSpec
 
-ov = pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'fastscnn-opt[openvino]'")
+try:
+    ov = module._openvino()  # without its telemetry
+except ImportError:
+    pytest.skip("OpenVINO is not installed: pip install 'fastscnn-opt[openvino]'", allow_module_level=True)
 
 
 @pytest.fixture
@@ -32,6 +38,17 @@ def compiled(tmp_path):
         return artefact
 
     return run
+
+
+def test_importing_the_engine_sends_no_telemetry(tmp_path):
+    code = (
+        "import sys, threading; from fastscnn_opt.targets.openvino import OpenVino; OpenVino().availability();"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry')], threading.active_count())"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[] 1\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 TWO = """two (float[N,3] image, uint8[2] more) => (float[N,3] twice, uint8[2] same, uint8[2] again)
