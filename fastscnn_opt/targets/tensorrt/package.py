@@ -90,7 +90,7 @@ def _refused(logger: Any, log: Path, reason: str = "") -> TargetError:
 
 
 def _logger(log: Path) -> Any:
-    """Return a logger of TensorRT that appends to `log` and keeps the errors."""
+    """Return a logger of TensorRT that appends to `log` and keeps the errors, and load the operators with plug-ins."""
     import tensorrt as trt
 
     names = {trt.ILogger.INTERNAL_ERROR: "F", trt.ILogger.ERROR: "E", trt.ILogger.WARNING: "W", trt.ILogger.INFO: "I"}
@@ -107,7 +107,9 @@ def _logger(log: Path) -> Any:
             if names.get(severity) in ("F", "E"):
                 self.errors.append(msg)
 
-    return Logger()
+    logger = Logger()
+    trt.init_libnvinfer_plugins(logger, "")
+    return logger
 
 
 def _checked(result: tuple[Any, ...], what: str) -> Any:
@@ -136,13 +138,16 @@ class _Engine:
 
         _on_device(device)
         logger = _logger(file.with_name(f"{file.name}.run.log"))
-        engine = trt.Runtime(logger).deserialize_cuda_engine(read_bytes(file, MOST_MODEL_BYTES))
-        if engine is None:
+        loader = trt.Runtime(logger)
+        engine = loader.deserialize_cuda_engine(read_bytes(file, MOST_MODEL_BYTES))
+        if engine is not None:
+            _check_tensors(engine, signature, file)
+        self.context: Any = engine.create_execution_context() if engine is not None else None
+        if self.context is None:
             reason = next(iter(logger.errors), "it gives no reason")
             cure = "compile the model again, on this machine and with this release of TensorRT"
             raise TargetError(f"TensorRT cannot load the engine ({reason})", where=file, cure=cure)
-        _check_tensors(engine, signature, file)
-        self.context = engine.create_execution_context()
+        self._kept = (logger, loader, engine)  # the context points to them
         self.stream = _checked(runtime.cudaStreamCreate(), "making a stream")
         self.memory: dict[str, int] = {}
         for spec in (*signature.inputs, *signature.outputs):

@@ -93,6 +93,7 @@ class TensorRt:
             "BuilderFlag": Enum("BuilderFlag", names),
             "NetworkDefinitionCreationFlag": IntEnum("NetworkDefinitionCreationFlag", network_flags),
             "nptype": np.dtype,
+            "init_libnvinfer_plugins": lambda logger, namespace: logger.ready and namespace == "",
         }
 
 
