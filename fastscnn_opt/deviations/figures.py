@@ -23,13 +23,16 @@ _RESCALED_ELEMENTS = 64
 class Sums:
     """The sums behind the figures of a tensor, over all images; a is its value in the first model, b in the second.
 
+    The channels of an output of the graph are never rescaled.
+
     Attributes
     ----------
     largest, largest_a
         The largest magnitudes of a - b and of a; not finite if an element is infinite or no number in one model only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_output: bool = False) -> None:
+        self._is_output = is_output
         self.largest = self.largest_a = 0.0
         self._sums: NDArray[np.float64] = np.zeros((4, 1))  # of a^2, b^2, ab and (a - b)^2, for each channel
         self._elements = 0
@@ -65,30 +68,28 @@ class Sums:
 
     @property
     def noise(self) -> float:
-        """Noise by signal, in power: sum (a - b)^2 / sum a^2."""
-        return self._by_signal(self._sums[3])
+        """Noise by signal, in power: sum (a - b / factor)^2 / sum a^2, with the factor of each channel."""
+        return self._noise(self.factors)
 
     @property
-    def noise_rescaled(self) -> float:
-        """The same after each channel of the second model is divided by its own positive factor, the best one."""
-        aa, bb, ab, noise = self._sums
-        fits = (ab > 0) & (aa > 0)
-        factor = np.divide(bb, ab, out=np.ones_like(ab), where=fits)
-        return self._by_signal(np.where(fits, np.maximum(bb / factor**2 - 2 * ab / factor + aa, 0), noise))
+    def factors(self) -> NDArray[np.float64]:
+        """Positive factors of the channels, where they explain most of the noise and the next layer can undo it."""
+        aa, bb, ab, _ = self._sums
+        ones: NDArray[np.float64] = np.ones_like(ab)
+        if self._is_output or len(ab) == 1 or self._elements < _RESCALED_ELEMENTS * len(ab):
+            return ones
+        best: NDArray[np.float64] = np.divide(bb, ab, out=ones.copy(), where=(ab > 0) & (aa > 0) & np.isfinite(bb))
+        alike = ones * bb.sum() / ab.sum() if ab.sum() > 0 else ones  # a factor of all channels is a deviation
+        left = max(_RESCALED_NOISE, _RESCALED_GAIN * self._noise(best))
+        return best if min(self._noise(ones), self._noise(alike)) > left else ones
 
-    @property
-    def is_rescaled(self) -> bool:
-        """Whether a factor per channel explains most of the noise, which the next layer can undo."""
-        channels = self._sums.shape[1]
-        if channels == 1 or self._elements < _RESCALED_ELEMENTS * channels or not math.isfinite(self.largest):
-            return False
-        return self.noise > max(_RESCALED_NOISE, _RESCALED_GAIN * self.noise_rescaled)
-
-    def _by_signal(self, noise: NDArray[np.float64]) -> float:
+    def _noise(self, factors: NDArray[np.float64]) -> float:
         if not math.isfinite(self.largest):
             return math.inf
-        signal, power = float(self._sums[0].sum()), float(noise.sum())
-        return power / signal if signal else math.inf if power else 0.0
+        aa, bb, ab, plain = self._sums
+        left = np.where(factors == 1, plain, np.maximum(bb / factors**2 - 2 * ab / factors + aa, 0))
+        signal, noise = float(aa.sum()), float(left.sum())
+        return noise / signal if signal else math.inf if noise else 0.0
 
 
 def db(noise: float) -> float:

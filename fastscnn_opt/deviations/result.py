@@ -9,13 +9,13 @@ from fastscnn_opt.html import html_table
 from fastscnn_opt.text import counted, joined
 
 HEADINGS = (
-    ("tensor", False), ("operators", False), ("SNR dB", True), ("adds dB", True), ("largest", True),
+    ("tensor", False), ("operators", False), ("SNR dB", True), ("at end", True), ("largest", True),
     ("relative", True), ("cosine", True), ("", False),
 )  # fmt: skip
 """The columns of the table, and whether they hold figures."""
 
 _MARKED = 5
-"""Tensors that are marked because the most noise arises in them."""
+"""Layers that are marked because most of the noise at the end comes from them."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class TensorDeviation:
         The cosine of the angle between a and b; None if one of them is zero or not finite.
     snr_db
         10 log10(sum a^2 / sum (a - b)^2); None if there is no noise, or nothing else (`same` tells which).
-    added_db
-        The same ratio for the noise that arises here: noise by signal of the tensor, less the largest of the compared
-        tensors before it. Noise that no compared tensor behind it has any more does not count. None if none arises.
+    end_db
+        The ratio in the last layers, on the first image, for the noise that arises in this layer. None if none arises,
+        if no tensor is beyond the limit, and for tensors that are computed without weights.
     same
         Whether all values are equal.
     rescaled
@@ -54,7 +54,7 @@ class TensorDeviation:
     relative: float | None
     cosine: float | None
     snr_db: float | None
-    added_db: float | None
+    end_db: float | None
     same: bool
     rescaled: bool
     is_beyond: bool
@@ -89,9 +89,9 @@ class ValuesDiff:
 
     @property
     def worst(self) -> list[TensorDeviation]:
-        """The tensors in which more noise arises than the limit allows in all, those with the most first."""
-        harmful = [row for row in self.rows if row.added_db is not None and row.added_db < self.min_snr_db]
-        return sorted(harmful, key=lambda row: row.added_db or 0.0)
+        """The layers from which more noise reaches the end than the limit allows in all, those with the most first."""
+        harmful = [row for row in self.rows if row.end_db is not None and row.end_db < self.min_snr_db]
+        return sorted(harmful, key=lambda row: row.end_db or 0.0)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `diff --values --format json` prints."""
@@ -107,14 +107,14 @@ class ValuesDiff:
         }
 
     def cells(self) -> list[list[str]]:
-        """Return the rows of the table; those in which the most noise arises are marked."""
+        """Return the rows of the table; the layers that most noise comes from are marked."""
         ranks = {row.tensor: f"worst {rank}" for rank, row in enumerate(self.worst[:_MARKED], 1)}
         return [
             [
                 row.tensor,
                 row.operators,
                 "same" if row.same else _figure(row.snr_db, ".1f"),
-                _figure(row.added_db, ".1f"),
+                _figure(row.end_db, ".1f"),
                 _figure(row.max_abs, ".3g"),
                 _figure(row.relative, ".2g"),
                 _figure(row.cosine, ".6f"),
@@ -132,7 +132,9 @@ class ValuesDiff:
             return [*lines, f"no tensor is below {self.min_snr_db:g} dB"]
         lines.append(f"the first tensor below {self.min_snr_db:g} dB is {first.tensor}")
         if self.worst:
-            lines.append(f"the most noise arises in {joined([row.tensor for row in self.worst[:_MARKED]])}")
+            lines.append(
+                f"most of the noise at the end comes from {joined([row.tensor for row in self.worst[:_MARKED]])}"
+            )
         return lines
 
     def _repr_html_(self) -> str:

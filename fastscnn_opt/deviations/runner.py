@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastscnn_opt.deviations.graph import PlainGraph
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.engine import engine_errors, open_model, reason_of
@@ -45,9 +47,14 @@ class InnerRunner:
         forms = {name: values[graph.read_as(name)] for name in graph.tensors}
         self.forms = {name: form for name, form in forms.items() if form.type in _FLOATS}
 
-    def opened(self, names: Sequence[str]) -> Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]:
-        """Return a function from feeds to the values of the tensors `names`; it raises ModelError."""
-        session = self._open(names)
+    def opened(
+        self, names: Sequence[str], replaced: str | None = None
+    ) -> Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]:
+        """Return a function from feeds to the values of the tensors `names`; it raises ModelError.
+
+        The tensor `replaced` is an input of the graph.
+        """
+        session = self._open(names, replaced)
         outputs = [value.name for value in session.get_outputs()]
 
         def run(feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -60,12 +67,22 @@ class InnerRunner:
 
         return run
 
-    def _open(self, names: Sequence[str]) -> ort.InferenceSession:
+    def dtype_of(self, name: str) -> np.dtype[Any]:
+        """Return the numpy type of a float tensor."""
+        return np.dtype(f"f{_FLOATS[self.forms[name].type]}")
+
+    def _open(self, names: Sequence[str], replaced: str | None = None) -> ort.InferenceSession:
         """Open the model with the tensors `names`, apart from its inputs, as outputs."""
         import onnx
 
         exposed = onnx.ModelProto()
         exposed.CopyFrom(self.model)
+        if replaced is not None and replaced not in (value.name for value in exposed.graph.input):
+            for node in exposed.graph.node:
+                node.output[:] = [f"{name} before" if name == replaced else name for name in node.output]
+            kind = onnx.helper.np_dtype_to_tensor_dtype(self.dtype_of(replaced))
+            exposed.graph.input.append(onnx.helper.make_tensor_value_info(replaced, kind, None))
+            del exposed.graph.value_info[:]
         inputs = {value.name for value in exposed.graph.input}
         wanted = [name for name in map(self.graph.read_as, names) if name not in inputs]
         del exposed.graph.output[:]

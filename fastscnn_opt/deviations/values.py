@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.deviations.feeds import PairedFeeds, feeds_of_images, generated_feeds
-from fastscnn_opt.deviations.figures import Sums
-from fastscnn_opt.deviations.noise import deviations
+from fastscnn_opt.deviations.figures import Sums, db
+from fastscnn_opt.deviations.noise import layers, noise_of_layers, origin
 from fastscnn_opt.deviations.pairing import pair_tensors
-from fastscnn_opt.deviations.result import ValuesDiff
+from fastscnn_opt.deviations.result import TensorDeviation, ValuesDiff
 from fastscnn_opt.deviations.runner import InnerRunner, parts
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
@@ -19,9 +20,12 @@ from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx
 
     from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.diff.scope import Scope
     from fastscnn_opt.progress import Advance
 
 MIN_SNR_DB = 40.0
@@ -70,10 +74,15 @@ def diff_values(
     pairs = pair_tensors(one, two)
     feeds = generated_feeds(one, two) if data is None else feeds_of_images(one, two, data)
     sums: dict[str, Sums] = {}
+    noise: dict[str, float] = {}
     groups = list(parts(pairs, one, two))
-    with progress(len(groups) * feeds.count, "runs") as advance:
+    runs = len(groups) * feeds.count
+    with progress(runs, "runs") as advance:
         for group in groups:
             sums |= _compare(group, one, two, feeds, advance)
+        if any(db(found.noise) < min_snr_db for found in sums.values()):
+            advance(0, runs + len(layers(one.graph.scope, sums)))
+            noise = noise_of_layers((one, two), pairs, sums, feeds.load(0), advance)
     if not sums:
         raise ModelError(
             "no float tensor of the two models has a partner of the same shape",
@@ -84,7 +93,7 @@ def diff_values(
     return ValuesDiff(
         min_snr_db,
         0 if data is None else feeds.count,
-        deviations(one.graph.scope, pairs, sums, min_snr_db),
+        [_row(one.graph.scope, name, pairs[name], sums, noise.get(name, 0.0), min_snr_db) for name in sums],
         [name for name in one.forms if name not in sums],
         [name for name in two.forms if name not in partners],
     )
@@ -100,7 +109,7 @@ def _compare(
     pairs: dict[str, str], first: InnerRunner, second: InnerRunner, feeds: PairedFeeds, advance: Advance
 ) -> dict[str, Sums]:
     """Run both models on all images; return the sums of the pairs whose shapes agree, by the first name."""
-    sums = {name: Sums() for name in pairs}
+    sums = {name: Sums(is_output=name in first.graph.scope.outputs) for name in pairs}
     run, other_run = first.opened(list(pairs)), second.opened(list(pairs.values()))
     for index in range(feeds.count):
         _LOG.info("the comparison of %s", counted(len(pairs), "tensor"))
@@ -112,3 +121,27 @@ def _compare(
                 sums[name].add(a, b)
         advance(1)
     return sums
+
+
+def _row(
+    scope: Scope, name: str, other: str, sums: Mapping[str, Sums], end_noise: float, min_snr_db: float
+) -> TensorDeviation:
+    found = sums[name]
+    finite = math.isfinite(found.largest)
+    return TensorDeviation(
+        tensor=name,
+        other=other,
+        operators="+".join(scope.nodes[number].op for number in origin(scope, name, sums)[0]) or "input",
+        max_abs=found.largest if finite else None,
+        relative=found.largest / found.largest_a if finite and found.largest_a else None,
+        cosine=found.cosine,
+        snr_db=_finite_db(found.noise),
+        end_db=_finite_db(end_noise),
+        same=found.noise == 0,
+        rescaled=bool((found.factors != 1).any()),
+        is_beyond=db(found.noise) < min_snr_db,
+    )
+
+
+def _finite_db(noise: float) -> float | None:
+    return db(noise) if 0 < noise < math.inf else None

@@ -50,30 +50,42 @@ def test_what_is_infinite_or_no_number_in_both_models_counts_nothing():
 @pytest.mark.parametrize(("a", "b"), [(np.inf, 1.0), (1.0, np.nan), (np.inf, -np.inf)])
 def test_what_is_infinite_or_no_number_in_one_model_is_nothing_but_noise(a, b):
     found = sums(([1.0, a], [1.0, b]), ([1.0, 1.0], [1.0, 1.0]))
-    assert (found.noise, found.cosine, math.isfinite(found.largest), found.is_rescaled) == (
-        math.inf,
-        None,
-        False,
-        False,
-    )
+    assert (found.noise, found.cosine, math.isfinite(found.largest)) == (math.inf, None, False)
 
 
-def test_factors_of_the_channels_are_found():
+FACTORS = np.array([0.1, 3, 1, 20])
+
+
+def scaled(a):
+    return a * FACTORS.reshape(1, 4, 1, 1)
+
+
+def test_factors_of_the_channels_are_found_and_taken_out():
     a = RNG.standard_normal((1, 4, 16, 16))
-    noisy = a + 0.01 * RNG.standard_normal(a.shape)
-    found = sums((a, noisy * np.array([0.1, 3, 1, 20]).reshape(1, 4, 1, 1)))
-    assert found.is_rescaled
-    assert found.noise_rescaled == pytest.approx(1e-4, rel=0.1)
+    found = sums((a, scaled(a + 0.01 * RNG.standard_normal(a.shape))))
+    np.testing.assert_allclose(found.factors, FACTORS, rtol=1e-2)
+    assert found.noise == pytest.approx(1e-4, rel=0.1)
+
+
+def test_an_output_of_the_graph_is_never_rescaled():
+    a, found = RNG.standard_normal((1, 4, 16, 16)), Sums(is_output=True)
+    found.add(a, scaled(a))
+    assert found.noise == pytest.approx(np.sum((a - scaled(a)) ** 2) / np.sum(a**2))
+
+
+def test_one_factor_of_all_channels_is_a_deviation():
+    a = RNG.standard_normal((1, 4, 16, 16))
+    assert sums((a, 1.5 * a)).noise == pytest.approx(0.25)
 
 
 def test_noise_is_no_factor():
     a = RNG.standard_normal((1, 4, 16, 16))
-    assert not sums((a, a + RNG.standard_normal(a.shape))).is_rescaled
+    assert (sums((a, a + RNG.standard_normal(a.shape))).factors == 1).all()
 
 
 def test_a_factor_of_few_elements_is_none():
     a = RNG.standard_normal((1, 4, 2, 2))
-    assert not sums((a, a * np.array([0.1, 3, 1, 20]).reshape(1, 4, 1, 1))).is_rescaled
+    assert (sums((a, scaled(a))).factors == 1).all()
 
 
 def test_the_number_of_channels_may_differ_between_images():

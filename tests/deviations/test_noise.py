@@ -1,59 +1,83 @@
-"""Noise is ascribed to the tensor in which it arises."""
+"""The noise at the end of a network is ascribed to the layers in which it arises."""
 
 import numpy as np
 import pytest
-from graphs import parse
+from graphs import parse, random_input
 
 from fastscnn_opt.deviations.figures import Sums
-from fastscnn_opt.deviations.graph import PlainGraph
-from fastscnn_opt.deviations.noise import deviations
+from fastscnn_opt.deviations.noise import layers, noise_of_layers, origin
+from fastscnn_opt.deviations.runner import InnerRunner
 
-CHAIN = parse("g (float[4] x) => (float[4] y) { a = Exp(x) b = Neg(a) c = Relu(b) y = Neg(c) }")
-
-
-def rows(model, **noise):
-    """The rows of tensors whose noise, by signal, is given; in their order."""
-    sums = {name: Sums() for name in noise}
-    for name, power in noise.items():
-        sums[name].add(np.ones(4), np.ones(4) + np.sqrt(power))
-    found = deviations(PlainGraph(model).scope, {name: name for name in noise}, sums, 40.0)
-    return {row.tensor: row for row in found}
+CHAIN = """
+    g (float[1,4,8,8] x) => (float[1,4,8,8] y) {
+        a = Conv(x, w1) b = Relu(a) c = Conv(b, w2) d = Relu(c) e = Conv(d, w3) y = Neg(e)
+    }
+"""
+WEIGHTS = {name: random_input(4, 4, 1, 1) * scale for name, scale in (("w1", 1), ("w2", -1), ("w3", 0.5))}
+FEEDS = {"x": random_input(1, 4, 8, 8)}
 
 
-def added(found):
-    return {name: row.added_db and round(row.added_db, 3) for name, row in found.items()}
+def chain(text=CHAIN, **weights):
+    return InnerRunner(parse(text, **{**WEIGHTS, **weights}), "model")
 
 
-def test_noise_that_a_tensor_takes_over_does_not_arise_in_it():
-    assert added(rows(CHAIN, x=0, a=0.01, b=0.01, c=0.02, y=0.02)) == {
-        "x": None, "a": 20, "b": None, "c": 20, "y": None,
-    }  # fmt: skip
+def noise(one, two, feeds=FEEDS, names="xabcdey"):
+    """The noise of the layers among the tensors `names`, which are called the same in both models."""
+    sums = {name: Sums() for name in names}
+    values = zip(one.opened(list(names))(FEEDS), two.opened(list(names))(feeds), strict=True)
+    for found, pair in zip(sums.values(), values, strict=True):
+        found.add(*pair)
+    return noise_of_layers((one, two), {name: name for name in names}, sums, (FEEDS, feeds), lambda *_: None)
 
 
-def test_noise_that_is_gone_behind_a_tensor_does_not_count():
-    assert added(rows(CHAIN, x=0, a=0.5, b=0.001, c=0.001, y=0.001)) == {
-        "x": None, "a": 30, "b": None, "c": None, "y": None,
-    }  # fmt: skip
+def end(runner, feeds=FEEDS):
+    return runner.opened(["e"])(feeds)[0].astype(np.float64)
 
 
-def test_operators_are_those_since_the_tensors_that_are_compared():
-    found = rows(CHAIN, x=0, c=0.1, y=0.2)
-    assert [row.operators for row in found.values()] == ["input", "Exp+Neg+Relu", "Neg"]
+def ratio(one, two, feeds=FEEDS):
+    a, b = end(one), end(two, feeds)
+    return np.sum((a - b) ** 2) / np.sum(a**2)
 
 
-def test_a_tensor_inherits_the_most_noise_of_those_before_it():
-    model = parse("g (float[4] x) => (float[4] y) { a = Exp(x) b = Neg(x) y = Add(a, b) }")
-    assert added(rows(model, x=0, a=0.01, b=0.1, y=0.2))["y"] == 10
+def test_layers_are_what_nodes_with_weights_compute_and_inputs():
+    assert layers(chain().graph.scope, dict.fromkeys("xabcdey")) == ["x", "a", "c", "e"]
+    assert layers(chain().graph.scope, dict.fromkeys("xbdy")) == ["x", "b", "d", "y"]
 
 
-@pytest.mark.parametrize(("noise", "beyond"), [(0.9e-4, False), (1.1e-4, True)])
-def test_a_tensor_is_beyond_the_limit_below_it(noise, beyond):
-    assert rows(CHAIN, y=noise)["y"].is_beyond is beyond
+def test_the_nodes_of_a_tensor_are_those_since_the_tensors_that_are_known():
+    assert origin(chain().graph.scope, "d", {"x", "a"}) == ([1, 2, 3], ["a"])
 
 
-def test_figures_are_missing_where_they_are_not_finite():
-    sums = {"y": Sums()}
-    sums["y"].add(np.array([1.0, 1.0]), np.array([1.0, np.nan]))
-    (row,) = deviations(PlainGraph(CHAIN).scope, {"y": "z"}, sums, 40.0)
-    assert (row.max_abs, row.relative, row.cosine, row.snr_db, row.added_db) == (None,) * 5
-    assert (row.same, row.is_beyond) == (False, True)
+@pytest.mark.parametrize(("weight", "layer"), [("w1", "a"), ("w2", "c"), ("w3", "e")])
+def test_noise_at_the_end_is_that_of_the_layer_that_differs(weight, layer):
+    other = chain(**{weight: WEIGHTS[weight] * 1.1})
+    found = noise(chain(), other)
+    assert found[layer] == pytest.approx(ratio(chain(), other), rel=1e-4)
+    assert all(power < 1e-9 for name, power in found.items() if name != layer)
+
+
+def test_noise_of_the_input_is_that_of_the_input():
+    feeds = {"x": FEEDS["x"] * 1.1}
+    found = noise(chain(), chain(), feeds)
+    assert found["x"] == pytest.approx(ratio(chain(), chain(), feeds), rel=1e-4)
+    assert found["a"] + found["c"] + found["e"] < 1e-9
+
+
+def test_noise_of_two_layers_is_that_of_the_first_and_what_the_second_adds():
+    half, other = chain(w1=WEIGHTS["w1"] * 1.1), chain(w1=WEIGHTS["w1"] * 1.1, w3=WEIGHTS["w3"] * 1.2)
+    found = noise(chain(), other)
+    assert found["a"] == pytest.approx(ratio(chain(), half), rel=1e-4)
+    assert found["e"] == pytest.approx(ratio(chain(), other) - ratio(chain(), half), rel=1e-4)
+
+
+def test_what_the_second_model_clips_later_is_no_noise():
+    late = chain(
+        CHAIN.replace("b = Relu(a) c = Conv(b, w2)", "b = Mul(a, one) r = Relu(b) c = Conv(r, w2)"), one=np.float32(1)
+    )
+    assert sum(noise(chain(), late, names="xbde").values()) < 1e-9
+
+
+def test_a_factor_that_the_next_layer_undoes_is_no_noise():
+    factors = np.array([0.1, 3, 1, 20], np.float32)
+    other = chain(w1=WEIGHTS["w1"] * factors.reshape(4, 1, 1, 1), w2=WEIGHTS["w2"] / factors.reshape(1, 4, 1, 1))
+    assert sum(noise(chain(), other).values()) < 1e-9

@@ -5,9 +5,9 @@ import pytest
 from fastscnn_opt.deviations.result import TensorDeviation, ValuesDiff
 
 
-def row(name, snr_db, added_db):
+def row(name, snr_db, end_db):
     return TensorDeviation(
-        name, name, "Conv", 1.0, 0.5, 0.9, snr_db, added_db, same=False, rescaled=False, is_beyond=snr_db < 40
+        name, name, "Conv", 1.0, 0.5, 0.9, snr_db, end_db, same=False, rescaled=False, is_beyond=snr_db < 40
     )
 
 
@@ -17,7 +17,7 @@ def found():
     return ValuesDiff(40.0, 2, rows, ["lost"], [])
 
 
-def test_the_worst_are_those_that_add_more_noise_than_the_limit_allows(found):
+def test_the_worst_are_the_layers_with_more_noise_at_the_end_than_the_limit_allows(found):
     assert [row.tensor for row in found.worst] == ["d", "b"]
 
 
@@ -29,7 +29,7 @@ def test_sentences_name_the_first_beyond_and_the_worst(found):
     assert found.summary() == [
         "4 tensors compared on 2 images; 1 of A and 0 of B have no partner",
         "the first tensor below 40 dB is b",
-        "the most noise arises in d and b",
+        "most of the noise at the end comes from d and b",
     ]
 
 

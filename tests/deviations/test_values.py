@@ -30,6 +30,15 @@ def test_the_layer_that_hurts_is_the_first_and_the_worst(layer, tensor):
     assert found.first_beyond.tensor == found.worst[0].tensor == tensor
 
 
+def test_figures_are_missing_where_they_are_not_finite():
+    broken = separable_network()
+    (weight,) = (tensor for tensor in broken.graph.initializer if tensor.name == "w_point")
+    weight.CopyFrom(numpy_helper.from_array(np.full(weight.dims, np.inf, np.float32), weight.name))
+    row = next(row for row in diff_values(separable_network(), broken).rows if row.tensor == "e")
+    assert (row.max_abs, row.relative, row.cosine, row.snr_db, row.end_db) == (None,) * 5
+    assert (row.same, row.is_beyond) == (False, True)
+
+
 def test_figures_are_those_of_the_tensors_on_the_images(tmp_path):
     one, two = separable_network(), coarse("deep")
     onnx.save(one, tmp_path / "a.onnx")
@@ -94,7 +103,7 @@ def test_json_holds_everything_and_no_infinity():
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert content["tensors"][0] == {
         "tensor": "image", "other": "image", "operators": "input", "max_abs": 0.0,
-        "relative": 0.0, "cosine": pytest.approx(1), "snr_db": None, "added_db": None, "same": True,
+        "relative": 0.0, "cosine": pytest.approx(1), "snr_db": None, "end_db": None, "same": True,
         "rescaled": False, "is_beyond": False,
     }  # fmt: skip
     assert (content["first_beyond"], content["worst"], content["images"]) == (None, [], 0)

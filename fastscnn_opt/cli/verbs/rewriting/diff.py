@@ -64,9 +64,9 @@ def command(
 
     With --values, both models run on the same images, by default the first 8 of --data, or on one generated input.
     The float tensors are paired by name, through casts and quantisation, and by structure. For each pair the table
-    shows the signal-to-noise ratio, 10 log10(sum a^2 / sum (a - b)^2) with a of A and b of B, the ratio for the noise
-    that arises there, the largest deviation, the same by the largest magnitude of a, and the cosine. The tensors in
-    which the most noise arises are marked.
+    shows the signal-to-noise ratio, 10 log10(sum a^2 / sum (a - b)^2) with a of A and b of B, the largest deviation,
+    the same by the largest magnitude of a, and the cosine. For a layer it also shows which ratio the noise that arises
+    there leaves at the end of the network. The layers with the lowest ratios there are marked.
     """
     del limit_s, memory  # of ApartCommand
     from fastscnn_opt.diff import diff_models

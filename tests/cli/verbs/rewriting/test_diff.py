@@ -92,7 +92,7 @@ def test_values_show_where_the_noise_arises(noisy, capsys):
     assert lines[6:] == [
         "5 tensors compared on a generated input; 0 of A and 0 of B have no partner",
         "the first tensor below 40 dB is a",
-        "the most noise arises in a",
+        "most of the noise at the end comes from a",
     ]
 
 
