@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from math import isfinite
 from typing import Any
@@ -17,6 +19,8 @@ _STEPS = (
 
 _ALIVE = ("fastscnn_opt.passes", "fastscnn_opt.processes")
 """Loggers whose records only show that it has not come to a halt."""
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 _FILES = ("model", "before", "checkpoint")
 """Parameters that name what a verb works on."""
@@ -59,9 +63,16 @@ class ApartCommand(VerbCommand):
             except ChildCrashedError as error:
                 error.cure = _reproducer(given.get("model"))
                 raise
+            if code == _INTERRUPTED:
+                raise KeyboardInterrupt  # told here, since the child may be killed before it has told it
             if code is not None:
                 raise ReportedExit(code)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if ctx.obj and hasattr(os, "fork"):  # the parent tells it
+                raise ReportedExit(_INTERRUPTED) from None
+            raise
 
 
 def _reproducer(model: str | None) -> str:
