@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 _CODE = r"E(?:\d{5}|[A-Z]\d{4})"
 """A letter and five digits (E10001), or two letters and four (EZ9999)."""
 
-_CODED = re.compile(rf"(?<![\w.])({_CODE})(?=:|\s*\[PID)|^\s*({_CODE})(?=\s+[A-Z])|\[PID: ?\d+\][^\n]*?\(({_CODE})\):")
+_CODED = re.compile(
+    rf"(?<![A-Z0-9_.])({_CODE})(?=:|\s*\[PID)|^\s*({_CODE})(?=\s+[A-Z])|\[PID: ?\d+\][^\n]*?\(({_CODE})\):"
+)
 _STAMP = re.compile(
     rf"\[PID: ?\d+\]|\d{{4}}-\d\d-\d\d-\d\d:\d\d:\d\d(?:\.\d+)*|\(?\b{_CODE}\)?:|(?:\[(?:FUNC|FILE|LINE): ?[^\]]*\])+"
 )
 """What later releases put around the words: process, time, the code once more, and the place in the source."""
 
 _SECTION = re.compile(r"\s*(Possible Cause|Solution|TraceBack|Traceback)\b[^:\n]*:?\s*(.*)")
-_UNCODED = (
-    re.compile(r"\[ERROR\].*(?i:error ?code|ret(?:urn)? ?code)\D{0,6}\d.*"),
-    re.compile(r"\[ERROR\].*"),
-    re.compile(r"(?i:[^.\n]*\berror ?code\b\D{0,6}\d.*)"),
-    re.compile(r"\b\w*Error: ?\[.*|\bATC run failed\b"),
-)
-"""Lines of tools that print no such code, the most precise first."""
+_NUMBERED = re.compile(r"\b(?:error|ret|return) ?code\b\D{0,6}\d", re.IGNORECASE)
+_ANY_ERROR = re.compile(r"\[ERROR\]|\b\w*Error: ?\[|\bATC run failed\b")
+"""Lines of tools that print no such code: those with a number are preferred."""
+
+_LONGEST = 4096
+"""Characters of a line that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,15 @@ def find_error(output: str) -> VendorError | None:
 
     The words of a code may go on in the next lines, indented or behind the code once more.
     """
-    lines = output.splitlines()
+    lines = [line[:_LONGEST] for line in output.splitlines()]
     for index, line in enumerate(lines):
         found = _CODED.search(line)
         if found:
-            return _coded(found, line, lines[index + 1 :])
-    for form in _UNCODED:
-        found = form.search(output)
-        if found:
-            return VendorError("", _clean(found[0]))
+            return _coded(found, line, islice(lines, index + 1, None))
+    for form in (_NUMBERED, _ANY_ERROR):
+        for line in lines:
+            if form.search(line):
+                return VendorError("", _clean(line[max(line.find("[ERROR]"), 0) :]))
     return None
 
 
@@ -79,7 +80,8 @@ def _coded(found: re.Match[str], line: str, following: Iterable[str]) -> VendorE
                 words.append(_clean(text, code))
         else:
             break
-    said = " ".join(filter(None, words))
+    said, *inline = re.split(r"\s*(?:Possible Cause|Solution|TraceBack)\b[^:]*:\s*", " ".join(filter(None, words)))
+    cure = cure or (inline[-1] if inline else "")
     if said in ("", "Inner Error!", "Inner Error") and trace:
         said = f"{said} {trace}".strip()
     return VendorError(code, said.rstrip("."), cure.rstrip("."))
@@ -105,4 +107,4 @@ def _clean(text: str, code: str = "") -> str:
     words = _STAMP.sub(" ", re.sub(rf"(?<=\w)\({_CODE}\):", ":", text))
     if code:
         words = re.sub(rf"^\s*{code}\b", "", words)
-    return re.sub(r"\s+", " ", words).strip()
+    return re.sub(r"\s+", " ", words).strip(" *`|")

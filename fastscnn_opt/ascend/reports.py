@@ -82,7 +82,8 @@ def read_reports(path: Path, *, batch: int | None = None, soc_version: str = SOC
     for form in (*FORMATS, perf_vision.QUOTED):
         if re.search(form.mark, text) and not (found and form is perf_vision.QUOTED):
             try:
-                found.append((form, form.read(text, str(path), batch)))
+                if speeds := form.read(text, str(path), batch):
+                    found.append((form, speeds))
             except (TargetError, DataError) as error:
                 damages.append(_damage(error, path))
     failure = find_error(text)

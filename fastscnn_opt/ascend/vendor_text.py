@@ -65,10 +65,12 @@ def is_filler(text: str) -> bool:
     return not re.search(r"\w", words.replace("_", ""))
 
 
-def told(text: str, first_line: int, what: str = "is not part of the report, and is skipped") -> list[str]:
-    """Return a note for each line of `text` that says something; `first_line` is the number of its first line."""
-    return [
-        f"line {number}: {line.strip()[:60]!r} {what}"
-        for number, line in enumerate(text.split("\n"), start=first_line)
-        if not is_filler(line)
+def told(text: str, start: int, end: int, known: re.Pattern[str] | None = None) -> list[str]:
+    """Return a note for each line between two places of `text` that says something and is not `known`."""
+    strange = [
+        (index, line.strip()[:60])
+        for index, line in enumerate(text[start:end].split("\n"))
+        if not is_filler(line) and not (known and known.search(line))
     ]
+    first = text.count("\n", 0, start) + 1 if strange else 0
+    return [f"line {first + index}: {line!r} is not part of the report, and is skipped" for index, line in strange]

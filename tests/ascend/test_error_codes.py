@@ -40,6 +40,8 @@ PLACE = "[FUNC:Infer][FILE:a.cc][LINE:1402]"
             "EZ9999: Inner Error! no",
         ),
         ("E10001: first.\nE10002: second.", "E10001: first"),
+        ("\u9519\u8befE10001: first", "E10001: first"),
+        ("for more informationE10001: **first**", "E10001: first"),
     ],
 )
 def test_the_words_of_a_code_are_whole_and_clean(output, words):
@@ -79,3 +81,8 @@ def test_without_a_code_the_line_of_the_error_counts(output, words):
 )
 def test_a_success_has_no_error(output):
     assert find_error(output) is None
+
+
+def test_a_solution_that_a_copy_has_put_on_the_same_line_is_the_cure():
+    error = find_error("E10001: Value [-1] is invalid. Reason: set input_shapeSolution: Try again.")
+    assert (error.words, error.cure) == ("Value [-1] is invalid. Reason: set input_shape", "Try again")

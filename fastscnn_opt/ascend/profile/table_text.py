@@ -33,6 +33,9 @@ _SPELLINGS = {
 
 _MICROSECONDS = {"ns": 1e-3, "us": 1.0, "μs": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
 
+_LONGEST_HEADER = 1 << 14
+"""Characters of the line that names the columns, at most."""
+
 _FEW = 3
 """Cells of a line that is a sentence with commas, and no row of a table with many columns."""
 
@@ -74,6 +77,8 @@ class TextTable:
     def _rows(self, lines: TextIO) -> Iterator[Row]:
         for before, line in enumerate(lines, start=1):
             self.is_blank = self.is_blank and not line.strip()
+            if len(line) > _LONGEST_HEADER or ("type" not in (words := line.lower()) and "name" not in words):
+                continue
             for separator in "|\t;,":
                 header = _cells(line, separator)
                 columns = [column_name(cell) for cell in header]

@@ -233,7 +233,9 @@ class _Row(Row):
         shapes, dtypes, formats = (re.sub(r'["{}]', "", self.text(column, default="")) for column in columns)
         parts = re.sub(r"\]\s*,\s*\[", "];[", shapes).split(";")
         return tuple(
-            ProfiledTensor(self._shape(shape, side, dtype), _dtype(dtype), form.strip(" []").upper())
+            ProfiledTensor(
+                self._shape(shape, side, dtype), _dtype(dtype), form.strip(" []").upper().removeprefix("FORMAT_")
+            )
             for shape, dtype, form in zip_longest(
                 parts, re.split("[;,]", dtypes), re.split("[;,]", formats), fillvalue=""
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 _TOOL = "ais_bench"
 
-_FIGURE = r"(?:min|max|mean|median|percentile ?\([^)\n]*\)) ?[:=] ?[^\s,|]+"
-_TIMES = re.compile(rf"NPU_compute_time\s*\(ms\)\s*[:=]\s*({_FIGURE}(?:\s*,?\s*{_FIGURE})*)")
+Checked = TypeVar("Checked", bound=BaseModel)
+
+_FIGURE = r"(?:min|max|mean|median|percentile ?\([^)\n]{0,9}\)) ?[:=] ?[^\s,|]+"
+_TIMES = re.compile(rf"NPU_compute_time\s*\(ms\)\s*[:=]\s*({_FIGURE}(?:[\s,]*{_FIGURE})*)")
 _THROUGHPUT = re.compile(
     r"(?i:throughput)\s+(?:\(1000 ?\* ?batchsize ?/ ?NPU_compute_time\)|"
-    r"1000 ?\* ?batchsize(?:\.mean)? ?\(([^)\n]*)\) ?/ ?NPU_compute_time(?:\.mean)? ?\(([^)\n]*)\))"
+    r"1000 ?\* ?batchsize(?:\.mean)? ?\(([^)\n]{0,40})\) ?/ ?NPU_compute_time(?:\.mean)? ?\(([^)\n]{0,40})\))"
     r"\s*[:=]\s*([^\s,|`]+)"
 )
 _DEVICE = re.compile(r"\bdevice_(\d+) throughput:\s*([^\s,]+)")
@@ -91,8 +93,7 @@ def parse_summaries(output: str) -> list[AisBenchSummary]:
     for times, throughput in _pairs(output):
         lines = [match for match in (times, throughput) if match]
         start, end = min(match.start() for match in lines), max(match.end() for match in lines)
-        inside = "\n".join("" if _KNOWN.search(line) else line for line in output[start:end].split("\n"))
-        notes = told(inside, output.count("\n", 0, start) + 1)
+        notes = told(output, start, end, _KNOWN)
         figures = dict(re.findall(r"(min|max|mean)\b ?[:=] ?([^\s,|]+)", times[1])) if times else {}
         found.append(_summary(figures, throughput, notes))
     return found
@@ -101,17 +102,24 @@ def parse_summaries(output: str) -> list[AisBenchSummary]:
 def _pairs(output: str) -> list[tuple[re.Match[str] | None, re.Match[str] | None]]:
     """Return the times and the throughput of each summary; those of several devices may be printed in a mix."""
     pairs: list[tuple[re.Match[str] | None, re.Match[str] | None]] = []
-    waiting = [times for times in _TIMES.finditer(output) if re.search(r"\bmean ?[:=]", times[1])]
-    for throughput in _THROUGHPUT.finditer(output):
-        before = [times for times in waiting if times.start() < throughput.start()]
-        mean = rf"\bmean ?[:=] ?{re.escape(throughput[2] or '-')}(?![\d.])"
-        same = [times for times in before if re.search(mean, times[1])]
-        times = next(reversed(same or before), None)
-        if times:
-            waiting.remove(times)
-        pairs.append((times, throughput))
+    waiting: list[re.Match[str]] = []
+    for found in sorted((*_TIMES.finditer(output), *_THROUGHPUT.finditer(output)), key=re.Match.start):
+        if found.re is _THROUGHPUT:
+            same = [times for times in waiting if found[2] and _mean(times) == found[2]]
+            times = next(reversed(same or waiting), None)
+            if times:
+                waiting.remove(times)
+            pairs.append((times, found))
+        elif _mean(found):
+            waiting.append(found)
     pairs.extend((times, None) for times in waiting)
     return sorted(pairs, key=lambda pair: next(match.start() for match in pair if match))
+
+
+def _mean(times: re.Match[str]) -> str:
+    """Return the mean in the text of the times; empty if it has none."""
+    mean = re.search(r"\bmean ?[:=] ?([^\s,|]+)", times[1])
+    return mean[1] if mean else ""
 
 
 def _summary(figures: Mapping[str, str], line: re.Match[str] | None, notes: list[str]) -> AisBenchSummary:
@@ -133,15 +141,19 @@ def _summary(figures: Mapping[str, str], line: re.Match[str] | None, notes: list
 
 def parse_summary_file(text: str) -> AisBenchSummary:
     """Read the text of ``<dirname>_summary.json``. Raises DataError if it is something else."""
-    try:
-        summary = _SummaryFile.model_validate_json(text)
-    except ValidationError as error:
-        raise DataError(f"is not a summary of ais_bench ({first_fault(error)})") from error
+    summary = _checked(_SummaryFile, text)
     times, throughput = summary.compute, summary.throughput
     digits = max(_rounding(repr(times.mean)), _rounding(repr(throughput)))
     known = {name: value for name, value in times.model_dump().items() if value is not None}
     doubts = (*_unordered(known), *_contradictions(times.mean, throughput, None, digits))
     return AisBenchSummary(times.mean, throughput, _batch(times.mean, throughput, digits), doubts)
+
+
+def _checked(kind: type[Checked], text: str) -> Checked:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"is not a summary of ais_bench ({first_fault(error)})") from error
 
 
 def _rounding(text: str) -> float:
@@ -223,7 +235,7 @@ def _written(text: str, file: str, batch: int | None) -> list[Speed]:
         times = re.search(r'"NPU_compute_time"\s*:\s*(\{[^{}]*\})', text)
         throughput = re.search(r'"throughput"\s*:\s*[^\s,}]+', text)
         if times and not throughput:
-            mean_ms = _Times.model_validate_json(times[1]).mean
+            mean_ms = _checked(_Times, times[1]).mean
             return [_speed(AisBenchSummary(mean_ms, None), batch)]
         whole = "{" + ",".join(match[0] for match in (times, throughput) if match) + "}"
     return [_speed(parse_summary_file(whole), batch)]

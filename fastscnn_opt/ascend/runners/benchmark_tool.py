@@ -47,7 +47,7 @@ class PureInference:
 def parse_pure_inferences(output: str) -> list[PureInference]:
     """Read the figures of each pure inference, with colons or equals signs; raises TargetError without any."""
     found = re.findall(
-        r"ave_throughputRate\s*[:=]\s*([^\s,]+?)\s*samples/s(?:\s*,?\s*ave_latency\s*[:=]\s*([^\s,]+?)\s*ms\b)?", output
+        r"ave_throughputRate\s*[:=]\s*([^\s,]+?)\s*samples/s(?:[\s,]*ave_latency\s*[:=]\s*([^\s,]+?)\s*ms\b)?", output
     )
     if not found:
         raise TargetError("printed no ave_throughputRate", where="benchmark", cure="look into its log")

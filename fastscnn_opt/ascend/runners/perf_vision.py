@@ -39,7 +39,10 @@ _SPEED = "Interface throughputRate"
 
 _LABEL = re.compile(r"\[ *(e2e|data[ _-]read|preprocess|infer(?:ence)?|post(?:process)?) *\]", re.IGNORECASE)
 _ANY_LABEL = re.compile(r"(\[[\w -]+\])\s*(?:Interface )?throughputRate")
-_FIGURE = re.compile(r"\s*,?\s*((?:Interface )?throughputRate|latency|moduleLatency)\s*[:=]\s*([^\s,\[|;`]*)")
+_FIGURE = re.compile(r"[\s,]*((?:Interface )?throughputRate|latency|moduleLatency)\s*[:=]\s*([^\s,\[|;`]*)")
+
+_QUOTED = rf"{_SPEED}\s*[:=]\s*([^\s,;|`*()]+?)(?:fps)?(?=[\s,;|`*()]|$)(?!\s*\*\s*[A-Za-z])"
+"""The speed with a number behind it, and not with a formula."""
 
 _EXPECTED = "expected [e2e], [data read], [preprocess], [inference] and [postprocess] of the benchmark tool"
 
@@ -125,14 +128,15 @@ def _report(text: str, labels: list[re.Match[str]], end: int, where: str, batch:
     notes: list[str] = []
     starts = [label.start() for label in labels[1:]] + [end]
     for label, start in zip(labels, starts, strict=True):
-        name, place = _name(label), f"{_place(text, label.start(), where)}: [{label[1]}]"
-        stages[name], stop = _figures(text, label.end(), start, place)
+        name = _name(label)
+        stages[name], stop = _figures(text, label, start, where)
         lacking = [figure for figure in _FIGURES.get(name, _USUAL) if figure not in stages[name]]
         if _SPEED in lacking or not stages[name]:
-            raise DataError(f"lacks {_SPEED if _SPEED in lacking else lacking[0]}", where=place, cure=_EXPECTED)
+            what = f"lacks {_SPEED if _SPEED in lacking else lacking[0]}"
+            raise DataError(what, where=_stage(text, label, where), cure=_EXPECTED)
         notes += [f"[{label[1]}] lacks {figure}" for figure in lacking]
         if label is not labels[-1]:
-            notes += told(text[stop:start], text.count("\n", 0, stop) + 1)
+            notes += told(text, stop, start)
     missing = [name for name in _STAGE_NAMES if name not in stages]
     if "inference" in missing:
         raise DataError("ends without [inference]", where=where, cure=_EXPECTED)
@@ -141,9 +145,10 @@ def _report(text: str, labels: list[re.Match[str]], end: int, where: str, batch:
     return PerfVision(stages, batch, tuple(notes))
 
 
-def _figures(text: str, start: int, end: int, where: str) -> tuple[dict[str, float], int]:
-    """Parse ``name: number, name: number`` from `start` on; return them and where they end."""
+def _figures(text: str, label: re.Match[str], end: int, where: str) -> tuple[dict[str, float], int]:
+    """Parse ``name: number, name: number`` behind a label; return them and where they end."""
     figures: dict[str, float] = {}
+    start = label.end()
     while (found := _FIGURE.match(text, start, end)) is not None:
         try:
             value = number(found[2])
@@ -151,7 +156,8 @@ def _figures(text: str, start: int, end: int, where: str) -> tuple[dict[str, flo
             value = 0.0
         if found[1] in figures or value <= 0:
             entry = found[0].strip(" ,\n")[:40]
-            raise DataError(f"{entry!r} stands where a number above 0 for another figure should be", where=where)
+            what = f"{entry!r} stands where a number above 0 for another figure should be"
+            raise DataError(what, where=_stage(text, label, where))
         figures[found[1]] = value
         start = found.end()
     return figures, start
@@ -166,7 +172,7 @@ def _speeds(text: str, file: str, batch: int | None) -> list[Speed]:
 
 def _quoted(text: str, file: str, batch: int | None) -> list[Speed]:
     del file
-    found = re.findall(rf"{_SPEED}\s*[:=]\s*([^\s,;|`a-df-z*]+)", text)
+    found = re.findall(_QUOTED, text)
     note = "only the speed is quoted, without the stages that would confirm it"
     return [Speed(None, positive(rate, _SPEED, "benchmark"), batch or 1, (note,)) for rate in found]
 
@@ -175,7 +181,7 @@ _TOOL = "benchmark, perf_vision file"
 
 REPORT = ReportFormat(_TOOL, rf"(?i:{_LABEL.pattern})\s*(?:Interface )?throughputRate", _speeds)
 
-QUOTED = ReportFormat(_TOOL, rf"{_SPEED}\s*[:=]", _quoted)
+QUOTED = ReportFormat(_TOOL, _QUOTED, _quoted)
 """The speed alone, as documents quote it."""
 
 
@@ -185,6 +191,10 @@ def _name(label: re.Match[str]) -> str:
 
 def _place(text: str, position: int, where: str) -> str:
     return f"{where}, line {text.count(chr(10), 0, position) + 1}"
+
+
+def _stage(text: str, label: re.Match[str], where: str) -> str:
+    return f"{_place(text, label.start(), where)}: [{label[1]}]"
 
 
 def _close(value: float, expected: float) -> bool:

@@ -225,6 +225,11 @@ def test_short_types_are_known(table, written, dtype) -> None:
     assert row.inputs[0].dtype == dtype
 
 
+def test_formats_are_read_with_and_without_their_prefix(table) -> None:
+    row = read_op_summary(table(SUMMARY_2021, OTHER.format("2x5").replace("F16,ND", "F16,FORMAT_NCHW"))).lines[0]
+    assert row.inputs[0].format == "NCHW"
+
+
 def piped(*lines: str) -> list[str]:
     return [f"| {line.replace(',', ' | ')} |" for line in lines]
 

@@ -198,6 +198,11 @@ def test_a_given_batch_that_is_not_that_of_the_report_is_told():
     assert printed(NEW, 4)[0].notes == ("the report is of batches of 1, not of 4",)
 
 
+def test_a_damaged_part_of_the_summary_file_is_refused():
+    with pytest.raises(DataError, match="is not a summary of ais_bench"):
+        REPORTS[0].read('"NPU_compute_time": {"mean": 5x}', "s.json", None)
+
+
 def test_a_part_of_the_summary_file_is_read():
     text = '"NPU_compute_time": {\n  "min": 55.1, \n  "mean": 55.2, "percentile(99%)": 55.9},\n'
     assert REPORTS[0].read(f'{text}"throughput": 289.855}}', "s.json", None)[0].batch == 16

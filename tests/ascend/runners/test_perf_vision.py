@@ -185,6 +185,13 @@ def test_what_a_log_or_a_document_puts_before_each_line_is_skipped(prefix):
     assert parse_perf_vision(text) == expected(SAMPLES["bs1"][1])
 
 
+def test_missing_commas_and_blanks_do_not_matter():
+    text = (
+        SAMPLES["bs1"][0].replace("171.595, Interface", "171.595 Interface").replace("Latency: 5.5", "Latency:\t   5.5")
+    )
+    assert parse_perf_vision(text.replace("moduleLatency: ", "moduleLatency:")) == expected(SAMPLES["bs1"][1])
+
+
 def test_several_reports_are_read():
     text = f"{SAMPLES['bs1'][0]}batch 4:\n{SAMPLES['bs4'][0]}"
     assert parse_perf_visions(text) == [expected(SAMPLES["bs1"][1]), expected(SAMPLES["bs4"][1])]
@@ -199,6 +206,7 @@ def test_the_inference_stage_alone_gives_the_speed():
 def test_quoted_speeds_are_read_and_told():
     speeds = QUOTED.read("batch1: Interface throughputRate: 7.9\nInterface throughputRate: 8.5fps (batch 4)", "x", None)
     assert [speed.fps for speed in speeds] == [7.9, 8.5]
+    assert QUOTED.read("Interface throughputRate:1000 * batchsize/mean= 290.0", "x", None) == []
     assert all("only the speed is quoted" in speed.notes[0] for speed in speeds)
 
 
