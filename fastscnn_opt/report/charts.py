@@ -114,8 +114,11 @@ def stages(content: ReportContent, width: int) -> Spec | None:
 
 
 def _stage_times(entry: ReportRow) -> dict[str, float]:
-    """Return ms per image by stage; inference is the timed one, because an evaluation decodes images meanwhile."""
-    figures: dict[str, float] = entry.details.stages_ms
+    """Return ms per image by stage; inference is the timed one, because an evaluation decodes images meanwhile.
+
+    There are none of an emulated device, since its inference is not timed.
+    """
+    figures: dict[str, float] = {} if entry.row.emulated else entry.details.stages_ms
     if figures and entry.row.median_ms is not None:
         figures = figures | {"infer": entry.row.median_ms / entry.row.batch}
     return figures

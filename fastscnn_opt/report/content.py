@@ -136,10 +136,12 @@ class ReportContent:
     def baseline_of(self, entry: ReportRow) -> ReportRow | None:
         """Return the scored baseline row for `entry`, the best match first by target, then by batch size.
 
-        The target is the ``baseline_target`` of the variants file, or else that of `entry`.
+        The target is the ``baseline_target`` of the variants file, or else that of `entry`. A measured row has no
+        emulated baseline.
         """
         name, target = self.run.description.baseline, self.run.description.baseline_target or entry.row.target
         scored = [base for base in self.entries if base.row.variant == name and base.row.mIoU is not None]
+        scored = [base for base in scored if entry.row.emulated or not base.row.emulated]
         unlike = [(base.row.target != target, base.row.batch != entry.row.batch) for base in scored]
         return scored[unlike.index(min(unlike))] if scored else None
 

@@ -140,6 +140,7 @@ def heat(content: ReportContent) -> Section:
     losses = {entry.number: content.losses(entry) for entry in others}
     return {
         "columns": others,
+        "mark": base.row.mark,
         "numbered": len(others) > _MOST_NAMED,
         "rows": [
             {

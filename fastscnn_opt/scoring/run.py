@@ -127,12 +127,17 @@ class Run:
         return next((timing for timing in timings if (timing.identity, timing.speed_key) == wanted), None)
 
     def reference_of(self, plan: RowPlan) -> AccuracyFigures | None:
-        """Return the accuracy of a row's baseline: on its target where it was scored there, else on its first one."""
+        """Return the accuracy of a row's baseline: on its target where it was scored there, else on its first one.
+
+        A measured accuracy is not compared with an emulated one.
+        """
         target = self.baseline.target or plan.target
         candidates = [other for other in self.plan if other.variant == self.baseline.variant]
         candidates.sort(key=lambda other: other.target != target)
-        scored = map(self.record_of, candidates)
-        return next((record.accuracy for record in scored if record and record.accuracy), None)
+        records = map(self.record_of, (plan, *candidates))
+        own, *others = (record.accuracy if record else None for record in records)
+        measured = own is not None and not own.emulated
+        return next((other for other in others if other and not (measured and other.emulated)), None)
 
     def _repr_html_(self) -> str:
         """Show the variant table in a notebook."""

@@ -61,7 +61,7 @@ class RunBuilder:
     def row(
         self, variant, miou=None, fps=None, *, passes="", steps=(), target="onnxruntime", batch=1, iou=None,
         status=Status.OK, reason="", maps=None, old=False, host=7.0,
-        names=None, count=19,
+        names=None, count=19, emulated=False,
     ):  # fmt: skip
         """Add a row; `iou` is by class, 0.5 for all by default, `maps` are label maps to be kept, of images `names`.
 
@@ -73,7 +73,7 @@ class RunBuilder:
         accuracy = details = None
         if miou is not None:
             classes = dict.fromkeys(CLASSES, 0.5) | (iou or {})
-            accuracy = AccuracyFigures(miou + 0.1, miou, miou, classes, pixels=9, images=2)
+            accuracy = AccuracyFigures(miou + 0.1, miou, miou, classes, pixels=9, images=2, emulated=emulated)
             stages = STAGES | {"preprocess": 2.0, "post": host - 2.0}
             file = None if maps is None else self.keep(f"{len(self.plans)}.zip", maps, names, count)
             details = AccuracyDetails(np.eye(19, dtype=int).tolist(), stages, file)

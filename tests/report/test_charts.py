@@ -81,6 +81,12 @@ def test_a_row_has_four_stages_and_the_timed_inference(typical):
     ]
 
 
+def test_the_time_of_an_emulation_is_not_plotted(build):
+    content = build().row("base", 0.6, 10).row("chip", 0.6, emulated=True).content()
+    assert {bar["name"] for bar in values(charts.stages(content, 500))[0]} == {"base"}
+    assert charts.stages(build().row("chip", 0.6, emulated=True).content(), 500) is None
+
+
 def test_without_figures_there_is_no_plot(build):
     content = build().row("base", status="failed", reason="no").content()
     assert tradeoff(content, 800, 400) is None

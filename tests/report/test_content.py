@@ -88,3 +88,10 @@ def test_another_limit_replaces_that_of_the_file(typical):
 def test_latencies_are_per_image(build):
     content = build().row("base", 0.6, 10, batch=4).content()
     np.testing.assert_allclose(content.entries[0].ms_per_image, np.array([90, 100, 100, 100, 120]))
+
+
+def test_an_emulated_baseline_serves_emulated_rows_only(build):
+    builder = build(baseline_target="chip").row("base", 0.5, target="chip", emulated=True).row("base", 0.6, 10)
+    content = builder.row("fast", 0.5, target="chip", emulated=True).row("fast", 0.6, 20).content()
+    assert numbers(content.baseline_of(entry) for entry in content.entries) == [1, 2, 1, 2]
+    assert [entry.label for entry in content.entries[2:]] == ["fast (chip, emulated)", "fast (onnxruntime)"]

@@ -9,7 +9,7 @@ from runs import BASE, CHIP, FAST, record, run_of, timing
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.description import DataDescription
-from fastscnn_opt.scoring.records import ChangedNode, RowTiming, Status, StepNodes, StepSummary
+from fastscnn_opt.scoring.records import AccuracyFigures, ChangedNode, RowTiming, Status, StepNodes, StepSummary
 from fastscnn_opt.scoring.tables.row import TableRow
 
 
@@ -73,6 +73,15 @@ def test_a_target_with_a_baseline_of_its_own_is_compared_with_that():
     records = [record(BASE, 0.6), record(chip_base, 0.58), record(CHIP, 0.57)]
     rows = run_of([BASE, chip_base, CHIP], records).table
     assert rows[2].mIoU_drop == pytest.approx(1.0)
+
+
+def test_a_measured_row_has_no_emulated_baseline():
+    emulated = AccuracyFigures(0.9, 0.5, 0.5, emulated=True)
+    chip_base, other = replace(BASE, target="ascend310"), replace(FAST, target="other")
+    records = [record(chip_base, 0.5, accuracy=emulated), record(CHIP, 0.5, accuracy=emulated), record(other, 0.6)]
+    rows = run_of([chip_base, CHIP, other], records).table
+    assert [row.mIoU_drop for row in rows] == [0, 0, None]
+    assert [row.peak_rss_bytes for row in rows] == [None, None, 3_000_000]
 
 
 def test_one_target_s_baseline_can_serve_all():

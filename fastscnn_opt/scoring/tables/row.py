@@ -19,7 +19,7 @@ NO_SPEED = "the accuracy is emulated, and no speed is known without the device"
 class TableRow(Identified):
     """A row of the variant table; shares are fractions, `mIoU_drop` is in points, unknown figures are None.
 
-    `emulated` says that the accuracy is that of a target that emulates a device, whose speed is not known.
+    `emulated` says that the accuracy is that of a target that emulates a device, whose speed and memory are not.
     `gate` is ``passed`` or ``failed`` where the drop was compared with a limit. `ratio` is that of the speed to the
     baseline's, with the ends of its 95 % interval; `throughput` is None unless it was asked for.
     """
@@ -89,7 +89,8 @@ def table_row(
         mIoU_drop=drop,
         gate=None if drop is None or max_drop is None else ("failed" if is_more(drop, max_drop) else "passed"),
         **_fields(timing, *SPEED_FIGURES, "throughput"),
-        **_fields(record, "model_bytes", "peak_rss_bytes", "model", "artefact"),
+        **_fields(record, "model_bytes", "model", "artefact"),
+        peak_rss_bytes=None if record is None or (accuracy and accuracy.emulated) else record.peak_rss_bytes,
         steps=record.steps if record else (),
     )
 

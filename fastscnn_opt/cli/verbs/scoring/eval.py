@@ -104,7 +104,7 @@ def command(
         print_json(result)
     else:
         _print_figures(result, f"{scored} on {source.describe()}")
-    if breaches := miou_breaches(scored, result["mIoU"], min_miou):
+    if breaches := miou_breaches(f"{scored}{', emulated' if result.get('emulated') else ''}", result["mIoU"], min_miou):
         raise GateError.of(breaches)
 
 

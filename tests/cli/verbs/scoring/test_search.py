@@ -70,6 +70,13 @@ def course(place, tmp_path_factory):
     return searched
 
 
+def test_an_emulated_target_is_refused_because_it_has_no_speed(tmp_path, capsys):
+    words = ["search", "net.onnx", "--synthetic", "1", "--run", str(tmp_path), "--target", "ascend310-emulated"]
+    assert run(words) == 1
+    assert "is emulated and has no speed" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_budget_of_evaluations_ends_a_start(course):
     trials = {"scored": 1, "pruned": 0, "failed": 1, "same": 1}
     assert course.starts[0]["trials"] == trials, "the plain pipeline is the baseline"
