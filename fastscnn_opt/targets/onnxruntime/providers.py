@@ -63,7 +63,10 @@ PROVIDERS = {
     ),
     "tensorrt": Provider("TensorrtExecutionProvider", _package("onnxruntime-gpu"), "cuda"),
     "openvino": Provider(
-        "OpenVINOExecutionProvider", _package("onnxruntime-openvino"), threads_option="num_of_threads"
+        "OpenVINOExecutionProvider",
+        _package("onnxruntime-openvino"),
+        threads_option="num_of_threads",
+        defaults={"precision": "FP32"},  # by default it computes in float16 on a GPU
     ),
     "coreml": Provider("CoreMLExecutionProvider", "pip install onnxruntime on macOS"),
     "directml": Provider("DmlExecutionProvider", f"{_package('onnxruntime-directml')} on Windows", "dml"),

@@ -44,8 +44,8 @@ class OnnxRuntime:
     provider
         The execution provider, such as ``cuda``; its name in ONNX Runtime is understood, too.
     provider_options
-        Options of the provider, by the names that ONNX Runtime gives them. Float32 stays float32 by default, also where
-        the provider itself would take a faster type.
+        Options of the provider, by the names that ONNX Runtime gives them. Float32 stays float32 by default where the
+        provider has an option for that, as ``cuda`` and ``openvino`` have.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None

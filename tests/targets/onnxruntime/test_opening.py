@@ -194,7 +194,7 @@ def test_a_model_that_the_engine_refuses_with_a_provider_alone_is_not_called_inv
 def test_the_provider_gets_its_options_and_no_second_try(save, monkeypatch):
     build = Build(monkeypatch)
     OnnxRuntime(threads=2, provider="openvino", provider_options="device_type=CPU").open(save(SINE))
-    expected = ("OpenVINOExecutionProvider", {"num_of_threads": "2", "device_type": "CPU"})
+    expected = ("OpenVINOExecutionProvider", {"precision": "FP32", "num_of_threads": "2", "device_type": "CPU"})
     assert build.asked == [(expected, False)]
 
 

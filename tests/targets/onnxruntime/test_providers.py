@@ -67,9 +67,13 @@ def test_the_cpu_has_no_options():
 
 
 def test_threads_reach_a_provider_that_has_threads_of_its_own():
-    assert provider_of("openvino").options({"device_type": "CPU"}, 3) == {"device_type": "CPU", "num_of_threads": "3"}
+    assert provider_of("openvino").options({}, 3)["num_of_threads"] == "3"
+    assert provider_of("openvino").options({"num_of_threads": "1"}, 3)["num_of_threads"] == "1"
 
 
-def test_options_of_the_user_win():
-    assert provider_of("cuda").options({}, 1) == {"use_tf32": "0"}
-    assert provider_of("cuda").options({"use_tf32": "1"}, 1) == {"use_tf32": "1"}
+@pytest.mark.parametrize(
+    ("name", "option", "full", "faster"), [("cuda", "use_tf32", "0", "1"), ("openvino", "precision", "FP32", "FP16")]
+)
+def test_float32_stays_float32_unless_the_user_wants_otherwise(name, option, full, faster):
+    assert provider_of(name).options({}, 1)[option] == full
+    assert provider_of(name).options({option: faster}, 1)[option] == faster
