@@ -245,9 +245,10 @@ def _read_lines(file: Path, kind: type[Record], *, repair: bool) -> tuple[list[R
     completed or cut off, and damaged lines move to another file, see `_ASIDE`. Of a damaged timing session, the rows
     that are whole are kept.
     """
-    if not file.exists():
+    try:
+        lines = read_bytes(file, MOST_TABLE_BYTES).split(b"\n")
+    except FileNotFoundError:
         return [], ""
-    lines = read_bytes(file, MOST_TABLE_BYTES).split(b"\n")
     tail = lines.pop()
     if _is_json(tail):
         lines.append(tail)

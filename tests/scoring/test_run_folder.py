@@ -67,6 +67,13 @@ def test_a_model_whose_path_cannot_be_recorded_is_refused(tmp_path):
         pass
 
 
+def test_a_loop_of_links_in_place_of_a_record_is_refused_before_any_work(folder):
+    (folder / "records.jsonl").unlink()
+    (folder / "records.jsonl").symlink_to("records.jsonl")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        read_run(folder)
+
+
 def test_a_torn_last_line_is_cut_off_wherever_it_was_torn(folder):
     file = folder / "records.jsonl"
     whole = file.read_bytes()
