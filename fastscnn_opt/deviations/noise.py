@@ -73,8 +73,9 @@ def noise_of_layers(
     for part in parts({name: pairs[name] for name in names}, first, second):
         for name, value in zip(part, second.opened(list(part.values()))(feeds[1]), strict=True):
             _LOG.info("the run from the tensor %s on", name)
-            given = _rescaled(value, sums[name].factors).astype(first.dtype_of(name))
-            actual = first.opened(last, replaced=name)({**feeds[0], name: given})
+            tensor, dtype = replaced = first.replaceable(name)
+            given = _rescaled(value, sums[name].factors).astype(dtype)
+            actual = first.opened(last, replaced)({**feeds[0], tensor: given})
             reaching[name] = max(map(_noise, expected, actual))
             advance(1)
     behind: dict[str, float] = {}

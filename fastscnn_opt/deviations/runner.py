@@ -42,19 +42,20 @@ class InnerRunner:
     def __init__(self, model: onnx.ModelProto, where: str) -> None:
         self.model, self.where = model, where
         self.graph = graph = PlainGraph(model)
-        session = self._open(list(graph.tensors))
+        session = self._open([*graph.tensors, *map(graph.read_as, graph.tensors)])
         values = {value.name: value for value in (*session.get_inputs(), *session.get_outputs())}
         forms = {name: values[graph.read_as(name)] for name in graph.tensors}
         self.forms = {name: form for name, form in forms.items() if form.type in _FLOATS}
+        self._quantised = {name for name in self.forms if values[name].type not in _FLOATS}
 
     def opened(
-        self, names: Sequence[str], replaced: str | None = None
+        self, names: Sequence[str], replaced: tuple[str, np.dtype[Any]] | None = None
     ) -> Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]:
         """Return a function from feeds to the values of the tensors `names`; it raises ModelError.
 
-        The tensor `replaced` is an input of the graph.
+        The tensor `replaced`, as `replaceable` returns it, is an input of the graph.
         """
-        session = self._open(names, replaced)
+        session = self._open([self.graph.read_as(name) for name in names], replaced)
         outputs = [value.name for value in session.get_outputs()]
 
         def run(feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -67,24 +68,27 @@ class InnerRunner:
 
         return run
 
-    def dtype_of(self, name: str) -> np.dtype[Any]:
-        """Return the numpy type of a float tensor."""
-        return np.dtype(f"f{_FLOATS[self.forms[name].type]}")
+    def replaceable(self, name: str) -> tuple[str, np.dtype[Any]]:
+        """Return the tensor that can be given in place of a float tensor, and its type."""
+        kind = np.dtype(f"f{_FLOATS[self.forms[name].type]}")
+        return self.graph.read_as(name) if name in self._quantised else name, kind
 
-    def _open(self, names: Sequence[str], replaced: str | None = None) -> ort.InferenceSession:
-        """Open the model with the tensors `names`, apart from its inputs, as outputs."""
+    def _open(self, tensors: Sequence[str], replaced: tuple[str, np.dtype[Any]] | None = None) -> ort.InferenceSession:
+        """Open the model with `tensors`, apart from its inputs, as outputs."""
         import onnx
 
         exposed = onnx.ModelProto()
         exposed.CopyFrom(self.model)
-        if replaced is not None and replaced not in (value.name for value in exposed.graph.input):
-            for node in exposed.graph.node:
-                node.output[:] = [f"{name} before" if name == replaced else name for name in node.output]
-            kind = onnx.helper.np_dtype_to_tensor_dtype(self.dtype_of(replaced))
-            exposed.graph.input.append(onnx.helper.make_tensor_value_info(replaced, kind, None))
-            del exposed.graph.value_info[:]
         inputs = {value.name for value in exposed.graph.input}
-        wanted = [name for name in map(self.graph.read_as, names) if name not in inputs]
+        if replaced is not None and replaced[0] not in inputs:
+            tensor, dtype = replaced
+            for node in exposed.graph.node:
+                node.output[:] = [f"{name} before" if name == tensor else name for name in node.output]
+            kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+            exposed.graph.input.append(onnx.helper.make_tensor_value_info(tensor, kind, None))
+            inputs.add(tensor)
+            del exposed.graph.value_info[:]
+        wanted = [name for name in dict.fromkeys(tensors) if name not in inputs]
         del exposed.graph.output[:]
         exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
         try:

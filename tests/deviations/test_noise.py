@@ -81,3 +81,24 @@ def test_a_factor_that_the_next_layer_undoes_is_no_noise():
     factors = np.array([0.1, 3, 1, 20], np.float32)
     other = chain(w1=WEIGHTS["w1"] * factors.reshape(4, 1, 1, 1), w2=WEIGHTS["w2"] / factors.reshape(1, 4, 1, 1))
     assert sum(noise(chain(), other).values()) < 1e-9
+
+
+def test_a_layer_on_integers_is_replaced_by_what_it_stands_for():
+    quantised = InnerRunner(
+        parse(
+            """
+            g (float[1,4,8,8] x) => (float[1,4,8,8] e) <float s = {0.1}, uint8 z = {128}> {
+                q = QuantizeLinear(x, s, z)
+                k = QuantizeLinear(w1, s, z)
+                c = QLinearConv(q, s, z, k, s, z, s, z)
+                d = DequantizeLinear(c, s, z)
+                e = Conv(d, w3)
+            }
+            """,
+            **WEIGHTS,
+        ),
+        "quantised",
+    )
+    float_form = chain("g (float[1,4,8,8] x) => (float[1,4,8,8] e) { c = Conv(x, w1) e = Conv(c, w3) }")
+    for one, two in ((quantised, float_form), (float_form, quantised)):
+        assert noise(one, two, names="xce")["c"] == pytest.approx(ratio(one, two), rel=1e-3)
