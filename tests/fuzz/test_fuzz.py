@@ -195,6 +195,7 @@ def test_a_compressed_bomb_among_kept_predictions_is_refused(tmp_path):
     from fastscnn_opt.scoring.pictures.predictions import SavedPredictions
 
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("about.json", '{"names": ["image"], "sizes": [[8, 8]]}')
         archive.writestr("00000.png", bytes(1 << 27))
     assert (tmp_path / "p.zip").stat().st_size < 1 << 20
     with pytest.raises(RunError, match="larger than"):
