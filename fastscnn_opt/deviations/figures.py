@@ -16,6 +16,9 @@ _RESCALED_GAIN = 4.0
 _RESCALED_NOISE = 0.01
 """Noise by signal from which on such factors are looked for; equalisation makes far more."""
 
+_ALIKE_GAIN, _ALIKE_NOISE = 1.1, 1e-6
+"""How much more noise, and float32's rounding in addition, one factor of all channels may leave: it is a deviation."""
+
 _RESCALED_ELEMENTS = 64
 """Elements of a channel that it takes, because a factor fits few elements whatever they are."""
 
@@ -79,9 +82,10 @@ class Sums:
         if self._is_output or len(ab) == 1 or self._elements < _RESCALED_ELEMENTS * len(ab):
             return ones
         best: NDArray[np.float64] = np.divide(bb, ab, out=ones.copy(), where=(ab > 0) & (aa > 0) & np.isfinite(bb))
-        alike = ones * bb.sum() / ab.sum() if ab.sum() > 0 else ones  # a factor of all channels is a deviation
-        left = max(_RESCALED_NOISE, _RESCALED_GAIN * self._noise(best))
-        return best if min(self._noise(ones), self._noise(alike)) > left else ones
+        alike = ones * bb.sum() / ab.sum() if ab.sum() > 0 else ones
+        noise, left, left_alike = map(self._noise, (ones, best, alike))
+        is_explained = noise > max(_RESCALED_NOISE, _RESCALED_GAIN * left)
+        return best if is_explained and left_alike > _ALIKE_GAIN * left + _ALIKE_NOISE else ones
 
     def _noise(self, factors: NDArray[np.float64]) -> float:
         if not math.isfinite(self.largest):

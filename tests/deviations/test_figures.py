@@ -67,6 +67,12 @@ def test_factors_of_the_channels_are_found_and_taken_out():
     assert found.noise == pytest.approx(1e-4, rel=0.1)
 
 
+def test_factors_are_found_where_the_strongest_channels_have_the_same():
+    a = RNG.standard_normal((1, 4, 16, 16)) * np.array([1, 1, 1, 0.2]).reshape(1, 4, 1, 1)
+    found = sums((a, a * np.array([2, 2, 2, 0.5]).reshape(1, 4, 1, 1)))
+    np.testing.assert_allclose(found.factors, [2, 2, 2, 0.5])
+
+
 def test_an_output_of_the_graph_is_never_rescaled():
     a, found = RNG.standard_normal((1, 4, 16, 16)), Sums(is_output=True)
     found.add(a, scaled(a))
