@@ -10,7 +10,7 @@ from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.gate import FAILURES, ratio_of
 from fastscnn_opt.scoring.tables.limits import Gate, Interval, drop_breaches, slowdown_breaches
 from fastscnn_opt.scoring.tables.rendering import UNKNOWN, Heading, accuracy, number
-from fastscnn_opt.scoring.tables.row import TableRow
+from fastscnn_opt.scoring.tables.row import NO_SPEED, TableRow
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.run import Run
@@ -63,6 +63,7 @@ class ComparedRow:
             return [Breach(where, f"was not scored in the second run ({second.status}{reason})")]
         drop = None if self.miou_change is None else -self.miou_change
         return [
+            *([Breach(where, f"has no slowdown: {NO_SPEED}")] if second.emulated and gate.max_slowdown else []),
             *drop_breaches(where, drop, gate.max_drop, "the first run"),
             *slowdown_breaches(where, self.slowdown, gate.max_slowdown, "in the first run, each against its baseline"),
         ]

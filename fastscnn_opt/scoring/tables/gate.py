@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.errors import Breach, GateError, RunError
 from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.limits import Interval, drop_breaches, slowdown_breaches
+from fastscnn_opt.scoring.tables.row import NO_SPEED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +28,9 @@ def check_outcome(run: Run) -> None:
 def outcome_breaches(run: Run, max_slowdown: float | None = None) -> list[Breach]:
     """Return what makes a run fail, in the order of its rows.
 
-    A row lost more mIoU than the variants file allows, is slower than its baseline by more than `max_slowdown`, a pass
-    broke its contract, or the row failed, crashed or timed out. A row whose target is not available here is none of
-    these.
+    A row lost more mIoU than the variants file allows, is slower than its baseline by more than `max_slowdown`, has no
+    speed because it is emulated, a pass broke its contract, or the row failed, crashed or timed out. A row whose target
+    is not available here is none of these.
 
     Raises RunError if no row could be scored, and none crashed, timed out or broke a contract.
     """
@@ -42,6 +43,8 @@ def outcome_breaches(run: Run, max_slowdown: float | None = None) -> list[Breach
         where = _name(row, rows)
         breaches += drop_breaches(where, row.mIoU_drop, max_drop, repr(baseline))
         breaches += slowdown_breaches(where, _slowdown(row), max_slowdown, repr(baseline))
+        if row.emulated and max_slowdown is not None:
+            breaches.append(Breach(where, f"has no slowdown: {NO_SPEED}"))
         if row.status is Status.BROKEN:
             breaches.append(Breach(where, row.reason))
         elif row.status in FAILURES:

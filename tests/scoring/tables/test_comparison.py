@@ -96,6 +96,12 @@ def test_a_slowdown_whose_interval_holds_the_limit_passes(finished):
     assert lines(finished, scored(0.594, 1.85), max_slowdown=1.05) == []  # 1.08 [0.97, 1.2]
 
 
+def test_an_emulated_row_keeps_no_limit_on_speed(finished):
+    emulated = scored(0.594, 2.0, accuracy=AccuracyFigures(0.9, 0.594, 0.3, emulated=True))
+    (line,) = lines(finished, emulated, max_slowdown=1.05)
+    assert line.startswith("fast (onnxruntime, batch 1): has no slowdown: ")
+
+
 def test_a_row_that_the_second_run_lacks_or_could_not_score_is_a_breach(finished):
     gone = run_of([BASE], [record(BASE, 0.6)], [timing(BASE, 10, 1.0)])
     failed = scored(None, 2.0, status=Status.FAILED, reason="no luck")

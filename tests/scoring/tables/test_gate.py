@@ -5,7 +5,7 @@ from runs import BASE, FAST, record, run_of, timing
 
 from fastscnn_opt.errors import CheckFailedError, RunError
 from fastscnn_opt.scoring.records import AccuracyFigures, Status
-from fastscnn_opt.scoring.tables.gate import check_outcome
+from fastscnn_opt.scoring.tables.gate import check_outcome, outcome_breaches
 from fastscnn_opt.scoring.tables.row import NO_SPEED
 
 
@@ -40,3 +40,11 @@ def test_a_row_of_an_emulated_device_is_complete_and_named_with_its_target():
     assert (run.table[1].status, run.table[1].reason) == (Status.OK, NO_SPEED)
     with pytest.raises(CheckFailedError, match=r"^fast \(onnxruntime, batch 1\): lost 10\.00 points"):
         check_outcome(run)
+
+
+def test_a_limit_on_speed_is_not_kept_by_a_row_without_one():
+    figures = AccuracyFigures(0.9, 0.6, 0.6, emulated=True)
+    run = run_of([BASE], [record(BASE, 0.6, accuracy=figures)])
+    assert outcome_breaches(run) == []
+    (breach,) = outcome_breaches(run, max_slowdown=1.05)
+    assert NO_SPEED in str(breach)
