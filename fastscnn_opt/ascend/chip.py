@@ -6,6 +6,8 @@ import re
 from math import prod
 from typing import TYPE_CHECKING
 
+from fastscnn_opt.text import joined
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -124,6 +126,21 @@ def device_layout(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int,
     """Return the lengths N, C1, H, W, C0 that a float16 tensor N, C, H, W has in the device's own layout."""
     batch, channels, height, width = shape
     return batch, -(-channels // _CHANNELS_PER_BLOCK), height, width, _CHANNELS_PER_BLOCK
+
+
+def concat_obstacle(channels: Sequence[int]) -> str:
+    """Return why the device cannot join parts N, C, H, W with so many channels in its own layout; empty if it can.
+
+    From the published sources of the operators ConcatD and ConcatV2D (2020 to 2022): parts of whole blocks are joined
+    as they are, and there are kernels for equal parts of 2, 4 or 8 channels, and for different ones that share a block.
+    """
+    if all(count % _CHANNELS_PER_BLOCK == 0 for count in channels):
+        return ""
+    if channels[0] in (2, 4, 8) if len(set(channels)) == 1 else sum(channels) <= _CHANNELS_PER_BLOCK:
+        return ""
+    return (
+        f"parts of {joined([str(count) for count in channels])} channels are not whole blocks of {_CHANNELS_PER_BLOCK}"
+    )
 
 
 TO_NCHW, FROM_NCHW = "five_2_four", "four_2_five"

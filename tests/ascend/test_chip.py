@@ -1,8 +1,11 @@
 """The limits of the chip, and what else relies on them."""
 
 import pytest
+from fastscnn_opt.passes.conv_before_concat import keeps_layout
 from fastscnn_opt.passes.large_avgpool import LargeAvgPool
 from fastscnn_opt.passes.resize_nearest import ResizeNearest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastscnn_opt.ascend import chip
 
@@ -42,6 +45,26 @@ def test_the_ai_core_is_known_by_the_names_of_every_release(core_type, expected)
 )
 def test_channels_fill_blocks_of_16(shape, device):
     assert chip.device_layout(shape) == device
+
+
+@pytest.mark.parametrize(
+    ("channels", "obstacle"),
+    [
+        ([16, 48], ""),
+        ([4, 4, 4], ""),
+        ([13, 3], ""),
+        ([1, 1], "parts of 1 and 1 channels are not whole blocks of 16"),
+        ([24, 24], "parts of 24 and 24 channels are not whole blocks of 16"),
+        ([13, 3, 1], "parts of 13, 3 and 1 channels are not whole blocks of 16"),
+    ],
+)
+def test_parts_of_whole_blocks_and_some_small_ones_are_joined_in_the_layout_of_the_device(channels, obstacle):
+    assert chip.concat_obstacle(channels) == obstacle
+
+
+@given(st.lists(st.integers(1, 8) | st.sampled_from([13, 16, 32, 40]), min_size=1, max_size=4))
+def test_the_pass_that_avoids_other_parts_agrees_with_the_chip(channels):
+    assert keeps_layout(channels) == (not chip.concat_obstacle(channels))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ PASSES = (
     "fp16{samples=0 keep_io=outputs keep_ops=Conv|Concat|Div}",
     "fold-batchnorm",
     "large-avgpool{area=0}",
+    "conv-before-concat{every=true}",
     "conv-before-resize",
 )
 

@@ -16,6 +16,7 @@ PASSES = {
     "adaptive-avgpool": "adaptive-avgpool",
     "argmax-output": "argmax-output",
     "constant-inputs": "constant-inputs",
+    "conv-before-concat": "conv-before-concat{every=true}",
     "conv-before-resize": "conv-before-resize",
     "deduplicate": "deduplicate",
     "drop-outputs": "drop-outputs{keep=output1}",
@@ -45,6 +46,10 @@ def shuffled(seed: int) -> list[str]:
     names = order.sample(others, len(others))
     places = sorted(names.index(name) for name in IN_ORDER)
     for place, name in zip(places, IN_ORDER, strict=True):
+        names[place] = name
+    # what conv-before-concat splits, conv-before-resize may move, which makes equal sizes for deduplicate
+    chain = ["conv-before-concat", "conv-before-resize", "deduplicate"]
+    for place, name in zip(sorted(map(names.index, chain)), chain, strict=True):
         names[place] = name
     # simplify joins what int8 and fast-argmax transpose, so it would find work again if it stood before one of them
     names.remove("simplify")

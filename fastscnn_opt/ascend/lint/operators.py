@@ -11,9 +11,10 @@ from fastscnn_opt.linting.graph import Graph, attribute, label
 from fastscnn_opt.linting.rules import Problem, Severity, rule
 from fastscnn_opt.model.interface import ONNX_DOMAINS, is_onnx_operator, plain_operator, static_shape
 from fastscnn_opt.model.skeleton import ADAPTIVE_POOL
+from fastscnn_opt.targets.onnxruntime.lint.trial import changes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import onnx
 
@@ -78,24 +79,44 @@ def _foreign(node: onnx.NodeProto) -> Problem:
     return Problem(label(node), message, "export the model with operators of ONNX in its place")
 
 
-@rule("A103", Severity.WARNING, "Pad that does nothing")
+@rule("A103", Severity.WARNING, "needless Pad")
 def needless_pad(graph: Graph) -> Iterator[Problem]:
-    """Find Pad nodes whose pads are all zero.
+    """Find Pad nodes whose pads are all zero, or that pad with zeros what only a Conv reads.
 
-    Older exporters put one before every AveragePool, with pads that are computed from constants. Each is a copy.
+    Older exporters put one before every AveragePool, with pads that are computed from constants. Networks from
+    TensorFlow and EfficientNet pad more behind the image than in front, with a node of its own. Each is a copy.
 
-    Cure: the pass `simplify`.
+    Cure: the pass `simplify`, which moves the pads into the convolution.
     """
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.nodes:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
     for node in graph.nodes:
         if node.op_type != "Pad" or node.domain not in ONNX_DOMAINS:
             continue
         pads = attribute(node, "pads")
         if pads is None and len(node.input) > 1:
             pads = graph.constant(node.input[1])
-        if pads is not None and not np.any(pads):
-            yield Problem(
-                label(node), "pads nothing, and copies its input", "remove it with the pass `simplify`", "simplify"
-            )
+        if pads is None:
+            continue
+        cure = "remove it with the pass `simplify`"
+        if not np.any(pads):
+            yield Problem(label(node), "pads nothing, and copies its input", cure, "simplify")
+        elif [reader.op_type for reader in readers.get(node.output[0], [])] == ["Conv"] and _pads_image(
+            graph, node, pads
+        ):
+            yield Problem(label(node), "copies its input to pad it, which the Conv behind it can do", cure, "simplify")
+
+
+def _pads_image(graph: Graph, node: onnx.NodeProto, pads: Sequence[int]) -> bool:
+    """Tell whether a Pad puts zeros around height and width only."""
+    value = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else attribute(node, "value", 0.0)
+    along_axes = len(node.input) > 3 and bool(node.input[3])
+    if attribute(node, "mode", "constant") != "constant" or value is None or np.any(value) or along_axes:
+        return False
+    before, after = np.split(np.asarray(pads), 2)
+    return not (before[:2].any() or after[:2].any() or min(*before, *after) < 0)
 
 
 @rule("A104", Severity.WARNING, "int64 or float64 tensor")
@@ -122,6 +143,39 @@ def wide_tensor(graph: Graph) -> Iterator[Problem]:
         elif dtype == np.float64 and tensor in outputs:
             cure, passes = "use the pass `fp16-output`", "fp16-output"
         yield Problem(tensor, f"is {graph.describe(tensor)}; the AI Core has no 64-bit types", cure, passes)
+
+
+@rule("A105", Severity.WARNING, "Concat that leaves the layout of the device")
+def unaligned_concat(graph: Graph) -> Iterator[Problem]:
+    """Find Concat nodes along the channels whose parts are not whole blocks of 16 channels.
+
+    The device keeps feature maps in blocks of 16 channels. It joins whole blocks as they are; any other part is
+    converted to N, C, H, W before, and the result back. Equal parts of 2, 4 or 8 channels, and different ones of at
+    most 16 in all, are fine. Such parts are in the decoder of a U-Net on EfficientNet (256 and 40 channels), in the
+    head of HRNet-W18 (18, 36, 72 and 144) and in the last layer of U2-Net (six of 1).
+
+    Cure: the pass `conv-before-concat`, where one convolution alone reads the Concat. Otherwise, layers in front of it
+    whose channels are multiples of 16.
+    """
+    found = dict[str, str]()
+    for node in graph.nodes:
+        shapes = [graph.shape(name) or () for name in node.input]
+        if node.op_type != "Concat" or node.domain not in ONNX_DOMAINS or {len(shape) for shape in shapes} != {4}:
+            continue
+        channels = [shape[1] for shape in shapes if shape[1] is not None]
+        if attribute(node, "axis") % 4 == 1 and len(channels) == len(shapes):
+            found[label(node)] = chip.concat_obstacle(channels)
+    found = {name: obstacle for name, obstacle in found.items() if obstacle}
+    passes = {}
+    for text in ("fold-batchnorm,conv-before-concat", "conv-before-concat") if found else ():
+        passes.update({change.node: text for change in changes(graph, text)})
+    for name, obstacle in found.items():
+        cure = "give the layers in front of it multiples of 16 channels"
+        if name in passes:
+            cure = f"convolve each part by itself with `{passes[name]}`"
+        yield Problem(
+            name, f"its {obstacle}, so each is converted to N, C, H, W, and the result back", cure, passes.get(name, "")
+        )
 
 
 def _shape_arithmetic(graph: Graph) -> Iterator[Problem]:

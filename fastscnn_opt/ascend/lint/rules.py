@@ -22,6 +22,7 @@ RULES: tuple[Rule[AscendGraph], ...] = (
     operators.unknown_operator,
     operators.needless_pad,
     operators.wide_tensor,
+    operators.unaligned_concat,
     resize.coordinates,
     resize.rounding,
     resize.cubic,
@@ -47,7 +48,10 @@ REFUSED: tuple[Rule[AscendGraph], ...] = (
 )
 """Those that find what atc does not compile, beside open dimensions, which an option of atc can fix."""
 
-_ORDER = ("static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "simplify", "fp16-output")
+_ORDER = (
+    "static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "simplify", "fold-batchnorm",
+    "conv-before-concat", "fp16-output",
+)  # fmt: skip
 """Order of the passes in a cure: shapes are fixed first, and outputs dropped before others are changed."""
 
 

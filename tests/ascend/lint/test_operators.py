@@ -2,7 +2,14 @@
 
 import pytest
 
-from fastscnn_opt.ascend.lint.operators import average_pool, needless_pad, unknown_operator, wide_tensor
+from fastscnn_opt.ascend.lint.operators import (
+    average_pool,
+    needless_pad,
+    unaligned_concat,
+    unknown_operator,
+    wide_tensor,
+)
+from fastscnn_opt.rewriting.manager import PassManager
 
 
 @pytest.mark.parametrize(
@@ -90,6 +97,66 @@ def test_a_pad_of_zeros_is_needless(graph, nodes, pads, needless):
 def test_a_pad_of_zeros_is_needless_as_an_attribute_too(graph, nodes):
     model = graph("g (float[1,8,4,4] x) => (float[1,8,4,4] y) { [pad] y = Pad<pads=[0,0,0,0,0,0,0,0]>(x) }", 10)
     assert nodes(needless_pad, model) == ["pad"]
+
+
+PADDED = [
+    ("pads", "", "y = Conv(p, w)", True),
+    ("pads, zero", "", "y = Conv(p, w)", True),
+    ("pads, one", "", "y = Conv(p, w)", False),
+    ("deep", "", "y = Conv(p, w)", False),
+    ("pads", '<mode="reflect">', "y = Conv(p, w)", False),
+    ("pads", "", "y = Relu(p)", False),
+    ("pads", "", "q = Conv(p, w) y = Add(q, p)", False),
+]
+
+
+@pytest.mark.parametrize(("inputs", "mode", "readers", "found"), PADDED)
+def test_a_pad_that_a_convolution_can_do_is_needless_and_simplify_mends_it(graph, nodes, inputs, mode, readers, found):
+    weights = "float[1,3,1,1] w = {1,1,1}" if inputs == "deep" else "float[1,2,1,1] w = {1,1}"
+    model = graph(f"""
+        g (float[1,2,4,4] x) => (float[n,c,h,w] y)
+        <int64[8] pads = {{0,0,0,0,0,0,1,1}}, int64[8] deep = {{0,0,0,0,0,1,1,1}},
+         float zero = {{0}}, float one = {{1}}, {weights}>
+        {{ [pad] p = Pad{mode}(x, {inputs}) {readers} }}
+    """)
+    assert nodes(needless_pad, model) == (["pad"] if found else [])
+    if found:
+        mended = PassManager("simplify").run(model.model).model
+        assert [node.op_type for node in mended.graph.node] == ["Conv"]
+
+
+def joined(parts, reader):
+    inputs = ", ".join(f"float[1,{count},4,4] x{place}" for place, count in enumerate(parts))
+    names = ", ".join(f"x{place}" for place in range(len(parts)))
+    weights = f"float[2,{sum(parts)},1,1] w = {{{','.join('1' * 2 * sum(parts))}}}"
+    return (
+        f"g ({inputs}) => (float[1,c,4,4] y) <{weights}> {{ [join] j = Concat<axis=1>({names}) [next] y = {reader} }}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "reader", "passes"),
+    [
+        ((18, 36), "Conv(j, w)", "conv-before-concat"),
+        ((1, 1, 1), "Conv(j, w)", "conv-before-concat"),
+        ((18, 36), "Relu(j)", ""),
+        ((16, 32), "Conv(j, w)", None),
+        ((8, 8), "Conv(j, w)", None),
+    ],
+)
+def test_parts_that_are_no_whole_blocks_are_found_with_the_cure(graph, parts, reader, passes):
+    findings = list(unaligned_concat.findings(graph(joined(parts, reader))))
+    assert [finding.problem.node for finding in findings] == ([] if passes is None else ["join"])
+    assert all(finding.problem.passes == passes for finding in findings)
+
+
+def test_batch_normalisation_behind_the_convolution_is_folded_before(graph):
+    text = joined((18, 36), "Conv(j, w)").replace(
+        "y = Conv(j, w)", "c = Conv(j, w) y = BatchNormalization(c, s, s, s, s)"
+    )
+    model = graph(text.replace(" <float", " <float[2] s = {1,1}, float"))
+    (finding,) = unaligned_concat.findings(model)
+    assert finding.problem.passes == "fold-batchnorm,conv-before-concat"
 
 
 def test_the_pads_that_an_old_exporter_computes_are_followed(graph, nodes):
