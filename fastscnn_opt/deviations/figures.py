@@ -19,6 +19,9 @@ _RESCALED_NOISE = 0.01
 _ALIKE_GAIN, _ALIKE_NOISE = 1.1, 1e-6
 """How much more noise, and float32's rounding in addition, one factor of all channels may leave: it is a deviation."""
 
+_CONSTANT = 1 - 1e-9
+"""Share of its mean in the power of a channel from which on it is constant; a factor fits any constant."""
+
 _RESCALED_ELEMENTS = 64
 """Elements of a channel that it takes, because a factor fits few elements whatever they are."""
 
@@ -37,7 +40,7 @@ class Sums:
     def __init__(self, *, is_output: bool = False) -> None:
         self._is_output = is_output
         self.largest = self.largest_a = 0.0
-        self._sums: NDArray[np.float64] = np.zeros((4, 1))  # of a^2, b^2, ab and (a - b)^2, for each channel
+        self._sums: NDArray[np.float64] = np.zeros((5, 1))  # of a^2, b^2, ab, (a - b)^2 and a, by channel
         self._elements = 0
 
     def add(self, a: NDArray[Any], b: NDArray[Any]) -> None:
@@ -60,12 +63,12 @@ class Sums:
         noise = a - b
         self.largest = float(np.maximum(self.largest, np.abs(noise).max(initial=0)))  # NaN stays, unlike in max
         self.largest_a = float(np.maximum(self.largest_a, np.abs(a).max(initial=0)))
-        return [np.dot(*factors) for factors in ((a, a), (b, b), (a, b), (noise, noise))]
+        return [np.dot(*factors) for factors in ((a, a), (b, b), (a, b), (noise, noise))] + [a.sum()]
 
     @property
     def cosine(self) -> float | None:
         """The cosine of the angle between both tensors; None if one of them is zero or not finite."""
-        aa, bb, ab, _ = self._sums.sum(1)
+        aa, bb, ab, *_ = self._sums.sum(1)
         length = math.sqrt(aa) * math.sqrt(bb)
         return min(1.0, max(-1.0, float(ab) / length)) if length and math.isfinite(self.largest) else None
 
@@ -77,9 +80,11 @@ class Sums:
     @property
     def factors(self) -> NDArray[np.float64]:
         """Positive factors of the channels, where they explain most of the noise and the next layer can undo it."""
-        aa, bb, ab, _ = self._sums
+        aa, bb, ab, _, a = self._sums
         ones: NDArray[np.float64] = np.ones_like(ab)
         if self._is_output or len(ab) == 1 or self._elements < _RESCALED_ELEMENTS * len(ab):
+            return ones
+        if not (a**2 * len(a) / self._elements < _CONSTANT * aa).any():
             return ones
         best: NDArray[np.float64] = np.divide(bb, ab, out=ones.copy(), where=(ab > 0) & (aa > 0) & np.isfinite(bb))
         alike = ones * bb.sum() / ab.sum() if ab.sum() > 0 else ones
@@ -90,7 +95,7 @@ class Sums:
     def _noise(self, factors: NDArray[np.float64]) -> float:
         if not math.isfinite(self.largest):
             return math.inf
-        aa, bb, ab, plain = self._sums
+        aa, bb, ab, plain, _ = self._sums
         left = np.where(factors == 1, plain, np.maximum(bb / factors**2 - 2 * ab / factors + aa, 0))
         signal, noise = float(aa.sum()), float(left.sum())
         return noise / signal if signal else math.inf if noise else 0.0

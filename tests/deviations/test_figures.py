@@ -94,6 +94,11 @@ def test_a_factor_of_few_elements_is_none():
     assert (sums((a, scaled(a))).factors == 1).all()
 
 
+def test_a_factor_of_constant_channels_is_none():
+    a = np.broadcast_to(RNG.standard_normal((1, 4, 1, 1)), (1, 4, 16, 16))
+    assert (sums((a, scaled(a))).factors == 1).all()
+
+
 def test_the_number_of_channels_may_differ_between_images():
     runs = [(RNG.standard_normal((1, n, 4)), RNG.standard_normal((1, n, 4))) for n in (3, 5, 5)]
     noise = sum(np.sum((a - b) ** 2) for a, b in runs) / sum(np.sum(a**2) for a, _ in runs)
