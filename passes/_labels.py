@@ -11,6 +11,7 @@ from fastscnn_opt.measuring.image_input import model_size
 from fastscnn_opt.measuring.label_map import MOST_CLASSES, label_type
 from fastscnn_opt.measuring.layout import Layout, may_end_in_classes
 from fastscnn_opt.measuring.session import FREE, TensorSpec
+from fastscnn_opt.model.element_types import element_type
 from fastscnn_opt.rewriting.contract import Change, Feeds, Labels, Runner, Skip, Step, Tensor
 
 from ._graph import append_cast, append_node, detach_output, type_name, what_fixes, without_output
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
 
 _TO_CHANNELS_LAST = [0, 2, 3, 1]
 
+_SAME_LABELS = ("Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""What may stand between an ArgMax and an output of its labels, beside a Cast to `_WIDE_LABELS`."""
+
+_WIDE_LABELS = (element_type(np.int64), element_type(np.int32))
+
 
 def take_labels(graph: gs.Graph, layout: Layout | None = None) -> Iterator[Step]:
     """Append ArgMax and a Cast to `label_type` to every output of logits, whose axes are in the order `layout`.
+
+    A label map of a wider type that is there already, made by an ArgMax, gets the Cast.
 
     Raises
     ------
@@ -35,6 +43,9 @@ def take_labels(graph: gs.Graph, layout: Layout | None = None) -> Iterator[Step]
     image = image_size(graph)
     axis = (layout or Layout.NCHW).class_axis
     for output in graph.outputs:
+        if narrowed := _narrow(graph, output):
+            yield narrowed
+            continue
         reason = _no_logits(graph, output)
         if reason:
             yield Skip(output, reason)
@@ -86,6 +97,27 @@ def labels_of(value: Tensor, layout: Layout = Layout.NCHW) -> Tensor:
         return value
     logits = cast("NDArray[np.floating[Any]]", value)
     return Labels(logits.argmax(axis=axis).astype(label_type(logits.shape[axis])), logits, axis)
+
+
+def _narrow(graph: gs.Graph, output: gs.Variable) -> Step | None:
+    """Cast an output of labels to the type that its classes need; return None for any other output."""
+    best = output.inputs[0] if output.inputs and output.dtype in (np.int64, np.int32) else None
+    while best is not None and (best.op in _SAME_LABELS or (best.op == "Cast" and best.attrs["to"] in _WIDE_LABELS)):
+        best = best.inputs[0].inputs[0] if best.inputs[0].inputs else None
+    if best is None or best.op != "ArgMax":
+        return None
+    shape = best.inputs[0].shape
+    classes = shape[best.attrs.get("axis", 0)] if shape else None
+    if not isinstance(classes, int):
+        return Skip(output, f"is a label map, but its number of classes is not known; run {what_fixes(output)} first")
+    if classes > MOST_CLASSES:
+        return Skip(output, f"is a label map of {classes} classes, and uint16 holds {MOST_CLASSES}")
+    wide, kind = output.dtype, label_type(classes)
+    labels = detach_output(graph, output, "wide")
+    source = labels.inputs[0].inputs[0] if labels.inputs[0].op == "Cast" else labels
+    append_cast(graph, source, kind, f"{output.name}_to_{kind}", output)
+    output.dtype = kind
+    return Change(output, f"label map of {classes} classes, {np.dtype(wide)} -> {kind}")
 
 
 def _no_logits(graph: gs.Graph, output: gs.Tensor) -> str:

@@ -26,9 +26,11 @@ class ArgmaxOutput(Pass):
     2. The classes lie along the second axis (``layout=nchw``) or the last one (``layout=nhwc``). Without ``layout`` the
        second is taken. If the two axes after the first have the proportions of the input image at least as well as the
        last two, the pass refuses to guess.
-    3. Any other output is left alone and reported. So is an output with a single channel, whose label would always
+    3. An output of int64 or int32 that an ArgMax makes is a label map already, as in the exports of mmdeploy, PaddleSeg
+       and BiSeNet. It becomes uint8 or uint16, too, and keeps its shape.
+    4. Any other output is left alone and reported. So is an output with a single channel, whose label would always
        be 0.
-    4. A Softmax in front stays. It does not change the label, and `simplify` or a runtime may remove it.
+    5. A Softmax in front stays. It does not change the label, and `simplify` or a runtime may remove it.
     """
 
     name: ClassVar[str] = "argmax-output"

@@ -82,6 +82,43 @@ def test_outputs_that_are_no_logits_are_left_alone(rewrite, declaration, why):
     assert skips(result) == {"y": why}
 
 
+LABEL_MAPS = [
+    ("int64[2,3,4]", "y = ArgMax<axis=1, keepdims=0>(x)", ["ArgMax", "Cast"]),
+    ("int64[2,1,3,4]", "y = ArgMax<axis=-3>(x)", ["ArgMax", "Cast"]),
+    ("int64[2,1,3,4]", "a = ArgMax<axis=1, keepdims=0>(x) y = Unsqueeze(a, one)", ["ArgMax", "Unsqueeze", "Cast"]),
+    ("int32[2,3,4]", "a = ArgMax<axis=1, keepdims=0>(x) y = Cast<to=6>(a)", ["ArgMax", "Cast"]),
+]
+
+
+@pytest.mark.parametrize(("declaration", "nodes", "after"), LABEL_MAPS)
+def test_a_wide_label_map_that_an_argmax_makes_becomes_uint8(rewrite, declaration, nodes, after):
+    model = parse(f"g (float[2,6,3,4] x) => ({declaration} y) <int64[1] one = {{1}}> {{ {nodes} }}")
+    result = rewrite(model, "argmax-output")
+    kind, _, sizes = declaration.partition("[")
+    assert [change.what for change in result.steps[0].changes] == [f"label map of 6 classes, {kind} -> uint8"]
+    assert operators(result.model) == after
+    assert signature(result.model) == [("y", TensorProto.UINT8, [int(size) for size in sizes[:-1].split(",")])]
+    x = random_input(2, 6, 3, 4)
+    np.testing.assert_array_equal(run(result.model, x)[0].ravel(), x.argmax(axis=1).ravel())
+
+
+@pytest.mark.parametrize(
+    ("size", "nodes", "why"),
+    [
+        ("c", "y = ArgMax<axis=1>(x)", "its number of classes is not known; run static-shape"),
+        ("65537", "y = ArgMax<axis=1>(x)", "is a label map of 65537 classes, and uint16 holds 65536"),
+        ("6", "y = Cast<to=7>(x)", "is int64, not float logits"),
+        ("6", "a = ArgMax<axis=1>(x) y = Add(a, a)", "is int64, not float logits"),
+        ("6", "a = ArgMax<axis=1>(x) b = Cast<to=10>(a) y = Cast<to=7>(b)", "is int64, not float logits"),
+    ],
+)
+def test_other_integers_are_left_with_the_reason(size, nodes, why):
+    model = parse(f"g (float[1,{size},3,4] x) => (int64[1,k,3,4] y) {{ {nodes} }}")
+    result = PassManager("argmax-output", verify=False).run(model)
+    assert result.steps[0].changes == []
+    assert why in skips(result)["y"]
+
+
 def test_more_classes_than_uint16_holds_are_an_error():
     model = parse("g (float[1,65537,2,2] x) => (float[1,65537,2,2] y) { y = Neg(x) }")
     with pytest.raises(PassError, match="output 'y' has 65537 classes, and a uint16 label map holds 65536"):

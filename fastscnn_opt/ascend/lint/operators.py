@@ -127,18 +127,22 @@ def wide_tensor(graph: Graph) -> Iterator[Problem]:
     of a Resize are read by the compiler, not by the device, and are fine.
 
     Cure: `simplify` folds shape arithmetic behind `static-batch` or `static-shape`; a float64 output becomes float16
-    with `fp16-output`; data in between has to be exported as float32 or int32. The int64 indices of an ArgMax are
-    avoided by leaving out `argmax-output`.
+    with `fp16-output`; data in between has to be exported as float32 or int32. A label map of int64 becomes uint8 with
+    `argmax-output`. The int64 indices of the ArgMax itself are avoided by giving out logits: leave out `argmax-output`.
     """
     yield from _shape_arithmetic(graph)
     made_by = {name: node.op_type for node in graph.nodes for name in node.output}
     outputs = {value.name for value in graph.outputs}
+    wide_outputs = [value.name for value in graph.outputs if graph.dtype(value.name) == np.int64]
+    narrowed = {change.node for change in changes(graph, "argmax-output")} if wide_outputs else set()
     data = [*(value.name for value in graph.inputs), *(name for name in made_by if not graph.is_shape_arithmetic(name))]
     for tensor in data:
         if (dtype := graph.dtype(tensor)) not in _WIDE:
             continue
         cure, passes = f"export it as {'float32' if dtype == np.float64 else 'int32'}", ""
-        if made_by.get(tensor) == "ArgMax":  # ONNX fixes its type
+        if tensor in outputs and tensor in narrowed:
+            cure, passes = "make the label map uint8 with the pass `argmax-output`", "argmax-output"
+        elif made_by.get(tensor) == "ArgMax":  # ONNX fixes its type
             cure = "leave out `argmax-output`, and use the pass `fp16-output` in its place"
         elif dtype == np.float64 and tensor in outputs:
             cure, passes = "use the pass `fp16-output`", "fp16-output"

@@ -50,7 +50,7 @@ REFUSED: tuple[Rule[AscendGraph], ...] = (
 
 _ORDER = (
     "static-batch", "adaptive-avgpool", "large-avgpool", "drop-outputs", "simplify", "fold-batchnorm",
-    "conv-before-concat", "fp16-output",
+    "conv-before-concat", "argmax-output", "fp16-output",
 )  # fmt: skip
 """Order of the passes in a cure: shapes are fixed first, and outputs dropped before others are changed."""
 

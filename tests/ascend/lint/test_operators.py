@@ -229,6 +229,12 @@ def test_the_indices_of_an_argmax_are_64_bits(graph):
     assert "`fp16-output`" in finding.problem.cure
 
 
+def test_a_label_map_of_64_bits_is_mended_by_the_pass(graph):
+    model = graph("g (float[1,19,4,4] x) => (int64[1,1,4,4] y) { y = ArgMax<axis=1>(x) }")
+    (finding,) = wide_tensor.findings(model)
+    assert (finding.problem.node, finding.problem.passes) == ("y", "argmax-output")
+
+
 def test_an_input_of_64_bits_is_reported(graph, nodes):
     model = graph("g (double[1,3,4,4] x) => (float[1,3,4,4] y) { y = Cast<to=1>(x) }")
     assert nodes(wide_tensor, model) == ["x"]
