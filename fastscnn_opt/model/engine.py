@@ -25,7 +25,7 @@ def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
     """
     import onnxruntime as ort
 
-    ort.set_default_logger_severity(_FATAL_ONLY)  # of what belongs to no session, such as the allocation of memory
+    silence_engine()
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes
@@ -44,6 +44,13 @@ def content_for(options: ort.SessionOptions, model: onnx.ModelProto) -> bytes:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     content: bytes = model.SerializeToString()
     return content
+
+
+def silence_engine() -> None:
+    """Let ONNX Runtime log nothing of what belongs to no session, such as allocations, or to one of another library."""
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(_FATAL_ONLY)
 
 
 def engine_errors() -> tuple[type[Exception], ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from fastscnn_opt.errors import PassError
 from fastscnn_opt.files import naming
 from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
-from fastscnn_opt.model.engine import engine_errors, open_model, reason_of
+from fastscnn_opt.model.engine import engine_errors, open_model, reason_of, silence_engine
 from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.model.skeleton import Skeleton
 from fastscnn_opt.rewriting.graph.content import model_of
@@ -105,10 +105,9 @@ def calibrate(model: onnx.ModelProto, ends: Sequence[str], method: Method, image
                     calibrator.collect_data(_Reader(iter([feeds])))
                 data = calibrator.compute_data()
             except engine_errors() as error:  # a ValueError is one of numpy's histogram
-                raise PassError(
-                    f"no ranges can be measured on the images with method={method}: {reason_of(error)}",
-                    cure="method=minmax leaves layers in float that read what is infinite",
-                ) from error
+                what = f"no ranges can be measured on the images with method={method}: {reason_of(error)}"
+                cure = "method=minmax leaves layers in float that read what is infinite"
+                raise PassError(what, cure="" if method is Method.MINMAX else cure) from error
         return {name: (data[name].lowest.item(), data[name].highest.item()) for name in sorted(data.keys())}
 
     found = cached("calibration", measure, fingerprint(model), images.fingerprint(), method, *ends, str(_PERCENTILE))
@@ -139,6 +138,7 @@ class _Reader:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Log what the calibrators print instead: standard output belongs to the result."""
+    silence_engine()
     words = io.StringIO()
     with contextlib.redirect_stdout(words), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of numpy, about tensors without a number

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from graphs import parse, run
+from graphs import add_initializers, parse, run
 from quantised import quantisation, scenes, tap
 
 from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.errors import PassError
 from fastscnn_opt.rewriting.graph.importing import import_model
+from fastscnn_opt.rewriting.manager import PassManager
 
 
 def test_scales_follow_from_the_smallest_and_largest_value(network, rewrite):
@@ -44,6 +46,17 @@ def test_other_methods_leave_out_rare_values(network, rewrite, capsys, method):
     )
     assert 0.2 * widest < narrower < widest
     assert capsys.readouterr().out == ""
+
+
+def test_a_layer_that_cannot_be_run_is_told_once_without_a_cure_for_something_else(capfd):
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(2)  # which other tests have changed
+    model = parse("g (float[1,3,8,8] x) => (float[1,4,8,8] y) { y = Conv(x, w, b) }")
+    add_initializers(model, w=np.ones((4, 3, 1, 1), np.float32), b=np.ones(3, np.float32))
+    with pytest.raises(PassError, match=r"with method=minmax: (?!.*leaves layers)"):
+        PassManager("int8{images=1}").run(model)
+    assert capfd.readouterr().err == ""
 
 
 def test_what_was_measured_is_not_measured_again(network, rewrite, monkeypatch):
