@@ -30,7 +30,10 @@ _RULES: tuple[Rule[Graph], ...] = (
 )
 """In the order of their codes: C1xx operators, C2xx outputs, C3xx the model as a whole."""
 
-_ORDER = ("adaptive-avgpool", "drop-outputs", "large-avgpool", "conv-before-resize", "fast-argmax")
+_ORDER = (
+    "adaptive-avgpool", "drop-outputs", "large-avgpool", "simplify", "conv-before-concat", "conv-before-resize",
+    "fast-argmax",
+)  # fmt: skip
 """Order of the passes in a cure: outputs are dropped before others are changed."""
 
 RULE_SET: RuleSet = RuleSet(_RULES, _ORDER, open_graph)

@@ -60,6 +60,49 @@ def test_a_convolution_of_several_pixels_stays_behind(problems):
     assert problems(operators.late_convolution, text, w=random_input(2, 3, 3, 3)) == []
 
 
+JOINED = """
+    g (float[1,4,16,16] x, float[1,12,8,8] z) => (float[1,2,h,w] y) <float[4] up = {1, 1, 2, 2}>
+    { r = Resize<mode="linear">(z, , up) j = Concat<axis=1>(PARTS) [fuse] y = Conv(j, w) }
+"""
+
+
+def test_a_convolution_of_joined_upsamplings_is_split_before(problems, cured):
+    model = parse(JOINED.replace("PARTS", "x, r"), w=random_input(2, 16, 1, 1))
+    (problem,) = problems(operators.late_convolution, model)
+    assert problem.node == "fuse"
+    assert (
+        "with 2.3 times the products of their sources" in problem.message
+    )  # 16 channels of 256 pixels, or 4 of 256 and 12 of 64
+    assert cured(operators.late_convolution, model) == []
+
+
+def test_computed_sizes_are_folded_before(problems, cured):
+    text = """
+        g (float[1,4,16,16] x, float[1,12,8,8] z) => (float[1,2,h,w] y)
+        <int64[1] zero = {0}, int64[1] two = {2}, int64[1] four = {4}>
+        {
+            shape = Shape(x)
+            image = Slice(shape, two, four, zero)
+            small = Shape(z)
+            others = Slice(small, zero, two, zero)
+            sizes = Concat<axis=0>(others, image)
+            r = Resize<mode="linear">(z, , , sizes)
+            j = Concat<axis=1>(x, r)
+            [fuse] y = Conv(j, w)
+        }
+    """
+    model = parse(text, w=random_input(2, 16, 1, 1))
+    (problem,) = problems(operators.late_convolution, model)
+    assert problem.passes == "simplify,conv-before-concat{every=true},conv-before-resize"
+    assert cured(operators.late_convolution, model) == []
+
+
+@pytest.mark.parametrize(("parts", "channels", "kernel"), [("x, x, x, r", 24, 1), ("x, r", 16, 3), ("x, x", 8, 1)])
+def test_a_split_that_spares_little_is_not_reported(problems, parts, channels, kernel):
+    text, weights = JOINED.replace("PARTS", parts), random_input(2, channels, kernel, kernel)
+    assert problems(operators.late_convolution, text, w=weights) == []
+
+
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "reported"),
     [(64, 31, 1, ["pool"]), (64, 17, 8, []), (64, 32, 32, []), (64, 3, 1, [])],
