@@ -35,7 +35,8 @@ class ConvBeforeConcat(Pass):
        other is converted to N, C, H, W, every part of it, and back.
     3. With ``every=true`` any such Concat is matched. A part that comes from an upsampling can then be convolved in
        front of it, with `conv-before-resize`, if the kernel is 1x1.
-    4. The work stays the same: as many multiply-adds, and additions in place of copies.
+    4. The work stays the same: as many multiply-adds, and additions in place of copies. In float16 the result of every
+       part is rounded before it is added.
     5. The pass leaves alone and reports a Concat that something else reads or that is an output, a convolution in
        groups, weights that are computed, parts whose number of channels is not known, and a convolution with batch
        normalisation behind it, which `fold-batchnorm` takes away first.

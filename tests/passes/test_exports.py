@@ -25,7 +25,10 @@ CASES = [
 ]
 """Network, exporter and sizes; test_other_networks.py has the default exporter with fixed sizes."""
 
-BODY = "simplify,remove-noops,fold-batchnorm,adaptive-avgpool,large-avgpool{area=16},conv-before-resize"
+BODY = (
+    "simplify,remove-noops,fold-batchnorm,adaptive-avgpool,large-avgpool{area=16},"
+    "conv-before-concat{every=true},conv-before-resize"
+)
 
 
 @pytest.fixture(scope="module")

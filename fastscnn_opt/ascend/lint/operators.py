@@ -83,8 +83,8 @@ def _foreign(node: onnx.NodeProto) -> Problem:
 def needless_pad(graph: Graph) -> Iterator[Problem]:
     """Find Pad nodes whose pads are all zero, or that pad with zeros what only a Conv reads.
 
-    Older exporters put one before every AveragePool, with pads that are computed from constants. Networks from
-    TensorFlow and EfficientNet pad more behind the image than in front, with a node of its own. Each is a copy.
+    Older exporters put one before every AveragePool, with pads that are computed from constants. EfficientNet, which
+    pads more behind the image than in front, has one before many convolutions. Each is a copy.
 
     Cure: the pass `simplify`, which moves the pads into the convolution.
     """
@@ -103,10 +103,13 @@ def needless_pad(graph: Graph) -> Iterator[Problem]:
         cure = "remove it with the pass `simplify`"
         if not np.any(pads):
             yield Problem(label(node), "pads nothing, and copies its input", cure, "simplify")
-        elif [reader.op_type for reader in readers.get(node.output[0], [])] == ["Conv"] and _pads_image(
-            graph, node, pads
-        ):
+        elif _is_padding(readers.get(node.output[0], [])) and _pads_image(graph, node, pads):
             yield Problem(label(node), "copies its input to pad it, which the Conv behind it can do", cure, "simplify")
+
+
+def _is_padding(readers: Sequence[onnx.NodeProto]) -> bool:
+    """Tell whether the only reader is a Conv with pads of its own, so that `simplify` adds those of a Pad."""
+    return [(node.op_type, attribute(node, "auto_pad", "NOTSET")) for node in readers] == [("Conv", "NOTSET")]
 
 
 def _pads_image(graph: Graph, node: onnx.NodeProto, pads: Sequence[int]) -> bool:

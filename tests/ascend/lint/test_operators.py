@@ -105,6 +105,7 @@ PADDED = [
     ("pads, one", "", "y = Conv(p, w)", False),
     ("deep", "", "y = Conv(p, w)", False),
     ("pads", '<mode="reflect">', "y = Conv(p, w)", False),
+    ("pads", "", 'y = Conv<auto_pad="VALID">(p, w)', False),  # which simplify leaves
     ("pads", "", "y = Relu(p)", False),
     ("pads", "", "q = Conv(p, w) y = Add(q, p)", False),
 ]
