@@ -146,7 +146,9 @@ def wide_tensor(graph: Graph) -> Iterator[Problem]:
         if tensor in outputs and tensor in narrowed:
             cure, passes = "make the label map uint8 with the pass `argmax-output`", "argmax-output"
         elif made_by.get(tensor) == "ArgMax":  # ONNX fixes its type
-            cure = "leave out `argmax-output`, and use the pass `fp16-output` in its place"
+            cure = (
+                "give out logits instead: leave out `argmax-output`, or the argmax of the export, and use `fp16-output`"
+            )
         elif dtype == np.float64 and tensor in outputs:
             cure, passes = "use the pass `fp16-output`", "fp16-output"
         yield Problem(tensor, f"is {graph.describe(tensor)}; the AI Core has no 64-bit types", cure, passes)
