@@ -52,6 +52,13 @@ def test_models_of_another_batch_are_changed_and_fps_counts_images(capsys, model
     assert row["fps"] == pytest.approx(4000 / row["median_ms"])
 
 
+def test_streams_have_a_throughput_beside_the_latency(capsys, models):
+    assert run(["bench", models[0], "--streams", "2", "--rounds", "5", "--threads", "2", "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["throughput"]["threads"] == [1, 1]
+    assert row["throughput"]["fps_low"] <= row["throughput"]["fps"] <= row["throughput"]["fps_high"]
+
+
 def test_a_missing_model_is_found_before_another_is_compiled(capsys, models):
     assert run(["bench", models[0], "nowhere.onnx"]) == 1
     assert capsys.readouterr().err == (
