@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -80,7 +79,11 @@ def data_source(
 
 Target = Annotated[
     str,
-    typer.Option("--target", help="What compiles and runs the model; see `doctor`.", autocompletion=complete_target),
+    typer.Option(
+        "--target",
+        help="What compiles and runs the model; see `doctor`.",
+        autocompletion=complete_target,
+    ),
 ]
 TargetSettings = Annotated[
     list[str] | None,
@@ -91,38 +94,19 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Threads of one operato
 
 def target_choice(target: str, settings: list[str] | None, threads: int | None = None) -> TargetSpec:
     """Return the target with its options, given as ``KEY=VALUE``; the target itself checks that it has them."""
-    from fastscnn_opt.targets.spec import TargetSpec
+    from fastscnn_opt.targets.spec import TargetSpec, typed_options
 
-    options: dict[str, str | int | bool] = {} if threads is None else {"threads": threads}
-    for setting in settings or []:
+    spec = TargetSpec.of(target)
+    options = dict(spec.options)
+    settings = [*([] if threads is None else [f"threads={threads}"]), *(settings or [])]
+    for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise typer.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--option")
         if key in options:
             raise typer.BadParameter(f"{key} is given twice", param_hint="--option")
         options[key] = text
-    return TargetSpec(target, _values(target, options) if settings else options)
-
-
-def _values(target: str, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
-    """Return options with the texts read as what they look like, where the option of the target takes that."""
-    from fastscnn_opt.rewriting.options import convert
-    from fastscnn_opt.targets.registry import option_types
-
-    types = option_types(target)
-    values = dict(options)
-    for key, text in options.items():
-        if isinstance(text, str) and (value := _value(text)) != text:
-            with suppress(ValueError):  # a text such as "310" for an option that takes a text
-                convert(types.get(key, Any), value)
-                values[key] = value
-    return values
-
-
-def _value(text: str) -> str | int | bool:
-    if text in {"true", "false"}:
-        return text == "true"
-    return int(text) if text.isdecimal() else text
+    return TargetSpec(spec.name, typed_options(spec.name, options) if settings else options)
 
 
 def memory_size(text: str) -> int:

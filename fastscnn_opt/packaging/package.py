@@ -148,7 +148,9 @@ def _scored_artefact(scored: Scored, target: TargetSpec) -> Path | None:
     """Return the artefact that a run has of the packaged row on `target`, with its options where some are given."""
     for plan in scored.run.plan:
         record = scored.run.last_compiled(plan)
-        wanted = (scored.row.variant, target.name, scored.row.batch)
-        if record and record.identity == wanted and target.options in ({}, record.options):
+        if record is None or (record.variant, record.batch) != (scored.row.variant, scored.row.batch):
+            continue
+        same_options = (TargetSpec.of(record.target).name, record.options) == (target.name, target.options)
+        if record.target == target.text or same_options:
             return scored.run.folder / record.artefact
     return None

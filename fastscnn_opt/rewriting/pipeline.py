@@ -72,6 +72,11 @@ class PassText:
     options: tuple[Option, ...] = ()
     span: Span = field(default=Span(0, 0), compare=False)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The options without quotes."""
+        return {option.name: "|".join(atom.text for atom in option.value) for option in self.options}
+
     def __str__(self) -> str:
         return self.name + ("{" + " ".join(map(str, self.options)) + "}" if self.options else "")
 
@@ -87,10 +92,20 @@ def parse(text: str) -> tuple[PassText, ...]:
     return _Parser(text).pipeline()
 
 
+def parse_one(text: str, what: str) -> PassText:
+    """Parse the name and the options of one `what`, such as a target, written as a pass. Raises PipelineError."""
+    parser = _Parser(text, what)
+    parser.skip_space()
+    one = parser.one_pass()
+    if parser.at < len(text):
+        raise parser.wrong(f"expected the end of the {what}")
+    return one
+
+
 def parse_options(text: str) -> dict[str, str]:
     """Parse ``option=value option=value``, as it stands between the braces of a pass. Raises PipelineError."""
     (one,) = parse(f"options{{{text}}}")
-    return {option.name: "|".join(atom.text for atom in option.value) for option in one.options}
+    return one.texts
 
 
 def format_options(options: Mapping[str, str]) -> str:
@@ -140,8 +155,9 @@ def point_at(text: str, span: Span, message: str) -> PipelineError:
 class _Parser:
     """Recursive descent over the text; `at` is the place of the next character."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, what: str = "pass") -> None:
         self.text = text
+        self.what = what
         self.at = 0
 
     def pipeline(self) -> tuple[PassText, ...]:
@@ -158,7 +174,7 @@ class _Parser:
         return tuple(passes)
 
     def one_pass(self) -> PassText:
-        name, span = self.word(_WORD, "expected the name of a pass")
+        name, span = self.word(_WORD, f"expected the name of a {self.what}")
         options: list[Option] = []
         opening = Span(self.at, self.at + 1)
         if self.accept("{"):

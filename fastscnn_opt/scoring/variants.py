@@ -16,6 +16,7 @@ from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, 
 from fastscnn_opt.processes.limits import LONGEST_S, parse_memory
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import RowPlan
+from fastscnn_opt.targets.spec import TargetSpec, canonical_target
 from fastscnn_opt.text import closest, nearest
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, Field(ge=1, le=65536)]
 Name = Annotated[str, Field(min_length=1)]
+
+
+def _canonical_target(text: str) -> str:
+    try:
+        return canonical_target(text)
+    except TargetError as error:
+        raise ValueError(error.what) from None
+
+
+TargetText = Annotated[str, Field(min_length=1), AfterValidator(_canonical_target)]
+"""A target with or without options, such as ``openvino{streams=2}``."""
 
 
 def _checked_memory(text: str) -> str:
@@ -56,12 +68,13 @@ class ScoreTable(_VariantsTable):
 
     baseline: Name | None = None
     """The variant that the others are compared with. The default is the first variant."""
-    baseline_target: Name | None = None
+    baseline_target: TargetText | None = None
     """Compare the rows of all targets with the baseline on this target, to compare engines in one table. All rows are
     then timed together. By default, each target has its own baseline row.
     """
-    targets: Annotated[list[Name], Field(min_length=1)] = ["onnxruntime"]
-    """Targets of each variant that has no `targets` of its own."""
+    targets: Annotated[list[TargetText], Field(min_length=1)] = ["onnxruntime"]
+    """Targets of each variant that has no `targets` of its own. A target may have options behind its name, such as
+    `openvino{streams=2}`, and is then a row of its own."""
     batch: Annotated[list[Count], Field(min_length=1)] = [1]
     """Batch sizes of each variant that has no `batch` of its own."""
     max_drop: Annotated[float, Field(ge=0)] | None = None
@@ -93,7 +106,7 @@ class VariantTable(_VariantsTable):
     """The pipeline as text, or `@FILE`. An empty pipeline leaves the model as it is."""
     patches: list[Name] = []
     """White-list patches to apply while this variant is compiled: names, or paths of `.toml` files."""
-    targets: Annotated[list[Name], Field(min_length=1)] | None = None
+    targets: Annotated[list[TargetText], Field(min_length=1)] | None = None
     """Targets of this variant. The default is `targets` of `[score]`."""
     batch: Annotated[list[Count], Field(min_length=1)] | None = None
     """Batch sizes of this variant. The default is `batch` of `[score]`."""
@@ -106,7 +119,7 @@ class VariantsFile(_VariantsTable):
     data: DataTable | None = None
     score: ScoreTable = ScoreTable()
     target: dict[Name, dict[str, Any]] = {}
-    """``[target.NAME]``: options of the target NAME. Each target has its own options."""
+    """``[target.NAME]``: options of the target NAME. Those behind a name in `targets` take precedence."""
     variant: Annotated[list[VariantTable], Field(min_length=1)]
 
 
@@ -261,18 +274,20 @@ def _plan(
 
 def _check_targets(rows: tuple[RowPlan, ...], tables: VariantsFile, where: str) -> None:
     from fastscnn_opt.targets.base import RunsCheckpoint
-    from fastscnn_opt.targets.registry import get_target
 
-    for name in sorted({row.target for row in rows} | set(tables.target)):
-        if "patches" in tables.target.get(name, {}):
-            place = f"{where}: [target.{name}]"
-            raise RunError("patches belong to a variant", where=place, cure="name them in its [[variant]] table")
+    for text in sorted({row.target for row in rows} | set(tables.target)):
+        place = f"{where}: {text}" if "{" in text else where
         try:
-            target = get_target(name, tables.target.get(name))
+            spec = TargetSpec.of(text)
+            options = {**tables.target.get(spec.name, {}), **spec.options}
+            if "patches" in options:
+                place = place if "{" in text else f"{where}: [target.{text}]"
+                raise RunError("patches belong to a variant", where=place, cure="name them in its [[variant]] table")
+            target = TargetSpec(spec.name, options).open()
         except TargetError as error:
-            raise error.within(where) from None
+            raise error.within(place) from None
         if isinstance(target, RunsCheckpoint):
-            _check_checkpoint_rows([row for row in rows if row.target == name], tables.model, where)
+            _check_checkpoint_rows([row for row in rows if row.target == text], tables.model, where)
 
 
 def _check_checkpoint_rows(rows: list[RowPlan], table: ModelTable, where: str) -> None:

@@ -2,13 +2,16 @@
 
 # Without `from __future__ import annotations`, because pydantic reads the types of the fields.
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastscnn_opt.errors import TargetError
+from fastscnn_opt.errors import PipelineError, TargetError
 from fastscnn_opt.machine import usable_cores
+from fastscnn_opt.rewriting.options import convert, texts_of
+from fastscnn_opt.rewriting.pipeline import format_options, parse_one
 from fastscnn_opt.targets.base import CrossCompiler, NeedsEnvironment, RunsStreams, Target
-from fastscnn_opt.targets.registry import get_target
+from fastscnn_opt.targets.registry import get_target, option_types
 from fastscnn_opt.text import counted
 
 
@@ -21,8 +24,19 @@ class TargetSpec:
 
     @classmethod
     def of(cls, target: "str | TargetSpec") -> "TargetSpec":
-        """Return the target of that name without options; or what is a choice already."""
-        return cls(target) if isinstance(target, str) else target
+        """Return the target of that name, with the options behind it as in ``openvino{streams=2}``; or `target` itself.
+
+        Raises TargetError, with the place in the text if it does not parse.
+        """
+        if not isinstance(target, str):
+            return target
+        name, options = _parse(target)
+        return cls(name, typed_options(name, options) if options else {})
+
+    @property
+    def text(self) -> str:
+        """The name and the options as text, which `of` reads back to the same."""
+        return _format(self.name, {name: "|".join(texts_of(value)) for name, value in self.options.items()})
 
     def open(self) -> Target:
         """Return the target. Raises TargetError if there is none of that name, or an option is wrong."""
@@ -61,3 +75,43 @@ class TargetSpec:
         if reason := availability.reason:
             raise TargetError(f"target {self.name} is not available: {reason}")
         return target
+
+
+def canonical_target(text: str) -> str:
+    """Return the text of a target with its options sorted and quoted alike. Raises TargetError if it does not parse."""
+    return _format(*_parse(text))
+
+
+def _parse(text: str) -> tuple[str, dict[str, str]]:
+    if "{" not in text:
+        return text, {}
+    try:
+        one = parse_one(text, "target")
+    except PipelineError as error:
+        raise TargetError(error.what) from None
+    return one.name, one.texts
+
+
+def _format(name: str, options: Mapping[str, str]) -> str:
+    return f"{name}{{{format_options(dict(sorted(options.items())))}}}" if options else name
+
+
+def typed_options(target: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the texts read as what they look like, where the option of the target takes that.
+
+    Raises TargetError if there is no such target.
+    """
+    types = option_types(target)
+    values = dict(options)
+    for key, text in options.items():
+        if isinstance(text, str) and (value := _value(text)) != text:
+            with suppress(ValueError):  # a text such as "310" for an option that takes a text
+                convert(types.get(key, Any), value)
+                values[key] = value
+    return values
+
+
+def _value(text: str) -> str | int | bool:
+    if text in {"true", "false"}:
+        return text == "true"
+    return int(text) if text.isdecimal() else text

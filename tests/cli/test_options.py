@@ -67,3 +67,13 @@ def test_an_option_that_the_target_does_not_have_names_the_nearest(tmp_path, cap
     arguments = ["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "a"), "--target", "ascend310"]
     assert run([*arguments, "--option", "aip=true"]) == 1
     assert "unknown option 'aip'; did you mean 'aipp'?" in capsys.readouterr().err
+
+
+def test_a_target_may_have_options_behind_its_name():
+    choice = target_choice("ascend310{aipp=true}", ["device=2"])
+    assert (choice.name, choice.options) == ("ascend310", {"aipp": True, "device": 2})
+
+
+def test_an_option_behind_the_name_is_not_given_again():
+    with pytest.raises(typer.BadParameter, match="aipp is given twice"):
+        target_choice("ascend310{aipp=true}", ["aipp=false"])

@@ -20,7 +20,7 @@ CROSS = """
     from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
 
     def has(tool):
-        return Availability(tool in os.environ["PRETENDED_TOOLS"], "1", f"{tool} is missing", "install it")
+        return Availability(tool in os.environ["PRETENDED_TOOLS"], missing=f"{tool} is missing", cure="install it")
 
     @dataclass(frozen=True)
     class Cross(OnnxRuntime):
@@ -91,6 +91,23 @@ def test_a_run_folder_travels_from_the_compiler_to_the_device(machine, variants,
     assert rows[0].artefact == compiled[0].artefact
     assert rows[0].fps_per_card == 4 * rows[0].fps
     assert rows[1].fps_per_card is None
+
+
+def test_one_target_with_two_sets_of_options_is_compiled_run_and_found_again(machine, variants, tmp_path):
+    machine("compiler device")
+    names = ["cross{sparkle=false}", "cross{sparkle=true}"]
+    text = variants.read_text().replace('["cross", "onnxruntime"]', f"{names}\nbaseline_target = '{names[1]}'")
+    variants.write_text(text)
+    folder = tmp_path / "first" / "run"
+    compiled, scored, again = (
+        score(read_variants(variants), folder, settings(stage)) for stage in (Stage.COMPILE, Stage.RUN, Stage.ALL)
+    )
+    assert [(row.target, row.options["sparkle"]) for row in compiled.compiled] == list(
+        zip(names, [False, True], strict=True)
+    )
+    assert [(row.target, row.status) for row in scored.table] == [(name, "ok") for name in names]
+    assert [row.ratio == 1 for row in scored.table] == [False, True]  # the second one is the baseline
+    assert again.records == scored.records
 
 
 def test_each_stage_says_what_its_machine_lacks(machine, variants, tmp_path):

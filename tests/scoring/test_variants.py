@@ -82,6 +82,40 @@ def test_a_baseline_target_that_the_baseline_does_not_run_on_is_an_error(write):
         read_variants(write(text))
 
 
+def test_a_target_with_options_is_a_row_beside_the_target_without(write):
+    options = "targets = ['openvino', 'openvino{ streams=2 }', 'openvino{streams=2}']"
+    variants = read_variants(write(changed('targets = ["onnxruntime", "ascend310"]', options)))
+    assert [row.target for row in variants.rows if row.variant == "as it is" and row.batch == 1] == [
+        "openvino",
+        "openvino{streams=2}",
+    ]
+
+
+def test_the_baseline_target_may_have_options(write):
+    text = changed("[score]", "[score]\nbaseline_target = 'onnxruntime{ threads=2 }'")
+    text = text.replace('targets = ["onnxruntime", "ascend310"]', "targets = ['onnxruntime{threads=2}']")
+    assert read_variants(write(text)).tables.score.baseline_target == "onnxruntime{threads=2}"
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "words"),
+    [
+        ("openvino{streams=2", RunError, r"\[score\]: targets number 1: this brace is never closed\n  openvino\{"),
+        (
+            "openvino{streems=2}",
+            TargetError,
+            r"openvino\{streems=2\}: target openvino: unknown option 'streems'.*streams",
+        ),
+        ("openvino{streams=x}", TargetError, r"streams takes a whole number of at least 1, not 'x'"),
+        ("opnvino{streams=2}", TargetError, r"unknown target 'opnvino'; did you mean 'openvino'\?"),
+        ("ascend310{patches=x}", RunError, r"ascend310\{patches=x\}: patches belong to a variant"),
+    ],
+)
+def test_a_wrong_target_with_options_is_refused_with_its_place(write, target, error, words):
+    with pytest.raises(error, match=words):
+        read_variants(write(changed('targets = ["onnxruntime", "ascend310"]', f"targets = ['{target}']")))
+
+
 def test_other_images_can_replace_those_of_the_file(write):
     source = DataSource(synthetic=2)
     assert read_variants(write(GOOD.replace("synthetic = 4", 'root = "cities"')), source=source).source == source

@@ -3,7 +3,7 @@
 import pytest
 
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.targets.spec import TargetSpec
+from fastscnn_opt.targets.spec import TargetSpec, canonical_target
 
 COMPILER = """
     from dataclasses import dataclass
@@ -65,3 +65,44 @@ def test_without_a_number_of_threads_streams_share_the_cores(monkeypatch):
 def test_streams_that_a_target_cannot_run_are_refused(target, words):
     with pytest.raises(TargetError, match=words):
         target.streams(2)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "spec"),
+    [
+        ("onnxruntime", "onnxruntime", TargetSpec("onnxruntime")),
+        ("openvino{}", "openvino", TargetSpec("openvino")),
+        (
+            " openvino { streams=2  device='CPU'}",
+            "openvino{device=CPU streams=2}",
+            TargetSpec("openvino", {"streams": 2, "device": "CPU"}),
+        ),
+        (
+            "onnxruntime{provider_options='device_id=1 fast=true'}",
+            'onnxruntime{provider_options="device_id=1 fast=true"}',
+            TargetSpec("onnxruntime", {"provider_options": "device_id=1 fast=true"}),
+        ),
+        ("ascend310{soc_version=310 aipp=true}", "ascend310{aipp=true soc_version=310}",
+         TargetSpec("ascend310", {"soc_version": "310", "aipp": True})),
+    ],
+)  # fmt: skip
+def test_a_target_with_options_is_read_from_its_text_and_printed_back(text, canonical, spec):
+    assert (canonical_target(text), TargetSpec.of(text)) == (canonical, spec)
+    assert (spec.text, TargetSpec.of(spec.text)) == (canonical, spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "place"),
+    [
+        ("openvino{streams=2", "this brace is never closed", 8),
+        ("openvino{streams}", "expected '=' and a value after the option 'streams'", 16),
+        ("openvino{streams=1 streams=2}", "the option 'streams' is given twice", 19),
+        ("openvino{streams=1},torch", "expected the end of the target", 19),
+        ("{streams=1}", "expected the name of a target", 0),
+    ],
+)
+def test_a_text_that_does_not_parse_is_refused_with_the_place(text, words, place):
+    with pytest.raises(TargetError) as error:
+        TargetSpec.of(text)
+    what, shown, marker = str(error.value).split("\n")
+    assert (what, shown, marker.index("^")) == (words, f"  {text}", place + 2)

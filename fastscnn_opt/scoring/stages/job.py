@@ -53,7 +53,7 @@ class Job:
     @property
     def target(self) -> TargetSpec:
         """The target, with the options that the row was compiled with."""
-        return TargetSpec(self.plan.target, self.compiled.options)
+        return TargetSpec(TargetSpec.of(self.plan.target).name, self.compiled.options)
 
     @property
     def compiled_model(self) -> CompiledModel:

@@ -73,12 +73,16 @@ class Settings:
         return effort if effort.streams else replace(effort, streams=table.streams)
 
     def target_for(self, plan: RowPlan, variants: Variants) -> TargetSpec:
-        """Return the target of a row with all its options; the more specific setting of the threads wins."""
-        names = option_names(plan.target)
-        options: dict[str, Any] = dict(variants.tables.target.get(plan.target, {}))
+        """Return the target of a row with all its options; the more specific setting of the threads wins.
+
+        The options behind its name come before all others.
+        """
+        spec, tables = TargetSpec.of(plan.target), variants.tables
+        names = option_names(spec.name)
+        options: dict[str, Any] = dict(tables.target.get(spec.name, {}))
         if "threads" in names:
-            shared = variants.tables.score.threads
-            options["threads"] = self.threads or options.get("threads") or shared or usable_cores()
+            options["threads"] = self.threads or options.get("threads") or tables.score.threads or usable_cores()
+        options |= spec.options
         if "patches" in names:
             options["patches"] = list(plan.patches)
-        return TargetSpec(plan.target, options)
+        return TargetSpec(spec.name, options)

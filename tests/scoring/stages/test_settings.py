@@ -30,6 +30,21 @@ def test_the_most_specific_number_of_threads_wins(tmp_path, command, target, sha
     assert Settings(threads=command).target_for(variants.rows[0], variants).options["threads"] == expected
 
 
+def test_options_behind_the_name_of_a_target_come_before_all_others(tmp_path):
+    file = tmp_path / "variants.toml"
+    (tmp_path / "net.onnx").touch()
+    file.write_text(
+        "[model]\npath = 'net.onnx'\n[data]\nsynthetic = 1\n[[variant]]\nname = 'one'\n"
+        "targets = ['openvino', 'openvino{threads=3}']\n[target.openvino]\nthreads = 2\nstreams = 2\n"
+    )
+    variants = read_variants(file)
+    plain, own = (Settings(threads=4).target_for(row, variants) for row in variants.rows)
+    assert (plain, own) == (
+        TargetSpec("openvino", {"threads": 4, "streams": 2}),
+        TargetSpec("openvino", {"threads": 3, "streams": 2}),
+    )
+
+
 @pytest.mark.parametrize("given", ['"device_id=1 fast=true"', "{ device_id = 1, fast = true }"])
 def test_options_of_an_engine_reach_the_target_and_survive_a_record(tmp_path, given):
     file = tmp_path / "variants.toml"
