@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MOST_IMAGES = 1_000_000
 """Synthetic scenes, and the limit on images, at most; the name of each is kept in memory."""
 
+FEW_IMAGES = 8
+"""Images of a dataset that two models are compared on, tensor by tensor, where nothing says how many."""
+
 LARGEST_SEED = 2**32 - 1
 """The seeds of scenes are as large as those of numpy's older generators."""
 
@@ -90,6 +93,10 @@ class DataSource:
 
         described = cls.of(read_description(Path(path)), Path(path))
         return replace(described, split=split or described.split, limit=limit or described.limit)
+
+    def few(self) -> DataSource:
+        """Return the first `FEW_IMAGES` where neither a limit nor a number of scenes says how many."""
+        return replace(self, limit=FEW_IMAGES) if self.synthetic is None and self.limit is None else self
 
     @classmethod
     def of(cls, table: DataTable, file: Path) -> DataSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.source import DataSource
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     Feeds = Mapping[str, NDArray[Any]]
 
-_MOST_IMAGES = 8
-"""Images of a dataset that are taken where nothing says how many: each is run once for each part of the tensors."""
-
 
 @dataclass(frozen=True)
 class PairedFeeds:
@@ -39,9 +36,7 @@ class PairedFeeds:
 
 def feeds_of_images(first: InnerRunner, second: InnerRunner, data: str | os.PathLike[str] | DataSource) -> PairedFeeds:
     """Return feeds of the images at `data`. Raises ModelError or DataError if they do not fit."""
-    source = DataSource.at(data).for_model(metadata_of(first.model))
-    if source.synthetic is None and source.limit is None:
-        source = replace(source, limit=_MOST_IMAGES)
+    source = DataSource.at(data).few().for_model(metadata_of(first.model))
     feed_first, feed_second = (_image_feed(runner, source) for runner in (first, second))
     preprocess = source.preprocess_for(metadata_of(first.model))
     dataset = open_for(source, signature_of(first.model).inputs, preprocess)

@@ -115,7 +115,6 @@ class OpenVino:
         if self.device == _CPU or not availability.available:
             return tools
         ov = _openvino()
-
         return tools | {"gpu": str(ov.Core().get_property(self.device, "FULL_DEVICE_NAME"))}
 
     def compile(self, model: Path, artefact: Path, log: Path) -> None:
@@ -125,7 +124,6 @@ class OpenVino:
         """
         del log  # the engine writes to stderr, which the caller records
         ov = _openvino()
-
         converted = _read(model)
         with tempfile.TemporaryDirectory(dir=artefact.absolute().parent, prefix=f".{artefact.name}-") as folder:
             written = Path(folder) / "model.xml"  # the engine itself puts the weights beside it as model.bin
@@ -143,7 +141,6 @@ class OpenVino:
     def open(self, artefact: Path) -> Session:
         """Open an artefact, or an ONNX file as it is. Raises TargetError or ModelError."""
         ov = _openvino()
-
         availability = self.availability()
         if not availability.available:
             raise availability.error(artefact)
@@ -201,7 +198,6 @@ def _weights(artefact: Path) -> Path:
 
 def _read(file: Path) -> ov.Model:
     ov = _openvino()
-
     if file.suffix == OpenVino.artefact_suffix:
         for part in (file, _weights(file)):
             if not part.is_file():
@@ -258,7 +254,6 @@ class _OpenVinoSession(Closable["ov.InferRequest"]):
     def _bind(self, feeds: Mapping[str, NDArray[np.generic]]) -> None:
         """Pass a copy of every input to the engine, which would silently convert values of another type."""
         ov = _openvino()
-
         engine = self._engine
         if feeds.keys() != {spec.name for spec in self.inputs}:
             wanted = ", ".join(spec.name for spec in self.inputs)

@@ -82,3 +82,10 @@ def test_a_source_is_opened_with_another_limit(tmp_path, add_pair):
         add_pair(name)
     assert len(open_dataset(tmp_path)) == 2
     assert len(open_dataset(DataSource.at(tmp_path), limit=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"), [({"root": "a"}, 8), ({"root": "a", "limit": 3}, 3), ({"synthetic": 20}, None)]
+)
+def test_a_comparison_takes_few_images_where_nothing_says_how_many(given, limit):
+    assert DataSource(**given).few().limit == limit

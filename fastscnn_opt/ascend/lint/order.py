@@ -96,20 +96,19 @@ def _signature(graph: AscendGraph, node: onnx.NodeProto, weights: Mapping[str, t
 
 
 def _order(one: str, two: str, first: Work, second: Work) -> Order:
+    obstacles = []
     for faster, slower, better, worse in ((one, two, first, second), (two, one, second, first)):
         reasons, obstacle = _compared(better, worse)
-        if reasons and not obstacle:
+        if reasons:
             return Order((one, two), faster, slower, ", ".join(reasons))
-    reasons, obstacle = _compared(first, second)
-    if not reasons and not obstacle:
-        return Order((one, two), None, None, "nothing differs that is known to take time")
-    _, reverse = _compared(second, first)
-    whys = [f"{name} {why}" for name, why in ((one, obstacle), (two, reverse)) if why]
-    return Order((one, two), None, None, f"unknown: {'; '.join(whys)}")
+        if obstacle:
+            obstacles.append(f"{faster} {obstacle}")
+    why = f"unknown: {'; '.join(obstacles)}" if obstacles else "nothing differs that is known to take time"
+    return Order((one, two), None, None, why)
 
 
 def _compared(better: Work, worse: Work) -> tuple[list[str], str]:
-    """Return why the first work takes less time than the second, and what makes that uncertain, if anything does."""
+    """Return why the first work takes less time than the second, or else what makes that uncertain."""
     if better.inputs != worse.inputs:
         return [], "has other inputs"
     if any(shape is None or None in shape for shape, _ in better.inputs):

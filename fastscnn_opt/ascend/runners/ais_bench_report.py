@@ -133,10 +133,10 @@ def _summary(figures: Mapping[str, str], line: re.Match[str] | None, notes: list
     if mean is None:
         return AisBenchSummary(None, throughput, None, tuple(notes))
     digits = max(map(_rounding, filter(None, (figures.get("mean", line[2]), line[3]))))
-    doubts = [*_unordered(values), *_contradictions(mean, throughput, batch, digits)]
+    contradictions = [*_unordered(values), *_contradictions(mean, throughput, batch, digits)]
     if stated and not math.isclose(stated, mean, rel_tol=2 * max(_rounding(line[2]), digits)):
-        doubts.append(f"the mean is {mean:g} ms in one line and {stated:g} ms in the line of the throughput")
-    return AisBenchSummary(mean, throughput, batch or _batch(mean, throughput, digits), (*doubts, *notes))
+        contradictions.append(f"the mean is {mean:g} ms in one line and {stated:g} ms in the line of the throughput")
+    return AisBenchSummary(mean, throughput, batch or _batch(mean, throughput, digits), (*contradictions, *notes))
 
 
 def parse_summary_file(text: str) -> AisBenchSummary:
@@ -145,8 +145,8 @@ def parse_summary_file(text: str) -> AisBenchSummary:
     times, throughput = summary.compute, summary.throughput
     digits = max(_rounding(repr(times.mean)), _rounding(repr(throughput)))
     known = {name: value for name, value in times.model_dump().items() if value is not None}
-    doubts = (*_unordered(known), *_contradictions(times.mean, throughput, None, digits))
-    return AisBenchSummary(times.mean, throughput, _batch(times.mean, throughput, digits), doubts)
+    contradictions = (*_unordered(known), *_contradictions(times.mean, throughput, None, digits))
+    return AisBenchSummary(times.mean, throughput, _batch(times.mean, throughput, digits), contradictions)
 
 
 def _checked(kind: type[Checked], text: str) -> Checked:

@@ -41,11 +41,6 @@ _ALWAYS_STRONGLY_TYPED = (11,)
 """The first release that needs no flag for it."""
 
 
-def parse_mean_ms(log: str) -> float:
-    """Return the mean time in ms for one batch, the last that trtexec printed. Raises as `parse_means_ms`."""
-    return parse_means_ms(log)[-1]
-
-
 def parse_means_ms(log: str) -> list[float]:
     """Return the mean time on the GPU in ms for one batch from each report of trtexec in a log.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +17,6 @@ from fastscnn_opt.text import counted
 if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.network.checking import ExportCheck
-
-MOST_IMAGES = 8
-"""Images of --data on which a model is checked, where nothing says how many."""
 
 
 def command(
@@ -120,8 +116,7 @@ def _images(
     chosen = (data, split, synthetic, seed, limit)
     if all(value is None for value in chosen):
         return GENERATED
-    source = options.data_source(*chosen)
-    return source if data is None else replace(source, limit=source.limit or MOST_IMAGES)
+    return options.data_source(*chosen).few()
 
 
 def _print_check(check: ExportCheck) -> None:

@@ -89,8 +89,8 @@ def command(
     if explain is not None:
         _explain(explain, form)
         return
-    wishes: dict[str, object] = ({"patches": tuple(patch)} if patch else {}) | ({"cann": cann} if cann else {})
-    known = lint_rules_of(target, wishes or None)
+    given: dict[str, object] = ({"patches": tuple(patch)} if patch else {}) | ({"cann": cann} if cann else {})
+    known = lint_rules_of(target, given or None)
     if model is None:
         _list_rules(target, known, form)
         return
@@ -146,7 +146,9 @@ def _saved(graphs: dict[str, Any], report: Path) -> list[dict[str, Any]]:
         try:
             rows.append(difference(graphs[first], graphs[name], name, measured_ms).to_json())
         except TargetError as error:
-            rows.append({"model": name, "saved_ms": None, "measured_ms": measured_ms, "refused": str(error)})
+            rows.append(
+                {"model": name, "saved_ms": None, "measured_ms": measured_ms, "refused": str(error), "source": None}
+            )
     return rows
 
 
