@@ -63,6 +63,23 @@ class PlainGraph:
         return self._originals.get(name, name)
 
 
+def with_all_dequantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with a DequantizeLinear for each quantised tensor that has none.
+
+    Its integers are read by other nodes, such as the Transpose that `int8` puts in front of a matrix product.
+    """
+    dequantised = {node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    result = type(model)()
+    result.CopyFrom(model)
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear" and node.output[0] not in dequantised:
+            reader = result.graph.node.add(op_type="DequantizeLinear", domain=node.domain)
+            reader.input.extend([node.output[0], *node.input[1:]])
+            reader.output.append(f"{node.output[0]} dequantised")
+            reader.attribute.extend(one for one in node.attribute if one.name in {"axis", "block_size"})
+    return result
+
+
 def _copies(node: onnx.NodeProto) -> bool:
     """Return whether the output of a node is its input, but for rounding."""
     from onnx import TensorProto

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastscnn_opt.deviations.graph import PlainGraph
+from fastscnn_opt.deviations.graph import PlainGraph, with_all_dequantised
 from fastscnn_opt.errors import ModelError
 from fastscnn_opt.model.engine import engine_errors, open_model, reason_of
 
@@ -40,8 +40,8 @@ class InnerRunner:
     """
 
     def __init__(self, model: onnx.ModelProto, where: str) -> None:
-        self.model, self.where = model, where
-        self.graph = graph = PlainGraph(model)
+        self.model, self.where = with_all_dequantised(model), where
+        self.graph = graph = PlainGraph(self.model)
         session = self._open([*graph.tensors, *map(graph.read_as, graph.tensors)])
         values = {value.name: value for value in (*session.get_inputs(), *session.get_outputs())}
         forms = {name: values[graph.read_as(name)] for name in graph.tensors}

@@ -31,6 +31,23 @@ def test_values_are_those_of_the_reference_and_dequantised():
     np.testing.assert_array_equal(out, ReferenceEvaluator(MODEL).run(None, feeds)[0])
 
 
+def test_a_tensor_whose_integers_are_read_is_dequantised_too():
+    model = parse(
+        """
+        g (float[1,2,4,4] image) => (float[1,4,4,2] out) <float[2] scale = {0.5, 0.25}, uint8[2] zero = {128, 0}> {
+            a = Mul(image, image)
+            q = QuantizeLinear<axis=1>(a, scale, zero)
+            t = Transpose<perm=[0, 2, 3, 1]>(q)
+            out = DequantizeLinear<axis=3>(t, scale, zero)
+        }
+        """,
+        opset=19,
+    )
+    feeds = {"image": 3 * random_input(1, 2, 4, 4)}
+    (a,) = InnerRunner(model, "A").opened(["a"])(feeds)
+    np.testing.assert_array_equal(a, ReferenceEvaluator(model).run(None, feeds)[0].transpose(0, 3, 1, 2))
+
+
 def test_a_part_holds_no_more_than_its_bytes(monkeypatch):
     one = InnerRunner(MODEL, "A")
     monkeypatch.setattr(runner, "_PART_BYTES", 2 * 2 * 32 * 4)  # two tensors of 32 floats in both models
