@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.deviations.values import diff_values
     from fastscnn_opt.diff import ModelDiff, diff_models
     from fastscnn_opt.errors import (
+        Breach,
         CheckFailedError,
         CheckpointError,
         ContractBreachError,
@@ -59,9 +60,11 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.records import AccuracyFigures
     from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.run_folder import read_run
-    from fastscnn_opt.scoring.score import score
+    from fastscnn_opt.scoring.score import score, score_models
     from fastscnn_opt.scoring.stages.settings import Settings, Stage
-    from fastscnn_opt.scoring.tables.gate import check_outcome
+    from fastscnn_opt.scoring.tables.comparison import comparison_breaches
+    from fastscnn_opt.scoring.tables.gate import check_outcome, outcome_breaches
+    from fastscnn_opt.scoring.tables.limits import Gate
     from fastscnn_opt.scoring.tables.row import TableRow
     from fastscnn_opt.scoring.worker.commands import Evaluation
     from fastscnn_opt.searching.search import Budget, SearchResult, search
@@ -81,6 +84,7 @@ _HOMES = {
     "BenchRow": "scoring.bench",
     "BenchTable": "scoring.bench",
     "Bisection": "bisecting.result",
+    "Breach": "errors",
     "Budget": "searching.search",
     "Change": "rewriting.contract",
     "CheckFailedError": "errors",
@@ -101,6 +105,7 @@ _HOMES = {
     "ExportedModel": "network.model_file",
     "Feeds": "rewriting.contract",
     "Finding": "linting.rules",
+    "Gate": "scoring.tables.limits",
     "GateError": "errors",
     "Labels": "rewriting.contract",
     "Limits": "processes.limits",
@@ -149,6 +154,7 @@ _HOMES = {
     "bisect": "bisecting.bisect",
     "check_data": "data.checking",
     "check_outcome": "scoring.tables.gate",
+    "comparison_breaches": "scoring.tables.comparison",
     "compile_model": "scoring.one_model",
     "diff_models": "diff",
     "diff_values": "deviations.values",
@@ -162,12 +168,14 @@ _HOMES = {
     "load_model": "model.loading",
     "model_file": "scoring.model_name",
     "open_dataset": "data.source",
+    "outcome_breaches": "scoring.tables.gate",
     "package": "packaging.package",
     "plan_for_file": "rewriting.applying",
     "profile_model": "scoring.one_model",
     "read_run": "scoring.run_folder",
     "save_model": "model.saving",
     "score": "scoring.score",
+    "score_models": "scoring.score",
     "search": "searching.search",
     "signature_of": "targets.signature",
     "target_names": "targets.registry",
@@ -182,6 +190,7 @@ __all__ = [
     "BenchRow",
     "BenchTable",
     "Bisection",
+    "Breach",
     "Budget",
     "Change",
     "CheckFailedError",
@@ -202,6 +211,7 @@ __all__ = [
     "ExportedModel",
     "Feeds",
     "Finding",
+    "Gate",
     "GateError",
     "Labels",
     "Limits",
@@ -251,6 +261,7 @@ __all__ = [
     "bisect",
     "check_data",
     "check_outcome",
+    "comparison_breaches",
     "compile_model",
     "diff_models",
     "diff_values",
@@ -264,12 +275,14 @@ __all__ = [
     "load_model",
     "model_file",
     "open_dataset",
+    "outcome_breaches",
     "package",
     "plan_for_file",
     "profile_model",
     "read_run",
     "save_model",
     "score",
+    "score_models",
     "search",
     "signature_of",
     "target_names",

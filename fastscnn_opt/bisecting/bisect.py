@@ -15,6 +15,7 @@ from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.model.sampling.given import read_inputs
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
+from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     Parameters
     ----------
     model
-        The ONNX file that the passes start from; or a variants file, of which `variant` is taken.
+        The ONNX file that the passes start from, or ``RUN:NAME``; or a variants file, of which `variant` is taken.
     passes
         A pipeline text, or ``@FILE``.
     variant
@@ -91,7 +92,7 @@ def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as name:
         folder = Path(name)
         if passes is not None:
-            searched = from_pipeline(Path(model), passes, source)
+            searched = from_pipeline(model_file(model), passes, source)
         else:
             searched = from_variant(Path(model), str(variant), folder, source=source, limit=limit, limits=limits)
         graph = searched.load()

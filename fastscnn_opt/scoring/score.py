@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +22,12 @@ from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_rows, id
 from fastscnn_opt.scoring.stages.scorer import RowScorer
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
 from fastscnn_opt.scoring.variants import Variants, VariantsFile, read_variants
+from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from fastscnn_opt.scoring.run import Run
-    from fastscnn_opt.targets.spec import TargetSpec
 
 _log = logging.getLogger(__name__)
 
@@ -92,11 +92,11 @@ def score(
 
 
 def score_models(  # noqa: PLR0913 - one parameter for each option of the command
-    old: Path,
-    new: Path,
-    source: DataSource,
-    target: TargetSpec,
-    settings: Settings,
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    data: str | os.PathLike[str] | DataSource,
+    target: str | TargetSpec = "onnxruntime",
+    settings: Settings = _DEFAULTS,
     *,
     max_drop: float | None = None,
     note: Callable[[str], None] = _log.info,
@@ -104,10 +104,32 @@ def score_models(  # noqa: PLR0913 - one parameter for each option of the comman
 ) -> Run:
     """Score two models on the same images, time them in one session, and return their run, whose folder is gone.
 
-    Both are ONNX files or ``RUN:NAME``, which their rows are called. `old` is the baseline. Raises what `score` and
-    `model_file` do, and RunError if both are called the same.
+    `outcome_breaches` judges the run.
+
+    Parameters
+    ----------
+    old, new
+        ONNX files or ``RUN:NAME``, which their rows are called. `old` is the baseline.
+    data
+        The root of a Cityscapes tree, a TOML file that describes a dataset, or a `DataSource`.
+    target
+        What runs the models: a name, or a `TargetSpec` with options.
+    settings
+        How to score.
+    max_drop
+        Points of mIoU that `new` may lose.
+    note, progress
+        Get lines about the progress; show how much of the work is done.
+
+    Raises
+    ------
+    RunError
+        Both models are called the same.
+    UserError
+        What `score` and `model_file` raise.
     """
-    names, files = [str(old), str(new)], [model_file(old).absolute(), model_file(new).absolute()]
+    source, target = DataSource.at(data), TargetSpec.of(target)
+    names, files = [os.fspath(old), os.fspath(new)], [model_file(old).absolute(), model_file(new).absolute()]
     if names[0] == names[1]:
         raise RunError("this model is given twice", where=old, cure="give two different ones")
     for file in files:

@@ -49,7 +49,10 @@ class _VariantsTable(BaseModel):
 
 
 class ModelTable(_VariantsTable):
-    """``[model]``: an ONNX file, or a checkpoint that is exported first. Paths are relative to the variants file."""
+    """``[model]``: an ONNX file, or a checkpoint that is exported first. Paths are relative to the variants file.
+
+    The table may be left out if each variant has a `path`.
+    """
 
     path: Name | None = None
     """An ONNX file. Give this or `checkpoint`."""
@@ -115,7 +118,7 @@ class VariantTable(_VariantsTable):
 class VariantsFile(_VariantsTable):
     """The whole file."""
 
-    model: ModelTable
+    model: ModelTable = ModelTable()
     data: DataTable | None = None
     score: ScoreTable = ScoreTable()
     target: dict[Name, dict[str, Any]] = {}
@@ -135,8 +138,10 @@ class Variants:
 
     @property
     def model(self) -> Path | None:
-        """The ONNX file, if the model is given as one."""
-        return self.file.parent / self.tables.model.path if self.tables.model.path else None
+        """The ONNX file of ``[model]``, or of the first variant where that is missing; None for a checkpoint."""
+        table = self.tables.model
+        path = table.path or (None if table.checkpoint else self.tables.variant[0].path)
+        return self.file.parent / path if path else None
 
     @property
     def checkpoint(self) -> Path | None:
@@ -209,9 +214,12 @@ def _check_baseline_target(variants: Variants) -> None:
 
 def _check_model(tables: VariantsFile, file: Path, *, needs_model: bool) -> None:
     table = tables.model
-    if (table.path is None) == (table.checkpoint is None):
+    named = {f"[model]: {key}": path for key in ("path", "checkpoint") if (path := getattr(table, key))}
+    if "model" not in tables.model_fields_set:
+        if not all(variant.path for variant in tables.variant):
+            raise RunError("the table 'model' is missing", where=file, cure="it may be if each variant has a path")
+    elif len(named) != 1:
         raise RunError("give either path, of an ONNX file, or checkpoint", where=f"{file}: [model]")
-    named = {f"[model]: {'path' if table.path else 'checkpoint'}": str(table.path or table.checkpoint)}
     named |= {f"variant {variant.name!r}: path": variant.path for variant in tables.variant if variant.path}
     for place, name in named.items():
         chosen = file.parent / name
@@ -296,7 +304,7 @@ def _check_checkpoint_rows(rows: list[RowPlan], table: ModelTable, where: str) -
         what, cure = "", f"take {row.target} out of its targets"
         if table.checkpoint is None:
             what, cure = (
-                f"the target {row.target} runs checkpoints, and [model] has a path",
+                f"the target {row.target} runs checkpoints, and [model] names none",
                 "name the checkpoint there",
             )
         elif row.path:

@@ -14,6 +14,7 @@ from fastscnn_opt.files import write_atomically
 from fastscnn_opt.machine import versions
 from fastscnn_opt.scoring.description import SearchDescription, Trial, VariantsText
 from fastscnn_opt.scoring.effort import Effort
+from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.run_folder import open_run, read_run
 from fastscnn_opt.scoring.score import describe_run
 from fastscnn_opt.scoring.stages.compiling import identify_source
@@ -118,7 +119,7 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     Parameters
     ----------
     model
-        The ONNX file that every pipeline starts from.
+        The ONNX file that every pipeline starts from, or ``RUN:NAME``.
     data
         The root of a Cityscapes tree, a TOML file that describes a dataset, or a `DataSource`.
     folder
@@ -155,7 +156,7 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
         what = "is emulated and has no speed, by which a search compares"
         raise TargetError(what, where=f"target {spec.name}", cure=f"search elsewhere, and score {FRONT_FILE} on it")
     chosen = default_space(source) if space is None else read_space(Path(space))
-    given = SearchInput(Path(model), source, spec, chosen.baseline, batch, max_drop)
+    given = SearchInput(model_file(model), source, spec, chosen.baseline, batch, max_drop)
     return _explore(given, chosen, Path(folder), settings, budget, Screening(few, max_drop), note)
 
 

@@ -8,7 +8,8 @@ import pytest
 from graphs import parse
 from runs import BASE, CHIP, FAST, record, write_run
 
-from fastscnn_opt.errors import ModelError, UserError
+from fastscnn_opt import DataSource, bisect, search
+from fastscnn_opt.errors import ModelError, RunError, UserError
 from fastscnn_opt.model.saving import fingerprint
 from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.records import CompiledRecord
@@ -35,6 +36,19 @@ def test_a_variant_of_a_run_is_its_model_at_the_smallest_batch(run):
 @pytest.mark.usefixtures("run")
 def test_a_path_stays_as_it_is(name):
     assert model_file(name) == Path(name)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model: bisect(model, "argmax-output", max_diff=1),
+        lambda model: search(model, DataSource(synthetic=1), "found"),
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_what_rewrites_a_model_takes_the_variant_of_a_run(call):
+    with pytest.raises(RunError, match="unknown variant 'fst'; did you mean 'fast'"):
+        call("runs/first:fst")
 
 
 @pytest.mark.usefixtures("run")

@@ -116,6 +116,11 @@ def test_a_wrong_target_with_options_is_refused_with_its_place(write, target, er
         read_variants(write(changed('targets = ["onnxruntime", "ascend310"]', f"targets = ['{target}']")))
 
 
+def test_without_a_model_each_variant_needs_a_path_and_the_first_stands_for_it(write, tmp_path):
+    text = changed('[model]\n    path = "net.onnx"\n', "").replace("[[variant]]", '[[variant]]\npath = "net.onnx"')
+    assert read_variants(write(text)).model == tmp_path / "net.onnx"
+
+
 def test_other_images_can_replace_those_of_the_file(write):
     source = DataSource(synthetic=2)
     assert read_variants(write(GOOD.replace("synthetic = 4", 'root = "cities"')), source=source).source == source
@@ -241,7 +246,7 @@ TRAINED = """
         (
             'path = "net.onnx"',
             "",
-            "the target torch runs checkpoints, and [model] has a path; name the checkpoint there",
+            "the target torch runs checkpoints, and [model] names none; name the checkpoint there",
         ),
         ('checkpoint = "net.onnx"', 'passes = "simplify"', "runs the checkpoint itself, which passes do not change"),
         ('checkpoint = "net.onnx"', 'path = "net.onnx"', "and this variant has a path of its own; take torch out of"),

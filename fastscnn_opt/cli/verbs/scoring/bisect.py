@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def command(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="The ONNX model that the passes start from; or a variants file.")
+        Path, typer.Argument(metavar="MODEL", help=f"{options.MODEL} The passes start from it. Or a variants file.")
     ],
     passes: Annotated[
         str | None,

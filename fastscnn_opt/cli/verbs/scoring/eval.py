@@ -9,9 +9,9 @@ import typer
 
 from fastscnn_opt.ascend.dumps.files import DumpChoice, ElementType, Tool
 from fastscnn_opt.cli import options
-from fastscnn_opt.cli.printing import Format, FormatOption, TableFormat, note, print_json, print_table, progress, say
+from fastscnn_opt.cli.failures import conclude
+from fastscnn_opt.cli.printing import TableFormat, TableFormatOption, note, print_json, print_table, progress, say
 from fastscnn_opt.cli.table import Column
-from fastscnn_opt.errors import GateError
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.text import counted
 
@@ -70,7 +70,7 @@ def command(
     ] = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
-    form: FormatOption = Format.TABLE,
+    form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Score the accuracy of a model on labelled images.
 
@@ -100,12 +100,16 @@ def command(
         result, scored = _score_dumps(source, choice, dtype, running_mean=running_mean), str(dumps)
     else:
         raise typer.BadParameter("give either a model or --dumps DIR", param_hint="MODEL")
-    if form is Format.JSON:
+    title = f"{scored} on {source.describe()}"
+    if form is TableFormat.JSON:
         print_json(result)
+    elif form is TableFormat.TABLE:
+        _print_figures(result, title)
     else:
-        _print_figures(result, f"{scored} on {source.describe()}")
-    if breaches := miou_breaches(f"{scored}{', emulated' if result.get('emulated') else ''}", result["mIoU"], min_miou):
-        raise GateError.of(breaches)
+        _print_one_table(result, form, title)
+    if min_miou is not None:
+        where = f"{scored}{', emulated' if result.get('emulated') else ''}"
+        conclude(miou_breaches(where, result["mIoU"], min_miou), form)
 
 
 def _score_model(
@@ -148,6 +152,14 @@ def _print_figures(result: dict[str, Any], what: str) -> None:
             f"running   {_percent(result['running_mIoU'])} % mIoU, {_percent(result['running_pixAcc'])} % pixAcc: "
             "means of the figures so far after each image, in the order of the names"
         )
+
+
+def _print_one_table(result: dict[str, Any], form: TableFormat, title: str) -> None:
+    """Print all shares as one table: the means, then the IoU of each class."""
+    rows = [[key, _percent(value)] for key, value in result.items() if isinstance(value, float)]
+    rows += [[f"IoU {name}", "absent" if iou is None else _percent(iou)] for name, iou in result["iou"].items()]
+    heading = "%, emulated" if result.get("emulated") else "%"
+    print_table([Column("figure"), Column(heading, figures=True)], rows, form, title)
 
 
 def _percent(share: float) -> str:

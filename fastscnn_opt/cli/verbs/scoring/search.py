@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model that every pipeline starts from.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=f"{options.MODEL} Every pipeline starts from it.")],
     run: Annotated[Path, typer.Option("--run", help="The run folder; an existing search is continued.")],
     space: Annotated[
         Path | None,

@@ -110,6 +110,15 @@ def test_exactly_one_source_is_wanted(capsys, model, sources):
     assert "--data ROOT or --synthetic N" in failed(capsys, model, *sources, code=2)
 
 
+def test_markdown_is_one_table_with_the_outcome_of_the_gate(capsys, model):
+    assert run(["eval", str(model), "--synthetic", "1", "--format", "md", "--min-miou", "99"]) == 3
+    printed = capsys.readouterr().out
+    found = evaluated(capsys, model, "--synthetic", 1)
+    assert f"| mIoU | {100 * found['mIoU']:.2f} |" in " ".join(printed.split(" ")).replace("  ", " ")
+    assert f"| IoU road | {100 * found['iou']['road']:.2f} |" in printed
+    assert "**Gate: failed**" in printed
+
+
 def test_a_missing_model_is_named(capsys, tmp_path):
     assert "nothing.onnx" in failed(capsys, tmp_path / "nothing.onnx", "--synthetic", 1)
 
