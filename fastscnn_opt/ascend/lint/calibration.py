@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.ascend.chip import CANN_VERSION, TO_NCHW
 from fastscnn_opt.ascend.lint.order import work_of
-from fastscnn_opt.errors import TargetError
+from fastscnn_opt.ascend.reports import read_reports
+from fastscnn_opt.errors import DataError, TargetError
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from fastscnn_opt.ascend.lint.graph import AscendGraph
     from fastscnn_opt.ascend.lint.order import Boundary
@@ -32,22 +35,42 @@ SOURCE = (
 
 @dataclass(frozen=True)
 class Difference:
-    """How much less time than the measured model another one takes in a run, in ms, and where this is from."""
+    """How much less time than the measured model another one takes in a run, in ms.
+
+    Where that is not known, `saved_ms` and `source` are None, and `refused` is the reason.
+    """
 
     model: str
-    saved_ms: float
+    saved_ms: float | None
     measured_ms: float
-    source: str = SOURCE
+    refused: str | None = None
+    source: str | None = SOURCE
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference as `lint` prints it."""
-        return {
-            "model": self.model,
-            "saved_ms": self.saved_ms,
-            "measured_ms": self.measured_ms,
-            "refused": None,
-            "source": self.source,
-        }
+        return asdict(self)
+
+
+def differences(graphs: Mapping[str, AscendGraph], report: Path) -> list[Difference]:
+    """Return the difference between the first model, whose run is in `report`, and each of the others, by their names.
+
+    Raises
+    ------
+    DataError
+        The report cannot be read, or holds more than one run.
+    """
+    found = read_reports(report)
+    if len(found) > 1:
+        raise DataError(f"holds {len(found)} reports", where=report, cure="give a file with the report of one run")
+    measured_ms = found[0].mean_ms or 1000 * found[0].batch / found[0].fps_per_device
+    first, *others = graphs
+    rows = []
+    for name in others:
+        try:
+            rows.append(difference(graphs[first], graphs[name], name, measured_ms))
+        except TargetError as error:
+            rows.append(Difference(name, None, measured_ms, str(error), None))
+    return rows
 
 
 def difference(measured: AscendGraph, other: AscendGraph, model: str, measured_ms: float) -> Difference:

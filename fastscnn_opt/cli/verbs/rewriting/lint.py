@@ -105,6 +105,7 @@ def command(
 
 
 def _order(models: Sequence[Path], target: str, known: RuleSet, measured: Path | None, form: Format) -> None:
+    from fastscnn_opt.ascend.lint.calibration import differences
     from fastscnn_opt.ascend.lint.order import order_of
     from fastscnn_opt.model.loading import load_model
     from fastscnn_opt.scoring.model_name import model_file
@@ -113,43 +114,21 @@ def _order(models: Sequence[Path], target: str, known: RuleSet, measured: Path |
         raise typer.BadParameter("is given twice", param_hint="OTHER")
     graphs: dict[str, Any] = {str(model): known.open(load_model(model_file(model))) for model in models}
     orders = order_of(graphs)
-    saved = _saved(graphs, measured) if measured else []
+    saved = differences(graphs, measured) if measured else []
     if form is Format.JSON:
-        differences = {"differences": saved} if measured else {}
-        print_json({"target": target, "order": [order.to_json() for order in orders], **differences})
+        known_times = {"differences": [row.to_json() for row in saved]} if measured else {}
+        print_json({"target": target, "order": [order.to_json() for order in orders], **known_times})
         return
     for order in orders:
         said = f"{order.faster} is faster than {order.slower}" if order.faster else " and ".join(order.models)
         say(f"{said}: {order.why}")
     for row in saved:
-        if row["refused"]:
-            say(f"{row['model']}: {row['refused']}")
+        if row.saved_ms is None:
+            say(f"{row.model}: {row.refused}")
         else:
-            words = "more" if row["saved_ms"] < 0 else "less"
-            say(f"{row['model']}: {abs(row['saved_ms']):.1f} ms {words} than the measured {row['measured_ms']:.1f} ms")
-            say(f"     source: {row['source']}")
-
-
-def _saved(graphs: dict[str, Any], report: Path) -> list[dict[str, Any]]:
-    """Return for each model after the first how much less time it takes than the first, or why that is not known."""
-    from fastscnn_opt.ascend.lint.calibration import difference
-    from fastscnn_opt.ascend.reports import read_reports
-    from fastscnn_opt.errors import TargetError
-
-    found = read_reports(report)
-    if len(found) > 1:
-        raise TargetError(f"holds {len(found)} reports", where=report, cure="give a file with the report of one run")
-    measured_ms = found[0].mean_ms or 1000 * found[0].batch / found[0].fps_per_device
-    first, *others = graphs
-    rows = []
-    for name in others:
-        try:
-            rows.append(difference(graphs[first], graphs[name], name, measured_ms).to_json())
-        except TargetError as error:
-            rows.append(
-                {"model": name, "saved_ms": None, "measured_ms": measured_ms, "refused": str(error), "source": None}
-            )
-    return rows
+            words = "more" if row.saved_ms < 0 else "less"
+            say(f"{row.model}: {abs(row.saved_ms):.1f} ms {words} than the measured {row.measured_ms:.1f} ms")
+            say(f"     source: {row.source}")
 
 
 def _report(model: Path, target: str, pipeline: str, findings: Sequence[Finding], form: Format) -> None:
