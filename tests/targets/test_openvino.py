@@ -12,6 +12,7 @@ from graphs import parse
 from onnx.reference import ReferenceEvaluator
 
 from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.measuring.session import FREE, TensorSpec
 from fastscnn_opt.scoring.bench import bench
 from fastscnn_opt.scoring.effort import Effort
@@ -231,6 +232,7 @@ def test_a_precision_that_the_engine_replaces_is_refused(processor, save):
         OpenVino(precision="f16").open(save(TWO))
 
 
+@pytest.mark.skipif(usable_cores() < 2, reason="OpenVINO gives every stream a core of its own")
 def test_streams_share_the_threads(save):
     session = OpenVino(threads=2, streams=2).open(save(TWO))
     np.testing.assert_array_equal(session.run(FEEDS)["twice"], 2 * FEEDS["image"])
