@@ -65,7 +65,7 @@ def is_filler(text: str) -> bool:
     return not re.search(r"\w", words.replace("_", ""))
 
 
-def told(text: str, start: int, end: int, known: re.Pattern[str] | None = None) -> list[str]:
+def skipped_lines(text: str, start: int, end: int, known: re.Pattern[str] | None = None) -> list[str]:
     """Return a note for each line between two places of `text` that says something and is not `known`."""
     strange = [
         (index, line.strip()[:60])

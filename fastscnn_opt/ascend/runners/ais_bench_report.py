@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from fastscnn_opt.ascend.vendor_text import told
+from fastscnn_opt.ascend.vendor_text import skipped_lines
 from fastscnn_opt.errors import DataError, TargetError
 from fastscnn_opt.schema import first_fault
 from fastscnn_opt.targets.figures import PositiveFloat, ReportFormat, Speed, positive
@@ -93,7 +93,7 @@ def parse_summaries(output: str) -> list[AisBenchSummary]:
     for times, throughput in _pairs(output):
         lines = [match for match in (times, throughput) if match]
         start, end = min(match.start() for match in lines), max(match.end() for match in lines)
-        notes = told(output, start, end, _KNOWN)
+        notes = skipped_lines(output, start, end, _KNOWN)
         figures = dict(re.findall(r"(min|max|mean)\b ?[:=] ?([^\s,|]+)", times[1])) if times else {}
         found.append(_summary(figures, throughput, notes))
     return found

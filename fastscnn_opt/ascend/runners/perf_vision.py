@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.ascend.vendor_text import told
+from fastscnn_opt.ascend.vendor_text import skipped_lines
 from fastscnn_opt.errors import DataError
 from fastscnn_opt.targets.figures import ReportFormat, Speed, number, positive
 
@@ -136,7 +136,7 @@ def _report(text: str, labels: list[re.Match[str]], end: int, where: str, batch:
             raise DataError(what, where=_stage(text, label, where), cure=_EXPECTED)
         notes += [f"[{label[1]}] lacks {figure}" for figure in lacking]
         if label is not labels[-1]:
-            notes += told(text, stop, start)
+            notes += skipped_lines(text, stop, start)
     missing = [name for name in _STAGE_NAMES if name not in stages]
     if "inference" in missing:
         raise DataError("ends without [inference]", where=where, cure=_EXPECTED)
