@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +22,7 @@ from fastscnn_opt.ascend.runners.msame import Msame
 from fastscnn_opt.data.preprocess import IMAGENET
 from fastscnn_opt.data.source import carried_table
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.files import temporary_folder
 from fastscnn_opt.model.metadata import metadata_of
 from fastscnn_opt.processes.tool import find, run_tool
 from fastscnn_opt.rewriting.options import check_options, written
@@ -148,8 +148,8 @@ class Ascend310(AtcOptions):
                 cure="source the set_env.sh of that release, or change the option cann",
             )
         onnx_model = load_model(model)
-        with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
-            folder = Path(name).resolve()
+        with temporary_folder(artefact.absolute().parent, f".{artefact.name}.", artefact) as made:
+            folder = made.resolve()
             options, signature = settle(self._with_aipp_file(onnx_model, folder), onnx_model, model)
             command = atc_command(atc, options, model.resolve(), folder / "model")
             finished = run_tool(command, log=log, limit_s=self.limit_s, folder=folder)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.files import temporary_folder
 from fastscnn_opt.machine import cpu_model, usable_cores
 from fastscnn_opt.measuring.session import FREE, Closable, Session, TensorSpec, latencies_ms
 from fastscnn_opt.model.adaptive_pooling import explain_adaptive_pooling
@@ -23,6 +22,7 @@ from fastscnn_opt.targets.base import Availability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import openvino as ov
     from numpy.typing import NDArray
@@ -125,8 +125,8 @@ class OpenVino:
         del log  # the engine writes to stderr, which the caller records
         ov = _openvino()
         converted = _read(model)
-        with tempfile.TemporaryDirectory(dir=artefact.absolute().parent, prefix=f".{artefact.name}-") as folder:
-            written = Path(folder) / "model.xml"  # the engine itself puts the weights beside it as model.bin
+        with temporary_folder(artefact.absolute().parent, f".{artefact.name}-", artefact) as folder:
+            written = folder / "model.xml"  # the engine itself puts the weights beside it as model.bin
             try:
                 ov.save_model(converted, written, compress_to_fp16=False)
             except RuntimeError as error:  # a full disk, too

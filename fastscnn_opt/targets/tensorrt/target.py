@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from fastscnn_opt.errors import TargetError
+from fastscnn_opt.files import temporary_folder
 from fastscnn_opt.processes.tool import find
 from fastscnn_opt.rewriting.options import check_options, written
 from fastscnn_opt.targets.base import Availability
@@ -20,6 +19,8 @@ from fastscnn_opt.targets.tensorrt import package, trtexec
 from fastscnn_opt.targets.tensorrt.building import Build, Precision, Version, fp16_refusal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastscnn_opt.measuring.session import Session
 
 Shapes = Annotated[str, written(r"[^,]+:\d+(x\d+)*(,[^,]+:\d+(x\d+)*)*", "name:1x3x1024x2048,...")]
@@ -106,8 +107,8 @@ class TensorRt:
         signature = signature_of(with_shapes(onnx_model, shapes) if shapes else onnx_model)
         signature.require_fixed_inputs(model, "shapes")
         self._require()
-        with tempfile.TemporaryDirectory(dir=artefact.parent, prefix=f".{artefact.name}.") as name:
-            engine = Path(name).resolve() / "model.engine"
+        with temporary_folder(artefact.absolute().parent, f".{artefact.name}.", artefact) as folder:
+            engine = folder.resolve() / "model.engine"
             asked = Build(
                 model.resolve(), engine, log, onnx_model, self.precision, self._version(), shapes, self.device
             )
