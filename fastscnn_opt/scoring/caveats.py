@@ -79,8 +79,8 @@ def _other_classes(accuracy: AccuracyFigures, reference: AccuracyFigures) -> lis
         return []
     odd = joined([repr(name) for name in accuracy.iou if name in ours.keys() ^ others.keys()])
     text = (
-        f"no label has {odd}, and only the row or the baseline predicts it, which then counts as 0 in mIoU; over the "
-        f"other classes the drop is {drop:.2f} points"
+        f"no label has {odd}; where only the row or only the baseline predicts such a class, it counts as 0 in mIoU; "
+        f"over the other classes the drop is {drop:.2f} points"
     )
     return [text]
 

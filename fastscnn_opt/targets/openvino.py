@@ -153,8 +153,12 @@ class OpenVino:
             }
         for option, value in taken.items():
             if value != getattr(self, option):
-                what = f"OpenVINO takes {option}={value} for this model and device, not {getattr(self, option)}"
-                raise TargetError(what, where=artefact, cure=f"set {option} to {value}")
+                raise TargetError(
+                    f"OpenVINO takes {option}={value} with this model, device and number of threads, "
+                    f"not {getattr(self, option)}",
+                    where=artefact,
+                    cure=f"set {option} to {value}",
+                )
         return _OpenVinoSession(compiled, artefact)
 
     def _settings(self) -> dict[str, Any]:

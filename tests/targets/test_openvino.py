@@ -228,7 +228,10 @@ def test_a_precision_that_the_processor_lacks_is_unavailable_and_never_replaced(
 
 def test_a_precision_that_the_engine_replaces_is_refused(processor, save):
     processor("FP32", "FP16")
-    with pytest.raises(TargetError, match=r"takes precision=\w+ for this model and device, not f16; set precision to"):
+    with pytest.raises(
+        TargetError,
+        match=r"takes precision=\w+ with this model, device and number of threads, not f16; set precision to",
+    ):
         OpenVino(precision="f16").open(save(TWO))
 
 
@@ -239,7 +242,9 @@ def test_streams_share_the_threads(save):
 
 
 def test_more_streams_than_threads_are_refused(save):
-    with pytest.raises(TargetError, match=r"takes streams=1 for this model and device, not 3; set streams to 1"):
+    with pytest.raises(
+        TargetError, match=r"takes streams=1 with this model, device and number of threads, not 3; set streams to 1"
+    ):
         OpenVino(threads=1, streams=3).open(save(TWO))
 
 
