@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.tables.gate import check_outcome, outcome_breaches
     from fastscnn_opt.scoring.tables.limits import Gate
     from fastscnn_opt.scoring.tables.row import TableRow
-    from fastscnn_opt.scoring.worker.commands import Evaluation
+    from fastscnn_opt.scoring.worker.counts import Evaluation
     from fastscnn_opt.searching.search import Budget, SearchResult, search
     from fastscnn_opt.targets.base import Availability, Target
     from fastscnn_opt.targets.onnxruntime.profile import OrtProfile
@@ -100,7 +100,7 @@ _HOMES = {
     "DataSource": "data.source",
     "Dataset": "data.dataset",
     "Effort": "scoring.effort",
-    "Evaluation": "scoring.worker.commands",
+    "Evaluation": "scoring.worker.counts",
     "ExportCheck": "network.checking",
     "ExportedModel": "network.model_file",
     "Feeds": "rewriting.contract",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path  # noqa: TC003 - pydantic reads the types of the fields
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import DataError
@@ -13,7 +14,6 @@ from fastscnn_opt.text import closest, counted, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Files that a pattern without a suffix of its own takes for images."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.data.dataset import Classes
+from fastscnn_opt.data.pairs import Pair  # noqa: TC001 - pydantic reads the types of the fields
 from fastscnn_opt.data.presets import DEFAULT_PRESET, read_preset
 from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model.metadata import FOLDED, PREPROCESS, Metadata, read_metadata
@@ -53,6 +54,8 @@ class DataSource:
         The other keys of ``[data]``; without any, the root is a Cityscapes tree.
     file
         The TOML file that has the description, absolute.
+    pairs
+        The files themselves, where they are known; without them, those that the patterns of the description find.
     """
 
     root: str | None = None
@@ -62,6 +65,7 @@ class DataSource:
     limit: int | None = None
     description: dict[str, Any] = field(default_factory=dict)
     file: str | None = field(default=None, compare=False)
+    pairs: tuple[Pair, ...] | None = None
 
     def __post_init__(self) -> None:
         if (self.root is None) == (self.synthetic is None):
@@ -269,13 +273,24 @@ class DataSource:
         )
         return FolderDataset(
             self.patterns.root,
-            self.patterns.pairs(self.limit, missing),
+            self.patterns.pairs(self.limit, missing) if self.pairs is None else self.pairs,
             classes,
             reader,
             second,
             self.prediction_map,
             self.threshold,
         )
+
+    def parts(self, size: int) -> tuple[DataSource, ...]:
+        """Return the images in parts of `size` each, the last one with the rest. Raises DataError as `open` does."""
+        if self.synthetic is not None:
+            count = min(self.synthetic, self.limit or self.synthetic)
+            return tuple(
+                replace(self, synthetic=min(size, count - start), seed=self.seed + start, limit=None)
+                for start in range(0, count, size)
+            )
+        pairs = self.folder().pairs
+        return tuple(replace(self, pairs=pairs[start : start + size]) for start in range(0, len(pairs), size))
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes with the choice of images, their description, and any file's content."""

@@ -37,6 +37,13 @@ class Accuracy:
     stages: StageTimes = field(default_factory=StageTimes)
     infinite: Sequence[bool] = ()
 
+    def check(self) -> None:
+        """Raise DataError if no pixel at all is labelled."""
+        if not self.confusion.pixels:
+            raise DataError(
+                f"there is no labelled pixel in {counted(self.images, 'image')}", cure="use a split with annotations"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Return pixAcc, mIoU, mIoU_all, iou (by class), images and pixels; the first four are fractions."""
         figures = self.confusion.to_json()
@@ -44,6 +51,21 @@ class Accuracy:
 
 
 def evaluate_session(
+    session: Session,
+    dataset: Dataset,
+    setup: Setup | None = None,
+    *,
+    batch: int | None = None,
+    on_image: Callable[[int], None] | None = None,
+    on_prediction: Callable[[NDArray[np.integer]], None] | None = None,
+) -> Accuracy:
+    """Return what `count_session` does. Raises DataError, too, if no pixel at all is labelled."""
+    accuracy = count_session(session, dataset, setup, batch=batch, on_image=on_image, on_prediction=on_prediction)
+    accuracy.check()
+    return accuracy
+
+
+def count_session(
     session: Session,
     dataset: Dataset,
     setup: Setup | None = None,
@@ -78,7 +100,7 @@ def evaluate_session(
     ModelError
         The model's inputs or its output are none of the above, or do not fit `batch` or the images' size.
     DataError
-        An image or label is unusable, or no pixel at all is labelled.
+        An image or label is unusable.
     """
     setup = setup or Setup.of(dataset)
     source = image_input(session.inputs, batch, setup.preprocess, setup.interface.inputs)
@@ -104,8 +126,4 @@ def evaluate_session(
             if on_image is not None:
                 on_image(len(pending))
             pending.clear()
-    if not confusion.pixels:
-        raise DataError(
-            f"there is no labelled pixel in {counted(len(dataset), 'image')}", cure="use a split with annotations"
-        )
     return Accuracy(len(dataset), confusion, pixels - confusion.pixels, predictor.stages, predictor.infinite)

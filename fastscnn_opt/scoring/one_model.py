@@ -16,13 +16,14 @@ from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open, Profile
+from fastscnn_opt.scoring.worker.commands import Evaluate, Open, Profile
 from fastscnn_opt.targets.spec import TargetSpec
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
+    from fastscnn_opt.scoring.worker.counts import Evaluation
     from fastscnn_opt.targets.onnxruntime.profile import OrtProfile
     from fastscnn_opt.targets.signature import Signature
 

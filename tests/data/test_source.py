@@ -60,6 +60,16 @@ def test_fingerprints_tell_choices_apart(tmp_path, add_pair):
     assert sources[0].fingerprint() == DataSource(root=root, limit=2).fingerprint()
 
 
+@pytest.mark.parametrize("source", [DataSource(synthetic=9, seed=3, limit=5), None])
+def test_parts_are_the_images_in_their_order(source, tmp_path, add_pair):
+    for number in range(5):
+        add_pair(f"ulm_00000{number}_000019")
+    source = source or DataSource(root=str(tmp_path), limit=5)
+    parts = [part.open().names for part in source.parts(2)]
+    assert [len(names) for names in parts] == [2, 2, 1]
+    assert sum(parts, ()) == source.open().names
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [

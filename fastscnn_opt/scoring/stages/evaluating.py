@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Evaluate, Evaluation, Open
+from fastscnn_opt.scoring.worker.commands import Evaluate, Open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.scoring.stages.job import CompiledModel
+    from fastscnn_opt.scoring.worker.counts import Evaluation
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import TargetError
-from fastscnn_opt.html import html_table
-from fastscnn_opt.machine import peak_rss_bytes
 from fastscnn_opt.measuring.latency import WarmUp, time_at_once, warm_up
 from fastscnn_opt.measuring.session import Session, TensorSpec
 from fastscnn_opt.model.metadata import Metadata
 from fastscnn_opt.network.layout import Outputs
-from fastscnn_opt.scoring.records import AccuracyDetails, AccuracyFigures, BuiltModel, adapter
+from fastscnn_opt.scoring.records import BuiltModel, adapter
 from fastscnn_opt.scoring.worker.command import Command, WorkerState
+from fastscnn_opt.scoring.worker.counts import Counts, Evaluation, evaluation_of
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs, timing_feeds
 from fastscnn_opt.targets.base import Emulator, RunsCheckpoint
 from fastscnn_opt.targets.onnxruntime.profile import OrtProfile, profile_model
@@ -40,22 +39,6 @@ class Identity:
 
     fingerprint: str
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The accuracy of an artefact, and the most physical memory that its process held until then."""
-
-    accuracy: AccuracyFigures
-    details: AccuracyDetails
-    peak_rss_bytes: int
-
-    def _repr_html_(self) -> str:
-        """Show the accuracy in percent in a notebook."""
-        found = self.accuracy
-        figures = {"pixAcc": found.pixAcc, "mIoU": found.mIoU, "mIoU_all": found.mIoU_all, **found.iou}
-        rows = [[name, "absent" if share is None else f"{100 * share:.2f}"] for name, share in figures.items()]
-        return html_table([("", False), ("%, emulated" if found.emulated else "%", True)], rows)
 
 
 @dataclass(frozen=True)
@@ -179,8 +162,8 @@ class Open(Command[Signature]):
 
 
 @dataclass(frozen=True)
-class Evaluate(Command[Evaluation]):
-    """Measure the accuracy of the opened artefact on `source`; `metadata` is that of the model it was compiled from.
+class Count(Command[Counts]):
+    """Count the predictions of the opened artefact on `source`; `metadata` is that of the model it was compiled from.
 
     Where `predictions` is given, the label maps are saved in that file (see `pictures.predictions`).
     """
@@ -189,13 +172,12 @@ class Evaluate(Command[Evaluation]):
     metadata: Metadata
     batch: int | None = None
     predictions: Path | None = None
-    name: ClassVar[str] = "evaluate"
+    name: ClassVar[str] = "count"
 
-    def run(self, state: WorkerState) -> Evaluation:
-        """Measure the accuracy."""
-        from fastscnn_opt.measuring.accuracy import evaluate_session
+    def run(self, state: WorkerState) -> Counts:
+        """Count the predictions."""
+        from fastscnn_opt.measuring.accuracy import count_session
         from fastscnn_opt.measuring.image_input import open_for
-        from fastscnn_opt.measuring.plausibility import implausible
         from fastscnn_opt.measuring.predicting import Setup
         from fastscnn_opt.scoring.pictures.predictions import save_predictions
 
@@ -208,13 +190,25 @@ class Evaluate(Command[Evaluation]):
             if self.predictions is not None:
                 save = stack.enter_context(save_predictions(self.predictions, dataset.names, len(dataset.classes)))
             setup = Setup.of(dataset, preprocess, source.interface)
-            found = evaluate_session(
+            found = count_session(
                 session, dataset, setup, batch=self.batch, on_image=state.progress, on_prediction=save
             )
-        notes = [*_assumptions(source, self.metadata, session), *implausible(found)]
-        details = AccuracyDetails(found.confusion.to_lists(), found.stages.medians_ms(), notes=tuple(notes))
-        figures = AccuracyFigures(**found.to_json(), emulated=state.emulated)
-        return Evaluation(figures, details, peak_rss_bytes())
+        return Counts.of(found, _assumptions(source, self.metadata, session), emulated=state.emulated)
+
+
+@dataclass(frozen=True)
+class Evaluate(Command[Evaluation]):
+    """Measure the accuracy of the opened artefact; the arguments are those of `Count`."""
+
+    source: DataSource
+    metadata: Metadata
+    batch: int | None = None
+    predictions: Path | None = None
+    name: ClassVar[str] = "evaluate"
+
+    def run(self, state: WorkerState) -> Evaluation:
+        """Measure the accuracy."""
+        return evaluation_of([Count(self.source, self.metadata, self.batch, self.predictions).run(state)])
 
 
 @dataclass(frozen=True)
@@ -305,7 +299,7 @@ def _assumptions(source: DataSource, metadata: Metadata, session: Session) -> li
     return preprocess_notes(source, metadata, takes_bytes=image is not None and image.dtype == "uint8")
 
 
-_KINDS = (Identify, Build, Export, Compile, Profile, Open, Evaluate, Predict, WarmUpRuns, Time, TimeStreams)
+_KINDS = (Identify, Build, Export, Compile, Profile, Open, Count, Evaluate, Predict, WarmUpRuns, Time, TimeStreams)
 COMMANDS: dict[str, type[Command[Any]]] = {kind.name: kind for kind in _KINDS}
 """Every command by name."""
 
