@@ -84,6 +84,10 @@ class RunError(UserError):
     """A variants file or a run folder that cannot be used."""
 
 
+class ClusterError(UserError):
+    """A cluster that cannot be used, or that has lost work."""
+
+
 class PatchError(UserError):
     """A white-list patch that cannot be read, applied or reverted."""
 

@@ -147,6 +147,16 @@ Seconds = Annotated[
         min=0.1, help="Seconds of timing per model, if no rounds are given.", show_default="15, at most 200 rounds"
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Share the work with the nodes of a Ray cluster: HOST:PORT; auto for the one this host is in; local to "
+        "start one here.",
+        show_default=False,
+    ),
+]
 Jobs = Annotated[
     int, typer.Option(min=1, help="Rows whose accuracy is measured at the same time; timing is never shared.")
 ]

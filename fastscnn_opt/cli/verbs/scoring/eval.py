@@ -46,6 +46,7 @@ def command(
     ] = None,
     target: options.Target = "onnxruntime",
     settings: options.TargetSettings = None,
+    cluster: options.Cluster = None,
     dumps: Annotated[
         Path | None, typer.Option(help="Score the outputs that benchmark, ais_bench or msame left in this folder.")
     ] = None,
@@ -89,15 +90,17 @@ def command(
     source = options.data_source(data, split, synthetic, seed, limit)
     if dumps is None and (output_index or dtype or tool or running_mean):
         raise typer.BadParameter("goes with --dumps only", param_hint="--output-index, --dtype, --tool, --running-mean")
-    if dumps is not None and (settings or output or target != "onnxruntime"):
-        raise typer.BadParameter("goes with a model, not with --dumps", param_hint="--target, --option, --output")
+    if dumps is not None and (settings or output or cluster or target != "onnxruntime"):
+        hint = "--target, --option, --output, --cluster"
+        raise typer.BadParameter("goes with a model, not with --dumps", param_hint=hint)
     source = source if output is None else source.reading(output)
     if model is not None and dumps is None:
         limits = Limits(limit_s, memory)
-        result, scored = _score_model(model, source, options.target_choice(target, settings), batch, limits), model.name
+        choice = options.target_choice(target, settings)
+        result, scored = _score_model(model, source, choice, batch, limits, cluster), model.name
     elif dumps is not None and model is None:
-        choice = DumpChoice(dumps, output_index, tool, batch or 1)
-        result, scored = _score_dumps(source, choice, dtype, running_mean=running_mean), str(dumps)
+        files = DumpChoice(dumps, output_index, tool, batch or 1)
+        result, scored = _score_dumps(source, files, dtype, running_mean=running_mean), str(dumps)
     else:
         raise typer.BadParameter("give either a model or --dumps DIR", param_hint="MODEL")
     title = f"{scored} on {source.describe()}"
@@ -113,12 +116,16 @@ def command(
 
 
 def _score_model(
-    model: Path, source: DataSource, target: TargetSpec, batch: int | None, limits: Limits
+    model: Path, source: DataSource, target: TargetSpec, batch: int | None, limits: Limits, cluster: str | None
 ) -> dict[str, Any]:
+    from fastscnn_opt.cluster.evaluating import evaluate_on
     from fastscnn_opt.scoring.one_model import evaluate
     from fastscnn_opt.scoring.records import as_json
 
-    found = evaluate(model, source, target, batch=batch, limits=limits, progress=progress)
+    if cluster is None:
+        found = evaluate(model, source, target, batch=batch, limits=limits, progress=progress)
+    else:
+        found = evaluate_on(cluster, model, source, target, batch=batch, limits=limits, progress=progress)
     for text in found.details.notes:
         note(f"note: {text}")
     figures = as_json(found.accuracy)

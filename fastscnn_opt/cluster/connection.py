@@ -1,0 +1,157 @@
+"""Connect to a Ray cluster, and find the nodes that can do the work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.cluster.node import inspect
+from fastscnn_opt.errors import ClusterError
+from fastscnn_opt.machine import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fastscnn_opt.targets.spec import TargetSpec
+
+RESOURCE = "fastscnn_opt"
+"""The resource that a node offers, one unit of it; whoever holds the unit has the node for itself."""
+
+_PACKAGE = "fastscnn-opt"
+_LAST_PORT = 65535
+_CONNECT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the cluster: its number in Ray, and its host."""
+
+    id: str
+    host: str
+
+
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Connect to the cluster at `address`: ``HOST:PORT``, ``auto`` for that of this host, or ``local`` to start one.
+
+    What Ray prints goes to stderr meanwhile. Raises ClusterError if Ray is not installed, or no such cluster answers.
+    """
+    if find_spec("ray") is None:
+        raise ClusterError("a cluster needs Ray, which is not installed", cure="pip install 'fastscnn-opt[cluster]'")
+    if address not in ("auto", "local"):
+        _check_answers(address)
+    import ray
+
+    own: dict[str, Any] = {}
+    if address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its makers
+        own = {"resources": {RESOURCE: 1}, "include_dashboard": False}
+    with redirect_stdout(sys.stderr):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="error", **own)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"there is no cluster that takes this host ({str(error).strip().splitlines()[0]})",
+                where=address,
+                cure="start Ray on this host: ray start --address HOST:PORT --resources '{\"fastscnn_opt\": 1}'",
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise ClusterError unless something listens at ``HOST:PORT``, which Ray itself takes minutes to find out."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise ClusterError("is no address of a cluster", where=address, cure="give HOST:PORT, auto or local")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"nothing answers there ({error})", where=address, cure="check it with ray status --address HOST:PORT"
+        ) from error
+
+
+def usable_nodes(target: TargetSpec) -> tuple[Node, ...]:
+    """Return the nodes that offer `RESOURCE` and have `target`.
+
+    Raises
+    ------
+    ClusterError
+        A node has other versions than this host, no node offers the resource, or none has the target.
+    """
+    import ray
+
+    offering = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(RESOURCE)]
+    if not offering:
+        raise ClusterError(
+            f"no node of the cluster offers the resource {RESOURCE}",
+            cure=f"start each with ray start ... --resources '{{\"{RESOURCE}\": 1}}'",
+        )
+    nodes = [Node(node["NodeID"], node["NodeManagerHostname"]) for node in offering]
+    for node, found in zip(nodes, _ask(nodes, _look()), strict=True):
+        _check_versions(node, {"Python": platform.python_version(), **versions((_PACKAGE,))}, found)
+    found = _ask(nodes, inspect, target)
+    for node, (packages, _) in zip(nodes, found, strict=True):
+        _check_versions(node, versions(), packages)
+    able = [node for node, (_, reason) in zip(nodes, found, strict=True) if not reason]
+    if not able:
+        raise ClusterError(f"no node has the target {target.name}", cure=f"{nodes[0].host} says: {found[0][1]}")
+    return tuple(able)
+
+
+def on(nodes: tuple[Node, ...]) -> dict[str, Any]:
+    """Return the options of a task that has one of these nodes for itself."""
+    ids = ",".join(node.id for node in nodes)
+    return {"num_cpus": 0, "resources": {RESOURCE: 1}, "label_selector": {"ray.io/node-id": f"in({ids})"}}
+
+
+def at(node_id: str) -> dict[str, Any]:
+    """Return the options of a task or actor that runs on this node, beside others."""
+    return {"num_cpus": 0, "label_selector": {"ray.io/node-id": node_id}}
+
+
+def _ask(nodes: list[Node], question: Any, *arguments: Any) -> list[Any]:
+    import ray
+
+    task = ray.remote(question)
+    try:
+        return list(ray.get([task.options(**at(node.id)).remote(*arguments) for node in nodes]))
+    except ray.exceptions.RayError as error:
+        raise ClusterError(f"a node does not answer: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _look() -> Any:
+    """Return the first question to a node. Ray sends an inner function as code, so the node needs no package for it."""
+
+    def look() -> dict[str, str | None]:
+        import platform
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            package = version("fastscnn-opt")
+        except PackageNotFoundError:
+            package = None
+        return {"Python": platform.python_version(), "fastscnn-opt": package}
+
+    return look
+
+
+def _check_versions(node: Node, here: Mapping[str, str | None], there: Mapping[str, str | None]) -> None:
+    for package, version in here.items():
+        if there[package] != version:
+            raise ClusterError(
+                f"has {package} {there[package]}, and this host has {version}"
+                if there[package]
+                else f"has no {package}",
+                where=f"node {node.host}",
+                cure="install the same there",
+            )

@@ -1,0 +1,67 @@
+"""Give a node the images it lacks: those that are not at the same path with the same content."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.data.images import MOST_IMAGE_BYTES
+from fastscnn_opt.errors import DataError, UserError
+from fastscnn_opt.files import read_bytes, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastscnn_opt.data.source import DataSource
+
+
+class ImageServer:
+    """Reads files for other nodes, as an actor on the host that the command was given on."""
+
+    def hashes(self, files: list[Path]) -> list[str]:
+        """Return the hash of each file; empty for one that cannot be read."""
+        return [_hash(file) for file in files]
+
+    def read(self, file: Path) -> bytes:
+        """Return the content of a file."""
+        return read_bytes(file, MOST_IMAGE_BYTES)
+
+
+@contextmanager
+def images_here(part: DataSource, server: Any) -> Iterator[DataSource]:
+    """Return `part` with files that this node can read; those that it lacks come from `server`, one at a time.
+
+    Synthetic scenes need no files. Errors of the block name the files as the user knows them. Raises DataError if a
+    file cannot be read anywhere.
+    """
+    if part.pairs is None:
+        yield part
+        return
+    import ray
+
+    files = [file for pair in part.pairs for file in (pair.image, pair.mask)]
+    places: dict[Path, Path] = {}
+    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
+        for number, (file, wanted) in enumerate(zip(files, ray.get(server.hashes.remote(files)), strict=True)):
+            if not wanted:
+                raise DataError("cannot be read where the command was given", where=file)
+            places[file] = file
+            if _hash(file) != wanted:
+                places[file] = Path(folder, f"{number}{file.suffix}")
+                places[file].write_bytes(ray.get(server.read.remote(file)))
+        pairs = [replace(pair, image=places[pair.image], mask=places[pair.mask]) for pair in part.pairs]
+        try:
+            yield replace(part, pairs=tuple(pairs))
+        except UserError as error:
+            error.where = {str(place): str(file) for file, place in places.items()}.get(error.where, error.where)
+            raise
+
+
+def _hash(file: Path) -> str:
+    try:
+        return sha256_of(file, MOST_IMAGE_BYTES)
+    except OSError:
+        return ""

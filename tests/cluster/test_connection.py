@@ -1,0 +1,51 @@
+"""The nodes of a cluster that can do the work."""
+
+import pytest
+
+from fastscnn_opt.cluster import connection
+from fastscnn_opt.cluster.connection import connected, usable_nodes
+from fastscnn_opt.errors import ClusterError
+from fastscnn_opt.targets.spec import TargetSpec
+
+
+def test_without_ray_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(connection, "find_spec", lambda _: None)
+    with pytest.raises(ClusterError, match=r"pip install 'fastscnn-opt\[cluster\]'"), connected("local"):
+        pass
+
+
+@pytest.mark.parametrize("wrong", ["ray://host:10001", "host", ":6379", "host:port", "host:70000"])
+def test_what_is_no_address_is_refused(wrong, monkeypatch):
+    monkeypatch.setattr(connection, "find_spec", lambda _: True)
+    with pytest.raises(ClusterError, match="is no address"), connected(wrong):
+        pass
+
+
+def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(connection, "find_spec", lambda _: True)
+    with pytest.raises(ClusterError, match=r"127.0.0.1:9: nothing answers"), connected("127.0.0.1:9"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        ({"Python": "3.11.7", "fastscnn-opt": "0.0.9"}, "node b: has fastscnn-opt 0.0.9, and this host has 0.1.0"),
+        ({"Python": "3.11.7", "fastscnn-opt": None}, "node b: has no fastscnn-opt"),
+        ({"Python": "3.12.1", "fastscnn-opt": "0.1.0"}, "node b: has Python 3.12.1, and this host has 3.11.7"),
+    ],
+)
+def test_a_node_with_other_versions_is_refused_by_name(there, message):
+    here = {"Python": "3.11.7", "fastscnn-opt": "0.1.0"}
+    with pytest.raises(ClusterError, match=message):
+        connection._check_versions(connection.Node("1", "b"), here, there)
+
+
+def test_nodes_are_those_that_offer_the_resource_and_have_the_target(address, monkeypatch):
+    with connected(address):
+        assert len(usable_nodes(TargetSpec("onnxruntime"))) == 2
+        with pytest.raises(ClusterError, match=r"no node has the target tensorrt; .* says: "):
+            usable_nodes(TargetSpec("tensorrt"))
+        monkeypatch.setattr(connection, "RESOURCE", "another")
+        with pytest.raises(ClusterError, match="no node of the cluster offers the resource another"):
+            usable_nodes(TargetSpec("onnxruntime"))

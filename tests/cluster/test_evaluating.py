@@ -1,0 +1,73 @@
+"""The accuracy of a model, measured on several nodes."""
+
+import signal
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from fastscnn_opt.cluster.evaluating import evaluate_on, part_size
+from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.demo.scene_files import write_cityscapes
+from fastscnn_opt.errors import DataError
+from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.rewriting.manager import PassManager
+from fastscnn_opt.scoring.one_model import evaluate
+from fastscnn_opt.targets.spec import TargetSpec
+
+ORT = TargetSpec("onnxruntime", {"threads": 1})
+
+
+@pytest.fixture
+def model(tmp_path, network):
+    save_model(PassManager("adaptive-avgpool", verify=False).run(network).model, tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+def counts(evaluation):
+    return evaluation.accuracy, evaluation.details.confusion, evaluation.details.notes
+
+
+def test_the_counts_of_all_nodes_are_those_of_one_machine(address, model, tmp_path):
+    write_cityscapes(tmp_path / "tree", "val", range(5), height=32, width=64)
+    data = DataSource(str(tmp_path / "tree"))
+    assert counts(evaluate_on(address, model, data, ORT)) == counts(evaluate(model, data, ORT))
+
+
+def test_the_work_of_a_killed_process_is_done_again(address, model):
+    data = DataSource(synthetic=40)
+    images = []
+
+    @contextmanager
+    def progress(*_):
+        def advance(steps, *_):
+            if not images:
+                working = [
+                    one
+                    for one in psutil.process_iter(["cmdline"])
+                    if "".join(one.info["cmdline"] or "").startswith("ray::count_there")
+                ]
+                working[0].send_signal(signal.SIGKILL)
+            images.append(steps)
+
+        yield advance
+
+    found = evaluate_on(address, model, data, ORT, progress=progress)
+    assert sum(images) == 40
+    assert counts(found) == counts(evaluate(model, data, ORT))
+
+
+def test_an_error_names_the_node_and_the_file(address, model, tmp_path):
+    write_cityscapes(tmp_path / "tree", "val", range(3), height=32, width=64)
+    data = DataSource(str(tmp_path / "tree"))
+    broken = data.open().pairs[2].image
+    broken.write_bytes(b"no image")
+    with pytest.raises(DataError, match=f"node .*: {broken}"):
+        evaluate_on(address, model, data, ORT)
+
+
+@pytest.mark.parametrize(
+    ("images", "nodes", "batch", "size"), [(64, 8, 1, 8), (500, 8, 1, 8), (5, 2, 1, 3), (5, 2, 4, 4), (500, 2, 3, 9)]
+)
+def test_a_part_has_whole_batches(images, nodes, batch, size):
+    assert part_size(images, nodes, batch) == size
