@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import socket
 import sys
+import threading
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -52,6 +54,7 @@ def connected(address: str) -> Iterator[None]:
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its makers
         own = {"resources": {RESOURCE: 1}, "include_dashboard": False}
+    on_terminate = signal.getsignal(signal.SIGTERM)
     with redirect_stdout(sys.stderr):
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error", **own)
@@ -61,6 +64,8 @@ def connected(address: str) -> Iterator[None]:
                 where=address,
                 cure="start Ray on this host: ray start --address HOST:PORT --resources '{\"fastscnn_opt\": 1}'",
             ) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own in its place
         try:
             yield
         finally:

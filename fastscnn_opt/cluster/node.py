@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.images import images_here
 from fastscnn_opt.errors import UserError
+from fastscnn_opt.files import read_bytes
 from fastscnn_opt.machine import versions
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Count, Open
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 Files = dict[str, bytes]
 """A file and those that belong to it, by their names; the first is the file itself."""
+
+_MOST_BYTES = 1 << 34
+"""Bytes of a file of a model or an artefact at most."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def count_there(
 
 def read_files(files: list[Path]) -> Files:
     """Return the content of files by their paths below the folder of the first."""
-    return {file.relative_to(files[0].parent).as_posix(): file.read_bytes() for file in files}
+    return {file.relative_to(files[0].parent).as_posix(): read_bytes(file, _MOST_BYTES) for file in files}
 
 
 def _write(files: Files, folder: Path) -> Path:
