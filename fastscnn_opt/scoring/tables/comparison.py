@@ -62,8 +62,9 @@ class ComparedRow:
             reason = f": {second.reason}" if second.reason else ""
             return [Breach(where, f"was not scored in the second run ({second.status}{reason})")]
         drop = None if self.miou_change is None else -self.miou_change
+        lost = gate.max_slowdown and second.emulated and not first.emulated
         return [
-            *([Breach(where, f"has no slowdown: {NO_SPEED}")] if second.emulated and gate.max_slowdown else []),
+            *([Breach(where, f"has no slowdown: {NO_SPEED}")] if lost else []),
             *drop_breaches(where, drop, gate.max_drop, "the first run"),
             *slowdown_breaches(where, self.slowdown, gate.max_slowdown, "in the first run, each against its baseline"),
         ]

@@ -96,7 +96,12 @@ def test_a_slowdown_whose_interval_holds_the_limit_passes(finished):
     assert lines(finished, scored(0.594, 1.85), max_slowdown=1.05) == []  # 1.08 [0.97, 1.2]
 
 
-def test_an_emulated_row_keeps_no_limit_on_speed(finished):
+def test_a_row_emulated_in_both_runs_has_no_limit_on_speed():
+    emulated = scored(0.594, 2.0, accuracy=AccuracyFigures(0.9, 0.594, 0.3, emulated=True))
+    assert lines(emulated, emulated, max_slowdown=1.05) == []
+
+
+def test_a_row_that_was_measured_and_is_emulated_now_keeps_no_limit_on_speed(finished):
     emulated = scored(0.594, 2.0, accuracy=AccuracyFigures(0.9, 0.594, 0.3, emulated=True))
     (line,) = lines(finished, emulated, max_slowdown=1.05)
     assert line.startswith("fast (onnxruntime, batch 1): has no slowdown: ")
