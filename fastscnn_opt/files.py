@@ -55,7 +55,7 @@ _CURES = {
 """How to mend what the system refused, and what is refused here with the same numbers."""
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""What a file system without locks answers, such as some network drives. After ENOSYS, filelock does without them."""
+"""What a file system without locks answers, such as some network drives."""
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -309,17 +309,17 @@ def locked(folder: Path, doing: str, error: type[UserError], wait_s: float = 0.0
     lock, holder = FileLock(folder / LOCK, timeout=wait_s), folder / HOLDER
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "flock not supported")  # a file that names its process does as well
+            warnings.filterwarnings("error", "flock not supported")  # a file in place of it may let two processes in
             lock.acquire()
     except Timeout:
         who = _holder_of(holder) or "another process"
         cure = "try again later" if wait_s else "wait for it, or use another folder"
         raise error(f"{who} is {doing}", where=folder, cure=cure) from None
-    except OSError as refused:
-        if refused.errno not in _NO_LOCKS:
+    except (OSError, UserWarning) as refused:
+        if isinstance(refused, OSError) and refused.errno not in _NO_LOCKS:
             raise
         cure = "use a folder on another one, such as a local disk"
-        raise error(f"its file system has no locks ({refused.strerror})", where=folder, cure=cure) from None
+        raise error("its file system has no locks", where=folder, cure=cure) from None
     try:
         with naming(holder):
             holder.write_text(

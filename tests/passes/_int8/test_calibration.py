@@ -52,8 +52,13 @@ def test_a_layer_that_cannot_be_run_is_told_once_without_a_cure_for_something_el
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(2)  # which other tests have changed
-    model = parse("g (float[1,3,8,8] x) => (float[1,4,8,8] y) { y = Conv(x, w, b) }")
-    add_initializers(model, w=np.ones((4, 3, 1, 1), np.float32), b=np.ones(3, np.float32))
+    model = parse("""
+        g (float[1,3,8,8] x) => (float[1,4,8,8] y) <int64[3] far = {0, 1, 9}> {
+            beyond = Gather<axis=1>(x, far)
+            y = Conv(beyond, w)
+        }
+    """)
+    add_initializers(model, w=np.ones((4, 3, 1, 1), np.float32))
     with pytest.raises(PassError, match=r"with method=minmax: (?!.*leaves layers)"):
         PassManager("int8{images=1}").run(model)
     assert capfd.readouterr().err == ""
