@@ -1,7 +1,7 @@
 """Every command and Python block of the README and the guides is run, in the order of the page, on a small network.
 
-Blocks of the kind `hardware` need a vendor's tool or a card, those of the kind `plugin` are run by the test of the
-plug-ins. Every other block that is not plain text is run, or it is an error.
+Blocks of the kind `hardware` need a vendor's tool, a card or several machines, and the test of the plug-ins runs those
+of the kind `plugin`. Every other block that is not plain text is run, or it is an error.
 """
 
 import re
@@ -36,6 +36,7 @@ PAGES = (
     "docs/gates.md",
     "docs/engines.md",
     "docs/ascend.md",
+    "docs/cluster.md",
     "benchmarks/README.md",
 )
 KINDS = {

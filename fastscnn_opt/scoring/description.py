@@ -117,8 +117,10 @@ class RunDescription:
             raise ValueError("rows should all differ in variant, target or batch")
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the file holds; only a search has the key ``search``."""
+        """Return what the file holds; only a search has the key ``search``, and the patterns stand for the pairs."""
         content = as_json(self)
+        if self.data.source:
+            del content["data"]["source"]["pairs"]
         if self.search is None:
             del content["search"]
         return content
