@@ -46,7 +46,7 @@ def availability() -> Availability:
     """Tell whether both packages can be imported, in a release that fits."""
     try:
         import tensorrt  # noqa: F401 - it fails where its libraries are missing
-        from cuda.bindings import runtime  # noqa: F401
+        from cuda.bindings import runtime  # noqa: F401 - it fails where its libraries are missing
     except ImportError as error:
         return Availability(available=False, missing=f"the Python package cannot be imported ({error})", cure=_CURE)
     found = ".".join(map(str, version()))
