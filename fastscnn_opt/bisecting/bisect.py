@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.bisecting.inputs import BisectInput
     from fastscnn_opt.bisecting.losses import LossMetric
     from fastscnn_opt.bisecting.result import Bisection
+    from fastscnn_opt.scoring.stages.executor import Executor
 
 
 def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes notes
@@ -41,6 +42,7 @@ def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     target: str | TargetSpec = "onnxruntime",
     limits: Limits = DEFAULT_LIMITS,
     note: Callable[[str], None] = lambda _: None,
+    executor: Executor | None = None,
 ) -> Bisection:
     """Find the first pass of a pipeline after which a model has lost too much.
 
@@ -72,6 +74,8 @@ def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes
         What runs the graphs, with `max_drop`: a name, or a `TargetSpec` with options.
     note
         Gets lines about the progress.
+    executor
+        Where the graphs run, with `max_drop`; by default in child processes of this machine.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes
         graph = searched.load()
         metric: LossMetric
         if max_diff is None:
-            allowed, metric = _accuracy(searched, max_drop, TargetSpec.of(target), limits)
+            allowed, metric = _accuracy(searched, max_drop, TargetSpec.of(target), limits, executor)
         else:
             allowed = max_diff
             metric = Deviation(searched.source, {} if inputs is None else read_inputs(Path(inputs), graph))
@@ -107,7 +111,7 @@ def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes
 
 
 def _accuracy(
-    searched: BisectInput, max_drop: float | None, target: TargetSpec, limits: Limits
+    searched: BisectInput, max_drop: float | None, target: TargetSpec, limits: Limits, executor: Executor | None
 ) -> tuple[float, AccuracyLoss]:
     """Return how many points of mIoU may be lost, and what measures them."""
     allowed = searched.max_drop if max_drop is None else max_drop
@@ -115,4 +119,4 @@ def _accuracy(
         raise RunError("nothing says how much may be lost", cure="give --max-drop or --max-diff")
     if searched.source is None:
         raise RunError("--max-drop needs images", cure="give --data ROOT or --synthetic N")
-    return allowed, AccuracyLoss(searched.source, searched.complete(target), limits=limits)
+    return allowed, AccuracyLoss(searched.source, searched.complete(target), limits=limits, executor=executor)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.bisecting.graphs import SavedGraph
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.rewriting.contract import Feeds, Pass, Runner, Tensor
+    from fastscnn_opt.scoring.stages.executor import Executor
     from fastscnn_opt.targets.spec import TargetSpec
 
 _CACHE_KIND = "accuracy"
@@ -69,17 +70,26 @@ class AccuracyLoss:
     """Points of mIoU that a graph has lost against its source, both run on the same images in a child process.
 
     An adaptive average pooling, which no engine runs, is expanded into single windows first. The cache holds each
-    figure under the content of the graph, the images, the target and the versions.
+    figure under the content of the graph, the images, the target and the versions. `executor` is where the graphs run,
+    by default this machine.
     """
 
     key = "mIoU_drop"
     heading = "points of mIoU lost"
 
-    def __init__(self, source: DataSource, target: TargetSpec, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        source: DataSource,
+        target: TargetSpec,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        executor: Executor | None = None,
+    ) -> None:
         self._source = source
         self._target = target
         self._limits = limits
-        tools = target.available().tool_versions()
+        self._executor = executor
+        tools = executor.tool_versions(target) if executor else target.available().tool_versions()
         packages = versions(("fastscnn-opt", "numpy", "pillow"))
         self._source_miou = 0.0
         self._conditions = json.dumps([source.fingerprint(), target.name, dict(target.options), tools, packages])
@@ -114,7 +124,7 @@ class AccuracyLoss:
             return float(json.loads(cached)["mIoU"])
         file = self._runnable(graph)
         try:
-            found = evaluate(file, self._source, self._target, limits=self._limits)
+            found = evaluate(file, self._source, self._target, limits=self._limits, executor=self._executor)
         except (ModelError, TargetError) as error:  # the user does not know the file, but what made the graph
             error.where = "" if error.where == str(file) else error.where
             error.what = error.what.replace(str(file), "the graph")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.errors import ModelError, TargetError
+from fastscnn_opt.errors import ModelError, TargetError, UserError
 from fastscnn_opt.files import check_place, is_stream
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.model_name import model_file
+from fastscnn_opt.scoring.stages.executor import Compilation
+from fastscnn_opt.scoring.stages.job import CompiledModel
+from fastscnn_opt.scoring.stages.settings import Stage
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Evaluate, Open, Profile
 from fastscnn_opt.targets.spec import TargetSpec
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
+    from fastscnn_opt.scoring.stages.executor import Executor
     from fastscnn_opt.scoring.worker.counts import Evaluation
     from fastscnn_opt.targets.onnxruntime.profile import OrtProfile
     from fastscnn_opt.targets.signature import Signature
@@ -61,6 +66,7 @@ def evaluate(
     batch: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: ProgressBar = no_progress_bar,
+    executor: Executor | None = None,
 ) -> Evaluation:
     """Compile a model for `target`, run it on labelled images in a child process, and return its accuracy.
 
@@ -80,6 +86,8 @@ def evaluate(
         Images per run; by default what the model takes.
     progress
         Shows how many of the images are done.
+    executor
+        Where the model is compiled and run; by default in a child process of this machine.
 
     Raises
     ------
@@ -91,6 +99,11 @@ def evaluate(
         There is no such target here, it cannot compile or run the model, or its process went beyond a limit.
     """
     file, spec = model_file(model), TargetSpec.of(target)
+    if executor is not None:
+        source = DataSource.at(data).for_model_file(file)
+        with progress(len(source.open()), "images") as advance:
+            todo = CompiledModel(str(model), spec, file, file, batch)
+            return _evaluate_elsewhere(executor, todo, source, limits, advance)
     with ThreadPoolExecutor(1) as reader:
         metadata = reader.submit(read_metadata, file)  # while the child process starts
         source = DataSource.at(data).for_model_file(file)
@@ -99,6 +112,24 @@ def evaluate(
             opened_model(file, spec, limits=limits) as (worker, _),
         ):
             return worker.run(Evaluate(source, metadata.result(), batch), advance)
+
+
+def _evaluate_elsewhere(
+    executor: Executor, model: CompiledModel, source: DataSource, limits: Limits, advance: Callable[[int], None]
+) -> Evaluation:
+    """Compile a model, whose artefact is not there yet, and return its accuracy."""
+    if missing := executor.missing(model.target, Stage.ALL):
+        raise TargetError(f"target {model.target.name} is not available: {missing}")
+    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
+        artefact = Path(folder) / f"artefact{model.target.open().artefact_suffix}"
+        log = Path(folder) / "compile.log"
+        executor.compile(Compilation(model.name, model.target, model.model, artefact, log), limits)
+        models = [(replace(model, artefact=artefact), None)]
+        with closing(executor.evaluate_all(models, source, jobs=1, limits=limits, on_image=advance)) as outcomes:
+            ((_, outcome),) = outcomes
+    if isinstance(outcome.result, UserError):
+        raise outcome.result
+    return outcome.result
 
 
 def compile_model(

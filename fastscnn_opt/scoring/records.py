@@ -12,9 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
-from fastscnn_opt.errors import CheckFailedError, UserError
 from fastscnn_opt.measuring.latency import Positive, Throughput, WarmUp
-from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import Effort
 
@@ -220,6 +218,7 @@ class RowRecord(RowPlan):
 
     `source` and `data` are the keys of the model and the images; paths are relative to the run folder. `reproduce` is
     a command that repeats what ended the process of the row. `predictions_sha256` is that of the file of label maps.
+    `hosts` measured the accuracy; there are none in old records.
     """
 
     source: str
@@ -239,6 +238,7 @@ class RowRecord(RowPlan):
     seconds: Amount = field(default=0.0, compare=False)
     at: str = field(default="", compare=False)
     reproduce: str = field(default="", compare=False)
+    hosts: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,8 @@ class SessionRecord:
     """Rows that were timed side by side, and how.
 
     `baseline_key` is the speed key of the row that the ratios refer to. `busy_cores` says how many cores other programs
-    kept busy meanwhile; it is None in old records.
+    kept busy meanwhile; it is None in old records. `host` is the machine, and `device` its accelerator or processor;
+    both are empty in old records.
     """
 
     at: str
@@ -310,6 +311,8 @@ class SessionRecord:
     baseline_key: str | None
     rows: list[RowTiming]
     busy_cores: Amount | None = None
+    host: str = ""
+    device: str = ""
     __pydantic_config__: ClassVar = RECORD
 
 
@@ -337,12 +340,3 @@ def key_of(*parts: object) -> str:
 def now() -> str:
     """Return the time, in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def outcome_of(error: UserError, label: str) -> tuple[Status, str]:
-    """Return the status and the reason of the row called `label` that ended with `error`."""
-    statuses = {ChildCrashedError: Status.CRASHED, ChildHungError: Status.TIMED_OUT, CheckFailedError: Status.BROKEN}
-    status = next((status for kind, status in statuses.items() if isinstance(error, kind)), Status.FAILED)
-    if error.where == label:
-        error.where = ""  # the table names the row
-    return status, str(error)

@@ -19,6 +19,7 @@ from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.records import RowPlan, now
 from fastscnn_opt.scoring.run_folder import open_run, read_run, refuse_search
 from fastscnn_opt.scoring.stages.compiling import SourceModel, identify_rows, identify_source
+from fastscnn_opt.scoring.stages.executor import THIS_MACHINE, Executor
 from fastscnn_opt.scoring.stages.scorer import RowScorer
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
 from fastscnn_opt.scoring.variants import Variants, VariantsFile, read_variants
@@ -42,6 +43,7 @@ def score(
     progress: ProgressBar = no_progress_bar,
     *,
     data: str | os.PathLike[str] | DataSource | None = None,
+    executor: Executor = THIS_MACHINE,
 ) -> Run:
     """Score all rows of a variants file into a run folder, and return what the folder then holds.
 
@@ -62,6 +64,8 @@ def score(
     data
         Images that take the place of those of the variants file: the root of a Cityscapes tree, a TOML file that
         describes a dataset, or a `DataSource`.
+    executor
+        Where rows are compiled, evaluated and timed; by default on this machine.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def score(
         variants = replace(variants, source=variants.source.for_model_file(source.file))
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
     with open_run(folder, describe_run(variants, source, data)) as run:
-        RowScorer(run, variants, settings, source, data, note, progress).score_all()
+        RowScorer(run, variants, settings, source, note, progress, executor).score_all()
     return run
 
 

@@ -18,6 +18,7 @@ from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.run_folder import open_run, read_run
 from fastscnn_opt.scoring.score import describe_run
 from fastscnn_opt.scoring.stages.compiling import identify_source
+from fastscnn_opt.scoring.stages.executor import THIS_MACHINE, Executor
 from fastscnn_opt.scoring.stages.scorer import RowScorer
 from fastscnn_opt.scoring.stages.settings import Settings
 from fastscnn_opt.searching.inputs import FRONT_FILE, SearchInput
@@ -109,6 +110,7 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     budget: Budget = DEFAULT_BUDGET,
     settings: Settings = _LAST_SESSION,
     note: Callable[[str], None] = lambda _: None,
+    executor: Executor = THIS_MACHINE,
 ) -> SearchResult:
     """Explore pipelines, and return those that no other beats in both accuracy and speed.
 
@@ -140,6 +142,8 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
         How to score; the effort is that of the last session, by default 5 seconds per model.
     note
         Gets lines about the progress.
+    executor
+        Where models are compiled, evaluated and timed; by default on this machine.
 
     Raises
     ------
@@ -157,10 +161,10 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
         raise TargetError(what, where=f"target {spec.name}", cure=f"search elsewhere, and score {FRONT_FILE} on it")
     chosen = default_space(source) if space is None else read_space(Path(space))
     given = SearchInput(model_file(model), source, spec, chosen.baseline, batch, max_drop)
-    return _explore(given, chosen, Path(folder), settings, budget, Screening(few, max_drop), note)
+    return _explore(given, chosen, Path(folder), settings, budget, Screening(few, max_drop), note, executor)
 
 
-def _explore(
+def _explore(  # noqa: PLR0913, PLR0917 - what `search` takes, with its defaults filled in
     given: SearchInput,
     space: Space,
     folder: Path,
@@ -168,6 +172,7 @@ def _explore(
     budget: Budget,
     screening: Screening,
     note: Callable[[str], None],
+    executor: Executor,
 ) -> SearchResult:
     if not is_utf8(str(given.model.absolute())):
         raise RunError("its path is no UTF-8 text, which a variants file is", where=given.model, cure="rename it")
@@ -185,7 +190,7 @@ def _explore(
     )
     with open_run(folder, description) as run:
         write_atomically(run.folder / FRONT_FILE, text.encode())
-        scorer = RowScorer(run, variants, replace(settings, effort=_SHORT_EFFORT), source, data, note)
+        scorer = RowScorer(run, variants, replace(settings, effort=_SHORT_EFFORT), source, note, executor=executor)
         trials = Trials(run, scorer, variants, screening, note)
         journal = _Journal(run, given, space)
         for trial in tried_before:
@@ -212,7 +217,7 @@ def _explore(
         names = [one.name for one in finalists(journal.trade_offs, _MOST_FINALISTS)]
         jobs = [job for name, job in trials.jobs.items() if name in names and job is not trials.baseline]
         if jobs:
-            RowScorer(run, variants, settings, source, data, note).time([trials.baseline, *jobs])
+            RowScorer(run, variants, settings, source, note, executor=executor).time([trials.baseline, *jobs])
         best = best_of([one for job in (trials.baseline, *jobs) if (one := trials.trade_off(job)) is not None])
         front = [one.name for one in best]
         journal.write(front)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
-from fastscnn_opt.model.metadata import read_metadata
-from fastscnn_opt.scoring.records import Keys, RowTiming, Status, key_of, outcome_of
-from fastscnn_opt.scoring.worker.client import Worker
-from fastscnn_opt.scoring.worker.commands import Evaluate, Open
+from fastscnn_opt.scoring.records import Keys, RowTiming, Status, key_of
+from fastscnn_opt.scoring.stages.recording import outcome_of
 from fastscnn_opt.searching.strategies import TrialResult, TrialStatus
 from fastscnn_opt.searching.tradeoffs import TradeOff
 
@@ -146,12 +145,14 @@ class Trials:
 
     def _miou_on(self, source: DataSource, job: Job) -> float:
         """Return the mIoU on some images, a fraction."""
-        model = job.compiled_model
-        with Worker(model.name, model.target, log=model.log, limits=self._scorer.limits) as worker:
-            worker.run(Open(model.target, model.artefact))
-            found = worker.run(Evaluate(source, read_metadata(model.model), model.batch))
-            worker.close()
-        return found.accuracy.mIoU
+        models = [(job.compiled_model, None)]
+        with closing(
+            self._scorer.executor.evaluate_all(models, source, jobs=1, limits=self._scorer.limits)
+        ) as outcomes:
+            ((_, outcome),) = outcomes
+        if isinstance(outcome.result, UserError):
+            raise outcome.result
+        return outcome.result.accuracy.mIoU
 
     def _prune(self, job: Job, lost: float, where: str, **figures: Any) -> TrialResult:
         reason = f"loses {lost:.2f} points of mIoU on {where}, and {self._screening.max_drop:g} are allowed"

@@ -12,8 +12,9 @@ from runs import described
 from fastscnn_opt.errors import CheckFailedError, ContractBreachError, RunError, TargetError
 from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status, as_json, outcome_of
+from fastscnn_opt.scoring.records import Keys, RowPlan, RowRecord, RowTiming, SessionRecord, Status, as_json
 from fastscnn_opt.scoring.run_folder import append_line, open_run, read_run
+from fastscnn_opt.scoring.stages.recording import outcome_of
 
 ROW = RowRecord("fast", "simplify", (), "onnxruntime", 1, "model", "data", Keys("r", "a", "s"), Status.OK)
 TIMING = RowTiming("fast", "onnxruntime", 1, "s", Status.OK, median_ms=2.0, samples_ms=[[2.0]])

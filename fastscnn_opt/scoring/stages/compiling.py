@@ -14,8 +14,9 @@ from fastscnn_opt.machine import versions
 from fastscnn_opt.network.layout import Outputs
 from fastscnn_opt.network.unpickling import MOST_BYTES
 from fastscnn_opt.scoring.records import BuiltModel, CompiledRecord, Keys, RowPlan, key_of
+from fastscnn_opt.scoring.stages.executor import Compilation
 from fastscnn_opt.scoring.stages.job import Job
-from fastscnn_opt.scoring.stages.patching import patched, patches_key
+from fastscnn_opt.scoring.stages.patching import patches_key
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import NOTES, Build, Export, Identify
 from fastscnn_opt.scoring.worker.feeds import NOTHING, StatedInputs
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.scoring.run_folder import OpenRun
+    from fastscnn_opt.scoring.stages.executor import Executor
     from fastscnn_opt.scoring.variants import ModelTable, Variants
     from fastscnn_opt.targets.spec import TargetSpec
 
@@ -86,6 +88,7 @@ class RowCompiler:
         run: OpenRun,
         source: SourceModel,
         images: DataSource,
+        executor: Executor,
         *,
         verify: bool,
         limits: Limits,
@@ -96,6 +99,7 @@ class RowCompiler:
         self._hashes: dict[Path, str] = {}
         """The hash of each artefact, which is computed once."""
         self._source = source
+        self._executor = executor
         self._stated, self._inputs = images.stated(), StatedInputs.of(images)
         self._verify = verify
         self._limits = limits
@@ -151,7 +155,7 @@ class RowCompiler:
             The compilation failed, crashed or hung, or the files are damaged.
         """
         opened = target.open()
-        same = (opened.tool_versions(), target.options) == (record.tools, record.options)
+        same = (self._executor.tool_versions(target), target.options) == (record.tools, record.options)
         crossed, artefact = isinstance(opened, CrossCompiler), self._run.folder / record.artefact
         whole = not record.artefact_sha256 or self.is_whole(artefact, record.artefact_sha256)
         if whole and (same or crossed):
@@ -169,15 +173,16 @@ class RowCompiler:
         self, worker: Worker, plan: RowPlan, target: TargetSpec, built: BuiltModel, checkpoint: Path | None
     ) -> CompiledRecord:
         opened = target.open()
-        options, tools = dict(target.options), opened.tool_versions()
+        options, tools = dict(target.options), self._executor.tool_versions(target)
         speed = key_of(built.sha256, target.name, options, tools, patches_key(target), plan.batch)
         artefact = self._run.models / f"{built.sha256[:16]}.{target.name}-{speed[:8]}{opened.artefact_suffix}"
         known = [record for record in self._run.compiled if record.artefact == self._run.relative(artefact)]
         if not self.is_whole(artefact, known[-1].artefact_sha256 if known else ""):
             try:
-                with patched(target):
-                    log = self._log(plan).with_suffix(".compile.log")
-                    worker.compile(target, built.file, artefact, log, checkpoint=checkpoint)
+                log = self._log(plan).with_suffix(".compile.log")
+                self._executor.compile(
+                    Compilation(plan.label, target, built.file, artefact, log, checkpoint), self._limits, worker
+                )
             except UserError as error:
                 if error.where == str(built.file):  # a name that this run made up
                     passes = f" after {plan.passes}" if plan.passes else ""

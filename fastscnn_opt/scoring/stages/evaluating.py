@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationOutcome:
-    """The accuracy of a compiled model, or the error instead, and the seconds it took."""
+    """The accuracy of a compiled model, or the error instead, the seconds it took, and the hosts that did the work."""
 
     result: Evaluation | UserError
     seconds: float
+    hosts: tuple[str, ...]
 
 
 @dataclass
@@ -70,6 +72,7 @@ def evaluate_all(
 
     def evaluate(model: CompiledModel, predictions: Path | None) -> EvaluationOutcome:
         start = perf_counter()
+        result: Evaluation | UserError
         try:
             with Worker(model.name, model.target, log=model.log, limits=limits) as worker:
                 running.add(worker)
@@ -78,8 +81,8 @@ def evaluate_all(
                 result = worker.run(Evaluate(source, metadata, model.batch, predictions), on_image)
                 worker.close()
         except UserError as error:
-            return EvaluationOutcome(error, perf_counter() - start)
-        return EvaluationOutcome(result, perf_counter() - start)
+            result = error
+        return EvaluationOutcome(result, perf_counter() - start, (platform.node(),))
 
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(evaluate, *item): index for index, item in enumerate(models)}

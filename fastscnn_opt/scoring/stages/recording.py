@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.errors import CheckFailedError, UserError
 from fastscnn_opt.files import content_hash
 from fastscnn_opt.machine import versions
 from fastscnn_opt.model.saving import files_of
+from fastscnn_opt.processes.death import ChildCrashedError, ChildHungError
 from fastscnn_opt.scoring.records import Keys, RowRecord, Status, key_of, now
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Recorder:
             if same and self._has_its_maps(record):
                 self.record(
                     job, Status.OK, accuracy=record.accuracy, details=record.details,
-                    peak_rss_bytes=record.peak_rss_bytes, seconds=record.seconds,
+                    peak_rss_bytes=record.peak_rss_bytes, seconds=record.seconds, hosts=record.hosts,
                     predictions_sha256=record.predictions_sha256,
                 )  # fmt: skip
                 return True
@@ -110,3 +112,12 @@ class Recorder:
 def _size(model: Path) -> int:
     """Return the size of a built model in bytes, including that of its weights if there is one."""
     return sum(file.stat().st_size for file in files_of(model))
+
+
+def outcome_of(error: UserError, label: str) -> tuple[Status, str]:
+    """Return the status and the reason of the row called `label` that ended with `error`."""
+    statuses = {ChildCrashedError: Status.CRASHED, ChildHungError: Status.TIMED_OUT, CheckFailedError: Status.BROKEN}
+    status = next((status for kind, status in statuses.items() if isinstance(error, kind)), Status.FAILED)
+    if error.where == label:
+        error.where = ""  # the table names the row
+    return status, str(error)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
-from fastscnn_opt.scoring.records import CompiledRecord, Status, outcome_of
+from fastscnn_opt.scoring.records import CompiledRecord, Status
 from fastscnn_opt.scoring.stages.changes import changes
 from fastscnn_opt.scoring.stages.compiling import RowCompiler, SourceModel
-from fastscnn_opt.scoring.stages.evaluating import EvaluationOutcome, evaluate_all
-from fastscnn_opt.scoring.stages.recording import Recorder
+from fastscnn_opt.scoring.stages.executor import THIS_MACHINE, Executor
+from fastscnn_opt.scoring.stages.recording import Recorder, outcome_of
 from fastscnn_opt.scoring.stages.reproducing import reproduction
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
 from fastscnn_opt.scoring.stages.speed import time_rows
-from fastscnn_opt.targets.base import CrossCompiler, Emulator
+from fastscnn_opt.targets.base import Emulator
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.description import RunDescription
     from fastscnn_opt.scoring.records import RowPlan
     from fastscnn_opt.scoring.run_folder import OpenRun
+    from fastscnn_opt.scoring.stages.evaluating import EvaluationOutcome
     from fastscnn_opt.scoring.stages.job import Job
     from fastscnn_opt.scoring.variants import Variants
     from fastscnn_opt.targets.spec import TargetSpec
@@ -40,20 +41,21 @@ class RowScorer:
         variants: Variants,
         settings: Settings,
         source: SourceModel,
-        data: str,
         note: Callable[[str], None],
         progress: ProgressBar = no_progress_bar,
+        executor: Executor = THIS_MACHINE,
     ) -> None:
         self._run = run
         self._variants = variants
         self._settings = settings
-        self._data = data
+        self._data = run.description.data.key
         self._note = note
         self._progress = progress
+        self.executor = executor
         self.limits = settings.limits(variants)
-        self.recorder = Recorder(run, source.key, data, settings.verify, self.limits, note)
+        self.recorder = Recorder(run, source.key, self._data, settings.verify, self.limits, note)
         self._compiler = RowCompiler(
-            run, source, variants.source, verify=settings.verify, limits=self.limits, note=note
+            run, source, variants.source, executor, verify=settings.verify, limits=self.limits, note=note
         )
 
     def score_all(self) -> None:
@@ -84,7 +86,7 @@ class RowScorer:
         """Build and compile a row; None if that fails, which is then recorded."""
         target = self._settings.target_for(plan, self._variants)
         try:
-            if missing := self._missing(target):
+            if missing := self.executor.missing(target, self._settings.stage):
                 self.recorder.record_failure(plan, Status.UNAVAILABLE, missing)
                 return None
             if plan.patches and "patches" not in target.options and not isinstance(target.open(), Emulator):
@@ -116,7 +118,9 @@ class RowScorer:
         with (
             self._progress(len(jobs) * len(source.open()), "images") as advance,
             closing(
-                evaluate_all(models, source, jobs=self._settings.jobs, limits=self.limits, on_image=advance)
+                self.executor.evaluate_all(
+                    models, source, jobs=self._settings.jobs, limits=self.limits, on_image=advance
+                )
             ) as outcomes,
         ):
             for index, outcome in outcomes:
@@ -130,7 +134,10 @@ class RowScorer:
         finished = [(job, row.accuracy) for job in jobs if (row := self.recorder.finished(job))]
         evaluated = [job for job, accuracy in finished if accuracy and not accuracy.emulated]
         effort = self._settings.effort_for(self._variants)
-        time_rows(self._run, evaluated, effort, limits=self.limits, note=self._note, progress=self._progress)
+        time_rows(
+            self._run, evaluated, effort,
+            executor=self.executor, limits=self.limits, note=self._note, progress=self._progress,
+        )  # fmt: skip
 
     def _build_all(self) -> list[Job]:
         jobs = []
@@ -153,7 +160,7 @@ class RowScorer:
         return record
 
     def _compiled_before(self, plan: RowPlan, target: TargetSpec) -> CompiledRecord | None:
-        record, tools = self._run.last_compiled(plan), target.open().tool_versions()
+        record, tools = self._run.last_compiled(plan), self.executor.tool_versions(target)
         if record is None or (record.options, record.tools) != (dict(target.options), tools):
             return None
         whole = self._compiler.is_whole(self._run.folder / record.artefact, record.artefact_sha256)
@@ -172,14 +179,6 @@ class RowScorer:
         rows = self._variants.rows
         return changes(self._run, before, {plan: self._settings.target_for(plan, self._variants) for plan in rows})
 
-    def _missing(self, spec: TargetSpec) -> str:
-        """Say what this machine lacks for the stage at hand; the empty text if nothing."""
-        target = spec.open()
-        if isinstance(target, CrossCompiler) and self._settings.stage is not Stage.ALL:
-            part = target.can_compile() if self._settings.stage is Stage.COMPILE else target.can_run()
-            return part.reason
-        return target.availability().reason
-
     def _predictions(self, job: Job) -> Path:
         return self._run.predictions / f"{job.keys.accuracy[:16]}.zip"
 
@@ -196,7 +195,8 @@ class RowScorer:
         details = replace(result.details, predictions=self._run.relative(saved) if saved.is_file() else None)
         self.recorder.record(
             job, Status.OK, accuracy=result.accuracy, details=details, peak_rss_bytes=result.peak_rss_bytes,
-            seconds=round(outcome.seconds, 3), predictions_sha256=self.recorder.hash_of(saved, anew=True),
+            seconds=round(outcome.seconds, 3), hosts=outcome.hosts,
+            predictions_sha256=self.recorder.hash_of(saved, anew=True),
         )  # fmt: skip
         kind = "emulated mIoU" if result.accuracy.emulated else "mIoU"
         self._note(f"{plan.label}: {kind} {100 * result.accuracy.mIoU:.2f} % in {outcome.seconds:.1f} s")

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.machine import available_memory_bytes
 from fastscnn_opt.measuring.latency import ratio_to_baseline, summarise
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
-from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now, outcome_of
-from fastscnn_opt.scoring.stages.other_load import other_load
+from fastscnn_opt.scoring.records import RowTiming, SessionRecord, Status, now
+from fastscnn_opt.scoring.stages.recording import outcome_of
 from fastscnn_opt.scoring.stages.reproducing import reproduction
-from fastscnn_opt.scoring.stages.timing import ISOLATION, Latencies, time_side_by_side
+from fastscnn_opt.scoring.stages.timing import ISOLATION, Latencies
 from fastscnn_opt.targets.base import MultiDeviceTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fastscnn_opt.processes.limits import Limits
-    from fastscnn_opt.progress import Advance
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.run_folder import OpenRun
+    from fastscnn_opt.scoring.stages.executor import Executor, TimedGroup
     from fastscnn_opt.scoring.stages.job import Job
 
 _MEMORY_SHARE = 0.8
@@ -34,6 +34,7 @@ def time_rows(
     jobs: Sequence[Job],
     effort: Effort,
     *,
+    executor: Executor,
     limits: Limits,
     note: Callable[[str], None],
     progress: ProgressBar = no_progress_bar,
@@ -44,16 +45,41 @@ def time_rows(
     A row keeps its figures while it, its baseline and `effort` are the same. A row's ratio always comes from one
     session with its baseline. Rows that together need more memory than there is are timed in several sessions.
     """
+    wanted = list(_wanted(run, jobs, effort, executor))
+    if not wanted:
+        return
+    expected = [effort.expected_rounds(0, 0, len(group)) for group, _ in wanted]
+
+    def on_start(index: int) -> None:
+        note(f"timing side by side: {', '.join(job.plan.label for job in wanted[index][0])}")
+
+    with progress(sum(expected), "rounds") as advance:
+
+        def on_round(index: int, rounds: int) -> None:
+            expected[index] = rounds
+            advance(1, sum(expected))
+
+        models = [[job.compiled_model for job in group] for group, _ in wanted]
+        with closing(
+            executor.time_groups(models, effort, limits=limits, on_start=on_start, on_round=on_round)
+        ) as timed:
+            for index, outcome in timed:
+                run.append_session(_session(*wanted[index], effort, outcome, limits))
+
+
+def _wanted(
+    run: Run, jobs: Sequence[Job], effort: Effort, executor: Executor
+) -> Iterator[tuple[list[Job], Job | None]]:
+    """Yield the rows of each session that is wanted, with the baseline among them."""
     targets = [None] if run.baseline.target else dict.fromkeys(job.plan.target for job in jobs)
     for target in targets:
         here = [job for job in jobs if target in (None, job.plan.target)]
         base = next((job for job in here if run.baseline.is_row(job.plan)), None)
         todo = [job for job in here if not is_timed(run, job, base, effort)]
-        for group in _groups(run, todo, base, engines=1 + (effort.streams or 0)):
-            note(f"timing side by side: {', '.join(job.plan.label for job in group)}")
-            with progress(effort.expected_rounds(0, 0, len(group)), "rounds") as advance:
-                session = _time_group(group, base, effort, limits, advance)
-            run.append_session(session)
+        if todo:
+            room = _MEMORY_SHARE * executor.available_memory_bytes(todo[0].target)
+            for group in _groups(run, todo, base, engines=1 + (effort.streams or 0), room=room):
+                yield group, base
 
 
 def is_timed(run: Run, job: Job, base: Job | None, effort: Effort) -> bool:
@@ -70,8 +96,8 @@ def is_timed(run: Run, job: Job, base: Job | None, effort: Effort) -> bool:
     return False
 
 
-def _groups(run: Run, todo: Sequence[Job], base: Job | None, engines: int) -> list[list[Job]]:
-    """Split rows into groups that fit into memory with so many `engines` each; the baseline leads every group."""
+def _groups(run: Run, todo: Sequence[Job], base: Job | None, *, engines: int, room: float) -> list[list[Job]]:
+    """Split rows into groups that need at most `room` bytes with so many `engines` each; the baseline leads each."""
 
     def peak(job: Job) -> int:
         record = run.last(job.plan.identity)
@@ -79,9 +105,8 @@ def _groups(run: Run, todo: Sequence[Job], base: Job | None, engines: int) -> li
 
     leader = [base] if base else []
     others = [job for job in todo if job is not base]
-    if todo and not others:
+    if not others:
         return [leader]
-    room = (available_memory_bytes() or float("inf")) * _MEMORY_SHARE
     groups: list[list[Job]] = []
     for job in others:
         if groups and sum(map(peak, (*groups[-1], job))) <= room:
@@ -91,12 +116,10 @@ def _groups(run: Run, todo: Sequence[Job], base: Job | None, engines: int) -> li
     return groups
 
 
-def _time_group(
-    group: Sequence[Job], base: Job | None, effort: Effort, limits: Limits, advance: Advance
+def _session(
+    group: Sequence[Job], base: Job | None, effort: Effort, timed: TimedGroup, limits: Limits
 ) -> SessionRecord:
-    models = [job.compiled_model for job in group]
-    with other_load() as others:
-        results = time_side_by_side(models, effort, limits=limits, on_round=lambda _, expected: advance(1, expected))
+    results = timed.results
     reference = results[group.index(base)] if base else None
     rounds = max((len(result.samples_ms) for result in results if isinstance(result, Latencies)), default=0)
     return SessionRecord(
@@ -106,7 +129,9 @@ def _time_group(
         rounds=rounds,
         baseline_key=base.keys.speed if base else None,
         rows=[_row_timing(job, result, reference, limits) for job, result in zip(group, results, strict=True)],
-        busy_cores=others.busy_cores,
+        busy_cores=timed.busy_cores,
+        host=timed.host,
+        device=timed.device,
     )
 
 
