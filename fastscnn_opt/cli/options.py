@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.targets.spec import TargetSpec
 
+    ChosenImages = tuple[Path | None, str | None, int | None, int | None, int | None]
+
 
 def complete_pipeline(typed: str) -> list[str]:
     """Return the typed pipeline text with its last name completed, once for each pass that fits."""
@@ -75,6 +77,15 @@ def data_source(
     if data is not None:
         return DataSource.at(str(data), split, limit)
     return DataSource(synthetic=synthetic, seed=seed or 0, limit=limit)
+
+
+def images_for(flag: str, chosen: ChosenImages, *, is_given: bool) -> DataSource | None:
+    """Return the images that the arguments of `data_source` choose, if any; without `flag` they are wrong usage."""
+    if all(option is None for option in chosen):
+        return None
+    if not is_given:
+        raise typer.BadParameter(f"goes with {flag} only", param_hint="--data, --split, --synthetic, --seed, --limit")
+    return data_source(*chosen)
 
 
 Target = Annotated[

@@ -11,6 +11,7 @@ import numpy as np
 from fastscnn_opt.scoring.pareto import pareto_front
 from fastscnn_opt.scoring.records import AccuracyDetails
 from fastscnn_opt.scoring.tables.rendering import contract_of
+from fastscnn_opt.scoring.tables.row import can_be_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,12 +137,11 @@ class ReportContent:
     def baseline_of(self, entry: ReportRow) -> ReportRow | None:
         """Return the scored baseline row for `entry`, the best match first by target, then by batch size.
 
-        The target is the ``baseline_target`` of the variants file, or else that of `entry`. A measured row has no
-        emulated baseline.
+        The target is the ``baseline_target`` of the variants file, or else that of `entry`. See `can_be_baseline`.
         """
         name, target = self.run.description.baseline, self.run.description.baseline_target or entry.row.target
         scored = [base for base in self.entries if base.row.variant == name and base.row.mIoU is not None]
-        scored = [base for base in scored if entry.row.emulated or not base.row.emulated]
+        scored = [base for base in scored if can_be_baseline(base.row.emulated, entry.row.emulated)]
         unlike = [(base.row.target != target, base.row.batch != entry.row.batch) for base in scored]
         return scored[unlike.index(min(unlike))] if scored else None
 

@@ -36,6 +36,7 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
     plots = _charts(content)
     matrices = [(entry, entry.details.confusion) for entry in content.entries if entry.details.confusion is not None]
     chosen = [choice.entry for choice in recommend(content)]
+    headings, rows = sections.table(content, chosen)
     values: dict[str, Any] = {
         "title": f"Variants of {content.run.description.model.file.rpartition('/')[2]}",
         "subtitle": _subtitle(content),
@@ -44,8 +45,8 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
         "gate": sections.gate_text(content),
         "decode": sections.decode_text(content),
         "limited": content.limit is not None,
-        "columns": [{"heading": heading, "figures": figures} for heading, figures in sections.columns(content)],
-        "rows": sections.table(content, chosen),
+        "columns": [{"heading": heading, "figures": figures} for heading, figures in headings],
+        "rows": rows,
         "charts": list(plots),
         "heat": sections.heat(content),
         "confusions": [entry for entry, _ in matrices],

@@ -12,7 +12,7 @@ from fastscnn_opt.rewriting.options import texts_of
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.pictures.drawing import NO_CLASS
 from fastscnn_opt.scoring.records import StepNodes
-from fastscnn_opt.scoring.tables.rendering import STREAMS, Heading, stream_cells
+from fastscnn_opt.scoring.tables.rendering import STREAMS, Heading, as_asked, stream_cells
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -38,33 +38,26 @@ COLUMNS = (
     ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("images/s", True), ("ratio [95 %]", True),
     *STREAMS, ("size MB", True), ("peak MB", True),
 )  # fmt: skip
-"""The headings of the table of rows, each with whether its column holds figures; see `columns`."""
+"""The headings of the table of rows, each with whether its column holds figures; see `table`."""
+
+_NO_FIGURE = ("", "")
+"""The text and the sort value of an unknown figure."""
 
 _STRONGEST = 10.0
 """Points of IoU at which a cell of the heat map reaches its full colour."""
 
 
-def columns(content: ReportContent) -> list[Heading]:
-    """Return the headings of the table, those about streams only if a row was timed with some."""
-    asked = any(entry.row.throughput for entry in content.entries)
-    return [heading for heading in COLUMNS if asked or heading not in STREAMS]
-
-
-def table(content: ReportContent, chosen: Sequence[ReportRow]) -> list[Section]:
-    """Return the rows of the table, each cell with its text and its sort value; `chosen` are recommended."""
-    shown = columns(content)
-    return [
+def table(content: ReportContent, chosen: Sequence[ReportRow]) -> tuple[list[Heading], list[Section]]:
+    """Return the headings and rows of the table, each cell with its text and sort value; `chosen` are recommended."""
+    headings, lines = as_asked(COLUMNS, [_cells(entry) for entry in content.entries], _NO_FIGURE)
+    return headings, [
         {
-            "cells": [
-                {"text": text, "value": value}
-                for heading, (text, value) in zip(COLUMNS, _cells(entry), strict=True)
-                if heading in shown
-            ],
+            "cells": [{"text": text, "value": value} for text, value in line],
             "marks": _marks(content, entry, chosen),
             "tone": "" if entry.row.status == "ok" else "failed",
             "reason": entry.row.reason,
         }
-        for entry in content.entries
+        for entry, line in zip(content.entries, lines, strict=True)
     ]
 
 
@@ -87,7 +80,7 @@ def _cells(entry: ReportRow) -> list[tuple[str, str]]:
 def _streams(found: Throughput | None) -> list[tuple[str, str]]:
     """Return the cells of `STREAMS`, each with its sort value."""
     if found is None:
-        return [("", "")] * len(STREAMS)
+        return [_NO_FIGURE] * len(STREAMS)
     values = (len(found.threads), found.fps, found.gain)
     return [(text, repr(float(value))) for text, value in zip(stream_cells(found), values, strict=True)]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.records import Status
-from fastscnn_opt.scoring.tables.row import TableRow, table_row
+from fastscnn_opt.scoring.tables.row import TableRow, can_be_baseline, table_row
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
@@ -129,15 +129,15 @@ class Run:
     def reference_of(self, plan: RowPlan) -> AccuracyFigures | None:
         """Return the accuracy of a row's baseline: on its target where it was scored there, else on its first one.
 
-        A measured accuracy is not compared with an emulated one.
+        See `can_be_baseline`.
         """
         target = self.baseline.target or plan.target
         candidates = [other for other in self.plan if other.variant == self.baseline.variant]
         candidates.sort(key=lambda other: other.target != target)
         records = map(self.record_of, (plan, *candidates))
         own, *others = (record.accuracy if record else None for record in records)
-        measured = own is not None and not own.emulated
-        return next((other for other in others if other and not (measured and other.emulated)), None)
+        emulated = own.emulated if own else None
+        return next((other for other in others if other and can_be_baseline(other.emulated, emulated)), None)
 
     def _repr_html_(self) -> str:
         """Show the variant table in a notebook."""

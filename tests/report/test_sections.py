@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastscnn_opt.measuring.latency import Throughput
-from fastscnn_opt.report.sections import COLUMNS, MOST_CONFUSED, columns, confusion, table
+from fastscnn_opt.report.sections import COLUMNS, MOST_CONFUSED, confusion, table
 
 
 def test_few_classes_are_all_shown():
@@ -38,12 +38,14 @@ def test_of_many_classes_those_that_are_confused_most_are_shown():
 
 def test_the_table_has_columns_for_streams_only_if_a_row_was_timed_so(build):
     content = build().row("base", 0.6, 10).row("fast", 0.6, 20).content()
-    assert len(table(content, [])[0]["cells"]) == len(columns(content)) == len(COLUMNS) - 3
+    headings, rows = table(content, [])
+    assert len(rows[0]["cells"]) == len(headings) == len(COLUMNS) - 3
     entry = content.entries[1]
     many = replace(entry.row, throughput=Throughput((1, 1), 36.5, 36.0, 37.0, 1.8, 1.7, 1.9))
     content = replace(content, entries=[content.entries[0], replace(entry, row=many)])
-    assert columns(content) == list(COLUMNS)
-    texts = [cell["text"] for cell in table(content, [])[1]["cells"]]
+    headings, rows = table(content, [])
+    assert headings == list(COLUMNS)
+    texts = [cell["text"] for cell in rows[1]["cells"]]
     assert texts[12:15] == ["2 x 1", "36.50 [36.00, 37.00]", "1.80 [1.70, 1.90]"]
 
 
@@ -51,6 +53,6 @@ def test_figures_of_an_emulated_accuracy_are_marked_and_sorted_as_others(build):
     content = build().row("base", 0.6, 10).content()
     (entry,) = content.entries
     content = replace(content, entries=[replace(entry, row=replace(entry.row, emulated=True))])
-    cell = next(cell for cell in table(content, [])[0]["cells"] if "emulated" in cell["text"])
+    cell = next(cell for cell in table(content, [])[1][0]["cells"] if "emulated" in cell["text"])
     assert cell["text"].endswith(" emulated")
     assert float(cell["value"]) == entry.row.pixAcc

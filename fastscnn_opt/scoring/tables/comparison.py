@@ -10,7 +10,7 @@ from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.gate import FAILURES, ratio_of
 from fastscnn_opt.scoring.tables.limits import Gate, Interval, drop_breaches, slowdown_breaches
 from fastscnn_opt.scoring.tables.rendering import UNKNOWN, Heading, accuracy, number
-from fastscnn_opt.scoring.tables.row import NO_SPEED, TableRow
+from fastscnn_opt.scoring.tables.row import NO_SPEED, TableRow, can_be_baseline
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.run import Run
@@ -62,7 +62,7 @@ class ComparedRow:
             reason = f": {second.reason}" if second.reason else ""
             return [Breach(where, f"was not scored in the second run ({second.status}{reason})")]
         drop = None if self.miou_change is None else -self.miou_change
-        lost = gate.max_slowdown and second.emulated and not first.emulated
+        lost = gate.max_slowdown and not can_be_baseline(second.emulated, first.emulated)
         return [
             *([Breach(where, f"has no slowdown: {NO_SPEED}")] if lost else []),
             *drop_breaches(where, drop, gate.max_drop, "the first run"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.tables.row import SPEED_FIGURES
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.records import StepSummary
     from fastscnn_opt.scoring.reference import ReferenceRow
     from fastscnn_opt.scoring.tables.row import TableRow
+
+Cell = TypeVar("Cell")
 
 Heading = tuple[str, bool]
 """A column's heading, and whether it holds figures."""
@@ -68,22 +70,29 @@ def cells(row: TableRow) -> list[str]:
 
 
 def stream_cells(found: Throughput | None) -> list[str]:
-    """Return a throughput as the texts of `STREAMS`; streams of 2, 3 and 3 threads are ``1 x 2 + 2 x 3``."""
+    """Return a throughput as the texts of `STREAMS`."""
     if found is None:
         return [UNKNOWN] * len(STREAMS)
     return [
-        " + ".join(f"{count} x {threads}" for threads, count in Counter(found.threads).items()),
+        streams_text(found.threads),
         f"{found.fps:.2f} [{found.fps_low:.2f}, {found.fps_high:.2f}]",
         f"{found.gain:.2f} [{found.gain_low:.2f}, {found.gain_high:.2f}]",
     ]
 
 
-def as_asked(headings: Sequence[Heading], lines: Sequence[list[str]]) -> tuple[list[Heading], list[list[str]]]:
-    """Return a table without those columns about streams that are unknown in every line."""
+def streams_text(threads: Sequence[int]) -> str:
+    """Return the threads of each stream as text; streams of 2, 3 and 3 threads are ``1 x 2 + 2 x 3``."""
+    return " + ".join(f"{count} x {each}" for each, count in Counter(threads).items())
+
+
+def as_asked(
+    headings: Sequence[Heading], lines: Sequence[list[Cell]], unknown: object = UNKNOWN
+) -> tuple[list[Heading], list[list[Cell]]]:
+    """Return a table without those columns about streams whose cells are all `unknown`."""
     shown = [
         index
         for index, (heading, _) in enumerate(headings)
-        if not heading.startswith("streams") or any(line[index] != UNKNOWN for line in lines)
+        if not heading.startswith("streams") or any(line[index] != unknown for line in lines)
     ]
     return [headings[index] for index in shown], [[line[index] for index in shown] for line in lines]
 
@@ -99,11 +108,17 @@ FLAT = (
 def flat_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Return the keys of `FLAT`, and the rows, which are as JSON has them, as their texts; unknown figures are empty.
 
-    Where a row has a throughput, its keys follow, as ``streams_fps``.
+    Where a row has a throughput, its keys follow, as ``streams_fps``; the threads are as `streams_text` has them.
     """
-    flat = [{**row, **{f"streams_{key}": value for key, value in row.get("throughput", {}).items()}} for row in rows]
+    flat = [{**row, **_flat_throughput(**row.get("throughput", {}))} for row in rows]
     keys = [*FLAT, *dict.fromkeys(key for row in flat for key in row if key.startswith("streams_"))]
     return keys, [["" if row.get(key) is None else str(row[key]) for key in keys] for row in flat]
+
+
+def _flat_throughput(threads: Sequence[int] = (), **figures: float) -> dict[str, Any]:
+    if not threads:
+        return {}
+    return {"streams_threads": streams_text(threads), **{f"streams_{key}": value for key, value in figures.items()}}
 
 
 def published_cells(row: ReferenceRow) -> list[str]:

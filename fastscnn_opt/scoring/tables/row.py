@@ -15,6 +15,11 @@ NO_SPEED = "the accuracy is emulated, and no speed is known without the device"
 """The reason why a row of an emulated device has no speed."""
 
 
+def can_be_baseline(baseline_emulated: bool | None, emulated: bool | None) -> bool:
+    """Tell whether a row can be compared with a baseline: a measured row has no emulated baseline."""
+    return bool(emulated) or not baseline_emulated
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableRow(Identified):
     """A row of the variant table; shares are fractions, `mIoU_drop` is in points, unknown figures are None.

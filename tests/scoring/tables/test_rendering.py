@@ -58,7 +58,8 @@ def test_a_table_has_columns_for_streams_only_if_a_row_was_timed_so(finished, st
 
 def test_a_spreadsheet_gets_the_figures_of_streams_behind_the_others(finished, streamed):
     keys, lines = flat_table([row.to_json() for row in streamed])
-    assert dict(zip(keys, lines[1], strict=True))["streams_fps"] == "36.5"
+    figures = dict(zip(keys, lines[1], strict=True))
+    assert (figures["streams_fps"], figures["streams_threads"]) == ("36.5", "1 x 2 + 2 x 3")
     assert lines[0][len(FLAT) :] == [""] * 7
     assert flat_table([row.to_json() for row in finished.table])[0] == list(FLAT)
 

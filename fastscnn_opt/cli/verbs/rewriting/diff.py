@@ -73,14 +73,13 @@ def command(
     from fastscnn_opt.scoring.model_name import model_file
 
     models = model_file(before), model_file(after)
-    given = (data, split, synthetic, seed, limit)
+    images = options.images_for("--values", (data, split, synthetic, seed, limit), is_given=values)
     if values:
-        images = options.data_source(*given) if any(option is not None for option in given) else None
         if _print_values(models, images, min_snr, form) and exit_code:
             raise typer.Exit(1)
         return
-    if any(option is not None for option in (min_snr, *given)):
-        raise typer.BadParameter("goes with --values only", param_hint="--min-snr, --data, --synthetic, --limit")
+    if min_snr is not None:
+        raise typer.BadParameter("goes with --values only", param_hint="--min-snr")
     found = diff_models(*models)
     if form is Format.JSON:
         print_json(found.to_json())

@@ -15,7 +15,6 @@ from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.network.checking import ExportCheck
 
 
@@ -65,6 +64,7 @@ def command(
     logits are apart at most. The exit code is 3 if that is more than 0.0001 of the largest logit.
     """
     del limit_s, memory  # of ApartCommand
+    from fastscnn_opt.network.checking import GENERATED
     from fastscnn_opt.network.model_file import OPSET, SIZE, export_demo_to_file, export_to_file
 
     if (checkpoint is None) != demo:
@@ -77,10 +77,7 @@ def command(
     if check and (demo or pooling is Pooling.KEEP):
         what = "needs a checkpoint, and a pooling that onnxruntime runs"
         raise typer.BadParameter(what, param_hint="--check")
-    chosen = (data, split, synthetic, seed, limit)
-    if not check and any(value is not None for value in chosen):
-        raise typer.BadParameter("goes with --check only", param_hint="--data, --split, --synthetic, --seed, --limit")
-    images = _images(*chosen) if check else None
+    images = options.images_for("--check", (data, split, synthetic, seed, limit), is_given=check)
     with progress(None, "exporting and verifying"):
         if checkpoint:
             size = (SIZE[0] if height is None else height, SIZE[1] if width is None else width)
@@ -92,7 +89,7 @@ def command(
                 opset=OPSET if opset is None else opset,
                 pooling=pooling,
                 stem_padding=stem_padding,
-                check=images,
+                check=(images or GENERATED).few() if check else None,
             )
         else:
             made = export_demo_to_file(output, batch=batch, outputs=outputs, pooling=pooling)
@@ -105,18 +102,6 @@ def command(
         if form is not Format.JSON:
             _print_check(made.check)
         made.check.require(output)
-
-
-def _images(
-    data: Path | None, split: str | None, synthetic: int | None, seed: int | None, limit: int | None
-) -> DataSource:
-    """Return the images of a check."""
-    from fastscnn_opt.network.checking import GENERATED
-
-    chosen = (data, split, synthetic, seed, limit)
-    if all(value is None for value in chosen):
-        return GENERATED
-    return options.data_source(*chosen).few()
 
 
 def _print_check(check: ExportCheck) -> None:
