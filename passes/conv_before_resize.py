@@ -37,8 +37,8 @@ class ConvBeforeResize(Pass):
     3. Behind a Resize to f times the height and the width, the convolution has f^2 times as many multiply-adds as in
        front of it. Where the network classifies behind its last upsampling, `fast-argmax` finds its Resize only after
        this pass.
-    4. Sizes must be static. The pass reports every convolution behind a Resize that cannot change places with it, with
-       the reason.
+    4. Shapes must be static; the sizes that Resize reads may be computed from them. The pass reports every convolution
+       behind a Resize that cannot change places with it, with the reason.
     """
 
     name: ClassVar[str] = "conv-before-resize"
@@ -89,8 +89,6 @@ def _mismatch(conv: gs.Node, resize: gs.Node, outputs: set[int]) -> str:
         return f"{resize.name} resizes more than height and width, or by factors that are computed"
     if np.prod(after.shape) <= np.prod(before.shape):
         return f"{resize.name} makes no more pixels than there were, so the convolution is better off behind it"
-    if _has_sizes(resize) and constant_value(resize.inputs[_SIZES]) is None:
-        return f"the sizes of {resize.name} are computed"
     return ""
 
 
@@ -109,10 +107,6 @@ def _keeps_channels(resize: gs.Node) -> bool:
     )
 
 
-def _has_sizes(resize: gs.Node) -> bool:
-    return len(resize.inputs) > _SIZES and not resize.inputs[_SIZES].is_empty()
-
-
 def _exchange(graph: gs.Graph, conv: gs.Node, resize: gs.Node) -> Change:
     import onnx_graphsurgeon as gs
 
@@ -121,7 +115,7 @@ def _exchange(graph: gs.Graph, conv: gs.Node, resize: gs.Node) -> Change:
     small = gs.Variable(unique_name(graph, f"{result.name}_small"), dtype=result.dtype, shape=shape)
     conv.inputs[0], conv.outputs[0] = source, small
     resize.inputs[0], resize.outputs[0] = small, result
-    if _has_sizes(resize) and "axes" not in resize.attrs:
+    if len(resize.inputs) > _SIZES and not resize.inputs[_SIZES].is_empty() and "axes" not in resize.attrs:
         name = unique_name(graph, f"{resize.name}_sizes")
         resize.inputs[_SIZES] = gs.Constant(name, np.array(result.shape, dtype=np.int64))
     few, many = (" x ".join(map(str, tensor.shape[2:])) for tensor in (source, result))

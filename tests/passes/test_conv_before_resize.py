@@ -131,6 +131,25 @@ def test_a_resize_that_names_the_channels_is_left_alone():
     assert (step.changes, [skip.node for skip in step.skips]) == ([], ["mix"])
 
 
+@pytest.mark.parametrize("axes", ["", ", axes=[2, 3]"])
+def test_sizes_that_are_computed_from_a_fixed_shape_are_known(rewrite, axes):
+    sizes = "many" if axes else "sizes"
+    text = f"""
+        net (float[1,3,4,6] image) => (float[1,5,8,12] y) {{
+            shape = Shape(image) few = Slice(shape, two, four) many = Mul(few, twos)
+            first = Slice(shape, zero, two) sizes = Concat<axis=0>(first, many)
+            [enlarge] up = Resize<mode="linear"{axes}>(image, , , {sizes}) [mix] y = Conv(up, w, b)
+        }}
+    """
+    whole = {"zero": [0], "two": [2], "four": [4], "twos": [2, 2]}
+    model = add_initializers(
+        parse(text, 18), w=WEIGHT, b=BIAS, **{key: np.array(value) for key, value in whole.items()}
+    )
+    result = rewrite(model, "conv-before-resize")
+    assert [change.node for change in result.steps[0].changes] == ["mix"]
+    assert operators(result.model)[-2:] == ["Conv", "Resize"]
+
+
 def test_computed_factors_are_left_alone():
     model = network(inputs="image, , computed", more="computed = Abs(scales)")
     nodes = [model.graph.node[2], *model.graph.node[:2]]
