@@ -38,9 +38,18 @@ def mend(model: onnx.ModelProto) -> list[str]:
     2. Operator sets that nodes use, and that the model does not import, are imported.
     3. A negative dimension of an input, an output or an inner tensor becomes an open one.
     4. Nodes are sorted topologically, unless they form a cycle.
+    5. The domain ``ai.onnx`` of nodes becomes the empty one, which is the same, and the only one that onnx checks.
     """
-    steps = (raise_ir_version, _import_domains, _open_negative_dimensions, _sort_all)
+    steps = (raise_ir_version, _import_domains, _open_negative_dimensions, _sort_all, _write_default_domain)
     return [text for step in steps if (text := step(model))]
+
+
+def _write_default_domain(model: onnx.ModelProto) -> str:
+    graphs = (model.graph, *subgraphs(model.graph))
+    found = [node for graph in graphs for node in graph.node if node.domain == "ai.onnx"]
+    for node in found:
+        node.domain = ""
+    return f"the domain 'ai.onnx' of {counted(len(found), 'node')} is now written as ''" if found else ""
 
 
 def raise_ir_version(model: onnx.ModelProto) -> str:

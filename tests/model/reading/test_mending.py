@@ -123,6 +123,26 @@ def test_the_operators_of_onnx_are_imported_in_the_version_of_the_file_format(me
     assert {opset.domain: opset.version for opset in loaded.opset_import} == {"com.microsoft": 1, "": 18}
 
 
+@pytest.mark.parametrize("imported", ['"": 13', '"ai.onnx": 13', '"": 13, "ai.onnx": 13'])
+def test_the_two_names_of_the_domain_of_onnx_are_one(mended, imported):
+    text = "g (float[2,4] x) => (float[2,4] y) { a = ai.onnx.Abs(x) b = Neg(a) y = ai.onnx.Exp(b) }"
+    loaded, said = mended(in_header(f"ir_version: 8, opset_import: [{imported}]", text), x=random_input(2, 4))
+    assert [node.domain for node in loaded.graph.node] == ["", "", ""]
+    assert said == ["the domain 'ai.onnx' of 2 nodes is now written as ''"]
+
+
+def test_the_two_names_of_the_domain_of_onnx_are_one_in_a_branch(tmp_path):
+    model = parse("""
+        g (bool c, float[2,4] x) => (float[2,4] y)
+        { y = If(c)<then_branch = t () => (float[2,4] p) { p = ai.onnx.Exp(x) },
+                    else_branch = e () => (float[2,4] q) { q = Neg(x) }> }
+    """)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    x = random_input(2, 4)
+    loaded = load_model(tmp_path / "m.onnx", mended=[])
+    np.testing.assert_allclose(outputs(loaded, c=np.array(True), x=x)[0], np.exp(x), rtol=1e-6)
+
+
 def test_a_negative_dimension_becomes_an_open_one(mended):
     model = parse("g (float[2,3] x) => (float[2,3] y) <float[2,3] a> { a = Neg(x) y = Exp(a) }")
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
