@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastscnn_opt.errors import ModelError, RunError
+from fastscnn_opt.errors import ModelError, RunError, TargetError
 from fastscnn_opt.text import closest, joined, unknown
 
 if TYPE_CHECKING:
     import os
 
-    from fastscnn_opt.scoring.records import CompiledRecord, RowRecord
+    from fastscnn_opt.scoring.records import CompiledRecord, RowPlan, RowRecord
     from fastscnn_opt.scoring.run import Run
 
 
@@ -60,12 +60,22 @@ def split_name(name: str | os.PathLike[str]) -> tuple[Path, str] | None:
 def built_row(run: Run, variant: str) -> RowRecord | CompiledRecord:
     """Return the record of the row of `variant` that has its model, that of the smallest batch size.
 
-    The model is the same for all targets. Raises RunError if there is no such variant, or no model of it.
+    The model is the same for all targets, but for those that run a checkpoint itself. Raises RunError if there is no
+    such variant, or no model of it.
     """
     plans = [plan for plan in run.plan if plan.variant == variant]
     if not plans:
         names = dict.fromkeys(plan.variant for plan in run.plan)
         raise RunError(unknown("variant", variant, names), where=run.folder)
+    plans = [plan for plan in plans if not _runs_checkpoint(plan)]
+    if not plans:
+        others = [repr(plan.variant) for plan in run.plan if plan.variant != variant and not _runs_checkpoint(plan)]
+        raise RunError(
+            f"the variant {variant!r} is the checkpoint itself, which is no ONNX model",
+            where=run.folder,
+            cure=(f"name a variant that has one, such as {others[0]}, or " if others else "")
+            + "make one with `fastscnn-opt export`",
+        )
     reasons = []
     for plan in sorted(plans, key=lambda plan: plan.batch):
         row = run.record_of(plan)
@@ -78,6 +88,16 @@ def built_row(run: Run, variant: str) -> RowRecord | CompiledRecord:
         where=run.folder,
         cure="start `fastscnn-opt score` on this run again",
     )
+
+
+def _runs_checkpoint(plan: RowPlan) -> bool:
+    from fastscnn_opt.targets.base import RunsCheckpoint
+    from fastscnn_opt.targets.spec import TargetSpec
+
+    try:
+        return isinstance(TargetSpec.of(plan.target).open(), RunsCheckpoint)
+    except TargetError:  # a target of another machine, of which no more is asked here
+        return False
 
 
 def scored_file(run: Run, row: RowRecord | CompiledRecord) -> Path:

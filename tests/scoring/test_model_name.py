@@ -57,6 +57,20 @@ def test_a_file_with_a_colon_in_its_name_wins():
     assert model_file(Path("runs/first:fast")) == Path("runs/first:fast")
 
 
+def test_a_variant_that_is_the_checkpoint_itself_has_no_model(tmp_path):
+    trained = replace(BASE, variant="trained", target="torch{threads=2}")
+    write_run(tmp_path / "run", [trained, FAST], [record(trained, 0.6), record(FAST, 0.5)])
+    with pytest.raises(RunError, match="'trained' is the checkpoint itself.*such as 'fast', or make one with `fastscnn-o"):
+        model_file(f"{tmp_path / 'run'}:trained")
+
+
+def test_a_variant_that_also_runs_as_a_checkpoint_has_the_model_of_its_other_row(tmp_path):
+    trained = replace(FAST, target="torch")
+    rows = [replace(record(trained, 0.6), model="models/missing.onnx"), record(FAST, 0.5)]
+    write_run(tmp_path / "run", [trained, FAST], rows)
+    assert model_file(f"{tmp_path / 'run'}:fast").name == Path(rows[1].model).name
+
+
 def test_a_row_that_is_only_compiled_has_a_model(tmp_path):
     built = CompiledRecord(
         **asdict(BASE), source="m", options={}, tools={}, model="models/c.onnx", model_sha256="",
