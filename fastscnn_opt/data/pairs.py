@@ -55,6 +55,9 @@ class Patterns:
         DataError
             There is no such folder, nothing matches, or an image has no mask.
         """
+        if self.root.is_file() and self.root.suffix == ".toml":
+            cure = f"give {self._root_in_words()}; DataSource.at and --data read a TOML file that describes a dataset"
+            raise DataError("is a file, not the folder of a dataset", where=self.root, cure=cure)
         if not self.root.is_dir():
             raise DataError("no such folder", where=self.root, cure=f"give {self._root_in_words()}")
         if self.listing is None:

@@ -11,7 +11,7 @@ from fastscnn_opt.measuring.image_input import signature
 from fastscnn_opt.packaging.configuration import class_names
 from fastscnn_opt.scoring.records import RowRecord
 from fastscnn_opt.scoring.tables.commands import again, command_for_run, command_line
-from fastscnn_opt.scoring.tables.rendering import accuracy, number
+from fastscnn_opt.scoring.tables.rendering import STREAMS, Heading, accuracy, as_asked, number, stream_cells
 from fastscnn_opt.text import counted, markdown, printable
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from fastscnn_opt.packaging.writing import PackagedFile
     from fastscnn_opt.scoring.tables.row import TableRow
 
-_HEADINGS = ("target", "batch", "pixAcc %", "mIoU %", "drop", "ms", "p90 ms", "p99 ms", "fps", "ratio [95 %]", "status")
+_HEADINGS: tuple[Heading, ...] = (
+    ("target", False), ("batch", True), ("pixAcc %", True), ("mIoU %", True), ("drop", True), ("ms", True),
+    ("p90 ms", True), ("p99 ms", True), ("fps", True), ("ratio [95 %]", True), *STREAMS, ("status", False),
+)  # fmt: skip
 
 
 def model_card(subject: Subject, ends: Ends, files: Sequence[PackagedFile]) -> str:
@@ -55,14 +58,15 @@ def _of_run(variant: str, scored: Scored) -> dict[str, Any]:
     """Return what a run adds: the figures of the variant on all targets, its passes, and how to build it again."""
     run = scored.run
     machine = run.description.machine
+    headings, rows = as_asked(_HEADINGS, [_cells(row) for row in run.table if row.variant == variant])
     parts = (machine.cpu, counted(machine.cores, "core"), machine.system, machine.python and f"Python {machine.python}")
     return {
         "run": run,
         "source": Path(scored.row.path or run.description.model.file).name,
         "steps": scored.row.steps,
         "commands": [command_for_run(run), command_line("package", again(run), "--variant", variant, "-o", "package")],
-        "headings": _HEADINGS,
-        "rows": [_cells(row) for row in run.table if row.variant == variant],
+        "headings": [heading for heading, _ in headings],
+        "rows": rows,
         "images": _images(scored),
         "machine": ", ".join(part for part in parts if part),
         "versions": ", ".join(f"{name} {version}" for name, version in run.description.versions.items() if version),
@@ -93,5 +97,6 @@ def _cells(row: TableRow) -> list[str]:
         number(row.p99_ms, 2),
         number(row.fps, 2),
         number(row.ratio, 2) + interval,
+        *stream_cells(row.throughput),
         row.status,
     ]

@@ -87,6 +87,14 @@ def test_a_source_survives_being_a_dictionary():
     assert DataSource(**dataclasses.asdict(source)) == source
 
 
+def test_a_toml_file_as_the_root_is_refused_with_what_reads_it(tmp_path):
+    (tmp_path / "own.toml").touch()
+    with pytest.raises(
+        DataError, match=r"own\.toml: is a file, not the folder of a dataset; .* DataSource\.at and --data"
+    ):
+        DataSource(root=str(tmp_path / "own.toml")).open()
+
+
 def test_a_source_is_opened_with_another_limit(tmp_path, add_pair):
     for name in ("bonn_000000_000001", "bonn_000000_000002"):
         add_pair(name)

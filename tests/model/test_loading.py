@@ -47,6 +47,14 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
         load_model(tmp_path / "m.onnx")
 
 
+def test_a_checkpoint_is_refused_with_the_command_that_makes_a_model_of_it(tmp_path):
+    (tmp_path / "best.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        ModelError, match=r"best\.pth: is a checkpoint .*; make a model of it with `fastscnn-opt export`"
+    ):
+        load_model(tmp_path / "best.pth")
+
+
 def test_a_truncated_model_is_refused_at_every_length(tiny_model, tmp_path):
     content = tiny_model.SerializeToString()
     for length in range(0, len(content) - 1, 7):

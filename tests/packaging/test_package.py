@@ -36,6 +36,7 @@ VARIANTS = (
 path = "net.onnx"
 [score]
 rounds = 5
+streams = 1
 [[variant]]
 name = "labels"
 passes = "fast-argmax{labels=true}"
@@ -142,6 +143,12 @@ def test_the_card_tells_accuracy_speed_passes_and_hashes(packaged, place):
     (row,) = [row for row in read_run(place / "run").table if row.variant == "labels"]
     assert f"| onnxruntime | 1 | 100.00 | 100.00 | 0.00 | {row.median_ms:.2f} |" in card
     assert f"{row.ratio:.2f} \\[{row.ratio_low:.2f}, {row.ratio_high:.2f}\\]" in card
+    many = row.throughput
+    streams = (
+        f"| 1 x {many.threads[0]} | {many.fps:.2f} \\[{many.fps_low:.2f}, {many.fps_high:.2f}\\] | {many.gain:.2f} "
+    )
+    assert streams in card
+    assert "Streams are requests at once" in card
     assert "Measured on 2 images of data, val." in card
     assert "| fast-argmax{labels=true} | exact | 1 | yes |" in card
     assert f"fastscnn-opt score {place / 'v.toml'} --run run-again --rounds 5\n" in card

@@ -60,7 +60,9 @@ def test_a_file_with_a_colon_in_its_name_wins():
 def test_a_variant_that_is_the_checkpoint_itself_has_no_model(tmp_path):
     trained = replace(BASE, variant="trained", target="torch{threads=2}")
     write_run(tmp_path / "run", [trained, FAST], [record(trained, 0.6), record(FAST, 0.5)])
-    with pytest.raises(RunError, match="'trained' is the checkpoint itself.*such as 'fast', or make one with `fastscnn-o"):
+    with pytest.raises(
+        RunError, match=r"'trained' is the checkpoint itself.*such as 'fast', or make one with `fastscnn-o"
+    ):
         model_file(f"{tmp_path / 'run'}:trained")
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import onnx
 
 
+_CHECKPOINTS = (".ckpt", ".pdparams", ".pt", ".pth")
+"""How the files of checkpoints end, for the errors."""
+
+
 def parse_file(file: Path) -> onnx.ModelProto:
     """Return the model in a file as it is there, without its external data.
 
@@ -25,6 +29,9 @@ def parse_file(file: Path) -> onnx.ModelProto:
         with open_readable(file, MOST_MODEL_BYTES) as content:
             return onnx.load(content, load_external_data=False)
     except DecodeError as error:
+        if file.suffix in _CHECKPOINTS:
+            what = "is a checkpoint by its name, not an ONNX model"
+            raise ModelError(what, where=file, cure="make a model of it with `fastscnn-opt export`") from error
         raise ModelError("not an ONNX model, or a truncated one", where=file, cure="export or copy it again") from error
     except OSError as error:
         raise unreadable(file, error) from error
