@@ -57,9 +57,12 @@ class TargetSpec:
             what = f"the target {self.name} runs one request at a time"
             raise TargetError(what, cure="leave out the streams, or take another target")
         threads = target.threads or usable_cores()
-        if threads < count:
+        own = int(getattr(target, "streams", 1))  # among which each engine divides its threads
+        if threads < count * own:
+            each = f" with {own} of its own each" if own > 1 else ""
             raise TargetError(
-                f"{count} streams need {counted(count, 'thread')} or more, and the target {self.name} has {threads}",
+                f"{count} streams{each} need {counted(count * own, 'thread')} or more, and the target {self.name} has "
+                f"{threads}",
                 cure="take fewer streams or more threads",
             )
         shares = [(threads + index) // count for index in range(count)]

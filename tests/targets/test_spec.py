@@ -59,6 +59,10 @@ def test_without_a_number_of_threads_streams_share_the_cores(monkeypatch):
     [
         (TargetSpec("onnxruntime", {"threads": 1}), "2 streams need 2 threads or more, and the target onnxruntime has"),
         (TargetSpec("torch"), "the target torch runs one request at a time"),
+        (
+            TargetSpec("openvino", {"threads": 3, "streams": 2}),
+            "2 streams with 2 of its own each need 4 threads or more, and the target openvino has 3",
+        ),
         (TargetSpec("ascend310"), "the target ascend310 runs one request at a time; leave out the streams"),
     ],
 )
