@@ -11,6 +11,7 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,17 @@ def real_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real weights and images are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def brief_timing():
+    """Time a model once in each turn and hardly warm it up, where a test asks what is made of the times."""
+    from fastscnn_opt.scoring.stages import timing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "iterations_per_turn", lambda _: 1)
+        patch.setattr(timing, "WarmUpRuns", partial(timing.WarmUpRuns, cap_s=0.01))
+        yield
 
 
 @pytest.fixture

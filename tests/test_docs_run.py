@@ -22,6 +22,8 @@ from fastscnn_opt.network.layout import expected_entries
 from fastscnn_opt.network.layouts import SEGMENTRON
 from fastscnn_opt.scoring.run_folder import read_run
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 HEIGHT, WIDTH = 192, 384
 SMALL = ["--height", str(HEIGHT), "--width", str(WIDTH)]
 PAGES = (
@@ -70,7 +72,7 @@ def blocks(text):
     return re.findall(r"^```([^\n]+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small_network():
     """A network of the form of the bundled one: logits of 19 classes from a convolution, made small and large again."""
     weights = np.random.default_rng(5).standard_normal((19, 3, 1, 1)).astype(np.float32)
@@ -97,25 +99,36 @@ def with_open_sizes(model):
     return opened
 
 
-@pytest.fixture
-def workspace(small_network, tmp_path, monkeypatch):
-    """A folder with what the pages take for granted: a model, a checkpoint, images, and what tools of a card left."""
+@pytest.fixture(scope="module")
+def prepared(small_network, tmp_path_factory):
+    """What the pages take for granted: a model, a checkpoint, images, what tools of a card left, and a scored run."""
     torch = pytest.importorskip("torch", reason="checkpoints need torch")
-    monkeypatch.setattr("fastscnn_opt.demo.network.demo_model", lambda: small_network)
-    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "bash"))  # tests may run without a shell
-    folder = tmp_path / "work"
-    (folder / "result").mkdir(parents=True)
-    monkeypatch.chdir(folder)
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "result").mkdir()
     for name in ("fast_scnn.onnx", "model.onnx"):
         save_model(small_network, folder / name)
     save_model(with_open_sizes(small_network), folder / "open.onnx")
     entries = expected_entries(SEGMENTRON, 19, SEGMENTRON.heads)
-    torch.save({key: torch.from_numpy(weights(key, shape)) for key, shape in entries.items()}, "best_model.pth")
+    checkpoint = {key: torch.from_numpy(weights(key, shape)) for key, shape in entries.items()}
+    torch.save(checkpoint, folder / "best_model.pth")
     make_fields(folder)
     write_cityscapes(folder / "datasets" / "cityscapes", "val", range(2), height=HEIGHT, width=WIDTH)
     (folder / "result" / "perf_vision_batchsize_1_device_0.txt").write_text(PERF_VISION)
     (folder / "op_summary_0_1_1.csv").write_text(OP_SUMMARY)
+    (folder / "two.toml").write_text(
+        '[model]\npath = "model.onnx"\n[data]\nsynthetic = 1\n[[variant]]\nname = "labels"\n'
+    )
+    assert run(["score", str(folder / "two.toml"), "--run", str(folder / "scored"), "--rounds", "5"]) == 0
     return folder
+
+
+@pytest.fixture
+def workspace(prepared, small_network, tmp_path, monkeypatch):
+    """A copy of what is prepared, as the current folder."""
+    monkeypatch.setattr("fastscnn_opt.demo.network.demo_model", lambda: small_network)
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "bash"))  # tests may run without a shell
+    monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "work"))
+    return tmp_path / "work"
 
 
 def make_fields(folder):
@@ -175,12 +188,9 @@ def prepare_for(words, folder):
 
 
 def scored(folder):
-    """Return the run folder that the page made; without one, score two variants."""
+    """Return the run folder that the page made; without one, a copy of the prepared one."""
     if not (folder / "runs" / "first").exists():
-        (folder / "two.toml").write_text(
-            '[model]\npath = "model.onnx"\n[data]\nsynthetic = 1\n[[variant]]\nname = "labels"\n'
-        )
-        assert run(["score", "two.toml", "--run", "runs/first", "--rounds", "5"]) == 0
+        shutil.copytree(folder / "scored", folder / "runs" / "first")
     return folder / "runs" / "first"
 
 
@@ -194,12 +204,18 @@ def in_small(words):
     return [*words, "--rounds", "5"] if verb == "score" else words
 
 
-def small_variants(content):
-    """Return a variants file that is scored quickly: one batch size, and two variants of a checkpoint in small."""
+def small_variants(content, text):
+    """Return a variants file that is scored quickly: one batch size, a checkpoint in small, and few variants.
+
+    They are the first one, and those that commands of the page name, or the second one.
+    """
     content = re.sub(r"^batch = .*", "batch = [1]", content, flags=re.MULTILINE)
     size = rf"\1\nheight = {HEIGHT}\nwidth = {WIDTH}"
-    content, found = re.subn(r"^(checkpoint = .*)", size, content, flags=re.MULTILINE)
-    return "[[variant]]".join(content.split("[[variant]]")[:3]) if found else content
+    content = re.sub(r"^(checkpoint = .*)", size, content, flags=re.MULTILINE)
+    head, *variants = content.split("[[variant]]")
+    asked_for = set(re.findall(r"--variant (\w+)", text))
+    named = [variant for variant in variants[1:] if re.search(r'name = "(.*)"', variant)[1] in asked_for]
+    return "[[variant]]".join([head, *variants[:1], *(named or variants[1:2])])
 
 
 def matching(word):
@@ -287,4 +303,4 @@ def test_what_a_page_shows_works(path, page, workspace, assert_command_is_valid)
         elif kind == "toml" and (named := re.match(r"# (\S+\.toml)\n", content)):
             (workspace / named[1]).write_text(content)
         elif kind in ("toml", "toml variants"):
-            (workspace / "variants.toml").write_text(small_variants(content))
+            (workspace / "variants.toml").write_text(small_variants(content, page(path).text))

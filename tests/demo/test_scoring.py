@@ -7,6 +7,8 @@ from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.stages.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, jobs=2)
 
 

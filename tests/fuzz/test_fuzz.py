@@ -18,7 +18,7 @@ RUN = Path(__file__).with_name("run.py")
 
 
 def test_a_short_run_finds_nothing(tmp_path):
-    options = ["--count", "80", "--seed", "1", "--limit-s", "120", "--keep", str(tmp_path / "f")]
+    options = ["--count", "30", "--seed", "1", "--limit-s", "120", "--keep", str(tmp_path / "f")]
     command = [sys.executable, str(RUN), *options]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -29,6 +29,8 @@ from fastscnn_opt.scoring.stages.settings import Settings
 from fastscnn_opt.scoring.tables.row import NO_SPEED, TableRow
 from fastscnn_opt.scoring.variants import read_variants
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 SETTINGS = Settings(effort=Effort(rounds=2), threads=1, limit_s=300)
 
 HEAD = """

@@ -12,6 +12,8 @@ from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.stages.settings import Settings, Stage
 from fastscnn_opt.scoring.variants import read_variants
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 CROSS = """
     import os
     from dataclasses import dataclass
@@ -44,7 +46,7 @@ VARIANTS = """
     [data]
     synthetic = 1
     [score]
-    targets = ["cross", "onnxruntime"]
+    targets = ["cross"]
     [target.cross]
     sparkle = true
     [[variant]]
@@ -74,6 +76,7 @@ def settings(stage):
 
 def test_a_run_folder_travels_from_the_compiler_to_the_device(machine, variants, tmp_path):
     machine("compiler")
+    variants.write_text(variants.read_text().replace('["cross"]', '["cross", "onnxruntime"]'))
     compiled = score(read_variants(variants), tmp_path / "first" / "run", settings(Stage.COMPILE)).table
     assert [(row.target, row.status, row.mIoU) for row in compiled] == [
         ("cross", "compiled", None),
@@ -96,7 +99,7 @@ def test_a_run_folder_travels_from_the_compiler_to_the_device(machine, variants,
 def test_one_target_with_two_sets_of_options_is_compiled_run_and_found_again(machine, variants, tmp_path):
     machine("compiler device")
     names = ["cross{sparkle=false}", "cross{sparkle=true}"]
-    text = variants.read_text().replace('["cross", "onnxruntime"]', f"{names}\nbaseline_target = '{names[1]}'")
+    text = variants.read_text().replace('["cross"]', f"{names}\nbaseline_target = '{names[1]}'")
     variants.write_text(text)
     folder = tmp_path / "first" / "run"
     compiled, scored, again = (
@@ -125,8 +128,8 @@ def test_a_row_that_was_never_compiled_says_so(machine, variants, tmp_path):
     variants.write_text(variants.read_text() + '[[variant]]\nname = "later"\npasses = "adaptive-avgpool,fp16-output"\n')
     machine("device")
     rows = score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)).table
-    assert [row.status for row in rows] == ["ok", "ok", "failed", "failed"]
-    assert "was not compiled; start `fastscnn-opt score` with --stage compile" in rows[2].reason
+    assert [row.status for row in rows] == ["ok", "failed"]
+    assert "was not compiled; start `fastscnn-opt score` with --stage compile" in rows[1].reason
 
 
 def test_running_needs_a_run_folder(machine, variants, tmp_path):
@@ -156,7 +159,7 @@ def test_a_row_that_failed_to_compile_is_compiled_by_a_later_start(machine, vari
     score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
     machine("compiler")
     rows = score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)).table
-    assert [row.status for row in rows] == ["compiled", "compiled"]
+    assert [row.status for row in rows] == ["compiled"]
 
 
 def test_going_back_to_an_earlier_pipeline_compiles_it_again(machine, variants, tmp_path):
@@ -167,7 +170,7 @@ def test_going_back_to_an_earlier_pipeline_compiles_it_again(machine, variants, 
         score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE))
     machine("device")
     rows = score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)).table
-    assert [row.status for row in rows] == ["ok", "ok"]
+    assert [row.status for row in rows] == ["ok"]
 
 
 def test_an_artefact_of_another_model_is_never_run(machine, variants, tmp_path, network):
@@ -181,9 +184,9 @@ def test_an_artefact_of_another_model_is_never_run(machine, variants, tmp_path, 
         variants.read_text().replace('"adaptive-avgpool"', '"adaptive-avgpool,drop-outputs{keep=output1}"')
     )
     failed = score(read_variants(variants), tmp_path / "run", settings(Stage.COMPILE)).table
-    assert [row.status for row in failed] == ["failed", "failed"]
+    assert [row.status for row in failed] == ["failed"]
     variants.write_text(variants.read_text().replace(",drop-outputs{keep=output1}", ""))
     machine("device")
     rows = score(read_variants(variants), tmp_path / "run", settings(Stage.RUN)).table
-    assert [row.status for row in rows] == ["failed", "failed"]
+    assert [row.status for row in rows] == ["failed"]
     assert "was not compiled" in rows[0].reason

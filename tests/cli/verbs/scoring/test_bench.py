@@ -8,6 +8,8 @@ from graphs import parse
 
 from fastscnn_opt.cli.main import run
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 
 @pytest.fixture
 def models(tmp_path):
@@ -37,8 +39,7 @@ def test_json_has_a_row_for_each_model(capsys, models):
     assert table["rows"][0]["ratio"] == 1
 
 
-def test_few_rounds_are_reported_and_have_no_percentiles(capsys, models, monkeypatch):
-    monkeypatch.setattr("fastscnn_opt.scoring.stages.timing.iterations_per_turn", lambda _: 1)
+def test_few_rounds_are_reported_and_have_no_percentiles(capsys, models):
     assert run(["bench", models[0], "--rounds", "5", "--threads", "1", "--format", "csv"]) == 0
     captured = capsys.readouterr()
     assert "note: the interval of 5 rounds of timing is rough; use 10 or more" in captured.err

@@ -10,6 +10,8 @@ from PIL import Image
 
 from fastscnn_opt.cli.main import run
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 CLASSES, HEIGHT, WIDTH = 20, 32, 64
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 WEIGHTS = np.random.default_rng(3).standard_normal((CLASSES, 3, 1, 1)).astype(np.float32)

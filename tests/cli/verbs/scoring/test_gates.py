@@ -9,6 +9,8 @@ from runs import finished_run, record, write_run
 
 from fastscnn_opt.cli.main import run
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 FAST = ("--rounds", "5", "--threads", "1")
 
 

@@ -12,6 +12,8 @@ from graphs import add_initializers, parse
 
 from fastscnn_opt.cli.main import run
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 VARIANTS = """
     [model]
     path = "linear.onnx"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import textwrap
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from fastscnn_opt.cli.main import run
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.scoring.variants import read_variants
 from fastscnn_opt.searching.trials import Trials
+
+pytestmark = pytest.mark.usefixtures("brief_timing")
 
 SPACE = """
     [[slot]]
@@ -166,17 +169,30 @@ def test_mistakes_leave_no_folder_behind(here, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture(scope="module")
+def ended(place, tmp_path_factory):
+    """The folder of a search in ``run`` whose only other pipeline fails, and of its ``space.toml``."""
+    folder = tmp_path_factory.mktemp("fruitless")
+    (folder / "space.toml").write_text('[[slot]]\nname = "hopeless"\nalternatives = ["", "break"]\n')
+    words = ["search", place / "net.onnx", "--data", place / "tree", "--no-verify"]
+    words += ["--run", folder / "run", "--space", folder / "space.toml"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(place / "plugins"))
+        patch.setenv("PYTHONPATH", str(place / "plugins"))
+        assert run([*map(str, words)]) == 1
+    return folder
+
+
 @pytest.fixture
-def fruitless(here, tmp_path, capsys):
-    """A search whose only other pipeline fails, started once; call it to start it again, which returns its notes."""
-    (tmp_path / "space.toml").write_text('[[slot]]\nname = "hopeless"\nalternatives = ["", "break"]\n')
+def fruitless(here, ended, tmp_path, capsys):
+    """A copy of that search; call it to start it again, which returns its notes."""
+    shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
     words = [here / "net.onnx", "--data", here / "tree", "--no-verify", "--run", tmp_path / "run"]
 
     def start(*arguments, code=1) -> str:
         assert run(["search", *map(str, [*words, "--space", tmp_path / "space.toml", *arguments])]) == code
         return capsys.readouterr().err
 
-    start()
     return start
 
 
@@ -218,11 +234,11 @@ def test_what_took_too_long_is_tried_again(fruitless, tmp_path):
     assert [record["status"] for record in records_of(tmp_path / "run", "break")] == ["timed out", "failed"]
 
 
-@pytest.mark.usefixtures("fruitless")
-def test_an_unfinished_search_has_the_variants_file_that_it_names(tmp_path):
-    about = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert about["variants_file"]["path"] == str(tmp_path / "run" / "front.toml")
-    assert [row.variant for row in read_variants(tmp_path / "run" / "front.toml").rows] == ["baseline"]
+@pytest.mark.usefixtures("here")
+def test_an_unfinished_search_has_the_variants_file_that_it_names(ended):
+    about = json.loads((ended / "run" / "run.json").read_text())
+    assert about["variants_file"]["path"] == str(ended / "run" / "front.toml")
+    assert [row.variant for row in read_variants(ended / "run" / "front.toml").rows] == ["baseline"]
 
 
 def test_the_run_of_another_verb_is_left_alone(here, tmp_path, capsys):
