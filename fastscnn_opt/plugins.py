@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, redirect_stdout, suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from traceback import TracebackException
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from fastscnn_opt.files import FULL_DISK, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 _log = logging.getLogger(__name__)
 
@@ -73,19 +73,35 @@ def entry_points_of(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(_offered(group), key=lambda point: point.name)}
 
 
-def _offered(group: str) -> Iterator[EntryPoint]:
-    """Yield the entry points of a group. Of several distributions of one name, Python imports the first.
+def _offered(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group; they are read again once a folder of `sys.path` has changed."""
+    return _read(group, tuple(map(_state_of, sys.path)))
+
+
+def _state_of(place: str) -> tuple[str, ...] | tuple[str, int, int, int]:
+    """Return what differs once a distribution was installed in a folder or removed from it."""
+    try:
+        found = Path(place).stat()
+    except OSError:
+        return (place,)
+    return place, found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _read(group: str, _places: object) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group. Of several distributions of one name, Python imports the first.
 
     One whose metadata cannot be read is left out, with a warning: other plug-ins work without it.
     """
     from importlib.metadata import distributions
 
     seen = set()
+    found: list[EntryPoint] = []
     for distribution in distributions():
         try:
             if f"[{group}]" not in (distribution.read_text("entry_points.txt") or ""):
                 continue
-            name, points = distribution.name, distribution.entry_points.select(group=group)
+            name, points = _name_of(distribution), distribution.entry_points.select(group=group)
         except (AttributeError, OSError, TypeError, ValueError) as error:
             place = getattr(distribution, "_path", distribution.locate_file(""))  # such as harm-1.0.dist-info
             _warn_once(
@@ -95,7 +111,8 @@ def _offered(group: str) -> Iterator[EntryPoint]:
             continue
         if name not in seen:
             seen.add(name)
-            yield from points
+            found += points
+    return tuple(found)
 
 
 @cache
@@ -121,5 +138,11 @@ def load(point: EntryPoint, thing: str) -> Any:
 
 def origin_of(point: EntryPoint) -> str:
     """Return the distribution and the place of an entry point."""
-    distribution = f"{point.dist.name} " if point.dist else ""
+    distribution = f"{_name_of(point.dist)} " if point.dist else ""
     return f"{distribution}({point.value})"
+
+
+@lru_cache(maxsize=64)
+def _name_of(distribution: Distribution) -> str:
+    """Return the name of a distribution, which parses all of its METADATA each time."""
+    return distribution.name

@@ -6,6 +6,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -30,7 +31,7 @@ class OptionInfo:
 
 def options_of(cls: type[Any]) -> list[OptionInfo]:
     """Return the options of a pass or a target, in the order of its fields."""
-    hints = hints_of(cls)
+    hints = hints_of(cls)  # type: ignore[arg-type]  # mypy takes no class for hashable
     infos = []
     for field in fields(cls):
         required = field.default is MISSING and field.default_factory is MISSING
@@ -40,6 +41,7 @@ def options_of(cls: type[Any]) -> list[OptionInfo]:
     return infos
 
 
+@cache
 def hints_of(cls: type[Any]) -> dict[str, Any]:
     """Return the type of every option, with its limits."""
     hints = get_type_hints(cls, include_extras=True)
