@@ -6,6 +6,7 @@ import math
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from fastscnn_opt.demo.scenes.texture import Colour, Grains, mix
@@ -13,9 +14,10 @@ from fastscnn_opt.demo.scenes.texture import Colour, Grains, mix
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from fastscnn_opt.demo.scenes.camera import Camera, Pixel, Point
+
+
+_LEVELS = np.arange(256)[:, None]
 
 
 class Label(IntEnum):
@@ -102,11 +104,9 @@ class Canvas:
         x = int(self._random.random() * (grain.width - (right - left) + 1))
         y = int(self._random.random() * (grain.height - (bottom - top) + 1))
         patch = grain.crop((x, y, x + right - left, y + bottom - top))
-        bands = [
-            patch.point([low + (high - low) * level // 255 for level in range(256)])
-            for low, high in zip(*tones, strict=True)
-        ]
-        self.picture.paste(Image.merge("RGB", bands), (left, top), mask)
+        low, high = np.array(tones)
+        patch.putpalette((low + (high - low) * _LEVELS // 255).astype(np.uint8).tobytes())
+        self.picture.paste(patch.convert("RGB"), (left, top), mask)
         if label is not None:
             self.labels.paste(int(label), (left, top, right, bottom), mask)
 

@@ -40,14 +40,18 @@ def draw_bush(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
         _clump(board, rng, (shift * size, 0.75 * size), size, shade(colour, rng.uniform(0.85, 1.1)))
 
 
+_DIRECTIONS = [(math.cos(2 * math.pi * step / 60), math.sin(2 * math.pi * step / 60)) for step in range(60)]
+"""Unit vectors to the corners of an outline."""
+
+
 def _clump(board: Board, rng: np.random.Generator, centre: tuple[float, float], radius: float, colour: Colour) -> None:
     """Fill a ragged disc with leaves; nothing of it reaches below the ground."""
-    steps = 60
-    lobes = [rng.uniform(0.85, 1.05) for _ in range(steps // 5)]
-    outline = []
-    for step in range(steps):
-        angle, reach = 2 * math.pi * step / steps, radius * lobes[step // 5] * rng.uniform(0.9, 1.1)
-        outline.append(board.at(centre[0] + reach * math.cos(angle), max(0.0, centre[1] + reach * math.sin(angle))))
+    lobes = rng.uniform(0.85, 1.05, len(_DIRECTIONS) // 5).repeat(5)
+    reaches = (radius * lobes * rng.uniform(0.9, 1.1, len(_DIRECTIONS))).tolist()
+    outline = [
+        board.at(centre[0] + reach * x, max(0.0, centre[1] + reach * y))
+        for reach, (x, y) in zip(reaches, _DIRECTIONS, strict=True)
+    ]
     tone = board.canvas.hazed(colour, board.z)
     tones = (shade(tone, 0.45), shade(tone, 1.5))
     board.canvas.textured(outline, tones, board.canvas.grains.leaves, Label.VEGETATION)
