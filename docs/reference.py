@@ -17,6 +17,7 @@ _GROUPS = {
     "Data": ("data",),
     "Accuracy, speed and runs": ("scoring", "report"),
     "Search and bisection": ("searching", "bisecting"),
+    "Several machines": ("cluster",),
     "Packages": ("packaging",),
     "Targets": ("targets", "measuring", "linting", "processes"),
     "Progress": ("progress", "cli"),

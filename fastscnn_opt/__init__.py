@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.bisecting.bisect import bisect
     from fastscnn_opt.bisecting.result import Bisection
     from fastscnn_opt.cli.terminal import Bar
+    from fastscnn_opt.cluster.executor import on_cluster
     from fastscnn_opt.data.checking import DataCheck, check_data
     from fastscnn_opt.data.dataset import Classes, Dataset, Sample
     from fastscnn_opt.data.source import DataSource, open_dataset
@@ -169,6 +170,7 @@ _HOMES = {
     "lint_rules_of": "targets.registry",
     "load_model": "model.loading",
     "model_file": "scoring.model_name",
+    "on_cluster": "cluster.executor",
     "open_dataset": "data.source",
     "outcome_breaches": "scoring.tables.gate",
     "package": "packaging.package",
@@ -277,6 +279,7 @@ __all__ = [
     "lint_rules_of",
     "load_model",
     "model_file",
+    "on_cluster",
     "open_dataset",
     "outcome_breaches",
     "package",

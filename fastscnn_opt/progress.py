@@ -11,9 +11,12 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Moves a progress bar by the steps that were done since the last call; `total` corrects their expected number."""
+    """Moves a progress bar by the steps that were done since the last call.
 
-    def __call__(self, steps: int, total: int | None = None) -> None:
+    `total` corrects their expected number, and `detail` says more about the work.
+    """
+
+    def __call__(self, steps: int, total: int | None = None, detail: str = "") -> None:
         """Move the bar."""
 
 
@@ -31,5 +34,5 @@ def no_progress_bar(total: int | None, what: str) -> Iterator[Advance]:
     yield ignore_progress
 
 
-def ignore_progress(steps: int, total: int | None = None) -> None:
+def ignore_progress(steps: int, total: int | None = None, detail: str = "") -> None:
     """Show nothing."""

@@ -75,7 +75,7 @@ def bisect(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     note
         Gets lines about the progress.
     executor
-        Where the graphs run, with `max_drop`; by default in child processes of this machine.
+        Where the graphs run, with `max_drop`: by default on this machine; `on_cluster` gives another place.
 
     Raises
     ------

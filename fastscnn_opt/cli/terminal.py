@@ -129,10 +129,11 @@ class Bar:
         bar = BarColumn(bar_width=max(8, min(40, console.width - 54)))
         self._progress = Progress(
             TextColumn("{task.description}", markup=False), bar, _Pace(),
+            TextColumn("{task.fields[detail]}", markup=False),
             console=console, transient=True, speed_estimate_period=120, auto_refresh=total is None,
             refresh_per_second=2,
         )  # fmt: skip
-        self._task = self._progress.add_task(printable(what), total=total)
+        self._task = self._progress.add_task(printable(what), total=total, detail="")
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
@@ -142,10 +143,12 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def __call__(self, steps: int, total: int | None = None) -> None:
-        """Move on by `steps`."""
+    def __call__(self, steps: int, total: int | None = None, detail: str = "") -> None:
+        """Move on by `steps`; `detail` follows the bar."""
         if total is not None:
             self._progress.update(self._task, total=total)
+        if detail:
+            self._progress.update(self._task, detail=printable(detail))
         self._progress.advance(self._task, steps)
         if monotonic() - self._drawn > _DRAWN_EVERY_S:
             self._progress.refresh()

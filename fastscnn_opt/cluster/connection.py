@@ -9,18 +9,16 @@ import socket
 import sys
 import threading
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.cluster.node import inspect
 from fastscnn_opt.errors import ClusterError
 from fastscnn_opt.machine import versions
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from fastscnn_opt.targets.spec import TargetSpec
+    from collections.abc import Iterator, Mapping, Sequence
 
 RESOURCE = "fastscnn_opt"
 """The resource that a node offers, one unit of it; whoever holds the unit has the node for itself."""
@@ -29,13 +27,17 @@ _PACKAGE = "fastscnn-opt"
 _LAST_PORT = 65535
 _CONNECT_S = 10.0
 
+POLL_S = 10.0
+"""Seconds without news after which it is worth looking at the nodes."""
+
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the cluster: its number in Ray, and its host."""
+    """A node of the cluster: its number in Ray, its host, and what it offers by Ray's names."""
 
     id: str
     host: str
+    offers: Mapping[str, float] = field(default_factory=dict)
 
 
 @contextmanager
@@ -85,13 +87,10 @@ def _check_answers(address: str) -> None:
         ) from error
 
 
-def usable_nodes(target: TargetSpec) -> tuple[Node, ...]:
-    """Return the nodes that offer `RESOURCE` and have `target`.
+def offering_nodes() -> tuple[Node, ...]:
+    """Return the nodes that offer `RESOURCE`.
 
-    Raises
-    ------
-    ClusterError
-        A node has other versions than this host, no node offers the resource, or none has the target.
+    Raises ClusterError if no node offers it, or one has other versions than this host.
     """
     import ray
 
@@ -101,22 +100,11 @@ def usable_nodes(target: TargetSpec) -> tuple[Node, ...]:
             f"no node of the cluster offers the resource {RESOURCE}",
             cure=f"start each with ray start ... --resources '{{\"{RESOURCE}\": 1}}'",
         )
-    nodes = [Node(node["NodeID"], node["NodeManagerHostname"]) for node in offering]
-    for node, found in zip(nodes, _ask(nodes, _look()), strict=True):
-        _check_versions(node, {"Python": platform.python_version(), **versions((_PACKAGE,))}, found)
-    found = _ask(nodes, inspect, target)
-    for node, (packages, _) in zip(nodes, found, strict=True):
-        _check_versions(node, versions(), packages)
-    able = [node for node, (_, reason) in zip(nodes, found, strict=True) if not reason]
-    if not able:
-        raise ClusterError(f"no node has the target {target.name}", cure=f"{nodes[0].host} says: {found[0][1]}")
-    return tuple(able)
-
-
-def on(nodes: tuple[Node, ...]) -> dict[str, Any]:
-    """Return the options of a task that has one of these nodes for itself."""
-    ids = ",".join(node.id for node in nodes)
-    return {"num_cpus": 0, "resources": {RESOURCE: 1}, "label_selector": {"ray.io/node-id": f"in({ids})"}}
+    nodes = tuple(Node(node["NodeID"], node["NodeManagerHostname"], node["Resources"]) for node in offering)
+    here = {"Python": platform.python_version(), **versions((_PACKAGE,))}
+    for node, found in zip(nodes, ask(nodes, _look()), strict=True):
+        check_versions(node, here, found)
+    return nodes
 
 
 def at(node_id: str) -> dict[str, Any]:
@@ -124,14 +112,41 @@ def at(node_id: str) -> dict[str, Any]:
     return {"num_cpus": 0, "label_selector": {"ray.io/node-id": node_id}}
 
 
-def _ask(nodes: list[Node], question: Any, *arguments: Any) -> list[Any]:
+def ask(nodes: Sequence[Node], question: Any, *arguments: Any) -> list[Any]:
+    """Return what a function returns on each of these nodes. Raises ClusterError if one does not answer."""
     import ray
 
     task = ray.remote(question)
+    asked = [task.options(**at(node.id)).remote(*arguments) for node in nodes]
+    return [get(answer, f"node {node.host} does not answer") for node, answer in zip(nodes, asked, strict=True)]
+
+
+def get(reference: Any, what: str) -> Any:
+    """Return what a task has returned. Raises ClusterError, which says `what` has happened, if its work was lost."""
+    import ray
+
     try:
-        return list(ray.get([task.options(**at(node.id)).remote(*arguments) for node in nodes]))
+        return ray.get(reference)
     except ray.exceptions.RayError as error:
-        raise ClusterError(f"a node does not answer: {str(error).strip().splitlines()[-1]}") from error
+        within = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        if not isinstance(within, ray.exceptions.RayError):
+            raise
+        reason = str(within).strip().splitlines()[0]
+        raise ClusterError(f"{what} ({reason})", cure="look at the logs of Ray there") from error
+
+
+def check_alive(nodes: Sequence[Node]) -> None:
+    """Raise ClusterError if all of these nodes have gone."""
+    import ray
+
+    ids = {node.id for node in nodes}
+    if not any(node["Alive"] and node["NodeID"] in ids for node in ray.nodes()):
+        raise ClusterError("every node that did the work has gone", cure="start them, and this command, again")
+
+
+def lost(retries: int) -> str:
+    """Return what has happened to a task that was lost for good."""
+    return f"the work was lost, and again after {counted(retries, 'retry', 'retries')}"
 
 
 def _look() -> Any:
@@ -150,7 +165,8 @@ def _look() -> Any:
     return look
 
 
-def _check_versions(node: Node, here: Mapping[str, str | None], there: Mapping[str, str | None]) -> None:
+def check_versions(node: Node, here: Mapping[str, str | None], there: Mapping[str, str | None]) -> None:
+    """Raise ClusterError, with the name of the node, unless it has the same versions."""
     for package, version in here.items():
         if there[package] != version:
             raise ClusterError(

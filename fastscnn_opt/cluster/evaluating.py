@@ -1,100 +1,106 @@
-"""Measure the accuracy of a model on the nodes of a cluster, each with its share of the images."""
+"""Measure the accuracy of rows on nodes, each row with its images in shares."""
 
 from __future__ import annotations
 
 import logging
-import os
-from dataclasses import replace
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
 from math import ceil
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.cluster.connection import at, connected, on, usable_nodes
-from fastscnn_opt.cluster.images import ImageServer
-from fastscnn_opt.cluster.node import Work, compile_there, count_there, read_files
-from fastscnn_opt.data.source import DataSource
+from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost
+from fastscnn_opt.cluster.node import Counted, Part, Work, artefact_files, count_there, read_files
 from fastscnn_opt.errors import ClusterError, UserError
 from fastscnn_opt.measuring.image_input import image_spec
-from fastscnn_opt.model.metadata import read_metadata
-from fastscnn_opt.model.saving import files_of
-from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
-from fastscnn_opt.progress import ProgressBar, no_progress_bar
-from fastscnn_opt.scoring.model_name import model_file
+from fastscnn_opt.model.metadata import metadata_of
+from fastscnn_opt.model.reading.parsing import parse_file
+from fastscnn_opt.scoring.pictures.predictions import MOST_IMAGES, join_predictions
+from fastscnn_opt.scoring.stages.evaluating import EvaluationOutcome
 from fastscnn_opt.scoring.worker.commands import NOTES
 from fastscnn_opt.scoring.worker.counts import evaluation_of
-from fastscnn_opt.targets.spec import TargetSpec
+from fastscnn_opt.targets.signature import signature_of
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    from fastscnn_opt.cluster.connection import Node
-    from fastscnn_opt.scoring.worker.counts import Counts, Evaluation
-
-RETRIES = 3
-"""How often Ray starts a task again whose node or process has died."""
+    from fastscnn_opt.cluster.placing import Place
+    from fastscnn_opt.data.source import DataSource
+    from fastscnn_opt.model.metadata import Metadata
+    from fastscnn_opt.progress import Advance
 
 _MOST_IMAGES = 8
 """Images of a part at most, unless a batch is larger: a node holds the files of one part that were sent to it."""
 
-_POLL_S = 10.0
-"""Seconds without news after which the nodes are looked at."""
+_AHEAD = 2
+"""Shares that wait or run for each that can run, so that no node waits for the next."""
+
 
 _notes = logging.getLogger(NOTES)
 
 
-def evaluate_on(
-    address: str,
-    model: str | os.PathLike[str],
-    data: str | os.PathLike[str] | DataSource,
-    target: str | TargetSpec = "onnxruntime",
-    *,
-    batch: int | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    progress: ProgressBar = no_progress_bar,
-) -> Evaluation:
-    """Do what `evaluate` does, with the images shared by the nodes of the Ray cluster at `address`.
+@dataclass
+class Row:
+    """A row whose accuracy is measured; its label maps are saved in `predictions`, if they are.
 
-    The model is compiled once, on a node that has the target; the counts of all nodes are added, so that the result is
-    that of one machine. For `address` see `connected`.
-
-    Raises
-    ------
-    ClusterError
-        Ray is not installed, the cluster cannot be used, or work was lost too often.
-    ModelError, DataError, RunError, TargetError
-        As `evaluate`, with the name of the node.
+    The other fields hold what is known so far.
     """
-    file, spec = model_file(model), TargetSpec.of(target)
-    source = DataSource.at(data).for_model_file(file)
-    if source.root is not None:
-        source = replace(source, root=os.path.abspath(source.root))  # noqa: PTH100 - links stay as they are
-    work = Work(str(model), spec, read_metadata(file), batch, limits)
-    with connected(address), progress(len(source.open()), "images") as advance:
-        nodes = usable_nodes(spec)
-        _notes.warning(f"{counted(len(nodes), 'node')}: {', '.join(sorted(node.host for node in nodes))}")
-        found = []
-        for counts in _counts(work, file, source, nodes):
-            advance(counts.images)
-            found.append(counts)
-    return evaluation_of(found)
 
+    index: int
+    work: Work
+    place: Place
+    source: DataSource
+    predictions: Path | None
+    started: float | None = None
+    artefact: Any = None
+    waiting: int = 0
+    found: dict[int, Counted] = field(default_factory=dict)
+    logs: list[bytes] = field(default_factory=list)
+    error: UserError | None = None
 
-def _counts(work: Work, model: Path, source: DataSource, nodes: tuple[Node, ...]) -> Iterator[Counts]:
-    """Yield what the nodes count over parts of the images, as it arrives."""
-    import ray
+    def shares(self, jobs: int) -> list[tuple[Part, ...]]:
+        """Return the images in shares, one for each task, of parts with whole batches."""
+        images, nodes = len(self.source.open()), len(self.place.nodes)
+        parts = self.source.parts(part_size(images, nodes, self._batch()))
+        starts = 0
+        numbered = []
+        for number, part in enumerate(parts):
+            numbered.append(Part(number, part, self.predictions is not None and starts < MOST_IMAGES))
+            starts += len(part.open())
+        tasks = min(nodes * jobs, len(parts))
+        return [tuple(numbered[index::tasks]) for index in range(tasks)]
 
-    place = {**on(nodes), "max_retries": RETRIES}
-    compiling = ray.remote(compile_there).options(**place, num_returns=2)
-    signature, artefact = compiling.remote(work, read_files(files_of(model)))
-    inputs = _get(signature).inputs
-    images = image_spec(inputs, source.interface.inputs)
-    fixed = images.shape[0] if images is not None else 1
-    parts = source.parts(part_size(len(source.open()), len(nodes), work.batch or max(fixed, 1)))
-    server = ray.remote(ImageServer).options(**at(ray.get_runtime_context().get_node_id())).remote()
-    counting = ray.remote(count_there).options(**place, num_returns="streaming")
-    shares = [parts[index :: len(nodes)] for index in range(min(len(nodes), len(parts)))]
-    yield from _arriving([counting.remote(work, artefact, share, server) for share in shares], nodes)
+    def outcome(self) -> EvaluationOutcome:
+        """Return the accuracy over all parts, or the error, and save the label maps and the log."""
+        seconds = perf_counter() - (self.started or perf_counter())
+        log = self.work.model.log
+        if log is not None:
+            with log.open("ab") as file:
+                file.writelines(self.logs)
+        parts = [self.found[number] for number in sorted(self.found)]
+        hosts = tuple(sorted({part.host for part in parts}))
+        if self.error is not None:
+            return EvaluationOutcome(self.error, seconds, hosts)
+        try:
+            result = evaluation_of([part.counts for part in parts])
+        except UserError as error:
+            return EvaluationOutcome(error, seconds, hosts)
+        if self.predictions is not None and (maps := [part.maps for part in parts if part.maps]):
+            join_predictions(self.predictions, maps)
+        return EvaluationOutcome(result, seconds, hosts)
+
+    def _batch(self) -> int:
+        """Return the images of a run."""
+        if self.work.model.batch:
+            return self.work.model.batch
+        image = image_spec(signature_of(parse_file(self.work.model.model)).inputs, self.source.interface.inputs)
+        return max(1, image.shape[0]) if image is not None and image.shape else 1
+
+    def metadata(self) -> Metadata:
+        """Return the metadata of the model."""
+        return metadata_of(parse_file(self.work.model.model))
 
 
 def part_size(images: int, nodes: int, batch: int) -> int:
@@ -102,35 +108,112 @@ def part_size(images: int, nodes: int, batch: int) -> int:
     return batch * ceil(min(_MOST_IMAGES, ceil(images / nodes)) / batch)
 
 
-def _arriving(running: list[Any], nodes: tuple[Node, ...]) -> Iterator[Counts]:
-    import ray
+@dataclass
+class Tally:
+    """The images that each node has done so far, and the rows that they belong to, by the number of the node."""
 
-    ids = {node.id for node in nodes}
-    while running:
-        ready, _ = ray.wait(running, timeout=_POLL_S)
-        if not ready and not any(node["Alive"] and node["NodeID"] in ids for node in ray.nodes()):
-            raise ClusterError("every node that did the work has gone", cure="start them, and this command, again")
-        for task in ready:
-            try:
-                result = next(task)
-            except StopIteration:
-                running.remove(task)
-            else:
-                yield _get(result)
+    hosts: dict[str, str] = field(default_factory=dict)
+    images: Counter[str] = field(default_factory=Counter)
+    rows: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, row: int, part: Counted) -> None:
+        """Add a part of the images of a row."""
+        self.hosts[part.node] = part.host
+        self.images[part.node] += part.counts.images
+        self.rows[part.node].add(row)
+
+    def __str__(self) -> str:
+        several = Counter(self.hosts.values())
+        names = {node: host if several[host] == 1 else f"{host} {node[:4]}" for node, host in self.hosts.items()}
+        return "; ".join(
+            f"{names[node]}: {counted(self.images[node], 'image')} of {counted(len(self.rows[node]), 'row')}"
+            for node in sorted(names, key=names.__getitem__)
+        )
 
 
-def _get(reference: Any) -> Any:
-    """Return what a task has returned; raise the error that it returned. Raises ClusterError if it was lost."""
-    import ray
+class Evaluator:
+    """Counts the rows' shares on the nodes; `server` gives nodes the images that they lack."""
 
-    try:
-        result = ray.get(reference)
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ClusterError(
-            f"work was lost, and again after {counted(RETRIES, 'retry', 'retries')}: {reason}",
-            cure="look at the logs of Ray on that node",
-        ) from error
-    if isinstance(result, UserError):
-        raise result
-    return result
+    def __init__(self, server: Any, retries: int, jobs: int, on_image: Advance) -> None:
+        self._server = server
+        self._retries = retries
+        self._jobs = jobs
+        self._on_image = on_image
+        self._running: dict[Any, Row] = {}
+        self.tally = Tally()
+
+    def run(self, rows: Sequence[Row]) -> Generator[tuple[int, EvaluationOutcome], None, None]:
+        """Yield the index and the outcome of each row as it ends. When this is closed, all tasks end.
+
+        Raises ClusterError if every node of a row has gone.
+        """
+        import ray
+
+        todo = self._todo(rows)
+        slots = _AHEAD * self._jobs * len({node.id for row in rows for node in row.place.nodes})
+        try:
+            while True:
+                while len(self._running) < slots and (share := next(todo, None)) is not None:
+                    self._start(*share)
+                if not self._running:
+                    break
+                ready, _ = ray.wait(list(self._running), timeout=POLL_S)
+                if not ready:
+                    for waiting in self._running.values():
+                        check_alive(waiting.place.nodes)
+                for stream in ready:
+                    if (row := self._running.get(stream)) and self._take(stream, row):
+                        yield row.index, row.outcome()
+            if len(self.tally.hosts) > 1:
+                _notes.warning("%s", self.tally)
+        finally:
+            self._cancel(list(self._running))
+
+    def _todo(self, rows: Sequence[Row]) -> Iterator[tuple[Row, tuple[Part, ...]]]:
+        """Yield the shares of each row that has not failed meanwhile."""
+        for row in rows:
+            shares = deque(row.shares(self._jobs))
+            row.waiting = len(shares)
+            while shares and row.error is None:
+                yield row, shares.popleft()
+
+    def _start(self, row: Row, share: tuple[Part, ...]) -> None:
+        import ray
+
+        if row.started is None:
+            row.started = perf_counter()
+            artefact = row.work.model.artefact
+            row.artefact = ray.put(read_files(artefact_files(artefact)))
+        options = {**row.place.options(1 / self._jobs, self._retries), "num_returns": "streaming"}
+        task = ray.remote(count_there).options(**options)
+        self._running[task.remote(row.work, row.metadata(), row.artefact, share, self._server)] = row
+
+    def _take(self, stream: Any, row: Row) -> bool:
+        """Take what a task has yielded; return whether the row has ended."""
+        try:
+            found = get(next(stream), lost(self._retries))
+        except StopIteration:
+            del self._running[stream]
+            row.waiting -= 1
+            return row.waiting == 0 and row.error is None
+        except ClusterError as error:
+            return self._fail(row, error)
+        if isinstance(found, Counted):
+            row.found[found.part] = found
+            self.tally.add(row.index, found)
+            self._on_image(found.counts.images, None, str(self.tally))
+            return False
+        row.logs.append(found.log)
+        return found.error is not None and self._fail(row, found.error)
+
+    def _fail(self, row: Row, error: UserError) -> bool:
+        row.error = error
+        self._cancel([stream for stream, other in self._running.items() if other is row])
+        return True
+
+    def _cancel(self, streams: list[Any]) -> None:
+        import ray
+
+        for stream in streams:
+            del self._running[stream]
+            ray.cancel(stream)

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 class ImageServer:
     """Reads files for other nodes, as an actor on the host that the command was given on."""
 
+    def __init__(self) -> None:
+        self._known: dict[Path, str] = {}
+
     def hashes(self, files: list[Path]) -> list[str]:
-        """Return the hash of each file; empty for one that cannot be read."""
-        return [_hash(file) for file in files]
+        """Return the hash of each file, which is computed once; empty for one that cannot be read."""
+        for file in files:
+            if file not in self._known:
+                self._known[file] = _hash(file)
+        return [self._known[file] for file in files]
 
     def read(self, file: Path) -> bytes:
         """Return the content of a file."""
@@ -31,11 +37,11 @@ class ImageServer:
 
 
 @contextmanager
-def images_here(part: DataSource, server: Any) -> Iterator[DataSource]:
+def images_here(part: DataSource, server: Any, place: Path) -> Iterator[DataSource]:
     """Return `part` with files that this node can read; those that it lacks come from `server`, one at a time.
 
-    Synthetic scenes need no files. Errors of the block name the files as the user knows them. Raises DataError if a
-    file cannot be read anywhere.
+    They lie in the folder `place` while the block runs. Synthetic scenes need no files. Errors of the block name the
+    files as the user knows them. Raises DataError if a file cannot be read anywhere.
     """
     if part.pairs is None:
         yield part
@@ -44,7 +50,7 @@ def images_here(part: DataSource, server: Any) -> Iterator[DataSource]:
 
     files = [file for pair in part.pairs for file in (pair.image, pair.mask)]
     places: dict[Path, Path] = {}
-    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
+    with tempfile.TemporaryDirectory(dir=place, prefix="images-") as folder:
         for number, (file, wanted) in enumerate(zip(files, ray.get(server.hashes.remote(files)), strict=True)):
             if not wanted:
                 raise DataError("cannot be read where the command was given", where=file)

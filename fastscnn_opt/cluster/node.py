@@ -1,18 +1,25 @@
-"""The tasks that run on the nodes of a cluster; each does its work in a child process there."""
+"""The tasks that run on the nodes of a cluster; each does its work in child processes there."""
 
 from __future__ import annotations
 
+import glob
+import os
 import platform
+import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.images import images_here
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.files import read_bytes
-from fastscnn_opt.machine import versions
+from fastscnn_opt.files import open_readable, read_bytes
+from fastscnn_opt.machine import available_memory_bytes, versions
+from fastscnn_opt.processes.death import ChildEndedError
+from fastscnn_opt.scoring.stages.executor import missing_here, time_here
+from fastscnn_opt.scoring.stages.patching import patched
+from fastscnn_opt.scoring.stages.settings import Stage
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Count, Open
 
@@ -22,8 +29,10 @@ if TYPE_CHECKING:
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.model.metadata import Metadata
     from fastscnn_opt.processes.limits import Limits
+    from fastscnn_opt.scoring.effort import Effort
+    from fastscnn_opt.scoring.stages.executor import TimedGroup
+    from fastscnn_opt.scoring.stages.job import CompiledModel
     from fastscnn_opt.scoring.worker.counts import Counts
-    from fastscnn_opt.targets.signature import Signature
     from fastscnn_opt.targets.spec import TargetSpec
 
 Files = dict[str, bytes]
@@ -32,58 +41,166 @@ Files = dict[str, bytes]
 _MOST_BYTES = 1 << 34
 """Bytes of a file of a model or an artefact at most."""
 
+_MOST_LOG_BYTES = 1 << 20
+"""Bytes of the end of a log that are sent back at most."""
+
+_LOG, _COMPILE_LOG = "log", "compile.log"
+
+_THREADS = "OMP_NUM_THREADS"
+
+_VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
+"""Where Ray says which accelerators a task may see."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a node says of a target: what it lacks to compile, to run, and for both, and the versions of its tools.
+
+    `packages` are the versions of `machine.versions`.
+    """
+
+    packages: Mapping[str, str | None]
+    lacks: Mapping[Stage, str]
+    tools: Mapping[str, str]
+    memory_bytes: int
+
 
 @dataclass(frozen=True)
 class Work:
-    """What a task has to know of the model: its name in messages, its metadata, and how it is run."""
+    """A model that a task compiles, counts or times: as `CompiledModel`, whose files are of another host."""
 
-    name: str
-    target: TargetSpec
-    metadata: Metadata
-    batch: int | None
+    model: CompiledModel
     limits: Limits
 
 
-def inspect(target: TargetSpec) -> tuple[Mapping[str, str | None], str]:
-    """Return the versions of the packages here, and why `target` does not work here; empty if it does."""
-    return versions(), target.open().availability().reason
+@dataclass(frozen=True)
+class Compiled:
+    """An artefact with its files, and what the tool printed; or the error."""
+
+    artefact: Files
+    log: bytes
+    error: UserError | None = None
 
 
-def compile_there(work: Work, model: Files) -> tuple[Signature | UserError, Files]:
-    """Compile a model, and return the inputs and outputs of the artefact, and the artefact."""
-    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
-        file = _write(model, Path(folder))
-        artefact = Path(folder, "artefacts", f"artefact{work.target.open().artefact_suffix}")
+@dataclass(frozen=True)
+class Counted:
+    """What was counted over a part of the images, by the number of the part, and the file of its label maps.
+
+    `node` is the number of the node in Ray.
+    """
+
+    part: int
+    counts: Counts
+    maps: bytes
+    host: str
+    node: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a count: what the process printed, and the error if there was one."""
+
+    log: bytes
+    error: UserError | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the images, and whether its label maps are wanted."""
+
+    number: int
+    source: DataSource
+    with_maps: bool
+
+
+def inspect(target: TargetSpec) -> Facts:
+    """Return what this node can do with `target`."""
+    for name in _VISIBLE_DEVICES:
+        if os.environ.get(name) == "":  # which hides all of them from a task that asks for none
+            del os.environ[name]
+    lacks = {stage: missing_here(target, stage) for stage in Stage}
+    return Facts(versions(), lacks, target.open().tool_versions(), available_memory_bytes())
+
+
+def compile_there(work: Work, model: Files, checkpoint: Files | None) -> Compiled:
+    """Compile a model, or the checkpoint that it was exported from if the target runs that."""
+    target = work.model.target
+    with _folder() as folder:
+        file = _write(model, folder / "model")
+        source = None if checkpoint is None else _write(checkpoint, folder / "checkpoint")
+        artefact = folder / "artefacts" / f"artefact{target.open().artefact_suffix}"
         artefact.parent.mkdir()
+        log = folder / _COMPILE_LOG
         try:
-            with _naming(work, artefact, file), Worker(work.name, work.target, limits=work.limits) as worker:
-                worker.compile(work.target, file, artefact, Path(folder, "compile.log"))
-                signature = worker.run(Open(work.target, artefact))
+            with (
+                _naming(folder, work.model),
+                patched(target),
+                Worker(work.model.name, target, limits=work.limits) as worker,
+            ):
+                worker.compile(target, file, artefact, log, checkpoint=source)
         except UserError as error:
-            return error, {}
-        return signature, read_files([artefact, *sorted(set(artefact.parent.iterdir()) - {artefact})])
+            return Compiled({}, _end_of(log), error)
+        return Compiled(read_files(artefact_files(artefact)), _end_of(log))
 
 
 def count_there(
-    work: Work, artefact: Files, parts: tuple[DataSource, ...], server: Any
-) -> Iterator[Counts | UserError]:
-    """Yield what is counted over each of `parts`, or an error, which is the last."""
-    with tempfile.TemporaryDirectory(prefix="fastscnn-opt-") as folder:
-        file = _write(artefact, Path(folder))
+    work: Work, metadata: Metadata, artefact: Files, parts: tuple[Part, ...], server: Any
+) -> Iterator[Counted | Ended]:
+    """Yield what is counted over each of `parts`, and the end."""
+    import ray
+
+    target, node = work.model.target, ray.get_runtime_context().get_node_id()
+    error = None
+    with _folder() as folder:
+        log = folder / _LOG
         try:
-            with _naming(work, file), Worker(work.name, work.target, limits=work.limits) as worker:
-                worker.run(Open(work.target, file))
+            with (
+                _naming(folder, work.model),
+                Worker(work.model.name, target, log=log, limits=work.limits) as worker,
+            ):
+                worker.run(Open(target, _write(artefact, folder / "artefact")))
                 for part in parts:
-                    with images_here(part, server) as here:
-                        counts = worker.run(Count(here, work.metadata, work.batch))
-                    yield counts
-        except UserError as error:
-            yield error
+                    maps = folder / "maps.zip" if part.with_maps else None
+                    with images_here(part.source, server, folder) as here:
+                        counts = worker.run(Count(here, metadata, work.model.batch, maps))
+                    content = read_bytes(maps, _MOST_BYTES) if maps is not None and maps.is_file() else b""
+                    yield Counted(part.number, counts, content, platform.node(), node)
+        except UserError as ended_with:
+            error = ended_with
+        yield Ended(_end_of(log), error)
+
+
+def time_there(
+    works: tuple[Work, ...], artefacts: list[Any], effort: Effort
+) -> Iterator[str | tuple[TimedGroup, list[bytes]]]:
+    """Yield the name of this host when the timing of models side by side begins, then the result and their logs.
+
+    `artefacts` are references to the `Files` of each model.
+    """
+    import ray
+
+    yield platform.node()
+    with _folder() as folder:
+        models = []
+        for number, (work, files) in enumerate(zip(works, ray.get(artefacts), strict=True)):
+            place = folder / str(number)
+            models.append(replace(work.model, artefact=_write(files, place / "artefact"), log=place / _LOG))
+        timed = time_here(models, effort, works[0].limits, lambda _: None)
+        for number, (work, result) in enumerate(zip(works, timed.results, strict=True)):
+            if isinstance(result, UserError):
+                _name(result, folder / str(number), work.model)
+        logs = [_end_of(folder / str(number) / _LOG) for number in range(len(works))]
+    yield timed, logs
 
 
 def read_files(files: list[Path]) -> Files:
     """Return the content of files by their paths below the folder of the first."""
     return {file.relative_to(files[0].parent).as_posix(): read_bytes(file, _MOST_BYTES) for file in files}
+
+
+def artefact_files(artefact: Path) -> list[Path]:
+    """Return an artefact and the files that belong to it."""
+    return [artefact, *sorted(artefact.parent.glob(f"{glob.escape(artefact.name)}.*"))]
 
 
 def _write(files: Files, folder: Path) -> Path:
@@ -94,12 +211,52 @@ def _write(files: Files, folder: Path) -> Path:
     return folder / next(iter(files))
 
 
+def _end_of(log: Path) -> bytes:
+    if not log.is_file():
+        return b""
+    with open_readable(log, _MOST_BYTES) as file:
+        file.seek(max(0, log.stat().st_size - _MOST_LOG_BYTES))
+        return file.read()
+
+
 @contextmanager
-def _naming(work: Work, *temporary: Path) -> Iterator[None]:
-    """Name this host and the model in errors of the block, instead of `temporary` files."""
+def _folder() -> Iterator[Path]:
+    """Yield a new temporary folder, after the removal of those that killed processes have left."""
+    import psutil
+
+    prefix = "fastscnn-opt-node-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*-*"):
+        pid = left.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)  # another task may be at it, too
+    _drop_rays_threads()
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def _drop_rays_threads() -> None:
+    """Forget the number of threads that Ray sets for its tasks, which engines would take over."""
+    import psutil
+
+    if _THREADS not in psutil.Process(os.getppid()).environ():
+        os.environ.pop(_THREADS, None)
+
+
+@contextmanager
+def _naming(folder: Path, model: CompiledModel) -> Iterator[None]:
+    """Name this host in errors of the block, and the user's files instead of those in `folder`."""
     try:
         yield
     except UserError as error:
-        if error.where in map(str, temporary):
-            error.where = work.name
-        raise error.within(f"node {platform.node()}") from None
+        _name(error, folder, model)
+        raise
+
+
+def _name(error: UserError, folder: Path, model: CompiledModel) -> None:
+    if error.where == model.name or error.where.startswith(str(folder)):
+        error.where = ""
+    log = str(model.log) if model.log else "the log of the row"
+    error.what = error.what.replace(str(folder / _LOG), log)
+    if isinstance(error, ChildEndedError) and "model" in error.arguments:
+        error.arguments["model"] = str(model.model)
+    error.within(f"node {platform.node()}")

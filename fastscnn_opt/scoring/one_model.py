@@ -14,7 +14,7 @@ from fastscnn_opt.errors import ModelError, TargetError, UserError
 from fastscnn_opt.files import check_place, is_stream
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
-from fastscnn_opt.progress import ProgressBar, no_progress_bar
+from fastscnn_opt.progress import Advance, ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.model_name import model_file
 from fastscnn_opt.scoring.stages.executor import Compilation
 from fastscnn_opt.scoring.stages.job import CompiledModel
@@ -87,7 +87,7 @@ def evaluate(
     progress
         Shows how many of the images are done.
     executor
-        Where the model is compiled and run; by default in a child process of this machine.
+        Where the model is compiled and run: by default on this machine; `on_cluster` gives another place.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def evaluate(
 
 
 def _evaluate_elsewhere(
-    executor: Executor, model: CompiledModel, source: DataSource, limits: Limits, advance: Callable[[int], None]
+    executor: Executor, model: CompiledModel, source: DataSource, limits: Limits, advance: Advance
 ) -> Evaluation:
     """Compile a model, whose artefact is not there yet, and return its accuracy."""
     if missing := executor.missing(model.target, Stage.ALL):

@@ -43,7 +43,7 @@ def score(
     progress: ProgressBar = no_progress_bar,
     *,
     data: str | os.PathLike[str] | DataSource | None = None,
-    executor: Executor = THIS_MACHINE,
+    executor: Executor | None = None,
 ) -> Run:
     """Score all rows of a variants file into a run folder, and return what the folder then holds.
 
@@ -65,7 +65,7 @@ def score(
         Images that take the place of those of the variants file: the root of a Cityscapes tree, a TOML file that
         describes a dataset, or a `DataSource`.
     executor
-        Where rows are compiled, evaluated and timed; by default on this machine.
+        Where rows are compiled, evaluated and timed: by default on this machine; `on_cluster` gives another place.
 
     Raises
     ------
@@ -80,6 +80,9 @@ def score(
     if not isinstance(variants, Variants):
         images = None if data is None else DataSource.at(data)
         variants = read_variants(Path(variants), source=images, needs_model=settings.stage is not Stage.RUN)
+    if variants.tables.cluster.address and executor is None:
+        cure = "score it through on_cluster, or leave the address out to score it on this machine"
+        raise RunError("names a cluster", where=f"{variants.file}: [cluster]", cure=cure)
     refuse_search(folder)
     if settings.stage is Stage.RUN:
         source, rows = _recorded_source(folder), _recorded_rows(folder, variants)
@@ -91,7 +94,7 @@ def score(
         variants = replace(variants, source=variants.source.for_model_file(source.file))
     data = _recorded_data(folder) if settings.stage is Stage.COMPILE else variants.source.fingerprint()
     with open_run(folder, describe_run(variants, source, data)) as run:
-        RowScorer(run, variants, settings, source, note, progress, executor).score_all()
+        RowScorer(run, variants, settings, source, note, progress, executor or THIS_MACHINE).score_all()
     return run
 
 

@@ -16,6 +16,7 @@ from fastscnn_opt.errors import DataError, PatchError, PipelineError, RunError, 
 from fastscnn_opt.processes.limits import LONGEST_S, parse_memory
 from fastscnn_opt.schema import parse_toml, read_text
 from fastscnn_opt.scoring.records import RowPlan
+from fastscnn_opt.targets.registry import target_names
 from fastscnn_opt.targets.spec import TargetSpec, canonical_target
 from fastscnn_opt.text import closest, nearest
 
@@ -98,6 +99,18 @@ class ScoreTable(_VariantsTable):
     """End a child process that holds more physical memory than this, such as `4 GiB`. By default there is no limit."""
 
 
+class ClusterTable(_VariantsTable):
+    """``[cluster]``: the Ray cluster that compiles, evaluates and times the rows."""
+
+    address: Name | None = None
+    """`HOST:PORT`, `auto` for the cluster of this host, or `local` to start one here. `--cluster` takes precedence."""
+    retries: Annotated[int, Field(ge=0, le=100)] = 3
+    """How often work is started again whose node or process has died."""
+    resources: dict[Name, dict[Name, Annotated[float, Field(ge=0, le=1024)]]] = {}
+    """``[cluster.resources]``: what a row of a target takes of a node, by Ray's names, such as `tensorrt = {GPU = 1}`.
+    The default is one `GPU` for a target that runs on one, and one `NPU` for a target of Ascend."""
+
+
 class VariantTable(_VariantsTable):
     """``[[variant]]``: a name and the pipeline that makes it."""
 
@@ -121,6 +134,7 @@ class VariantsFile(_VariantsTable):
     model: ModelTable = ModelTable()
     data: DataTable | None = None
     score: ScoreTable = ScoreTable()
+    cluster: ClusterTable = ClusterTable()
     target: dict[Name, dict[str, Any]] = {}
     """``[target.NAME]``: options of the target NAME. Those behind a name in `targets` take precedence."""
     variant: Annotated[list[VariantTable], Field(min_length=1)]
@@ -171,6 +185,7 @@ def read_variants(file: Path, *, source: DataSource | None = None, needs_model: 
     text = read_text(file, "variants file")
     tables = parse_variants(text, str(file))
     _check_names(tables, str(file))
+    _check_cluster(tables.cluster, f"{file}: [cluster.resources]")
     _check_model(tables, file, needs_model=needs_model)
     source = source or _data_source(tables.data, file)
     pipelines = {variant.name: _pipeline(variant, file) for variant in tables.variant}
@@ -199,6 +214,12 @@ def _check_names(tables: VariantsFile, where: str) -> None:
         raise RunError(f"the baseline {baseline!r} is no variant", where=f"{where}: [score]", cure=cure)
     if tables.score.rounds is not None and tables.score.seconds is not None:
         raise RunError("rounds and seconds are both given", where=f"{where}: [score]", cure="leave one out")
+
+
+def _check_cluster(table: ClusterTable, where: str) -> None:
+    for name in table.resources:
+        if name not in target_names():
+            raise RunError(f"unknown target {name!r}", where=where, cure=nearest(name, target_names()))
 
 
 def _check_baseline_target(variants: Variants) -> None:

@@ -110,7 +110,7 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     budget: Budget = DEFAULT_BUDGET,
     settings: Settings = _LAST_SESSION,
     note: Callable[[str], None] = lambda _: None,
-    executor: Executor = THIS_MACHINE,
+    executor: Executor | None = None,
 ) -> SearchResult:
     """Explore pipelines, and return those that no other beats in both accuracy and speed.
 
@@ -143,7 +143,7 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
     note
         Gets lines about the progress.
     executor
-        Where models are compiled, evaluated and timed; by default on this machine.
+        Where models are compiled, evaluated and timed: by default on this machine; `on_cluster` gives another place.
 
     Raises
     ------
@@ -161,7 +161,8 @@ def search(  # noqa: PLR0913  # each argument is an option of the verb, or takes
         raise TargetError(what, where=f"target {spec.name}", cure=f"search elsewhere, and score {FRONT_FILE} on it")
     chosen = default_space(source) if space is None else read_space(Path(space))
     given = SearchInput(model_file(model), source, spec, chosen.baseline, batch, max_drop)
-    return _explore(given, chosen, Path(folder), settings, budget, Screening(few, max_drop), note, executor)
+    screening, executor = Screening(few, max_drop), executor or THIS_MACHINE
+    return _explore(given, chosen, Path(folder), settings, budget, screening, note, executor)
 
 
 def _explore(  # noqa: PLR0913, PLR0917 - what `search` takes, with its defaults filled in

@@ -3,9 +3,8 @@
 import pytest
 
 from fastscnn_opt.cluster import connection
-from fastscnn_opt.cluster.connection import connected, usable_nodes
+from fastscnn_opt.cluster.connection import connected, offering_nodes
 from fastscnn_opt.errors import ClusterError
-from fastscnn_opt.targets.spec import TargetSpec
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch):
@@ -38,14 +37,12 @@ def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch):
 def test_a_node_with_other_versions_is_refused_by_name(there, message):
     here = {"Python": "3.11.7", "fastscnn-opt": "0.1.0"}
     with pytest.raises(ClusterError, match=message):
-        connection._check_versions(connection.Node("1", "b"), here, there)
+        connection.check_versions(connection.Node("1", "b"), here, there)
 
 
-def test_nodes_are_those_that_offer_the_resource_and_have_the_target(address, monkeypatch):
+def test_nodes_are_those_that_offer_the_resource(address, monkeypatch):
     with connected(address):
-        assert len(usable_nodes(TargetSpec("onnxruntime"))) == 2
-        with pytest.raises(ClusterError, match=r"no node has the target tensorrt; .* says: "):
-            usable_nodes(TargetSpec("tensorrt"))
+        assert len(offering_nodes()) == 2
         monkeypatch.setattr(connection, "RESOURCE", "another")
         with pytest.raises(ClusterError, match="no node of the cluster offers the resource another"):
-            usable_nodes(TargetSpec("onnxruntime"))
+            offering_nodes()

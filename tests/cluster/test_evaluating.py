@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from fastscnn_opt.cluster.evaluating import evaluate_on, part_size
+from fastscnn_opt.cluster.evaluating import part_size
+from fastscnn_opt.cluster.executor import on_cluster
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo.scene_files import write_cityscapes
 from fastscnn_opt.errors import DataError
@@ -24,17 +25,23 @@ def model(tmp_path, network):
     return tmp_path / "net.onnx"
 
 
+@pytest.fixture
+def executor(address):
+    with on_cluster(address) as found:
+        yield found
+
+
 def counts(evaluation):
     return evaluation.accuracy, evaluation.details.confusion, evaluation.details.notes
 
 
-def test_the_counts_of_all_nodes_are_those_of_one_machine(address, model, tmp_path):
+def test_the_counts_of_all_nodes_are_those_of_one_machine(executor, model, tmp_path):
     write_cityscapes(tmp_path / "tree", "val", range(5), height=32, width=64)
     data = DataSource(str(tmp_path / "tree"))
-    assert counts(evaluate_on(address, model, data, ORT)) == counts(evaluate(model, data, ORT))
+    assert counts(evaluate(model, data, ORT, executor=executor)) == counts(evaluate(model, data, ORT))
 
 
-def test_the_work_of_a_killed_process_is_done_again(address, model):
+def test_the_work_of_a_killed_process_is_done_again(executor, model):
     data = DataSource(synthetic=40)
     images = []
 
@@ -52,18 +59,18 @@ def test_the_work_of_a_killed_process_is_done_again(address, model):
 
         yield advance
 
-    found = evaluate_on(address, model, data, ORT, progress=progress)
+    found = evaluate(model, data, ORT, progress=progress, executor=executor)
     assert sum(images) == 40
     assert counts(found) == counts(evaluate(model, data, ORT))
 
 
-def test_an_error_names_the_node_and_the_file(address, model, tmp_path):
+def test_an_error_names_the_node_and_the_file(executor, model, tmp_path):
     write_cityscapes(tmp_path / "tree", "val", range(3), height=32, width=64)
     data = DataSource(str(tmp_path / "tree"))
     broken = data.open().pairs[2].image
     broken.write_bytes(b"no image")
     with pytest.raises(DataError, match=f"node .*: {broken}"):
-        evaluate_on(address, model, data, ORT)
+        evaluate(model, data, ORT, executor=executor)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ def test_files_are_sent_unless_the_node_has_them(address, tmp_path):
         ray.get(server.keep.remote([file for pair in part.pairs for file in (pair.image, pair.mask)]))
         part.pairs[1].image.unlink()
         part.pairs[2].mask.write_bytes(b"another")
-        with images_here(part, server) as here:
+        with images_here(part, server, tmp_path) as here:
             assert [(pair.image.read_bytes(), pair.mask.read_bytes()) for pair in here.pairs] == wanted
             assert here.pairs[0] == part.pairs[0]
             assert here.pairs[1].image != part.pairs[1].image
         assert not here.pairs[1].image.exists()
-        with pytest.raises(DataError, match=str(part.pairs[1].image)), images_here(part, server) as here:
+        with pytest.raises(DataError, match=str(part.pairs[1].image)), images_here(part, server, tmp_path) as here:
             raise DataError("is broken", where=here.pairs[1].image)
 
 

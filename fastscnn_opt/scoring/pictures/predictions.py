@@ -23,7 +23,7 @@ from fastscnn_opt.errors import RunError
 from fastscnn_opt.files import from_os_error, open_readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -131,20 +131,43 @@ def save_predictions(file: Path, names: Sequence[str], classes: int) -> Iterator
     `classes` - 1, and greater numbers for no class.
     """
     sizes: list[tuple[int, ...]] = []
+    with _new_archive(file) as archive:
+
+        def save(labels: NDArray[np.integer]) -> None:
+            if len(sizes) < MOST_IMAGES:
+                height, width = labels.shape
+                step = step_of((height, width))
+                kept = limited(labels[::step, ::step], classes)
+                archive.writestr(_entry(len(sizes)), _png(kept))
+                sizes.append((height, width))
+
+        yield save
+        archive.writestr(_ABOUT, json.dumps({"names": names[: len(sizes)], "sizes": sizes}))
+
+
+def join_predictions(file: Path, parts: Iterable[bytes]) -> None:
+    """Write what `save_predictions` would have written for the images of all parts, whose files these are."""
+    names: list[str] = []
+    sizes: list[tuple[int, ...]] = []
+    with _new_archive(file) as archive:
+        for content in parts:
+            with zipfile.ZipFile(io.BytesIO(content)) as part:
+                about = json.loads(part.read(_ABOUT))
+                kept = min(len(about["names"]), MOST_IMAGES - len(names))
+                for index in range(kept):
+                    archive.writestr(_entry(len(names) + index), part.read(_entry(index)))
+            names += about["names"][:kept]
+            sizes += about["sizes"][:kept]
+        archive.writestr(_ABOUT, json.dumps({"names": names, "sizes": sizes}))
+
+
+@contextmanager
+def _new_archive(file: Path) -> Iterator[zipfile.ZipFile]:
+    """Yield an archive to write to; it appears at `file` when the block ends well."""
     partial = file.with_name(f".unfinished-{file.name}")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
-
-            def save(labels: NDArray[np.integer]) -> None:
-                if len(sizes) < MOST_IMAGES:
-                    height, width = labels.shape
-                    step = step_of((height, width))
-                    kept = limited(labels[::step, ::step], classes)
-                    archive.writestr(_entry(len(sizes)), _png(kept))
-                    sizes.append((height, width))
-
-            yield save
-            archive.writestr(_ABOUT, json.dumps({"names": names[: len(sizes)], "sizes": sizes}))
+            yield archive
         partial.replace(file)
     finally:
         with suppress(FileNotFoundError):

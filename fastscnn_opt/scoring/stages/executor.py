@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from fastscnn_opt.machine import available_memory_bytes
+from fastscnn_opt.progress import Advance, ignore_progress
 from fastscnn_opt.scoring.stages.evaluating import EvaluationOutcome, evaluate_all
 from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.patching import patched
@@ -85,7 +86,7 @@ class Executor(Protocol):
         *,
         jobs: int,
         limits: Limits,
-        on_image: Callable[[int], None] = lambda _: None,
+        on_image: Advance = ignore_progress,
     ) -> Generator[tuple[int, EvaluationOutcome], None, None]:
         """Yield the index and the outcome of each model as its evaluation ends; see `evaluating.evaluate_all`."""
 
@@ -137,7 +138,7 @@ class ThisMachine:
         *,
         jobs: int,
         limits: Limits,
-        on_image: Callable[[int], None] = lambda _: None,
+        on_image: Advance = ignore_progress,
     ) -> Generator[tuple[int, EvaluationOutcome], None, None]:
         """Evaluate `jobs` models at a time."""
         return evaluate_all(models, source, jobs=jobs, limits=limits, on_image=on_image)

@@ -11,7 +11,7 @@ from fastscnn_opt.model.reading.parsing import parse_file
 from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.rewriting.options import texts_of
 from fastscnn_opt.scoring.stages.building import pipeline_for
-from fastscnn_opt.scoring.worker.commands import Build, Compile, Evaluate, Export, Open, read_command
+from fastscnn_opt.scoring.worker.commands import Build, Compile, Count, Evaluate, Export, Open, read_command
 from fastscnn_opt.targets.base import RunsCheckpoint
 from fastscnn_opt.targets.registry import target_class
 
@@ -54,7 +54,7 @@ def reproduction(
         case Compile() as asked:
             output = f"compiled{asked.artefact.suffix}"
             words = ["compile", _path(asked.model), "-o", output, *on_target, *bounds]
-        case Open() | Evaluate() if source is not None:
+        case Open() | Count() | Evaluate() if source is not None:
             words = ["eval", _path(model), *on_target, *_images(source), *_options({"--batch": batch}), *bounds]
         case _:
             words = ["bench", _path(model), *on_target, *_options({"--batch": batch, "--rounds": 5}), *bounds]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fastscnn_opt.files import temporary_folder
@@ -12,7 +13,7 @@ from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.worker.commands import Compile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fastscnn_opt.scoring.worker.command import Command
@@ -67,12 +68,8 @@ class Worker:
 
         The files appear at their places only when all of them are written, the artefact as the last one.
         """
-        with temporary_folder(artefact.parent, UNFINISHED, artefact.parent) as folder:
-            written = folder / artefact.name
+        with unfinished(artefact) as written:
             self.run(Compile(target, model, written, log, checkpoint))
-            for companion in folder.glob(f"{glob.escape(artefact.name)}.*"):
-                companion.replace(artefact.parent / companion.name)
-            written.replace(artefact)
 
     def pause(self) -> None:
         """Make every thread of the process stand still, so that it cannot disturb the timing of another."""
@@ -89,3 +86,17 @@ class Worker:
     def kill(self) -> None:
         """End the process at once."""
         self._child.kill()
+
+
+@contextmanager
+def unfinished(artefact: Path) -> Iterator[Path]:
+    """Yield where to write an artefact, and beside it the files that belong to it.
+
+    They move to their places when the block ends well, the artefact as the last one.
+    """
+    with temporary_folder(artefact.parent, UNFINISHED, artefact.parent) as folder:
+        written = folder / artefact.name
+        yield written
+        for companion in folder.glob(f"{glob.escape(artefact.name)}.*"):
+            companion.replace(artefact.parent / companion.name)
+        written.replace(artefact)

@@ -51,6 +51,7 @@ def command(
     settings: options.TargetSettings = None,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
+    cluster: options.Cluster = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find the first pass of a pipeline that costs too much accuracy, and which of its changes do.
@@ -67,27 +68,30 @@ def command(
     """
     from fastscnn_opt.bisecting.bisect import bisect
     from fastscnn_opt.bisecting.wording import to_json
+    from fastscnn_opt.cli.cluster import executor_at
 
     given = any(option is not None for option in (data, split, synthetic, seed))
     _check_usage(passes, variant, max_drop, max_diff, takes_images=given or variant is not None, limit=limit)
     if inputs is not None and (max_diff is None or given):
         raise typer.BadParameter("goes with --max-diff, in place of images", param_hint="--input")
-    if max_diff is not None and (settings or target != "onnxruntime"):
-        raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option")
-    found = bisect(
-        model,
-        passes,
-        variant=variant,
-        max_drop=max_drop,
-        max_diff=max_diff,
-        nodes=nodes,
-        data=options.data_source(data, split, synthetic, seed, limit) if given else None,
-        limit=limit,
-        inputs=inputs,
-        target=options.target_choice(target, settings),
-        limits=Limits(limit_s, memory),
-        note=note,
-    )
+    if max_diff is not None and (settings or cluster or target != "onnxruntime"):
+        raise typer.BadParameter("goes with --max-drop only", param_hint="--target, --option, --cluster")
+    with executor_at(cluster) as executor:
+        found = bisect(
+            model,
+            passes,
+            variant=variant,
+            max_drop=max_drop,
+            max_diff=max_diff,
+            nodes=nodes,
+            data=options.data_source(data, split, synthetic, seed, limit) if given else None,
+            limit=limit,
+            inputs=inputs,
+            target=options.target_choice(target, settings),
+            limits=Limits(limit_s, memory),
+            note=note,
+            executor=executor,
+        )
     if form is Format.JSON:
         print_json({"model": str(model), "data": found.images, **to_json(found)})
     else:

@@ -118,14 +118,12 @@ def command(
 def _score_model(
     model: Path, source: DataSource, target: TargetSpec, batch: int | None, limits: Limits, cluster: str | None
 ) -> dict[str, Any]:
-    from fastscnn_opt.cluster.evaluating import evaluate_on
+    from fastscnn_opt.cli.cluster import executor_at
     from fastscnn_opt.scoring.one_model import evaluate
     from fastscnn_opt.scoring.records import as_json
 
-    if cluster is None:
-        found = evaluate(model, source, target, batch=batch, limits=limits, progress=progress)
-    else:
-        found = evaluate_on(cluster, model, source, target, batch=batch, limits=limits, progress=progress)
+    with executor_at(cluster) as executor:
+        found = evaluate(model, source, target, batch=batch, limits=limits, progress=progress, executor=executor)
     for text in found.details.notes:
         note(f"note: {text}")
     figures = as_json(found.accuracy)

@@ -44,6 +44,7 @@ def command(
         ),
     ] = None,
     memory: options.MemoryLimit = None,
+    cluster: options.Cluster = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Build, compile and score every variant of a variants file.
@@ -54,14 +55,20 @@ def command(
     The exit code is 3 if a row loses more mIoU than max_drop allows, a pass broke its contract, or a row failed,
     crashed or timed out; a target that is not available here is no failure.
     """
+    from fastscnn_opt.cli.cluster import executor_at
+    from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.scoring.score import score
     from fastscnn_opt.scoring.stages.settings import Settings
     from fastscnn_opt.scoring.tables.gate import check_outcome
+    from fastscnn_opt.scoring.variants import read_variants
 
     settings = Settings(
         verify=not no_verify, effort=options.effort_from(rounds, seconds), threads=threads, limit_s=limit_s,
         memory_bytes=memory, jobs=jobs, stage=stage,
     )  # fmt: skip
-    finished = score(variants, run, settings, note, progress, data=data)
+    images = None if data is None else DataSource.at(data)
+    chosen = read_variants(variants, source=images, needs_model=stage is not Stage.RUN)
+    with executor_at(cluster, chosen.tables.cluster) as executor:
+        finished = score(chosen, run, settings, note, progress, executor=executor)
     print_run(finished, form)
     check_outcome(finished)

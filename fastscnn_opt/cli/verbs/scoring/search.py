@@ -50,6 +50,7 @@ def command(
     no_verify: options.NoVerify = False,
     limit_s: options.TimeLimit = DEFAULT_LIMITS.silence_s,
     memory: options.MemoryLimit = None,
+    cluster: options.Cluster = None,
     form: TableFormatOption = TableFormat.TABLE,
 ) -> None:
     """Explore pipelines and return the best trade-offs between accuracy and speed.
@@ -63,6 +64,7 @@ def command(
     tried, failed ones included, for `compare` and `report`, and the best as a variants file, front.toml, for `score`.
     The same command on the same folder goes on where it stopped; --minutes limits each start.
     """
+    from fastscnn_opt.cli.cluster import executor_at
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.stages.settings import Settings
     from fastscnn_opt.searching.search import DEFAULT_BUDGET, Budget, search
@@ -70,19 +72,21 @@ def command(
     how = Settings(
         verify=not no_verify, effort=Effort(seconds=seconds), threads=threads, limit_s=limit_s, memory_bytes=memory
     )
-    found = search(
-        model,
-        options.data_source(data, split, synthetic, seed, limit),
-        run,
-        space=space,
-        target=options.target_choice(target, settings, threads),
-        batch=batch,
-        max_drop=max_drop,
-        few=few,
-        budget=Budget(evaluations, minutes) if evaluations or minutes else DEFAULT_BUDGET,
-        settings=how,
-        note=note,
-    )
+    with executor_at(cluster) as executor:
+        found = search(
+            model,
+            options.data_source(data, split, synthetic, seed, limit),
+            run,
+            space=space,
+            target=options.target_choice(target, settings, threads),
+            batch=batch,
+            max_drop=max_drop,
+            few=few,
+            budget=Budget(evaluations, minutes) if evaluations or minutes else DEFAULT_BUDGET,
+            settings=how,
+            note=note,
+            executor=executor,
+        )
     _print(found, form)
 
 

@@ -1,0 +1,86 @@
+"""Time groups of rows on nodes, each group on a node that it has for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost
+from fastscnn_opt.cluster.node import Work, artefact_files, read_files, time_there
+from fastscnn_opt.errors import ClusterError
+from fastscnn_opt.scoring.stages.executor import TimedGroup
+from fastscnn_opt.scoring.stages.timing import Latencies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from fastscnn_opt.cluster.placing import Place
+    from fastscnn_opt.scoring.effort import Effort
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that are timed together, and the nodes that can."""
+
+    index: int
+    works: tuple[Work, ...]
+    place: Place
+
+
+def time_on_nodes(
+    groups: Sequence[Group],
+    effort: Effort,
+    retries: int,
+    on_start: Callable[[int], None],
+    on_round: Callable[[int, int], None],
+) -> Generator[tuple[int, TimedGroup], None, None]:
+    """Yield the index and the times of each group as it ends; groups on several nodes run at the same time.
+
+    `on_round` is called for all rounds of a group when it ends. When this is closed, all tasks end.
+    Raises ClusterError if every node of a group has gone.
+    """
+    import ray
+
+    running: dict[Any, Group] = {}
+    try:
+        for group in groups:
+            artefacts = [ray.put(read_files(artefact_files(work.model.artefact))) for work in group.works]
+            options = {**group.place.options(1, retries), "num_returns": "streaming"}
+            task = ray.remote(time_there).options(**options)
+            running[task.remote(group.works, artefacts, effort)] = group
+        while running:
+            ready, _ = ray.wait(list(running), timeout=POLL_S)
+            if not ready:
+                for group in running.values():
+                    check_alive(group.place.nodes)
+            for stream in ready:
+                group = running[stream]
+                try:
+                    found = get(next(stream), lost(retries))
+                except StopIteration:
+                    del running[stream]
+                    continue
+                except ClusterError as error:
+                    del running[stream]
+                    yield group.index, TimedGroup([error] * len(group.works), 0.0, "", "")
+                    continue
+                if isinstance(found, str):
+                    on_start(group.index)
+                    continue
+                timed, logs = found
+                _keep(group, timed, logs, on_round)
+                yield group.index, timed
+    finally:
+        for stream in running:
+            ray.cancel(stream)
+
+
+def _keep(group: Group, timed: TimedGroup, logs: list[bytes], on_round: Callable[[int, int], None]) -> None:
+    """Write the logs of a group, and count its rounds."""
+    for work, content in zip(group.works, logs, strict=True):
+        if work.model.log is not None:
+            with work.model.log.open("ab") as file:
+                file.write(content)
+    rounds = max((len(result.samples_ms) for result in timed.results if isinstance(result, Latencies)), default=0)
+    for _ in range(rounds):
+        on_round(group.index, rounds)
