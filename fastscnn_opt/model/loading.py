@@ -107,8 +107,11 @@ def _check_graph(model: onnx.ModelProto, where: str) -> None:
 def _check_opset(model: onnx.ModelProto, where: str) -> None:
     import onnx
 
-    versions = {opset.domain: opset.version for opset in model.opset_import}
-    version = versions.get("", versions.get("ai.onnx", 0))
+    versions = sorted({int(opset.version) for opset in model.opset_import if opset.domain in ONNX_DOMAINS})
+    if len(versions) > 1:  # engines take the last one
+        what = f"names several versions of the default operator set, {joined([*map(str, versions)])}"
+        raise ModelError(what, where=where, cure="export it again")
+    version = versions[0] if versions else 0
     newest = onnx.defs.onnx_opset_version()
     if not version:
         raise ModelError("names no version of the default operator set", where=where, cure="export it again")

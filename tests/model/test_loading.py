@@ -47,6 +47,13 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
         load_model(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("imported", ['"": 13, "ai.onnx": 12', '"": 12, "": 13'])
+def test_several_versions_of_the_default_operator_set_are_refused(tmp_path, imported):
+    text = f"<ir_version: 8, opset_import: [{imported}]> g (float[2,3] x) => (float[2,3] y) {{ y = Softmax(x) }}"
+    with pytest.raises(ModelError, match="several versions of the default operator set, 12 and 13; export it again"):
+        load_model(write(tmp_path / "m.onnx", onnx.parser.parse_model(text)))
+
+
 def test_a_checkpoint_is_refused_with_the_command_that_makes_a_model_of_it(tmp_path):
     (tmp_path / "best.pth").write_bytes(b"PK\x03\x04")
     with pytest.raises(
