@@ -8,6 +8,7 @@ from typing import Any
 from fastscnn_opt.errors import RegistryError, TargetError
 from fastscnn_opt.machine import PACKAGES, machine, versions
 from fastscnn_opt.rewriting.registry import entry_points, problem_of
+from fastscnn_opt.targets.base import Availability, CrossCompiler
 from fastscnn_opt.targets.registry import get_target, target_names
 
 EXTRAS = {
@@ -24,7 +25,7 @@ def examine() -> dict[str, Any]:
     -------
     dict
         ``machine``: the fields of `Machine`; ``packages``: name, version (None if missing) and cure ("" if there is
-        nothing to mend); ``targets``: name, available, version, offers and reason;
+        nothing to mend); ``targets``: what `examine_target` says of each;
         ``passes``: name and reason of those that cannot be used.
     """
     installed = versions((*PACKAGES, *EXTRAS))
@@ -34,7 +35,7 @@ def examine() -> dict[str, Any]:
             {"name": name, "version": version, "cure": "" if version else _cure(name)}
             for name, version in installed.items()
         ],
-        "targets": [_target(name) for name in target_names()],
+        "targets": [examine_target(name) for name in target_names()],
         "passes": [{"name": name, "reason": reason} for name in entry_points() if (reason := problem_of(name))],
     }
 
@@ -46,15 +47,26 @@ def _cure(name: str) -> str:
     return f"pip install {name}"
 
 
-def _target(name: str) -> dict[str, Any]:
+def examine_target(name: str) -> dict[str, Any]:
+    """Tell whether a target works here: name, available, version, offers and reason, and what it can do by itself.
+
+    ``compiles`` and ``runs`` differ from ``available`` for a target that can do one of the two only.
+    """
     try:
-        availability = get_target(name).availability()
+        target = get_target(name)
+        whole = compiles = runs = target.availability()
+        if isinstance(target, CrossCompiler) and not whole.available:
+            compiles, runs = target.can_compile(), target.can_run()
+        reason = whole.reason
     except (RegistryError, TargetError) as error:
-        return {"name": name, "available": False, "version": "", "offers": "", "reason": str(error)}
+        whole = compiles = runs = Availability(available=False)
+        reason = str(error)
     return {
         "name": name,
-        "available": availability.available,
-        "version": availability.version,
-        "offers": availability.offers,
-        "reason": availability.reason,
+        "available": whole.available,
+        "version": whole.version,
+        "offers": whole.offers,
+        "reason": reason,
+        "compiles": compiles.available,
+        "runs": runs.available,
     }

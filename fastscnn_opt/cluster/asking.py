@@ -1,0 +1,147 @@
+"""Ask the nodes of a cluster what they have, and what time it is there; a silent node does not hold up the others."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastscnn_opt import machine
+from fastscnn_opt.cluster.connection import at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fastscnn_opt.progress import Advance
+
+PATIENCE_S = 30.0
+"""Seconds without an answer from any node after which those that have not said everything are given up."""
+
+_TRIES = 8  # as many as NTP's clock filter holds (RFC 5905, section 10)
+
+
+@dataclass
+class Answer:
+    """What a node has said: first its machine and versions, then the names of its targets, then target by target."""
+
+    said: list[Any] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The machine and the versions; empty if the node has not said anything."""
+        return self.said[0] if self.said else {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its targets; none if it was not asked for them."""
+        return self.said[1] if len(self.said) > 1 else ()
+
+    @property
+    def targets(self) -> list[dict[str, Any]]:
+        """What `examine_target` says there, as far as it went."""
+        return self.said[2:]
+
+    def give_up(self, reason: str) -> None:
+        """Keep why there is no more, and what the node was doing."""
+        undone = self.names[len(self.targets) :]
+        self.problem = f"{reason}, while it looked at the target {undone[0]}" if undone else reason
+
+
+def examining() -> Any:
+    """Return the question to a node, as an inner function: Ray sends it as code, so the node needs no package for it.
+
+    Its argument is the version of this package; where the node has another, it is not asked for its targets.
+    """
+    look, versions = machine.machine, machine.versions
+
+    def examine(version: str | None) -> Iterator[Any]:
+        found = versions()
+        yield {"machine": asdict(look()), "versions": found}
+        if found["fastscnn-opt"] == version:
+            from fastscnn_opt.targets.doctor import examine_target
+            from fastscnn_opt.targets.registry import target_names
+
+            names = target_names()
+            yield names
+            for name in names:
+                yield examine_target(name)
+
+    return examine
+
+
+@contextmanager
+def _sent_as_code() -> Iterator[None]:
+    """Let Ray send the functions of `machine` as code during the block, to nodes that do not have the package."""
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(machine)
+    try:
+        yield
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(machine)
+
+
+def ask(nodes: list[str], question: Any, advance: Advance, *arguments: Any) -> dict[str, Answer]:
+    """Ask the nodes all at once, and return what each says; `question` is a generator function.
+
+    A node that says nothing for `PATIENCE_S` while the others are silent, too, is given up.
+    """
+    import ray
+
+    task = ray.remote(max_retries=0, num_returns="streaming")(question)
+    with _sent_as_code():
+        running = {task.options(**at(node)).remote(*arguments): node for node in nodes}
+    answers = {node: Answer() for node in nodes}
+    while running:
+        ready, _ = ray.wait(list(running), timeout=PATIENCE_S)
+        if not ready:
+            break
+        answer = answers[running[ready[0]]]
+        try:
+            answer.said.append(ray.get(next(ready[0]), timeout=PATIENCE_S))
+        except (StopIteration, ray.exceptions.RayError) as error:
+            if isinstance(error, ray.exceptions.RayError):
+                answer.give_up(_reason(error))
+            del running[ready[0]]
+            advance(1)
+    for unfinished, node in running.items():
+        ray.cancel(unfinished, force=True)
+        answers[node].give_up(f"no answer for {PATIENCE_S:g} s")
+    return answers
+
+
+def _reason(error: Exception) -> str:
+    import ray
+
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if isinstance(error, ray.exceptions.RayTaskError) else lines[0].rstrip(".")
+
+
+def clock_of(node: str) -> dict[str, float] | None:
+    """Compare the clock of a node with that of this host; None if the node does not answer."""
+    import ray
+
+    task = ray.remote(lambda: time.time()).options(**at(node), max_retries=0)  # noqa: PLW0108 - it is sent as code
+    tries = []
+    try:
+        for _ in range(_TRIES):
+            sent = time.time()
+            tries.append((sent, ray.get(task.remote(), timeout=PATIENCE_S), time.time()))
+    except ray.exceptions.RayError:
+        return None
+    return offset(tries)
+
+
+def offset(tries: list[tuple[float, float, float]]) -> dict[str, float]:
+    """Return how far the clock of a node is ahead of that of this host, and by how much this may be wrong, in ms.
+
+    As NTP does it (RFC 5905, sections 8 and 10): the try with the shortest round trip counts, and the node is taken to
+    have read its clock in the middle of it. `tries` are times in seconds: sent, read there, received.
+    """
+    sent, there, received = min(tries, key=lambda times: times[2] - times[0])
+    return {
+        "offset_ms": round(1000 * (there - (sent + received) / 2), 3),
+        "uncertainty_ms": round(1000 * (received - sent) / 2, 3),
+    }

@@ -1,0 +1,94 @@
+"""What nodes of a cluster are asked, and those that do not answer."""
+
+import os
+import pickle
+import sys
+import time
+
+import pytest
+
+from fastscnn_opt.cluster import asking
+from fastscnn_opt.cluster.asking import ask, clock_of, examining, offset
+from fastscnn_opt.cluster.connection import connected
+from fastscnn_opt.machine import versions
+from fastscnn_opt.progress import ignore_progress
+from fastscnn_opt.targets import registry
+from fastscnn_opt.targets.doctor import examine_target
+
+
+def test_a_node_with_the_same_package_tells_of_its_targets(monkeypatch):
+    monkeypatch.setattr(registry, "target_names", lambda: ("onnxruntime", "tensorrt"))
+    facts, names, *targets = examining()(versions()["fastscnn-opt"])
+    assert facts["versions"] == versions()
+    assert facts["machine"]["cores"] > 0
+    assert names == ("onnxruntime", "tensorrt")
+    assert targets == [examine_target("onnxruntime"), examine_target("tensorrt")]
+
+
+def test_a_node_with_another_package_is_not_asked_for_its_targets():
+    (facts,) = examining()("0.0.9")
+    assert facts["versions"] == versions()
+
+
+def test_the_question_needs_no_package_there(monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    with asking._sent_as_code():
+        sent = ray.cloudpickle.dumps(examining())
+    here = versions()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "fastscnn_opt"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    (facts,) = pickle.loads(sent)("0.0.9")
+    assert facts["versions"] == here
+
+
+def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(address, monkeypatch):
+    monkeypatch.setattr(asking, "PATIENCE_S", 5.0)
+
+    def question(node_of_a_crash, node_that_hangs):
+        import ray
+
+        here = ray.get_runtime_context().get_node_id()
+        yield {"node": here}
+        yield ("first", "second")
+        yield {"name": "first"}
+        if here == node_of_a_crash:
+            os._exit(1)
+        if here == node_that_hangs:
+            time.sleep(3600)
+        yield {"name": "second"}
+
+    with connected(address):
+        import ray
+
+        well, dying, hanging = (node["NodeID"] for node in ray.nodes() if node["Alive"])
+        start = time.monotonic()
+        answers = ask([well, dying, hanging], question, ignore_progress, dying, hanging)
+        assert time.monotonic() - start < 60
+    assert [target["name"] for target in answers[well].targets] == ["first", "second"]
+    assert not answers[well].problem
+    assert [target["name"] for target in answers[dying].targets] == ["first"]
+    assert "died unexpectedly" in answers[dying].problem
+    assert answers[hanging].problem == "no answer for 5 s, while it looked at the target second"
+
+
+def test_an_error_in_an_answer_is_its_problem(address):
+    def question():
+        yield {"versions": {}}
+        raise ImportError("no such name")
+
+    with connected(address):
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        answer = ask([node], question, ignore_progress)[node]
+        assert answer.facts == {"versions": {}}
+        assert answer.problem == "ImportError: no such name"
+        clock = clock_of(node)
+    assert abs(clock["offset_ms"]) <= clock["uncertainty_ms"] + 1  # one clock
+
+
+def test_the_clock_is_read_in_the_middle_of_the_shortest_round_trip():
+    tries = [(100.0, 107.0, 104.0), (200.0, 205.05, 200.1), (300.0, 309.0, 301.0)]
+    assert offset(tries) == {"offset_ms": 5000.0, "uncertainty_ms": 50.0}
+    behind = [(sent, there - 20, received) for sent, there, received in tries]
+    assert offset(behind) == {"offset_ms": -15000.0, "uncertainty_ms": 50.0}
