@@ -44,9 +44,9 @@ class Answer:
         return self.said[2:]
 
     def give_up(self, reason: str) -> None:
-        """Keep why there is no more, and what the node was doing."""
+        """Keep why there is no more, and how far it went; what a process said just before it died can be lost."""
         undone = self.names[len(self.targets) :]
-        self.problem = f"{reason}, while it looked at the target {undone[0]}" if undone else reason
+        self.problem = f"{reason}, at the target {undone[0]} or a later one" if undone else reason
 
 
 def examining() -> Any:

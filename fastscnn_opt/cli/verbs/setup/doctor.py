@@ -81,7 +81,7 @@ def node_rows(node: Mapping[str, Any]) -> Iterator[list[str]]:
         yield ["target", item["name"], _found(item), item["reason"] or item["note"]]
     if clock := node["clock"]:
         ahead = "ahead" if clock["offset_ms"] >= 0 else "behind"
-        there = f"{abs(clock['offset_ms']):.1f} ms {ahead}, to ± {clock['uncertainty_ms']:.1f} ms"
+        there = f"{abs(clock['offset_ms']):.1f} ms {ahead} (± {clock['uncertainty_ms']:.1f} ms)"
         yield ["clock", "offset", there, clock["note"]]
 
 
