@@ -94,14 +94,16 @@ def describe(
         ``note``; ``clock``: ``offset_ms`` to this host's, ``uncertainty_ms``, and ``note``; None without an answer.
     """
     resources = {name: amount for name, amount in node["Resources"].items() if ":" not in name}
-    offers = bool(resources.get(RESOURCE))
     versions = {"Python": answer.facts["machine"]["python"], **answer.facts["versions"]} if answer.said else {}
+    used = {accelerator_of(target) for target in answer.targets} - {""}
+    lacking = [name for name in (RESOURCE, *sorted(used)) if not resources.get(name)]
+    cure = _restart(node, cluster, resources, lacking) if lacking and node["Alive"] else ""
     return {
         "id": node["NodeID"],
         "address": node["NodeManagerAddress"],
         "alive": node["Alive"],
-        "offers": offers,
-        "cure": "" if offers or not node["Alive"] else _restart(node, cluster, {RESOURCE: 1}),
+        "offers": RESOURCE not in lacking,
+        "cure": cure if RESOURCE in lacking else "",
         "problem": _problem(node, answer, here),
         "resources": resources,
         "labels": {name: value for name, value in node["Labels"].items() if name != "ray.io/node-id"},
@@ -110,9 +112,14 @@ def describe(
             {"name": name, "version": version, "here": here[name], "cure": _cure(name, version, here[name])}
             for name, version in versions.items()
         ],
-        "targets": _targets(node, answer, resources, cluster),
+        "targets": _targets(answer, lacking, cure),
         "clock": clock and {**clock, "note": _clock_note(clock)},
     }
+
+
+def accelerator_of(target: Mapping[str, Any]) -> str:
+    """Return Ray's name of the accelerator that a target runs on there; empty if it runs on none, or not at all."""
+    return ACCELERATORS.get(target["name"], "") if target["runs"] else ""
 
 
 def _problem(node: Mapping[str, Any], answer: Answer, here: Mapping[str, str | None]) -> str:
@@ -123,15 +130,19 @@ def _problem(node: Mapping[str, Any], answer: Answer, here: Mapping[str, str | N
     return answer.problem
 
 
-def _restart(node: Mapping[str, Any], cluster: str, offered: Mapping[str, float]) -> str:
-    """Return the command that makes a node offer these resources, too."""
-    own = {name: amount for name, amount in node["Resources"].items() if ":" not in name}
-    kept = {name: amount for name, amount in own.items() if name not in (*_FLAGS, *_OF_RAY)}
-    named = {name: _plain(amount) for name, amount in {**kept, **offered}.items() if name not in _FLAGS}
-    flags = [f"{_FLAGS[name]} {amount:g}" for name, amount in offered.items() if name in _FLAGS]
+def _restart(node: Mapping[str, Any], cluster: str, resources: Mapping[str, float], lacking: list[str]) -> str:
+    """Return the command that makes a node offer one unit of each resource that it lacks, too."""
+    kept = {name: _plain(amount) for name, amount in resources.items() if name not in (*_FLAGS, *_OF_RAY)}
+    named = json.dumps({**kept, **dict.fromkeys((name for name in lacking if name not in _FLAGS), 1)})
     port = cluster.rpartition(":")[2]
-    place = f"--head --port {port}" if _HEAD in node["Resources"] else f"--address {cluster}"
-    return " ".join([f"ray stop && ray start {place}", *flags, *([f"--resources '{json.dumps(named)}'"] * bool(named))])
+    return " ".join(
+        [
+            "ray stop && ray start",
+            f"--head --port {port}" if _HEAD in node["Resources"] else f"--address {cluster}",
+            *(f"{_FLAGS[name]} 1" for name in lacking if name in _FLAGS),
+            f"--resources '{named}'",
+        ]
+    )
 
 
 def _plain(amount: float) -> float:
@@ -149,25 +160,19 @@ def _cure(name: str, there: str | None, here: str | None) -> str:
     return f"here {here}: pip install {wanted} there"
 
 
-def _targets(
-    node: Mapping[str, Any], answer: Answer, resources: Mapping[str, float], cluster: str
-) -> list[dict[str, Any]]:
+def _targets(answer: Answer, lacking: list[str], cure: str) -> list[dict[str, Any]]:
     """Return what the node says of its targets, and of those that only this host has."""
-    found = [{**target, "note": _accelerator_note(target, node, resources, cluster)} for target in answer.targets]
-    lacking = [name for name in target_names() if name not in answer.names] if answer.names else []
+    found = [
+        {
+            **target,
+            "note": f"Ray knows of no {name} there: {cure}" if (name := accelerator_of(target)) in lacking else "",
+        }
+        for target in answer.targets
+    ]
+    unknown = [name for name in target_names() if name not in answer.names] if answer.names else []
     reason = "no package there has it: install the one that brings it"
     blank = {"available": False, "version": "", "offers": "", "reason": reason, "compiles": False, "runs": False}
-    return [*found, *({"name": name, **blank, "note": ""} for name in lacking)]
-
-
-def _accelerator_note(
-    target: Mapping[str, Any], node: Mapping[str, Any], resources: Mapping[str, float], cluster: str
-) -> str:
-    """Say how Ray gets to know of the accelerator that a target runs on, if it does not."""
-    name = ACCELERATORS.get(target["name"])
-    if name is None or not target["runs"] or resources.get(name):
-        return ""
-    return f"Ray knows of no {name} there: {_restart(node, cluster, {name: 1})}"
+    return [*found, *({"name": name, **blank, "note": ""} for name in unknown)]
 
 
 def _clock_note(clock: Mapping[str, float]) -> str:

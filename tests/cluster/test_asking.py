@@ -17,6 +17,21 @@ from fastscnn_opt.targets import registry
 from fastscnn_opt.targets.doctor import examine_target
 
 
+@pytest.fixture(scope="module")
+def nodes(address):
+    """The numbers of three nodes whose processes have started, so that they answer at once."""
+
+    def ready():
+        yield True
+
+    with connected(address):
+        import ray
+
+        numbers = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        assert all(answer.said == [True] for answer in ask(numbers, ready, ignore_progress).values())
+        yield numbers
+
+
 def test_a_node_with_the_same_package_tells_of_its_targets(monkeypatch):
     monkeypatch.setattr(registry, "target_names", lambda: ("onnxruntime", "tensorrt"))
     facts, names, *targets = examining()(versions()["fastscnn-opt"])
@@ -42,7 +57,7 @@ def test_the_question_needs_no_package_there(monkeypatch):
     assert facts["versions"] == here
 
 
-def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(address, monkeypatch):
+def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(nodes, monkeypatch):
     monkeypatch.setattr(asking, "PATIENCE_S", 5.0)
 
     def question(node_of_a_crash, node_that_hangs):
@@ -59,13 +74,10 @@ def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(address, monkeypa
             time.sleep(3600)
         yield {"name": "second"}
 
-    with connected(address):
-        import ray
-
-        well, dying, hanging = (node["NodeID"] for node in ray.nodes() if node["Alive"])
-        start = time.monotonic()
-        answers = ask([well, dying, hanging], question, ignore_progress, dying, hanging)
-        assert time.monotonic() - start < 60
+    well, dying, hanging = nodes
+    start = time.monotonic()
+    answers = ask(nodes, question, ignore_progress, dying, hanging)
+    assert time.monotonic() - start < 60
     assert [target["name"] for target in answers[well].targets] == ["first", "second"]
     assert not answers[well].problem
     assert [target["name"] for target in answers[dying].targets] == ["first"]
@@ -73,20 +85,19 @@ def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(address, monkeypa
     assert answers[hanging].problem == "no answer for 5 s, at the target second or a later one"
 
 
-def test_an_error_in_an_answer_is_its_problem(address):
+def test_an_error_in_an_answer_is_its_problem(nodes):
     def question():
         yield {"versions": {}}
         raise ImportError("no such name")
 
-    with connected(address):
-        import ray
+    answer = ask(nodes[:1], question, ignore_progress)[nodes[0]]
+    assert answer.facts == {"versions": {}}
+    assert answer.problem == "ImportError: no such name"
 
-        node = ray.get_runtime_context().get_node_id()
-        answer = ask([node], question, ignore_progress)[node]
-        assert answer.facts == {"versions": {}}
-        assert answer.problem == "ImportError: no such name"
-        clock = clock_of(node)
-    assert abs(clock["offset_ms"]) <= clock["uncertainty_ms"] + 1  # one clock
+
+def test_a_clock_does_not_differ_from_itself(nodes):
+    clock = clock_of(nodes[0])
+    assert abs(clock["offset_ms"]) <= clock["uncertainty_ms"] + 1  # ms, since clocks are corrected while they run
 
 
 def test_the_clock_is_read_in_the_middle_of_the_shortest_round_trip():

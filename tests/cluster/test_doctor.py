@@ -14,6 +14,7 @@ HERE = {"Python": "3.11.7", "fastscnn-opt": "0.1.0", "onnxruntime": "1.28.0"}
 FACTS = {"machine": {"python": "3.11.7"}, "versions": {"fastscnn-opt": "0.1.0", "onnxruntime": "1.28.0"}}
 
 START = "ray stop && ray start --address 10.0.0.1:6379"
+ALONE = '{"fastscnn_opt": 1}'
 BOTH = '{"fastscnn_opt": 1, "NPU": 1}'
 
 
@@ -104,7 +105,7 @@ def test_a_target_that_only_this_host_has_is_missing_there():
 @pytest.mark.parametrize(
     ("name", "resources", "note"),
     [
-        ("tensorrt", {}, f"Ray knows of no GPU there: {START} --num-gpus 1"),
+        ("tensorrt", {}, f"Ray knows of no GPU there: {START} --num-gpus 1 --resources '{ALONE}'"),
         ("ascend310", {"fastscnn_opt": 1.0}, f"Ray knows of no NPU there: {START} --resources '{BOTH}'"),
         ("ascend310", {"NPU": 1.0}, ""),
         ("onnxruntime", {}, ""),
@@ -113,6 +114,12 @@ def test_a_target_that_only_this_host_has_is_missing_there():
 def test_a_target_whose_accelerator_ray_does_not_know_has_a_note(name, resources, note):
     first = described(ray_node(**resources), FACTS, (name,), target(name))["targets"][0]
     assert first["note"] == note
+
+
+def test_one_command_mends_all_that_ray_does_not_know():
+    report = described(ray_node(), FACTS, ("ascend310",), target("ascend310"))
+    assert report["cure"] == f"{START} --resources '{BOTH}'"
+    assert report["targets"][0]["note"].endswith(report["cure"])
 
 
 def test_a_target_that_does_not_run_there_needs_no_accelerator():
