@@ -59,6 +59,16 @@ def run_of(plans, records, timings=(), max_drop=None, folder="run") -> Run:
     return Run(Path(folder), described(*plans, max_drop=max_drop), list(records), sessions)
 
 
+def timed_on(run: Run, *places: tuple[str, str, int]) -> Run:
+    """Return a run with a session for each timing, each on its own host, device and number of cores."""
+    timed = [(session, entry) for session in run.sessions for entry in session.rows]
+    sessions = [
+        replace(session, rows=[entry], host=host, device=device, cores=cores)
+        for (session, entry), (host, device, cores) in zip(timed, places, strict=True)
+    ]
+    return replace(run, sessions=sessions)
+
+
 def finished_run() -> Run:
     """Return a run of two rows, both scored and timed, of which one lost more than is allowed."""
     records = [record(BASE, 0.6), record(FAST, 0.594)]

@@ -19,7 +19,7 @@ _RANKS = {
 }  # fmt: skip
 """Columns that a narrow terminal leaves out, the highest rank first."""
 
-_TEXTS = ("variant", "passes", "target", "status", "emulated", "gate", "reason", "reproduce")
+_TEXTS = ("variant", "passes", "target", "status", "emulated", "gate", "host", "device", "reason", "reproduce")
 
 
 def print_run(run: Run, form: TableFormat, reference: str | None = None, title: str = "") -> None:

@@ -11,8 +11,9 @@ from fastscnn_opt.measuring.image_input import signature
 from fastscnn_opt.packaging.configuration import class_names
 from fastscnn_opt.scoring.records import RowRecord
 from fastscnn_opt.scoring.tables.commands import again, command_for_run, command_line
+from fastscnn_opt.scoring.tables.hosts import Place
 from fastscnn_opt.scoring.tables.rendering import STREAMS, Heading, accuracy, as_asked, number, stream_cells
-from fastscnn_opt.text import counted, markdown, printable
+from fastscnn_opt.text import counted, joined, markdown, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.packaging.configuration import Ends
     from fastscnn_opt.packaging.subject import Scored, Subject
     from fastscnn_opt.packaging.writing import PackagedFile
+    from fastscnn_opt.scoring.run import Run
     from fastscnn_opt.scoring.tables.row import TableRow
 
 _HEADINGS: tuple[Heading, ...] = (
@@ -69,8 +71,17 @@ def _of_run(variant: str, scored: Scored) -> dict[str, Any]:
         "rows": rows,
         "images": _images(scored),
         "machine": ", ".join(part for part in parts if part),
+        "timed_on": other_hardware(run, variant),
         "versions": ", ".join(f"{name} {version}" for name, version in run.description.versions.items() if version),
     }
+
+
+def other_hardware(run: Run, variant: str) -> str:
+    """Return what timed a variant, without names of hosts; empty if it is the machine of the run."""
+    machine = run.description.machine
+    own = Place("", (machine.cpu,), machine.cores).hardware
+    found = dict.fromkeys(place.hardware for (name, _, _), place in run.places.items() if name == variant)
+    return "" if found.keys() <= {own, ""} else joined(list(found))
 
 
 def _images(scored: Scored) -> str:

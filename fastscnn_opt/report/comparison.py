@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.report.content import class_losses, label_in
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.records import Status
-from fastscnn_opt.scoring.tables.comparison import side_by_side
+from fastscnn_opt.scoring.tables.comparison import other_places, side_by_side
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def _note(first: ReportContent, second: ReportContent, rows: list[dict[str, Any]
     one, other = first.run.description, second.run.description
     if one.data.key != other.data.key:
         words.append("The runs are on different images, so a change of accuracy may come from these.")
-    if one.machine != other.machine:
-        words.append("The runs are from different machines, so a change of speed says nothing about the rows.")
+    if places := other_places(first.run, second.run):
+        words.append(f"{places[0].upper()}{places[1:]}.")
     else:
         words.append(f"Times of two sessions are not paired, so a speed counts as changed from {_TIMES:g} times on.")
     return " ".join(words)

@@ -31,7 +31,7 @@ ASSUMED_MAX_DROP = 0.5
 
 @dataclass(frozen=True)
 class ReportRow:
-    """A row of the variant table with its records; `number` is its number in the table, from 1.
+    """A row of the variant table with its records; `number` is its number in the table, from 1, and `session` timed it.
 
     `label` is the variant, with target and batch size if the variant has several rows.
     """
@@ -42,6 +42,7 @@ class ReportRow:
     is_baseline: bool
     record: RowRecord | None
     timing: RowTiming | None
+    session: SessionRecord | None
     compiled: CompiledRecord | None
 
     @property
@@ -158,10 +159,6 @@ class ReportContent:
         """Names of the classes of the data, from the first scored row; none if there is no such row."""
         return next((tuple(entry.iou) for entry in self.entries if entry.iou), ())
 
-    def session_of(self, entry: ReportRow) -> SessionRecord | None:
-        """Return the session in which `entry` was timed."""
-        return next((found for found in reversed(self.run.sessions) if entry.timing in found.rows), None)
-
 
 def class_losses(before: ReportRow, after: ReportRow) -> dict[str, float]:
     """Return the points of IoU that each class loses from one row to another, for the classes known in both."""
@@ -177,11 +174,12 @@ def gather(run: Run, max_drop: float | None = None) -> ReportContent:
     entries = []
     for number, (plan, row) in enumerate(zip(plans, rows, strict=True), start=1):
         record = run.record_of(plan)
+        timing, session = run.timed(record)
         compiled = next((found for found in reversed(run.compiled) if found.identity == plan.identity), None)
         entries.append(
             ReportRow(
                 number, label_in(row, rows), row, run.baseline.is_row(plan),
-                record, run.timing_of(record), compiled,
+                record, timing, session, compiled,
             )
         )  # fmt: skip
     return ReportContent(run, tuple(entries), run.description.max_drop)

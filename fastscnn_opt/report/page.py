@@ -15,7 +15,8 @@ from fastscnn_opt.report.pass_costs import pass_costs
 from fastscnn_opt.report.recommending import recommend
 from fastscnn_opt.report.tradeoff import has_room_for_names, tradeoff
 from fastscnn_opt.scoring.pareto import NOTICEABLE
-from fastscnn_opt.text import counted, printable_lines
+from fastscnn_opt.scoring.tables.hosts import machines
+from fastscnn_opt.text import counted, joined, printable_lines
 
 if TYPE_CHECKING:
     from fastscnn_opt.report.content import ReportContent
@@ -60,7 +61,7 @@ def render(content: ReportContent, before: ReportContent | None = None, *, pictu
         "commands": partial(commands_for, content.run),
         "verdict": sections.verdict,
         "node_lists": sections.node_lists,
-        "facts": partial(sections.facts, content),
+        "facts": sections.facts,
         "run_facts": sections.run_facts(content),
         "variants_file": content.run.description.variants_file.text,
     }
@@ -89,6 +90,7 @@ def _subtitle(content: ReportContent) -> str:
     description, machine = content.run.description, content.run.description.machine
     scored = sum(entry.row.mIoU is not None for entry in content.entries)
     where = f"{machine.cpu}, {counted(machine.cores, 'core')}" if machine.cpu else "an unknown machine"
+    where = joined([place.text for place in machines(content.run.places.values())]) or where
     rows = f"{scored} of {counted(len(content.entries), 'row')} scored on {description.data.words}"
     return "; ".join(part for part in (rows, where, description.started) if part)
 

@@ -12,8 +12,9 @@ from fastscnn_opt.rewriting.options import texts_of
 from fastscnn_opt.scoring.pareto import NOTICEABLE
 from fastscnn_opt.scoring.pictures.drawing import NO_CLASS
 from fastscnn_opt.scoring.records import StepNodes
-from fastscnn_opt.scoring.tables.rendering import STREAMS, Heading, as_asked, stream_cells
-from fastscnn_opt.text import counted
+from fastscnn_opt.scoring.tables.hosts import Place, machines
+from fastscnn_opt.scoring.tables.rendering import HOST, STREAMS, Heading, as_asked, stream_cells
+from fastscnn_opt.text import counted, joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ MOST_CONFUSED = 32
 COLUMNS = (
     ("no.", True), ("row", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
     ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("images/s", True), ("ratio [95 %]", True),
-    *STREAMS, ("size MB", True), ("peak MB", True),
+    *STREAMS, HOST, ("size MB", True), ("peak MB", True),
 )  # fmt: skip
 """The headings of the table of rows, each with whether its column holds figures; see `table`."""
 
@@ -70,7 +71,8 @@ def _cells(entry: ReportRow) -> list[tuple[str, str]]:
     figures = [
         *(_accuracy(row, *figure) for figure in ((row.pixAcc, 100), (row.mIoU, 100), (row.mIoU_drop, 1))),
         _figure(row.median_ms, 2), _figure(row.p99_ms, 2), _figure(row.fps, 2),
-        (ratio, _figure(row.ratio, 2)[1]), *_streams(row.throughput), _figure(row.model_bytes, 2, 1e-6),
+        (ratio, _figure(row.ratio, 2)[1]), *_streams(row.throughput),
+        (row.host or "", row.host or ""), _figure(row.model_bytes, 2, 1e-6),
         _figure(row.peak_rss_bytes, 0, 1e-6),
     ]  # fmt: skip
     contract = (entry.contract, entry.contract)
@@ -234,9 +236,9 @@ def node_lists(step: StepSummary) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def facts(content: ReportContent, entry: ReportRow) -> list[tuple[str, str]]:
+def facts(entry: ReportRow) -> list[tuple[str, str]]:
     """Return hashes, versions and conditions of the measurements, as far as they are known."""
-    record, timing, session = entry.record, entry.timing, content.session_of(entry)
+    record, timing, session = entry.record, entry.timing, entry.session
     compiled = entry.compiled
     accuracy = record.accuracy if record else None
     warm = timing.warm_up if timing else None
@@ -255,12 +257,19 @@ def facts(content: ReportContent, entry: ReportRow) -> list[tuple[str, str]]:
         f"mIoU over all {len(entry.iou)}": f"{100 * entry.row.mIoU_all:.2f} %{entry.row.mark}"
         if entry.row.mIoU_all is not None
         else None,
-        "scored": f"{record.at}, in {record.seconds:.1f} s" if record and record.at else None,
-        "timed": f"{session.at}, {counted(session.rounds, 'round')}; {session.isolation}" if session else None,
+        "scored": f"{record.at}{_on(record.hosts)}, in {record.seconds:.1f} s" if record and record.at else None,
+        "timed": f"{session.at}{_on([Place.of(session).text])}, {counted(session.rounds, 'round')}; {session.isolation}"
+        if session
+        else None,
         "warm-up": f"{counted(warm.runs, 'run')}, {'steady' if warm.steady else 'never steady'}" if warm else None,
         "per card": f"{entry.row.fps_per_card:.2f} images/s" if entry.row.fps_per_card else None,
     }
     return [(name, value) for name, value in facts.items() if value]
+
+
+def _on(hosts: Sequence[str]) -> str:
+    """Return hosts as the end of a phrase; empty if they are not known."""
+    return f" on {joined(hosts)}" if any(hosts) else ""
 
 
 def _pairs(facts: Mapping[str, Any]) -> str:
@@ -268,7 +277,7 @@ def _pairs(facts: Mapping[str, Any]) -> str:
 
 
 def run_facts(content: ReportContent) -> list[tuple[str, str]]:
-    """Return the machine, the versions, the model and the data of a run."""
+    """Return the machines, the versions, the model and the data of a run."""
     description = content.run.description
     facts = {
         "run folder": str(content.run.folder),
@@ -277,11 +286,27 @@ def run_facts(content: ReportContent) -> list[tuple[str, str]]:
         "key of the model": description.model.key,
         "data": description.data.words,
         "key of the data": description.data.key,
-        "machine": _pairs(_readable(description.machine)),
+        **_machines(content),
         "versions": _pairs({name: value or "not installed" for name, value in description.versions.items()}),
         "variants file": description.variants_file.path,
     }
     return [(name, value) for name, value in facts.items() if value]
+
+
+def _machines(content: ReportContent) -> dict[str, str]:
+    """Return the machine of a run, or that of the command and each host where there were several."""
+    machine = content.run.description.machine
+    timed = machines(content.run.places.values())
+    scored = dict.fromkeys(host for entry in content.entries if entry.record for host in entry.record.hosts)
+    hosts = {place.host for place in timed} | scored.keys()
+    if len(hosts) < 2:
+        known = {"host": joined(list(hosts)), "device": joined([name for place in timed for name in place.devices])}
+        return {"machine": _pairs({name: value for name, value in known.items() if value} | _readable(machine))}
+    return {
+        "machine of the command": _pairs(_readable(machine)),
+        "timed on": joined([place.text for place in timed]),
+        "accuracy from": joined(list(scored)),
+    }
 
 
 def _readable(machine: Machine) -> dict[str, Any]:

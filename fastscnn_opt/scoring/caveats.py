@@ -9,6 +9,7 @@ from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.effort import FEWEST_ROUNDS
 from fastscnn_opt.scoring.records import Status
+from fastscnn_opt.scoring.tables.hosts import place_caveat
 from fastscnn_opt.text import counted, joined
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ _UNLIKELY_POINTS = 0.1
 """Points of mIoU that ties of two logits do not explain."""
 
 
-def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: str = "") -> list[str]:
+def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: str = "", host: str = "") -> list[str]:
     """Return what makes figures of `rounds` rough, measured while other programs kept `busy_cores` of `cores` busy.
 
     `cores` are those of this machine if 0; `busy_cores` is None for old records. `how` ends the advice to time
-    again if the same command would not do so.
+    again if the same command would not do so. `host` is the machine, where there are several.
     """
     cores = cores or usable_cores()
     found = []
@@ -37,8 +38,8 @@ def timing_caveats(rounds: int, busy_cores: float | None, cores: int = 0, how: s
         found.append(f"the interval of {counted(rounds, 'round')} of timing is rough; use {FEWEST_ROUNDS} or more")
     if busy_cores is not None and busy_cores >= max(_BUSY_CORES, _BUSY_SHARE * cores):
         found.append(
-            f"other programs kept {busy_cores:.1f} of {counted(cores, 'core')} busy during the timing; "
-            f"time again when the machine is quiet{how}"
+            f"other programs kept {busy_cores:.1f} of {counted(cores, 'core')}{host and f' of {host}'} busy during the "
+            f"timing; time again when the machine is quiet{how}"
         )
     return found
 
@@ -86,12 +87,13 @@ def _other_classes(accuracy: AccuracyFigures, reference: AccuracyFigures) -> lis
 
 
 def _speed_caveats(run: Run) -> list[str]:
-    timings = [run.timing_of(run.record_of(plan)) for plan in run.plan]
-    timed = [timing for timing in timings if timing and timing.status is Status.OK]
-    used = [session for session in run.sessions if any(timing in session.rows for timing in timed)]
-    cores = run.description.machine.cores
+    found = [run.timed(run.record_of(plan)) for plan in run.plan]
+    used = {id(session) for timing, session in found if timing and timing.status is Status.OK}
     # A run keeps what it has timed with the same effort.
     how = ", with another --rounds or --seconds, or into another run folder"
-    return list(
-        dict.fromkeys(text for item in used for text in timing_caveats(item.rounds, item.busy_cores, cores, how))
-    )
+    several = place_caveat(run.places)
+    texts = [several] if several else []
+    for item in (session for session in run.sessions if id(session) in used):
+        cores = item.cores or run.description.machine.cores
+        texts += timing_caveats(item.rounds, item.busy_cores, cores, how, item.host if several else "")
+    return list(dict.fromkeys(texts))

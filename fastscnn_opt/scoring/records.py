@@ -31,6 +31,9 @@ def _inside(path: str) -> str:
     return path
 
 
+DEVICE_SEPARATOR = "; "
+"""What separates the devices of a session; the name of a device may have a comma."""
+
 PathInRun = Annotated[str, AfterValidator(_inside)]
 """The path of a file, relative to the run folder."""
 
@@ -300,8 +303,8 @@ class SessionRecord:
     """Rows that were timed side by side, and how.
 
     `baseline_key` is the speed key of the row that the ratios refer to. `busy_cores` says how many cores other programs
-    kept busy meanwhile; it is None in old records. `host` is the machine, and `device` its accelerator or processor;
-    both are empty in old records.
+    kept busy meanwhile; it is None in old records. `host` is the machine, `device` its accelerator or processor, and
+    `cores` the number of its usable cores; they are unknown in old records. `DEVICE_SEPARATOR` separates devices.
     """
 
     at: str
@@ -313,6 +316,7 @@ class SessionRecord:
     busy_cores: Amount | None = None
     host: str = ""
     device: str = ""
+    cores: Count = 0
     __pydantic_config__: ClassVar = RECORD
 
 

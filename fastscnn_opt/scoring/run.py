@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.records import Status
+from fastscnn_opt.scoring.tables.hosts import Place, place_caveat
 from fastscnn_opt.scoring.tables.row import TableRow, can_be_baseline, table_row
 from fastscnn_opt.text import printable
 
@@ -67,12 +68,22 @@ class Run:
                 table_row(
                     plan,
                     record,
-                    self.timing_of(record),
+                    *self.timed(record),
                     reference=reference.mIoU if reference else None,
                     max_drop=self.description.max_drop,
                 )
             )
         return rows
+
+    @property
+    def places(self) -> dict[tuple[str, str, int], Place]:
+        """Where each row that has a speed was timed, by its identity; old records do not say so."""
+        found = {plan.identity: self.timed(self.record_of(plan)) for plan in self.plan}
+        return {
+            identity: Place.of(session)
+            for identity, (timing, session) in found.items()
+            if timing and timing.status is Status.OK and session and session.host
+        }
 
     def check_whole(self) -> None:
         """Raise RunError if damaged lines were left out."""
@@ -118,13 +129,13 @@ class Run:
         same = (record.source, record.data) == (self.description.model.key, self.description.data.key)
         return record if same else None
 
-    def timing_of(self, record: RowRecord | None) -> RowTiming | None:
-        """Return the last timing of a row's present content."""
+    def timed(self, record: RowRecord | None) -> tuple[RowTiming, SessionRecord] | tuple[None, None]:
+        """Return the last timing of a row's present content, and its session."""
         if record is None or record.status is not Status.OK:
-            return None
-        timings = (timing for session in reversed(self.sessions) for timing in session.rows)
+            return None, None
+        timings = ((timing, session) for session in reversed(self.sessions) for timing in session.rows)
         wanted = (record.identity, record.keys.speed)
-        return next((timing for timing in timings if (timing.identity, timing.speed_key) == wanted), None)
+        return next((found for found in timings if (found[0].identity, found[0].speed_key) == wanted), (None, None))
 
     def reference_of(self, plan: RowPlan) -> AccuracyFigures | None:
         """Return the accuracy of a row's baseline: on its target where it was scored there, else on its first one.
@@ -144,6 +155,6 @@ class Run:
         from fastscnn_opt.html import html_table
         from fastscnn_opt.scoring.tables.rendering import ONE_RUN, as_asked, cells
 
-        title = f"{self.folder}: {self.description.data.words}"
+        title = "; ".join(filter(None, (f"{self.folder}: {self.description.data.words}", place_caveat(self.places))))
         rows = [[printable(cell) for cell in cells(row)] for row in self.table]
         return html_table(*as_asked(ONE_RUN, rows), printable(title))

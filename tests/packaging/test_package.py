@@ -153,6 +153,7 @@ def test_the_card_tells_accuracy_speed_passes_and_hashes(packaged, place):
     assert "| fast-argmax{labels=true} | exact | 1 | yes |" in card
     assert f"fastscnn-opt score {place / 'v.toml'} --run run-again --rounds 5\n" in card
     assert "dark, grey, light \\| bright" in card
+    assert "Timed on" not in card
 
 
 def test_the_same_input_makes_the_same_bytes(place, tmp_path):

@@ -1,9 +1,10 @@
 """What makes a measurement of speed rough."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runs import described
+from runs import BASE, FAST, described, record, run_of, timed_on, timing
 
 from fastscnn_opt.machine import Machine
 from fastscnn_opt.rewriting.contract import Contract
@@ -21,6 +22,7 @@ from fastscnn_opt.scoring.records import (
     StepSummary,
 )
 from fastscnn_opt.scoring.run import Run
+from fastscnn_opt.scoring.tables.hosts import place_caveat
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,25 @@ def test_a_run_is_timed_again_only_with_another_effort_or_in_another_folder():
     )
     (caveat,) = run_caveats(Run(Path("run"), described(plan, machine=Machine(cores=2)), [record], [session]))
     assert caveat.endswith("when the machine is quiet, with another --rounds or --seconds, or into another run folder")
+
+
+def test_what_is_known_of_several_hosts_is_told_for_each():
+    timings = [timing(plan, 10, 1.0) for plan in (BASE, FAST)]
+    run = run_of((BASE, FAST), [record(plan, 0.6) for plan in (BASE, FAST)], timings)
+    run = timed_on(run, ("one", "A", 4), ("two", "B", 64))
+    run.sessions = [replace(session, busy_cores=2.0, rounds=50) for session in run.sessions]
+    run.description = replace(run.description, machine=Machine(cores=3))
+    places, *busy = run_caveats(run)
+    assert places == place_caveat(run.places) != ""
+    assert [text.partition(" during")[0] for text in busy] == ["other programs kept 2.0 of 4 cores of one busy"]
+
+
+def test_cores_that_a_session_does_not_tell_are_those_of_the_run():
+    run = run_of((BASE,), [record(BASE, 0.6)], [timing(BASE, 10, 1.0)])
+    run.sessions = [replace(session, busy_cores=2.0, rounds=50) for session in run.sessions]
+    run.description = replace(run.description, machine=Machine(cores=3))
+    (caveat,) = run_caveats(run)
+    assert caveat.startswith("other programs kept 2.0 of 3 cores busy during the timing; ")
 
 
 def scored(name, miou, contract=None, notes=(), iou=None):

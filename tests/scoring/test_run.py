@@ -4,12 +4,22 @@ import sys
 from dataclasses import fields, replace
 
 import pytest
-from runs import BASE, CHIP, FAST, record, run_of, timing
+from runs import BASE, CHIP, FAST, record, run_of, timed_on, timing
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.rewriting.contract import Contract
 from fastscnn_opt.scoring.description import DataDescription
-from fastscnn_opt.scoring.records import AccuracyFigures, ChangedNode, RowTiming, Status, StepNodes, StepSummary
+from fastscnn_opt.scoring.records import (
+    AccuracyFigures,
+    ChangedNode,
+    RowTiming,
+    SessionRecord,
+    Status,
+    StepNodes,
+    StepSummary,
+    adapter,
+    as_json,
+)
 from fastscnn_opt.scoring.tables.row import TableRow
 
 
@@ -34,6 +44,25 @@ def test_the_json_has_every_field_of_the_interface(finished):
     table = finished.to_json()
     assert table["baseline"] == "base"
     assert all(fields <= row.keys() for row in table["rows"])
+
+
+def test_the_json_says_where_a_row_was_timed_if_that_is_known(finished):
+    rows = timed_on(finished, ("one", "A; B", 8), ("", "", 0)).to_json()["rows"]
+    assert [(row["host"], row["device"]) for row in rows] == [("one", "A; B"), (None, None)]
+
+
+def test_a_session_of_an_old_record_is_of_an_unknown_host(finished):
+    old = as_json(finished.sessions[0])
+    for name in ("host", "device", "cores"):
+        del old[name]
+    assert adapter(SessionRecord).validate_python(old, strict=False).host == ""
+    assert finished.places == {}
+
+
+def test_a_notebook_says_that_rows_were_timed_on_different_machines(finished):
+    assert "different machines, one (A; 8 cores) and two (A; 8 cores)" in (
+        timed_on(finished, ("one", "A", 8), ("two", "A", 8))._repr_html_()
+    )
 
 
 def test_what_is_not_scored_yet_is_pending():

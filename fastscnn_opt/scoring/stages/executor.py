@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from fastscnn_opt.machine import available_memory_bytes
+from fastscnn_opt.machine import available_memory_bytes, usable_cores
 from fastscnn_opt.progress import Advance, ignore_progress
+from fastscnn_opt.scoring.records import DEVICE_SEPARATOR
 from fastscnn_opt.scoring.stages.evaluating import EvaluationOutcome, evaluate_all
 from fastscnn_opt.scoring.stages.other_load import other_load
 from fastscnn_opt.scoring.stages.patching import patched
@@ -48,14 +49,16 @@ class Compilation:
 class TimedGroup:
     """The latencies of models that were timed side by side, or why each failed, and where that was.
 
-    `busy_cores` says how many cores other programs kept busy meanwhile. `device` is the accelerator that the engine
-    ran on, or the processor.
+    `busy_cores` says how many of the usable `cores` of the host other programs kept busy meanwhile. `device` is the
+    accelerator that the engine ran on, or the processor; `DEVICE_SEPARATOR` separates those of several engines. What is
+    not known is empty or 0.
     """
 
     results: Sequence[Latencies | UserError]
     busy_cores: float
     host: str
     device: str
+    cores: int = 0
 
 
 class Executor(Protocol):
@@ -179,4 +182,5 @@ def time_here(
         results = time_side_by_side(group, effort, limits=limits, on_round=lambda _, expected: on_round(expected))
     tools = [model.target.open().tool_versions() for model in group]
     devices = dict.fromkeys(found.get("gpu") or found.get("cpu") or "" for found in tools)
-    return TimedGroup(results, others.busy_cores, platform.node(), ", ".join(filter(None, devices)))
+    device = DEVICE_SEPARATOR.join(filter(None, devices))
+    return TimedGroup(results, others.busy_cores, platform.node(), device, usable_cores())

@@ -132,6 +132,7 @@ def _session(
         busy_cores=timed.busy_cores,
         host=timed.host,
         device=timed.device,
+        cores=timed.cores,
     )
 
 

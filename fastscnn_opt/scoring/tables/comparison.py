@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.errors import Breach, RunError
 from fastscnn_opt.scoring.records import Status
 from fastscnn_opt.scoring.tables.gate import FAILURES, ratio_of
+from fastscnn_opt.scoring.tables.hosts import Place, machines
 from fastscnn_opt.scoring.tables.limits import Gate, Interval, drop_breaches, slowdown_breaches
 from fastscnn_opt.scoring.tables.rendering import UNKNOWN, Heading, accuracy, number
 from fastscnn_opt.scoring.tables.row import NO_SPEED, TableRow, can_be_baseline
+from fastscnn_opt.text import joined
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.run import Run
@@ -118,13 +120,40 @@ def comparison_breaches(first: Run, second: Run, gate: Gate) -> list[Breach]:
 
 def _why_not_timed_alike(first: Run, second: Run) -> str:
     """Say why the ratios of two runs cannot be divided; the empty text if they can."""
-    machines = [(run.description.machine.cpu, run.description.machine.cores) for run in (first, second)]
-    if machines[0] != machines[1]:
+    if _other_hardware(first, second):
         return "they are from different machines"
     before, after = (_baseline_keys(run) for run in (first, second))
     if not before or not after or any(before[row] != after[row] for row in before.keys() & after.keys()):
         return "their baselines are not the same model with the same options and versions of the target"
     return "" if before.keys() & after.keys() else "they have no baseline in common"
+
+
+def other_places(first: Run, second: Run) -> str:
+    """Say that rows were timed elsewhere in the second run than in the first; empty if they were not."""
+    pairs = _known_places(first, second)
+    hosts = [(one, other) for one, other in pairs if one.host != other.host]
+    devices = [(one, other) for one, other in pairs if one.has_other_devices(other)]
+    if not (hosts or devices or (not pairs and _other_hardware(first, second))):
+        return ""
+    names = [joined([place.text for place in machines(places)]) for places in zip(*(hosts or devices), strict=True)]
+    which = f", {names[0]} in the first and {names[1]} in the second" if names else ""
+    what = "machines" if hosts or not devices else "devices"
+    return f"the runs are from different {what}{which}, so a change of speed says nothing about the rows"
+
+
+def _known_places(first: Run, second: Run) -> list[tuple[Place, Place]]:
+    """Return where each row was timed in the first and in the second run, if both say so."""
+    before, after = first.places, second.places
+    return [(place, after[row]) for row, place in before.items() if row in after]
+
+
+def _other_hardware(first: Run, second: Run) -> bool:
+    """Tell whether rows were timed on other devices or numbers of cores; of old records, the runs tell that."""
+    pairs = [(one, other) for one, other in _known_places(first, second) if one.devices and other.devices]
+    if pairs:
+        return any(one.has_other_hardware(other) for one, other in pairs)
+    one, other = first.description.machine, second.description.machine
+    return (one.cpu, one.cores) != (other.cpu, other.cores)
 
 
 def _baseline_keys(run: Run) -> dict[tuple[str, str, int], str]:

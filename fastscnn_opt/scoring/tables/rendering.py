@@ -26,10 +26,13 @@ STREAMS: tuple[Heading, ...] = (
 )  # fmt: skip
 """What is known of several requests at once; a table has these columns only if a row was timed so."""
 
+HOST: Heading = ("host", False)
+"""The machine that timed a row; a table has this column only if there were several."""
+
 ONE_RUN: tuple[Heading, ...] = (
     ("variant", False), ("target", False), ("batch", True), ("contract", False), ("pixAcc %", True),
     ("mIoU %", True), ("drop", True), ("ms", True), ("p99 ms", True), ("fps", True), ("ratio [95 %]", True),
-    *STREAMS, ("size MB", True), ("peak MB", True), ("status", False), ("reason", False),
+    *STREAMS, HOST, ("size MB", True), ("peak MB", True), ("status", False), ("reason", False),
 )  # fmt: skip
 
 UNKNOWN = "-"
@@ -62,6 +65,7 @@ def cells(row: TableRow) -> list[str]:
         number(row.fps, 2) + (f" (card {row.fps_per_card:.2f})" if row.fps_per_card else ""),
         number(row.ratio, 2) + interval,
         *stream_cells(row.throughput),
+        row.host or UNKNOWN,
         number(row.model_bytes, 2, 1e-6),
         number(row.peak_rss_bytes, 0, 1e-6),
         row.status,
@@ -88,18 +92,19 @@ def streams_text(threads: Sequence[int]) -> str:
 def as_asked(
     headings: Sequence[Heading], lines: Sequence[list[Cell]], unknown: object = UNKNOWN
 ) -> tuple[list[Heading], list[list[Cell]]]:
-    """Return a table without those columns about streams whose cells are all `unknown`."""
-    shown = [
-        index
-        for index, (heading, _) in enumerate(headings)
-        if not heading.startswith("streams") or any(line[index] != unknown for line in lines)
-    ]
+    """Return a table without columns about streams if all their cells are `unknown`, and without a single host."""
+
+    def is_shown(index: int, heading: Heading) -> bool:
+        known = {line[index] for line in lines if line[index] != unknown}
+        return len(known) > 1 if heading == HOST else bool(known) or heading not in STREAMS
+
+    shown = [index for index, heading in enumerate(headings) if is_shown(index, heading)]
     return [headings[index] for index in shown], [[line[index] for index in shown] for line in lines]
 
 
 FLAT = (
     "variant", "passes", "target", "batch", "status", "pixAcc", "mIoU", "mIoU_all", "mIoU_drop", "emulated",
-    "gate", *SPEED_FIGURES,
+    "gate", *SPEED_FIGURES, "host", "device",
     "model_bytes", "peak_rss_bytes", "reason", "reproduce",
 )  # fmt: skip
 """The keys of a row that a spreadsheet gets, one column each, in full precision."""
@@ -136,6 +141,7 @@ def published_cells(row: ReferenceRow) -> list[str]:
         _as_published(row.fps),
         UNKNOWN,
         *stream_cells(None),
+        UNKNOWN,
         UNKNOWN,
         UNKNOWN,
         "published",

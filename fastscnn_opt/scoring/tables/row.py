@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastscnn_opt.measuring.latency import Throughput
-from fastscnn_opt.scoring.records import Identified, RowPlan, RowRecord, RowTiming, Status, StepSummary, as_json
+from fastscnn_opt.scoring.records import (
+    Identified,
+    RowPlan,
+    RowRecord,
+    RowTiming,
+    SessionRecord,
+    Status,
+    StepSummary,
+    as_json,
+)
 from fastscnn_opt.scoring.tables.limits import is_more
 
 SPEED_FIGURES = ("median_ms", "p90_ms", "p99_ms", "fps", "fps_per_card", "ratio", "ratio_low", "ratio_high")
@@ -26,7 +35,8 @@ class TableRow(Identified):
 
     `emulated` says that the accuracy is that of a target that emulates a device, whose speed and memory are not.
     `gate` is ``passed`` or ``failed`` where the drop was compared with a limit. `ratio` is that of the speed to the
-    baseline's, with the ends of its 95 % interval; `throughput` is None unless it was asked for.
+    baseline's, with the ends of its 95 % interval; `throughput` is None unless it was asked for. `host` is the machine
+    that timed the row, and `device` what the engines of that session ran on.
     """
 
     variant: str
@@ -53,6 +63,8 @@ class TableRow(Identified):
     ratio_low: float | None = None
     ratio_high: float | None = None
     throughput: Throughput | None = None
+    host: str | None = None
+    device: str | None = None
     model_bytes: int | None = None
     peak_rss_bytes: int | None = None
     steps: tuple[StepSummary, ...] = ()
@@ -76,11 +88,12 @@ def table_row(
     plan: RowPlan,
     record: RowRecord | None,
     timing: RowTiming | None,
+    session: SessionRecord | None,
     *,
     reference: float | None,
     max_drop: float | None,
 ) -> TableRow:
-    """Return the row of `plan`, from what was recorded and timed; `reference` is the mIoU of its baseline."""
+    """Return the row of `plan`, from what was recorded and timed in `session`; `reference` is its baseline's mIoU."""
     accuracy = record.accuracy if record else None
     drop = None if accuracy is None or reference is None else 100 * (reference - accuracy.mIoU)
     status, reason, reproduce = _status(record, timing)
@@ -94,6 +107,8 @@ def table_row(
         mIoU_drop=drop,
         gate=None if drop is None or max_drop is None else ("failed" if is_more(drop, max_drop) else "passed"),
         **_fields(timing, *SPEED_FIGURES, "throughput"),
+        host=(session and session.host) or None,
+        device=(session and session.device) or None,
         **_fields(record, "model_bytes", "model", "artefact"),
         peak_rss_bytes=None if record is None or (accuracy and accuracy.emulated) else record.peak_rss_bytes,
         steps=record.steps if record else (),

@@ -7,7 +7,7 @@ import pytest
 
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import ModelError, TargetError
-from fastscnn_opt.machine import cpu_model
+from fastscnn_opt.machine import cpu_model, usable_cores
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.one_model import evaluate
@@ -38,7 +38,7 @@ def test_a_group_says_where_it_was_timed(lowered):
     model = CompiledModel("net", ORT, lowered, lowered, 1)
     nothing = {"on_start": lambda _: None, "on_round": lambda *_: None}
     ((_, group),) = THIS_MACHINE.time_groups([[model, model]], Effort(rounds=1), limits=DEFAULT_LIMITS, **nothing)
-    assert (group.host, group.device) == (platform.node(), cpu_model())
+    assert (group.host, group.device, group.cores) == (platform.node(), cpu_model(), usable_cores())
 
 
 @pytest.mark.usefixtures("paired")

@@ -83,7 +83,7 @@ class Noting(ThisMachine):
         for index, group in enumerate(groups):
             on_start(index)
             self.groups.append([model.name.partition(" ")[0] for model in group])
-            yield index, TimedGroup(self.latencies[: len(group)], 0.0, "one", "a processor")
+            yield index, TimedGroup(self.latencies[: len(group)], 0.0, "one", "a processor", 8)
 
 
 @pytest.fixture
@@ -185,4 +185,4 @@ def test_a_row_that_failed_is_tried_again(run, job):
 def test_a_session_says_where_it_was_timed(time_all, run, job):
     time_all([job("base")])
     (found,) = run.sessions
-    assert (found.host, found.device) == ("one", "a processor")
+    assert (found.host, found.device, found.cores) == ("one", "a processor", 8)

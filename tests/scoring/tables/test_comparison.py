@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from runs import BASE, CHIP, FAST, record, run_of, timing
+from runs import BASE, CHIP, FAST, record, run_of, timed_on, timing
 
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.machine import Machine
@@ -13,6 +13,7 @@ from fastscnn_opt.scoring.tables.comparison import (
     TWO_RUNS,
     comparison_breaches,
     comparison_json,
+    other_places,
     side_by_side,
     two_run_cells,
 )
@@ -138,6 +139,43 @@ def on_other_machine(run):
 def test_a_slowdown_is_refused_where_the_ratios_cannot_be_divided(finished, change, words):
     with pytest.raises(RunError, match=words):
         lines(finished, change(scored(0.594, 2.0)), max_slowdown=1.05)
+
+
+A, B = ("one", "A", 8), ("two", "B", 8)
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ((A, A), ""),
+        ((A, B), "different machines, one (A; 8 cores) in the first and two (B; 8 cores) in the second, so a change"),
+        ((A, ("two", "A", 8)), "different machines, one (A; 8 cores) in the first and two (A; 8 cores) in the second"),
+        ((A, ("one", "B", 8)), "different devices, one (A; 8 cores) in the first and one (B; 8 cores) in the second"),
+        ((A, ("one", "B; A", 8)), ""),
+        ((A, ("", "", 0)), ""),
+    ],
+)
+def test_rows_that_were_timed_elsewhere_in_the_second_run_are_told(finished, places, words):
+    first, second = (timed_on(finished, place, place) for place in places)
+    found = other_places(first, second)
+    assert words in found
+    assert bool(found) == bool(words)
+
+
+def test_old_runs_are_from_different_machines_if_these_differ(finished):
+    words = "the runs are from different machines, so a change of speed says nothing about the rows"
+    assert other_places(finished, on_other_machine(finished)) == words
+
+
+@pytest.mark.parametrize("place", [("two", "B", 8), ("two", "A", 4)])
+def test_a_slowdown_is_refused_between_devices_or_numbers_of_cores(finished, place):
+    with pytest.raises(RunError, match="different machines"):
+        lines(timed_on(finished, A, A), timed_on(finished, place, place), max_slowdown=1.05)
+
+
+def test_a_slowdown_is_judged_between_hosts_of_one_kind_wherever_the_commands_were_given(finished):
+    second = on_other_machine(timed_on(finished, ("two", "A", 8), ("three", "A", 8)))
+    assert lines(timed_on(finished, A, A), second, max_slowdown=1.3) == []
 
 
 def test_a_drop_is_refused_between_runs_on_different_images(finished):

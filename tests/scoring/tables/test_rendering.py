@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from runs import timed_on
 
 from fastscnn_opt.measuring.latency import Throughput
 from fastscnn_opt.rewriting.contract import Contract
@@ -30,7 +31,7 @@ def test_contracts_are_named_in_short(steps, words):
 
 def test_a_line_of_the_table(finished):
     expected = (
-        "fast onnxruntime 1 | as is | 90.00 59.40 0.60 (too much) | 50.00 3.00 20.00 2.00 [1.90, 2.10] | - - - | "
+        "fast onnxruntime 1 | as is | 90.00 59.40 0.60 (too much) | 50.00 3.00 20.00 2.00 [1.90, 2.10] | - - - - | "
         "2.00 3 | ok "
     )
     line = cells(finished.table[1])
@@ -54,6 +55,19 @@ def test_a_table_has_columns_for_streams_only_if_a_row_was_timed_so(finished, st
     assert lines[0].count("-") == 3
     headings, _ = as_asked(ONE_RUN, [cells(row) for row in finished.table])
     assert not any(heading.startswith("streams") for heading, _ in headings)
+
+
+@pytest.mark.parametrize(("hosts", "shown"), [(("one", "two"), True), (("one", "one"), False), (("one", ""), False)])
+def test_a_table_has_a_column_for_the_host_only_if_there_were_several(finished, hosts, shown):
+    run = timed_on(finished, *((host, "a processor", 8) for host in hosts))
+    headings, lines = as_asked(ONE_RUN, [cells(row) for row in run.table])
+    assert (("host", False) in headings) == shown
+    assert not shown or [line[headings.index(("host", False))] for line in lines] == ["one", "two"]
+
+
+def test_a_spreadsheet_gets_host_and_device(finished):
+    keys, lines = flat_table([row.to_json() for row in timed_on(finished, ("one", "A", 8), ("", "", 0)).table])
+    assert [line[keys.index("host") : keys.index("device") + 1] for line in lines] == [["one", "A"], ["", ""]]
 
 
 def test_a_spreadsheet_gets_the_figures_of_streams_behind_the_others(finished, streamed):

@@ -64,7 +64,7 @@ def command(
     Of two runs, the change of a row is that from the first run to the second: mIoU in points, and how many times the
     fps. Times of different sessions are not paired, so a small change of fps between runs means little. --max-slowdown
     therefore judges how many times slower a row has become against the baseline of its own run, and needs the same
-    baseline and the same machine in both runs.
+    baseline and the same kind of machine in both runs.
 
     With --data or --synthetic, OLD and NEW are ONNX files, or RUN:NAME. Both are evaluated, and timed in one session.
     The exit code is 3 if a row is beyond a limit, or is missing or failed in NEW, with a line for each.
@@ -113,7 +113,8 @@ def _refuse_options_of_models(context: typer.Context) -> None:
 
 def _compare_runs(first: Path, second: Path | None, gate: Gate, reference: str | None, form: TableFormat) -> None:
     from fastscnn_opt.scoring.run_folder import read_run
-    from fastscnn_opt.scoring.tables.comparison import comparison_breaches, comparison_json
+    from fastscnn_opt.scoring.tables.comparison import comparison_breaches, comparison_json, other_places
+    from fastscnn_opt.scoring.tables.hosts import place_caveat
 
     one = read_run(first)
     if second is None:
@@ -122,6 +123,9 @@ def _compare_runs(first: Path, second: Path | None, gate: Gate, reference: str |
         return
     two = read_run(second)
     breaches = comparison_breaches(one, two, gate)
+    for places in dict.fromkeys((other_places(one, two), place_caveat(one.places), place_caveat(two.places))):
+        if places:
+            note(f"note: {places}")
     if form is TableFormat.JSON:
         print_json(comparison_json(one, two, gate))
     else:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import onnx
 import pytest
-from runs import finished_run, record, write_run
+from runs import finished_run, record, timed_on, write_run
 
 from fastscnn_opt.cli.main import run
+from fastscnn_opt.scoring.records import as_json
 
 pytestmark = pytest.mark.usefixtures("brief_timing")
 
@@ -81,6 +83,18 @@ def test_two_equal_runs_pass(capsys):
     code, out, errors = ended(capsys, "compare", "one", "one", "--max-drop", 0.2, "--format", "md")
     assert (code, errors) == (0, [])
     assert out.endswith("\n**Gate: passed**\n")
+
+
+@pytest.mark.usefixtures("runs")
+def test_two_runs_of_different_hosts_are_compared_with_a_note(capsys):
+    for folder in ("one", "two"):
+        run_there = timed_on(finished_run(), *[(f"host {folder}", "A", 8)] * 2)
+        lines = [json.dumps(as_json(session)) + "\n" for session in run_there.sessions]
+        Path(folder, "timings.jsonl").write_text("".join(lines))
+    assert run(["compare", "one", "two", "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert [row["other"]["host"] for row in json.loads(captured.out)["rows"]] == ["host two"] * 2
+    assert captured.err.startswith("note: the runs are from different machines, host one (A; 8 cores) in the first")
 
 
 @pytest.mark.usefixtures("runs")
