@@ -21,6 +21,7 @@ from fastscnn_opt.rewriting.graph.content import model_of, replace_content, rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
     import onnx
     import onnx_graphsurgeon as gs
@@ -33,6 +34,9 @@ _LARGEST_GROWTH = 1 << 20
 
 _MOST_ROUNDS = 8
 """Rounds of onnx-simplifier before giving up on a fixed point; two are usual."""
+
+_EXTRAS = {"sympy", "torch"}
+"""Libraries that onnx-simplifier imports where they are installed."""
 
 _WITHOUT = "leave out simplify, or try optimize=false"
 
@@ -106,8 +110,7 @@ class Simplify(Pass):
         return result
 
     def _round(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        import onnxsim
-
+        onnxsim = _onnxsim()
         # The search for common subexpressions ends at an attribute that holds a sparse tensor.
         skipped = ["eliminate_common_subexpression"] if _has_sparse_attribute(model.graph) else None
         try:
@@ -122,6 +125,25 @@ class Simplify(Pass):
         if not passed:
             raise PassError("onnx-simplifier's own check of its result failed", cure=_WITHOUT)
         return simplified
+
+
+def _onnxsim() -> ModuleType:
+    """Import onnx-simplifier without the libraries of its extras, which take seconds and serve nothing here.
+
+    Python does not find a module that is None in `sys.modules`.
+    """
+    hidden = set() if "onnxsim" in sys.modules else _EXTRAS - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # typeshed leaves None out
+    try:
+        with contextlib.suppress(ImportError):  # of a release that cannot do without them
+            import onnxsim
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    import onnxsim
+
+    module: ModuleType = onnxsim
+    return module
 
 
 def _has_sparse_attribute(graph: onnx.GraphProto) -> bool:

@@ -1,5 +1,9 @@
 """simplify: what is folded and fused, what survives, and silence on the standard streams."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import onnx
 import onnxsim
@@ -125,6 +129,21 @@ def test_nothing_is_printed(segmenter, capfd, first):
     PassManager(f"{first}simplify").run(segmenter)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+def test_pytorch_and_sympy_are_not_imported(tmp_path):
+    code = """
+        import sys
+        from pathlib import Path
+        import onnx
+        from fastscnn_opt.rewriting.manager import PassManager
+        relu = "g (float[2] x) => (float[2] y) { y = Relu(x) }"
+        model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 17]>' + relu)
+        PassManager("simplify", verify=False).run(model)
+        Path("imported").write_text(" ".join({"onnxsim", "sympy", "torch"} & sys.modules.keys()))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path)
+    assert (tmp_path / "imported").read_text() == "onnxsim"
 
 
 def test_its_own_failed_check_is_an_error(segmenter, monkeypatch):
