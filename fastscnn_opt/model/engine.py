@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.errors import ModelError
+from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.model.external_data import has_weights_outside, relative_to_root
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def open_model(model: onnx.ModelProto, cure: str = "") -> ort.InferenceSession:
     silence_engine()
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = usable_cores()  # the engine counts cores that the process may not use, too
     options.enable_mem_pattern = False  # planning memory for later runs takes the square of the number of nodes
     if has_weights_outside(model):
         options.add_session_config_entry("session.disable_prepacking", "1")  # which would copy all weights
