@@ -11,7 +11,7 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +203,10 @@ def tiny_model() -> onnx.ModelProto:
 def torch_export() -> Callable[..., onnx.ModelProto]:
     """Export a module for an input of a shape with PyTorch's default exporter; options are those of `onnx.export`."""
     import torch
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    # It lists what it can export, half a second's work, anew for each module; the exporter does not change the list.
+    ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))
 
     def export(module: torch.nn.Module, shape: tuple[int, ...], **options: object) -> onnx.ModelProto:
         logging.disable(logging.WARNING)  # it tells which optional packages it would know, too

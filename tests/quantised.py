@@ -1,5 +1,7 @@
 """A network to quantise, the scenes that calibrate it, and what a quantised model holds."""
 
+from functools import cache
+
 import numpy as np
 import onnx
 from graphs import add_initializers, initializer, parse
@@ -38,8 +40,13 @@ def separable_network() -> onnx.ModelProto:
 
 def scenes(count: int = 8, seed: int = 0) -> list[np.ndarray]:
     """Return normalised scenes as the network takes them, by the formula."""
-    images = [render_scene(seed + index, height=SIZE[0], width=SIZE[1])[0] for index in range(count)]
-    return [((image / 255 - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32) for image in images]
+    return [_scene(seed + index) for index in range(count)]
+
+
+@cache
+def _scene(seed: int) -> np.ndarray:
+    image = render_scene(seed, height=SIZE[0], width=SIZE[1])[0]
+    return ((image / 255 - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32)
 
 
 def node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
