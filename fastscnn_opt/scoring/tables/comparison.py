@@ -12,7 +12,7 @@ from fastscnn_opt.scoring.tables.hosts import Place, machines
 from fastscnn_opt.scoring.tables.limits import Gate, Interval, drop_breaches, slowdown_breaches
 from fastscnn_opt.scoring.tables.rendering import UNKNOWN, Heading, accuracy, number
 from fastscnn_opt.scoring.tables.row import NO_SPEED, TableRow, can_be_baseline
-from fastscnn_opt.text import joined
+from fastscnn_opt.text import counted, joined
 
 if TYPE_CHECKING:
     from fastscnn_opt.scoring.run import Run
@@ -133,12 +133,16 @@ def other_places(first: Run, second: Run) -> str:
     pairs = _known_places(first, second)
     hosts = [(one, other) for one, other in pairs if one.host != other.host]
     devices = [(one, other) for one, other in pairs if one.has_other_devices(other)]
-    if not (hosts or devices or (not pairs and _other_hardware(first, second))):
-        return ""
-    names = [joined([place.text for place in machines(places)]) for places in zip(*(hosts or devices), strict=True)]
-    which = f", {names[0]} in the first and {names[1]} in the second" if names else ""
-    what = "machines" if hosts or not devices else "devices"
-    return f"the runs are from different {what}{which}, so a change of speed says nothing about the rows"
+    if other := hosts or devices:
+        there, here = (joined([place.text for place in machines(places)]) for places in zip(*other, strict=True))
+        return (
+            f"of {counted(len(pairs), 'row')}, {len(other)} {'was' if len(other) == 1 else 'were'} timed on different "
+            f"{'machines' if hosts else 'devices'}, {there} in the first run and {here} in the second, so a change of "
+            "speed says nothing there"
+        )
+    if not pairs and _other_hardware(first, second):
+        return "the runs are from different machines, so a change of speed says nothing about the rows"
+    return ""
 
 
 def _known_places(first: Run, second: Run) -> list[tuple[Place, Place]]:

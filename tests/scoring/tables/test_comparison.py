@@ -148,9 +148,15 @@ A, B = ("one", "A", 8), ("two", "B", 8)
     ("places", "words"),
     [
         ((A, A), ""),
-        ((A, B), "different machines, one (A; 8 cores) in the first and two (B; 8 cores) in the second, so a change"),
-        ((A, ("two", "A", 8)), "different machines, one (A; 8 cores) in the first and two (A; 8 cores) in the second"),
-        ((A, ("one", "B", 8)), "different devices, one (A; 8 cores) in the first and one (B; 8 cores) in the second"),
+        ((A, B), "different machines, one (A; 8 cores) in the first run and two (B; 8 cores) in the second, so"),
+        (
+            (A, ("two", "A", 8)),
+            "different machines, one (A; 8 cores) in the first run and two (A; 8 cores) in the second",
+        ),
+        (
+            (A, ("one", "B", 8)),
+            "different devices, one (A; 8 cores) in the first run and one (B; 8 cores) in the second",
+        ),
         ((A, ("one", "B; A", 8)), ""),
         ((A, ("", "", 0)), ""),
     ],
@@ -160,6 +166,13 @@ def test_rows_that_were_timed_elsewhere_in_the_second_run_are_told(finished, pla
     found = other_places(first, second)
     assert words in found
     assert bool(found) == bool(words)
+
+
+def test_only_the_rows_that_moved_are_counted(finished):
+    assert other_places(timed_on(finished, A, A), timed_on(finished, A, B)) == (
+        "of 2 rows, 1 was timed on different machines, one (A; 8 cores) in the first run and two (B; 8 cores) in the "
+        "second, so a change of speed says nothing there"
+    )
 
 
 def test_old_runs_are_from_different_machines_if_these_differ(finished):

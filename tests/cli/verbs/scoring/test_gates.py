@@ -94,7 +94,7 @@ def test_two_runs_of_different_hosts_are_compared_with_a_note(capsys):
     assert run(["compare", "one", "two", "--format", "json"]) == 0
     captured = capsys.readouterr()
     assert [row["other"]["host"] for row in json.loads(captured.out)["rows"]] == ["host two"] * 2
-    assert captured.err.startswith("note: the runs are from different machines, host one (A; 8 cores) in the first")
+    assert captured.err.startswith("note: of 2 rows, 2 were timed on different machines, host one (A; 8 cores) in")
 
 
 @pytest.mark.usefixtures("runs")
