@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
 
-from fastscnn_opt.data import description
 from fastscnn_opt.rewriting.contract import PROMISES
 from fastscnn_opt.rewriting.registry import entry_points, manual_of, options_of, pass_class, summary_of
-from fastscnn_opt.scoring import variants
+from fastscnn_opt.scoring.variants import VariantsFile
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures.json"
@@ -124,7 +120,7 @@ def _figures(name: str) -> list[str]:
 
 def variants_page() -> str:
     """Return the reference of the variants file, from its schema."""
-    schema = _described(variants.VariantsFile.model_json_schema())
+    schema = VariantsFile.model_json_schema()
     lines = [
         "# Variants file",
         "",
@@ -136,18 +132,6 @@ def variants_page() -> str:
         lines += _table(schema["$defs"][_reference(_stated(schema["properties"][key])[0])], heading, schema["$defs"])
     target = _sentence(schema["properties"]["target"]["description"])
     return "\n".join([*lines, "", "## [target.NAME]", "", f"{target} `doctor` lists the targets."])
-
-
-def _described(schema: dict[str, Any]) -> dict[str, Any]:
-    """Enter the texts below the keys in the code into the schema, as descriptions."""
-    tables = schema["$defs"] | {schema["title"]: schema}
-    for module in (variants, description):
-        for table in ast.parse(inspect.getsource(module)).body:
-            for key, below in pairwise(getattr(table, "body", ())):
-                match key, below:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                        tables[table.name]["properties"][name]["description"] = inspect.cleandoc(text)
-    return schema
 
 
 def _table(table: dict[str, Any], heading: str, definitions: dict[str, Any]) -> list[str]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt import machine
 from fastscnn_opt.cluster.connection import at
+from fastscnn_opt.progress import Advance, ignore_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from fastscnn_opt.progress import Advance
-
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """Seconds without an answer from any node after which those that have not said everything are given up."""
 
 _TRIES = 8  # as many as NTP's clock filter holds (RFC 5905, section 10)
@@ -23,25 +20,33 @@ _TRIES = 8  # as many as NTP's clock filter holds (RFC 5905, section 10)
 
 @dataclass
 class Answer:
-    """What a node has said: first its machine and versions, then the names of its targets, then target by target."""
+    """What a node has said: its versions of Python and this package, then, where these are the same as here, the rest.
+
+    The rest is its machine with all versions, then the names of its targets, then target by target.
+    """
 
     said: list[Any] = field(default_factory=list)
     problem: str = ""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """The machine and the versions; empty if the node has not said anything."""
-        return self.said[0] if self.said else {}
+    def versions(self) -> Mapping[str, str | None]:
+        """The versions of Python and the packages, as far as they are known."""
+        return {**(self.said[0] if self.said else {}), **(self.said[1]["versions"] if len(self.said) > 1 else {})}
+
+    @property
+    def machine(self) -> Mapping[str, Any] | None:
+        """The fields of `Machine`; None if the node was not asked for them, or did not say."""
+        return self.said[1]["machine"] if len(self.said) > 1 else None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its targets; none if it was not asked for them."""
-        return self.said[1] if len(self.said) > 1 else ()
+        return self.said[2] if len(self.said) > 2 else ()
 
     @property
     def targets(self) -> list[dict[str, Any]]:
         """What `examine_target` says there, as far as it went."""
-        return self.said[2:]
+        return self.said[3:]
 
     def give_up(self, reason: str) -> None:
         """Keep why there is no more, and how far it went; what a process said just before it died can be lost."""
@@ -49,17 +54,40 @@ class Answer:
         self.problem = f"{reason}, at the target {undone[0]} or a later one" if undone else reason
 
 
-def examining() -> Any:
-    """Return the question to a node, as an inner function: Ray sends it as code, so the node needs no package for it.
+def introducing() -> Any:
+    """Return the first question to a node: which versions it has, and what it is.
 
-    Its argument is the version of this package; where the node has another, it is not asked for its targets.
+    It is an inner function, which Ray sends as code, so a node without the package answers, too. Its argument is the
+    version of this package here.
     """
-    look, versions = machine.machine, machine.versions
+
+    def introduce(version: str | None) -> Iterator[Any]:
+        import platform
+        from importlib import metadata
+
+        try:
+            found = metadata.version("fastscnn-opt")
+        except metadata.PackageNotFoundError:
+            found = None
+        yield {"Python": platform.python_version(), "fastscnn-opt": found}
+        if found == version:
+            from dataclasses import asdict
+
+            from fastscnn_opt.machine import machine, versions
+
+            yield {"machine": asdict(machine()), "versions": versions()}
+
+    return introduce
+
+
+def examining() -> Any:
+    """Return all questions to a node, those of `introducing` first, as an inner function, too."""
+    introduce = introducing()
 
     def examine(version: str | None) -> Iterator[Any]:
-        found = versions()
-        yield {"machine": asdict(look()), "versions": found}
-        if found["fastscnn-opt"] == version:
+        first, *others = introduce(version)
+        yield from (first, *others)
+        if others:
             from fastscnn_opt.targets.doctor import examine_target
             from fastscnn_opt.targets.registry import target_names
 
@@ -71,19 +99,7 @@ def examining() -> Any:
     return examine
 
 
-@contextmanager
-def _sent_as_code() -> Iterator[None]:
-    """Let Ray send the functions of `machine` as code during the block, to nodes that do not have the package."""
-    import ray
-
-    ray.cloudpickle.register_pickle_by_value(machine)
-    try:
-        yield
-    finally:
-        ray.cloudpickle.unregister_pickle_by_value(machine)
-
-
-def ask(nodes: list[str], question: Any, advance: Advance, *arguments: Any) -> dict[str, Answer]:
+def ask(nodes: Sequence[str], question: Any, *arguments: Any, advance: Advance = ignore_progress) -> dict[str, Answer]:
     """Ask the nodes all at once, and return what each says; `question` is a generator function.
 
     A node that says nothing for `PATIENCE_S` while the others are silent, too, is given up.
@@ -91,8 +107,7 @@ def ask(nodes: list[str], question: Any, advance: Advance, *arguments: Any) -> d
     import ray
 
     task = ray.remote(max_retries=0, num_returns="streaming")(question)
-    with _sent_as_code():
-        running = {task.options(**at(node)).remote(*arguments): node for node in nodes}
+    running = {task.options(**at(node)).remote(*arguments): node for node in nodes}
     answers = {node: Answer() for node in nodes}
     while running:
         ready, _ = ray.wait(list(running), timeout=PATIENCE_S)

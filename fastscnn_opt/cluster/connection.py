@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import socket
 import sys
@@ -14,7 +13,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import ClusterError
-from fastscnn_opt.machine import versions
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 RESOURCE = "fastscnn_opt"
 """The resource that a node offers, one unit of it; whoever holds the unit has the node for itself."""
 
-_PACKAGE = "fastscnn-opt"
 _LAST_PORT = 65535
 _CONNECT_S = 10.0
 
@@ -37,7 +34,7 @@ class Node:
 
     id: str
     host: str
-    offers: Mapping[str, float] = field(default_factory=dict)
+    offers: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @contextmanager
@@ -88,10 +85,7 @@ def _check_answers(address: str) -> None:
 
 
 def offering_nodes() -> tuple[Node, ...]:
-    """Return the nodes that offer `RESOURCE`.
-
-    Raises ClusterError if no node offers it, or one has other versions than this host.
-    """
+    """Return the nodes that offer `RESOURCE` now. Raises ClusterError if there is none."""
     import ray
 
     offering = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(RESOURCE)]
@@ -100,11 +94,7 @@ def offering_nodes() -> tuple[Node, ...]:
             f"no node of the cluster offers the resource {RESOURCE}",
             cure=f"start each with ray start ... --resources '{{\"{RESOURCE}\": 1}}'",
         )
-    nodes = tuple(Node(node["NodeID"], node["NodeManagerHostname"], node["Resources"]) for node in offering)
-    here = {"Python": platform.python_version(), **versions((_PACKAGE,))}
-    for node, found in zip(nodes, ask(nodes, _look()), strict=True):
-        check_versions(node, here, found)
-    return nodes
+    return tuple(Node(node["NodeID"], node["NodeManagerHostname"], node["Resources"]) for node in offering)
 
 
 def at(node_id: str) -> dict[str, Any]:
@@ -112,13 +102,16 @@ def at(node_id: str) -> dict[str, Any]:
     return {"num_cpus": 0, "label_selector": {"ray.io/node-id": node_id}}
 
 
-def ask(nodes: Sequence[Node], question: Any, *arguments: Any) -> list[Any]:
-    """Return what a function returns on each of these nodes. Raises ClusterError if one does not answer."""
+def wait_for(reference: Any, nodes: Sequence[Node], what: str) -> Any:
+    """Return what a task on one of these nodes returns.
+
+    Raises ClusterError if all of the nodes have gone, or the work is lost; then it says `what` has happened.
+    """
     import ray
 
-    task = ray.remote(question)
-    asked = [task.options(**at(node.id)).remote(*arguments) for node in nodes]
-    return [get(answer, f"node {node.host} does not answer") for node, answer in zip(nodes, asked, strict=True)]
+    while not ray.wait([reference], timeout=POLL_S)[0]:
+        check_alive(nodes)
+    return get(reference, what)
 
 
 def get(reference: Any, what: str) -> Any:
@@ -149,30 +142,12 @@ def lost(retries: int) -> str:
     return f"the work was lost, and again after {counted(retries, 'retry', 'retries')}"
 
 
-def _look() -> Any:
-    """Return the first question to a node. Ray sends an inner function as code, so the node needs no package for it."""
-
-    def look() -> dict[str, str | None]:
-        import platform
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            package = version("fastscnn-opt")
-        except PackageNotFoundError:
-            package = None
-        return {"Python": platform.python_version(), "fastscnn-opt": package}
-
-    return look
-
-
 def check_versions(node: Node, here: Mapping[str, str | None], there: Mapping[str, str | None]) -> None:
     """Raise ClusterError, with the name of the node, unless it has the same versions."""
-    for package, version in here.items():
-        if there[package] != version:
+    for package, version in there.items():
+        if version != here[package]:
             raise ClusterError(
-                f"has {package} {there[package]}, and this host has {version}"
-                if there[package]
-                else f"has no {package}",
+                f"has {package} {version}, and this host has {here[package]}" if version else f"has no {package}",
                 where=f"node {node.host}",
                 cure="install the same there",
             )

@@ -43,7 +43,7 @@ def examine_cluster(address: str, *, progress: ProgressBar = no_progress_bar) ->
         nodes = current(ray.nodes())
         alive = [node["NodeID"] for node in nodes if node["Alive"]]
         with progress(len(alive), "nodes") as advance:
-            answers = ask(alive, examining(), advance, machine.versions()[_PACKAGE])
+            answers = ask(alive, examining(), machine.versions()[_PACKAGE], advance=advance)
         clocks = {node: clock_of(node) for node in alive if answers[node].said}
         cluster: str = ray.get_runtime_context().gcs_address
     here = {"Python": machine.machine().python, **machine.versions()}
@@ -89,12 +89,11 @@ def describe(
     dict
         ``id``, ``address``, ``alive`` and ``offers``, whether it offers the resource `RESOURCE`, and the ``cure`` if
         it does not; ``problem``: why its answer is not complete; ``resources`` of Ray by name, and its ``labels``;
-        ``machine``: the fields of `Machine`, None without an answer;
+        ``machine``: the fields of `Machine`, None if it did not say;
         ``packages``: name, version there and ``here``, and cure; ``targets``: what `examine_target` says, and
         ``note``; ``clock``: ``offset_ms`` to this host's, ``uncertainty_ms``, and ``note``; None without an answer.
     """
     resources = {name: amount for name, amount in node["Resources"].items() if ":" not in name}
-    versions = {"Python": answer.facts["machine"]["python"], **answer.facts["versions"]} if answer.said else {}
     used = {accelerator_of(target) for target in answer.targets} - {""}
     lacking = [name for name in (RESOURCE, *sorted(used)) if not resources.get(name)]
     cure = _restart(node, cluster, resources, lacking) if lacking and node["Alive"] else ""
@@ -107,10 +106,10 @@ def describe(
         "problem": _problem(node, answer, here),
         "resources": resources,
         "labels": {name: value for name, value in node["Labels"].items() if name != "ray.io/node-id"},
-        "machine": answer.facts.get("machine"),
+        "machine": answer.machine,
         "packages": [
             {"name": name, "version": version, "here": here[name], "cure": _cure(name, version, here[name])}
-            for name, version in versions.items()
+            for name, version in answer.versions.items()
         ],
         "targets": _targets(answer, lacking, cure),
         "clock": clock and {**clock, "note": _clock_note(clock)},
@@ -125,7 +124,7 @@ def accelerator_of(target: Mapping[str, Any]) -> str:
 def _problem(node: Mapping[str, Any], answer: Answer, here: Mapping[str, str | None]) -> str:
     if not node["Alive"]:
         return f"gone: {node['DeathReasonMessage'] or 'no reason known'}"
-    if answer.said and answer.facts["versions"][_PACKAGE] != here[_PACKAGE]:
+    if answer.said and answer.versions[_PACKAGE] != here[_PACKAGE]:
         return answer.problem or f"its targets are not examined, because it lacks {_PACKAGE} {here[_PACKAGE]}"
     return answer.problem
 

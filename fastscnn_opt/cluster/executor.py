@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.cluster.connection import at, connected, get, lost
+from fastscnn_opt.cluster.connection import at, connected, lost, wait_for
 from fastscnn_opt.cluster.evaluating import Evaluator, Row
 from fastscnn_opt.cluster.images import ImageServer
 from fastscnn_opt.cluster.node import Work, compile_there, read_files
@@ -75,6 +75,11 @@ class ClusterExecutor:
         """Say why no node can do this part of the work; the empty text if one can."""
         return self._places.of(target, stage).lacking
 
+    @property
+    def usable_cores(self) -> int:
+        """The cores of the node that has the fewest."""
+        return self._places.cores
+
     def tool_versions(self, target: TargetSpec) -> dict[str, str]:
         """Return the versions of the tools on the nodes."""
         return self._places.tools(target)
@@ -92,7 +97,8 @@ class ClusterExecutor:
         model = CompiledModel(asked.name, asked.target, asked.artefact, asked.model)
         checkpoint = None if asked.checkpoint is None else read_files([asked.checkpoint])
         task = ray.remote(compile_there).options(**place.options(1, self._retries))
-        done = get(task.remote(Work(model, limits), read_files(files_of(asked.model)), checkpoint), lost(self._retries))
+        compiling = task.remote(Work(model, limits), read_files(files_of(asked.model)), checkpoint)
+        done = wait_for(compiling, place.nodes, lost(self._retries))
         if done.log:
             asked.log.write_bytes(done.log)
         if done.error is not None:

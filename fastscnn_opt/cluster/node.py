@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.cluster.images import images_here
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import open_readable, read_bytes
-from fastscnn_opt.machine import available_memory_bytes, versions
+from fastscnn_opt.machine import available_memory_bytes
 from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.scoring.stages.executor import missing_here, time_here
 from fastscnn_opt.scoring.stages.patching import patched
@@ -48,18 +48,11 @@ _LOG, _COMPILE_LOG = "log", "compile.log"
 
 _THREADS = "OMP_NUM_THREADS"
 
-_VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
-"""Where Ray says which accelerators a task may see."""
-
 
 @dataclass(frozen=True)
 class Facts:
-    """What a node says of a target: what it lacks to compile, to run, and for both, and the versions of its tools.
+    """What a node says of a target: what it lacks to compile, to run, and for both, and the versions of its tools."""
 
-    `packages` are the versions of `machine.versions`.
-    """
-
-    packages: Mapping[str, str | None]
     lacks: Mapping[Stage, str]
     tools: Mapping[str, str]
     memory_bytes: int
@@ -113,13 +106,13 @@ class Part:
     with_maps: bool
 
 
-def inspect(target: TargetSpec) -> Facts:
-    """Return what this node can do with `target`."""
-    for name in _VISIBLE_DEVICES:
-        if os.environ.get(name) == "":  # which hides all of them from a task that asks for none
-            del os.environ[name]
-    lacks = {stage: missing_here(target, stage) for stage in Stage}
-    return Facts(versions(), lacks, target.open().tool_versions(), available_memory_bytes())
+def inspect(target: TargetSpec) -> Iterator[Facts]:
+    """Yield what this node can do with `target`."""
+    try:
+        lacks, tools = {stage: missing_here(target, stage) for stage in Stage}, target.open().tool_versions()
+    except UserError as error:  # such as a target of a plug-in that is not installed here
+        lacks, tools = dict.fromkeys(Stage, str(error)), {}
+    yield Facts(lacks, tools, available_memory_bytes())
 
 
 def compile_there(work: Work, model: Files, checkpoint: Files | None) -> Compiled:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import platform
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.cluster.connection import RESOURCE, ask, check_versions, offering_nodes
+from fastscnn_opt.cluster.accelerators import ACCELERATORS
+from fastscnn_opt.cluster.asking import ask, introducing
+from fastscnn_opt.cluster.connection import RESOURCE, check_versions, offering_nodes
 from fastscnn_opt.cluster.node import inspect
+from fastscnn_opt.errors import ClusterError
 from fastscnn_opt.machine import versions
+from fastscnn_opt.scoring.worker.commands import NOTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fastscnn_opt.cluster.asking import Answer
     from fastscnn_opt.cluster.connection import Node
     from fastscnn_opt.cluster.node import Facts
     from fastscnn_opt.scoring.stages.settings import Stage
@@ -21,8 +28,13 @@ if TYPE_CHECKING:
 Resources = dict[str, float]
 """Amounts of what nodes offer, by the names that Ray has for them."""
 
+_PACKAGE = "fastscnn-opt"
+
 _FINEST = 10_000
 """Parts of a unit of a resource that Ray tells apart."""
+
+
+_notes = logging.getLogger(NOTES)
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,8 @@ class Places:
 
     def __init__(self, resources: Mapping[str, Resources]) -> None:
         self._resources = resources
-        self._facts: dict[tuple[str, str], Facts] = {}
+        self._cores: dict[Node, int] = {}
+        self._facts: dict[str, dict[Node, Facts]] = {}
         self._tools: dict[str, Mapping[str, str]] = {}
         """The tools that were chosen for each target."""
 
@@ -69,7 +82,7 @@ class Places:
         """Return the nodes that can do this part of the work now: those with the same tools, as many as possible.
 
         The tools stay the same from then on, because rows of one target would otherwise hold figures that are not
-        alike. Raises ClusterError if there is no node at all, or one has other versions of a package than this host.
+        alike. Raises ClusterError if there is no node at all, or one has other versions than this host.
         """
         able: dict[tuple[tuple[str, str], ...], list[tuple[Node, Facts]]] = defaultdict(list)
         reasons = []
@@ -104,16 +117,34 @@ class Places:
         return Place(nodes, accelerators, lacking="" if nodes else next(reasons, f"no node has {names}"))
 
     def tools(self, target: TargetSpec) -> dict[str, str]:
-        """Return the versions of the tools that were chosen for a target; those of the first node if none were."""
-        return dict(self._tools.get(target.text) or self._ask(target)[0][1].tools)
+        """Return the versions of the tools that were chosen for a target; those of some node if none were."""
+        return dict(self._tools.get(target.text) or next((facts.tools for _, facts in self._ask(target)), {}))
+
+    @property
+    def cores(self) -> int:
+        """The usable cores of the node with the fewest."""
+        return min(self._cores[node] for node in self._nodes())
+
+    def _nodes(self) -> list[Node]:
+        """Return the nodes that are there now and have the right versions."""
+        nodes = offering_nodes()
+        here = {"Python": platform.python_version(), **versions()}
+        new = [node for node in nodes if node not in self._cores]
+        for node, answer in _answers(new, introducing(), here[_PACKAGE]).items():
+            check_versions(node, here, answer.versions)
+            if answer.machine is not None:
+                self._cores[node] = answer.machine["cores"]
+        if not (found := [node for node in nodes if node in self._cores]):
+            raise ClusterError("no node of the cluster answers", cure="look at it with `fastscnn-opt doctor --cluster`")
+        return found
 
     def _ask(self, target: TargetSpec) -> list[tuple[Node, Facts]]:
-        nodes = offering_nodes()
-        new = [node for node in nodes if (target.text, node.id) not in self._facts]
-        for node, facts in zip(new, ask(new, inspect, target), strict=True):
-            check_versions(node, versions(), facts.packages)
-            self._facts[target.text, node.id] = facts
-        return [(node, self._facts[target.text, node.id]) for node in nodes]
+        """Return what each node says of a target."""
+        nodes = self._nodes()
+        known = self._facts.setdefault(target.text, {})
+        answers = _answers([node for node in nodes if node not in known], inspect, target)
+        known |= {node: answer.said[0] for node, answer in answers.items()}
+        return [(node, known[node]) for node in nodes if node in known]
 
     def _not_offered(self, target: TargetSpec, node: Node, facts: Facts) -> str:
         for name, amount in self._accelerators(target, facts.tools).items():
@@ -127,6 +158,14 @@ class Places:
     def _accelerators(self, target: TargetSpec, tools: Mapping[str, str]) -> Resources:
         if target.name in self._resources:
             return dict(self._resources[target.name])
-        if "gpu" in tools:
-            return {"GPU": 1}
-        return {"NPU": 1} if "cann" in tools else {}
+        name = ACCELERATORS.get(target.name) or ("GPU" if "gpu" in tools else None)
+        return {name: 1} if name else {}
+
+
+def _answers(nodes: Sequence[Node], question: Any, *arguments: Any) -> dict[Node, Answer]:
+    """Return what each node answers; one that does not is left out, with a note."""
+    answers = ask([node.id for node in nodes], question, *arguments) if nodes else {}
+    for node in nodes:
+        if not answers[node.id].said:
+            _notes.warning("node %s is left out: %s", node.host, answers[node.id].problem)
+    return {node: answers[node.id] for node in nodes if answers[node.id].said}

@@ -64,12 +64,9 @@ Names = tuple[Annotated[str, Field(min_length=1)], ...]
 
 
 class _Table(BaseModel):
-    """A table of the file; the texts below its keys become their descriptions in the documentation.
+    """A table of the file; the texts below its keys become their descriptions in the documentation."""
 
-    `docs/generate.py` reads them, and not pydantic, which would take longer for that than all else in this module.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class PreprocessTable(_Table):

@@ -44,9 +44,9 @@ def _checked_memory(text: str) -> str:
 
 
 class _VariantsTable(BaseModel):
-    """A table of the file. The text below a key describes it on the documentation page."""
+    """A table of the file. The text below a key describes it in the schema and on the documentation page."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ModelTable(_VariantsTable):

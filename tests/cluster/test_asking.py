@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import re
 import sys
 import time
@@ -12,7 +13,6 @@ from fastscnn_opt.cluster import asking
 from fastscnn_opt.cluster.asking import ask, clock_of, examining, offset
 from fastscnn_opt.cluster.connection import connected
 from fastscnn_opt.machine import versions
-from fastscnn_opt.progress import ignore_progress
 from fastscnn_opt.targets import registry
 from fastscnn_opt.targets.doctor import examine_target
 
@@ -28,33 +28,33 @@ def nodes(address):
         import ray
 
         numbers = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        assert all(answer.said == [True] for answer in ask(numbers, ready, ignore_progress).values())
+        assert all(answer.said == [True] for answer in ask(numbers, ready).values())
         yield numbers
 
 
 def test_a_node_with_the_same_package_tells_of_its_targets(monkeypatch):
     monkeypatch.setattr(registry, "target_names", lambda: ("onnxruntime", "tensorrt"))
-    facts, names, *targets = examining()(versions()["fastscnn-opt"])
+    first, facts, names, *targets = examining()(versions()["fastscnn-opt"])
+    assert first == {"Python": platform.python_version(), "fastscnn-opt": versions()["fastscnn-opt"]}
     assert facts["versions"] == versions()
     assert facts["machine"]["cores"] > 0
     assert names == ("onnxruntime", "tensorrt")
     assert targets == [examine_target("onnxruntime"), examine_target("tensorrt")]
 
 
-def test_a_node_with_another_package_is_not_asked_for_its_targets():
-    (facts,) = examining()("0.0.9")
-    assert facts["versions"] == versions()
+def test_a_node_with_another_package_is_asked_for_its_version_alone():
+    (first,) = examining()("0.0.9")
+    assert first["fastscnn-opt"] == versions()["fastscnn-opt"]
 
 
 def test_the_question_needs_no_package_there(monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is not installed")
-    with asking._sent_as_code():
-        sent = ray.cloudpickle.dumps(examining())
-    here = versions()
+    sent = ray.cloudpickle.dumps(examining())
+    here = versions()["fastscnn-opt"]
     for name in [name for name in sys.modules if name.partition(".")[0] == "fastscnn_opt"]:
         monkeypatch.setitem(sys.modules, name, None)
-    (facts,) = pickle.loads(sent)("0.0.9")
-    assert facts["versions"] == here
+    (first,) = pickle.loads(sent)("0.0.9")
+    assert first["fastscnn-opt"] == here
 
 
 def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(nodes, monkeypatch):
@@ -64,7 +64,8 @@ def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(nodes, monkeypatc
         import ray
 
         here = ray.get_runtime_context().get_node_id()
-        yield {"node": here}
+        yield {"Python": "3"}
+        yield {"machine": {}, "versions": {}}
         yield ("first", "second")
         yield {"name": "first"}
         if here == node_of_a_crash:
@@ -76,7 +77,7 @@ def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(nodes, monkeypatc
 
     well, dying, hanging = nodes
     start = time.monotonic()
-    answers = ask(nodes, question, ignore_progress, dying, hanging)
+    answers = ask(nodes, question, dying, hanging)
     assert time.monotonic() - start < 60
     assert [target["name"] for target in answers[well].targets] == ["first", "second"]
     assert not answers[well].problem
@@ -87,11 +88,11 @@ def test_a_node_that_hangs_or_dies_does_not_hold_up_the_others(nodes, monkeypatc
 
 def test_an_error_in_an_answer_is_its_problem(nodes):
     def question():
-        yield {"versions": {}}
+        yield {"Python": "3"}
         raise ImportError("no such name")
 
-    answer = ask(nodes[:1], question, ignore_progress)[nodes[0]]
-    assert answer.facts == {"versions": {}}
+    answer = ask(nodes[:1], question)[nodes[0]]
+    assert answer.versions == {"Python": "3"}
     assert answer.problem == "ImportError: no such name"
 
 

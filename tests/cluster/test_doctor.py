@@ -11,7 +11,8 @@ from fastscnn_opt.cluster.doctor import current, describe, examine_cluster, node
 from fastscnn_opt.targets.registry import target_names
 
 HERE = {"Python": "3.11.7", "fastscnn-opt": "0.1.0", "onnxruntime": "1.28.0"}
-FACTS = {"machine": {"python": "3.11.7"}, "versions": {"fastscnn-opt": "0.1.0", "onnxruntime": "1.28.0"}}
+SAME = {"Python": "3.11.7", "fastscnn-opt": "0.1.0"}
+FACTS = {"machine": {"cores": 4}, "versions": {"fastscnn-opt": "0.1.0", "onnxruntime": "1.28.0"}}
 
 START = "ray stop && ray start --address 10.0.0.1:6379"
 ALONE = '{"fastscnn_opt": 1}'
@@ -43,8 +44,8 @@ def target(name, **fields):
     }
 
 
-def described(node, *said, clock=None, problem=""):
-    return describe(node, Answer(list(said), problem), clock, HERE, "10.0.0.1:6379")
+def described(node, *said, first=SAME, clock=None, problem=""):
+    return describe(node, Answer([first, *said], problem), clock, HERE, "10.0.0.1:6379")
 
 
 def test_what_equals_this_host_needs_no_cure():
@@ -79,18 +80,17 @@ def test_a_head_without_the_resource_is_started_as_a_head():
     ],
 )
 def test_another_version_comes_with_its_cure(name, version, cure):
-    python = version if name == "Python" else "3.11.7"
-    facts = {"machine": {"python": python}, "versions": dict(FACTS["versions"])}
-    if name != "Python":
-        facts["versions"][name] = version
-    packages = {item["name"]: item for item in described(ray_node(), facts)["packages"]}
+    if name in SAME:
+        report = described(ray_node(), first={**SAME, name: version})
+    else:
+        report = described(ray_node(), {**FACTS, "versions": {**FACTS["versions"], name: version}})
+    packages = {item["name"]: item for item in report["packages"]}
     assert packages[name] == {"name": name, "version": version, "here": HERE[name], "cure": cure}
     assert [item["name"] for item in packages.values() if item["cure"]] == [name]
 
 
 def test_targets_without_the_package_are_said_to_be_unknown():
-    facts = {**FACTS, "versions": {**FACTS["versions"], "fastscnn-opt": "0.0.9"}}
-    report = described(ray_node(), facts)
+    report = described(ray_node(), first={**SAME, "fastscnn-opt": "0.0.9"})
     assert report["problem"] == "its targets are not examined, because it lacks fastscnn-opt 0.1.0"
     assert report["targets"] == []
 
@@ -138,7 +138,7 @@ def test_a_clock_that_is_off_by_more_than_a_second_has_a_note(offset_ms, uncerta
 
 
 def test_a_node_without_an_answer_is_described_by_what_ray_knows():
-    report = described(ray_node(fastscnn_opt=1.0), problem="no answer for 30 s")
+    report = describe(ray_node(fastscnn_opt=1.0), Answer([], "no answer for 30 s"), None, HERE, "10.0.0.1:6379")
     assert report["problem"] == "no answer for 30 s"
     assert report["offers"]
     assert (report["machine"], report["packages"], report["targets"], report["clock"]) == (None, [], [], None)
@@ -168,5 +168,5 @@ def test_the_nodes_of_a_cluster_say_what_differs_from_this_host(address, monkeyp
     assert sorted(node["offers"] for node in report["nodes"]) == [False, True, True]
     for node in report["nodes"]:
         assert [item["name"] for item in node["packages"] if item["cure"]] == ["fastscnn-opt"]
-        assert node["machine"]["cores"] == machine.usable_cores()
+        assert node["machine"] is None
         assert abs(node["clock"]["offset_ms"]) <= node["clock"]["uncertainty_ms"] + 1  # one clock

@@ -1,13 +1,11 @@
 """The bundled demo: its variants file, and the folder it makes; the network is replaced by a small one."""
 
-from dataclasses import replace
-
 import pytest
 
 from fastscnn_opt.demo import scoring as demo
 from fastscnn_opt.errors import RunError
 from fastscnn_opt.scoring.effort import Effort
-from fastscnn_opt.scoring.stages.settings import Settings, Stage
+from fastscnn_opt.scoring.stages.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("brief_timing")
 
@@ -53,8 +51,7 @@ def test_a_changed_variants_file_is_kept(tmp_path, network, monkeypatch):
         '[model]\npath = "demo.onnx"\n[data]\nsynthetic = 1\n[[variant]]\nname = "mine"\npasses = "adaptive-avgpool"\n'
     )
     (folder / "demo.toml").write_text(text)
-    settings = replace(SETTINGS, stage=Stage.COMPILE)
-    rows = demo.score_demo(folder, settings, scenes=None, note=say_nothing).table
+    rows = demo.score_demo(folder, SETTINGS, scenes=None, note=say_nothing).table
     assert [row.variant for row in rows] == ["mine"]
     assert (folder / "demo.toml").read_text() == text
 

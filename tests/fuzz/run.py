@@ -44,7 +44,11 @@ def input_of(reader: str, seeds: list[bytes], seed: int, index: int) -> bytes:
 
 def work(reader: str, seed: int, first: int, end: int) -> None:
     """Feed the inputs `first` to `end` to a reader in this process; print each index before and each outcome after."""
-    limit_memory()
+    with suppress(ImportError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
@@ -53,15 +57,6 @@ def work(reader: str, seed: int, first: int, end: int) -> None:
         print(json.dumps({"start": index}), file=answers, flush=True)
         outcome = attempt(reader, input_of(reader, seeds, seed, index))
         print(json.dumps({"end": index, "outcome": outcome}), file=answers, flush=True)
-
-
-def limit_memory() -> None:
-    """Give this process `MEMORY_BYTES` at most, where the system can."""
-    with suppress(ImportError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def attempt(reader: str, content: bytes) -> str:

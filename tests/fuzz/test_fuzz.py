@@ -1,6 +1,5 @@
 """A short run of the fuzzing, and every finding of the long ones that no other test covers."""
 
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -18,38 +17,9 @@ from fastscnn_opt.rewriting.manager import PassManager
 RUN = Path(__file__).with_name("run.py")
 
 
-EVERY_READER = """
-import os, sys, warnings
-from run import READERS, attempt, input_of, limit_memory
-limit_memory()
-os.dup2(2, 1)
-warnings.simplefilter("ignore")
-for reader in READERS:
-    seeds = READERS[reader].seeds()
-    for index in range(2):
-        outcome = attempt(reader, input_of(reader, seeds, 1, index))
-        if outcome not in ("read", "refused"):
-            sys.exit(f"{reader}, input {index}: {outcome}")
-"""
-
-
-def test_two_damaged_files_of_every_kind_are_read_or_refused(tmp_path):
-    """All of them go to one process, because each would import the same libraries; `run` gives each kind its own."""
-    environment = os.environ | {
-        "TMPDIR": str(tmp_path),
-        "FASTSCNN_OPT_CACHE": str(tmp_path / ".cache"),
-        "PYTHONPATH": os.pathsep.join(map(str, sys.path)),
-    }
-    command = [sys.executable, "-X", "faulthandler", "-c", EVERY_READER]
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, timeout=300
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 def test_a_short_run_finds_nothing(tmp_path):
-    options = ["--only", "pipeline", "--only", "manifest", "--count", "20", "--seed", "1", "--limit-s", "120"]
-    command = [sys.executable, str(RUN), *options, "--keep", str(tmp_path / "f")]
+    options = ["--count", "30", "--seed", "1", "--limit-s", "120", "--keep", str(tmp_path / "f")]
+    command = [sys.executable, str(RUN), *options]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert not list(tmp_path.iterdir())

@@ -349,8 +349,7 @@ def test_missing_data_end_the_run_before_it_begins(write, tmp_path):
 def test_a_killed_run_is_continued_and_leaves_no_process_behind(write, tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "fastscnn_opt", "score", str(write(HEAD + NEAREST)), "--run", str(run)]
-    words = ["--rounds", "100000", "--threads", "1", "--no-verify"]
-    process = subprocess.Popen([*command, *words], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*command, "--rounds", "100000", "--threads", "1"], stderr=subprocess.PIPE)
     records = run / "records.jsonl"
     children = []
     while not children or not records.exists() or b"\n" not in records.read_bytes():
@@ -361,7 +360,7 @@ def test_a_killed_run_is_continued_and_leaves_no_process_behind(write, tmp_path)
     process.communicate()
     before = records.read_bytes()
     records.write_bytes(before + b'{"variant": "to')
-    rows = score(read_variants(tmp_path / "variants.toml"), run, replace(SETTINGS, verify=False)).table
+    rows = score(read_variants(tmp_path / "variants.toml"), run, SETTINGS).table
     assert [row.status for row in rows] == ["ok", "ok"]
     assert records.read_bytes().startswith(before)
     assert [line["variant"] for line in lines_of(run)] == ["exact", "nearest"]

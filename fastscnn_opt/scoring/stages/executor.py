@@ -67,6 +67,10 @@ class Executor(Protocol):
     def missing(self, target: TargetSpec, stage: Stage) -> str:
         """Say what is missing for this part of the work; the empty text if nothing."""
 
+    @property
+    def usable_cores(self) -> int:
+        """The threads that a row gets if nothing says how many."""
+
     def tool_versions(self, target: TargetSpec) -> dict[str, str]:
         """Return the versions of the tools of a target, see `Target.tool_versions`."""
 
@@ -115,6 +119,11 @@ class ThisMachine:
     def missing(self, target: TargetSpec, stage: Stage) -> str:
         """See `missing_here`."""
         return missing_here(target, stage)
+
+    @property
+    def usable_cores(self) -> int:
+        """The cores of this machine."""
+        return usable_cores()
 
     def tool_versions(self, target: TargetSpec) -> dict[str, str]:
         """Return the versions of the tools of this machine."""

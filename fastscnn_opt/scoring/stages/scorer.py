@@ -84,7 +84,7 @@ class RowScorer:
 
     def build(self, plan: RowPlan) -> Job | None:
         """Build and compile a row; None if that fails, which is then recorded."""
-        target = self._settings.target_for(plan, self._variants)
+        target = self._target_for(plan)
         try:
             if missing := self.executor.missing(target, self._settings.stage):
                 self.recorder.record_failure(plan, Status.UNAVAILABLE, missing)
@@ -106,7 +106,7 @@ class RowScorer:
 
     def find(self, plan: RowPlan) -> Job | None:
         """Return a row as an earlier start has compiled it; None unless target, options and tools are the same."""
-        record = self._compiled_before(plan, self._settings.target_for(plan, self._variants))
+        record = self._compiled_before(plan, self._target_for(plan))
         return None if record is None else self._compiler.job(plan, record, self._data)
 
     def evaluate(self, jobs: list[Job]) -> None:
@@ -177,7 +177,10 @@ class RowScorer:
 
     def _changes(self, before: RunDescription) -> str:
         rows = self._variants.rows
-        return changes(self._run, before, {plan: self._settings.target_for(plan, self._variants) for plan in rows})
+        return changes(self._run, before, {plan: self._target_for(plan) for plan in rows})
+
+    def _target_for(self, plan: RowPlan) -> TargetSpec:
+        return self._settings.target_for(plan, self._variants, self.executor.usable_cores)
 
     def _predictions(self, job: Job) -> Path:
         return self._run.predictions / f"{job.keys.accuracy[:16]}.zip"

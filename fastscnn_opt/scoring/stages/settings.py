@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits, parse_memory
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.targets.registry import option_names
@@ -72,16 +71,16 @@ class Settings:
         effort = self.effort or (Effort(table.rounds) if table.seconds is None else Effort(seconds=table.seconds))
         return effort if effort.streams else replace(effort, streams=table.streams)
 
-    def target_for(self, plan: RowPlan, variants: Variants) -> TargetSpec:
+    def target_for(self, plan: RowPlan, variants: Variants, cores: int) -> TargetSpec:
         """Return the target of a row with all its options; the more specific setting of the threads wins.
 
-        The options behind its name come before all others.
+        `cores` are the threads where nothing sets them. The options behind its name come before all others.
         """
         spec, tables = TargetSpec.of(plan.target), variants.tables
         names = option_names(spec.name)
         options: dict[str, Any] = dict(tables.target.get(spec.name, {}))
         if "threads" in names:
-            options["threads"] = self.threads or options.get("threads") or tables.score.threads or usable_cores()
+            options["threads"] = self.threads or options.get("threads") or tables.score.threads or cores
         options |= spec.options
         if "patches" in names:
             options["patches"] = list(plan.patches)

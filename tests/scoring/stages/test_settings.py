@@ -2,7 +2,6 @@
 
 import pytest
 
-from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.scoring.effort import Effort
 from fastscnn_opt.scoring.records import adapter
 from fastscnn_opt.scoring.stages.settings import Settings
@@ -16,7 +15,7 @@ from fastscnn_opt.targets.spec import TargetSpec
         (1, "threads = 2", "threads = 3", 1),
         (None, "threads = 2", "threads = 3", 2),
         (None, "", "threads = 3", 3),
-        (None, "", "", usable_cores()),
+        (None, "", "", 7),
     ],
 )
 def test_the_most_specific_number_of_threads_wins(tmp_path, command, target, shared, expected):
@@ -27,7 +26,7 @@ def test_the_most_specific_number_of_threads_wins(tmp_path, command, target, sha
         f"[target.onnxruntime]\n{target}\n[[variant]]\nname = 'one'\n"
     )
     variants = read_variants(file)
-    assert Settings(threads=command).target_for(variants.rows[0], variants).options["threads"] == expected
+    assert Settings(threads=command).target_for(variants.rows[0], variants, 7).options["threads"] == expected
 
 
 def test_options_behind_the_name_of_a_target_come_before_all_others(tmp_path):
@@ -38,7 +37,7 @@ def test_options_behind_the_name_of_a_target_come_before_all_others(tmp_path):
         "targets = ['openvino', 'openvino{threads=3}']\n[target.openvino]\nthreads = 2\nstreams = 2\n"
     )
     variants = read_variants(file)
-    plain, own = (Settings(threads=4).target_for(row, variants) for row in variants.rows)
+    plain, own = (Settings(threads=4).target_for(row, variants, 7) for row in variants.rows)
     assert (plain, own) == (
         TargetSpec("openvino", {"threads": 4, "streams": 2}),
         TargetSpec("openvino", {"threads": 3, "streams": 2}),
@@ -54,7 +53,7 @@ def test_options_of_an_engine_reach_the_target_and_survive_a_record(tmp_path, gi
         f"[target.onnxruntime]\nprovider = 'cuda'\nprovider_options = {given}\n"
     )
     variants = read_variants(file)
-    target = Settings().target_for(variants.rows[0], variants)
+    target = Settings().target_for(variants.rows[0], variants, 7)
     assert target.open().provider_options == {"device_id": "1", "fast": "true"}
     kept = adapter(TargetSpec)
     assert kept.validate_json(kept.dump_json(target)) == target

@@ -1,8 +1,6 @@
 """The verb `eval`, from the outside."""
 
-import io
 import json
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -67,27 +65,9 @@ def failed(capsys, *arguments, code=1) -> str:
     return captured.err
 
 
-@pytest.fixture(scope="module")
-def three_scenes(tmp_path_factory):
-    """The figures of the network on three generated scenes."""
-    return scored_scenes(tmp_path_factory.mktemp("three"), 3)
-
-
-@pytest.fixture(scope="module")
-def one_scene(tmp_path_factory):
-    """The figures of the network on one generated scene."""
-    return scored_scenes(tmp_path_factory.mktemp("one"), 1)
-
-
-def scored_scenes(folder, count) -> dict:
-    onnx.save(linear_model(), folder / "linear.onnx")
-    with redirect_stdout(io.StringIO()) as out:
-        assert run(["eval", str(folder / "linear.onnx"), "--synthetic", str(count), "--format", "json"]) == 0
-    return json.loads(out.getvalue())
-
-
-def test_the_figures_follow_from_one_confusion_matrix(three_scenes):
-    figures, counts = three_scenes, expected_counts(3)
+def test_the_figures_of_a_tree_follow_from_one_confusion_matrix(capsys, model, tree):
+    figures = evaluated(capsys, model, "--data", tree, "--split", "val")
+    counts = expected_counts(3)
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     iou = counts.diagonal()[union > 0] / union[union > 0]
     assert set(figures) == {"pixAcc", "mIoU", "mIoU_all", "iou", "images", "pixels"}
@@ -98,22 +78,24 @@ def test_the_figures_follow_from_one_confusion_matrix(three_scenes):
     assert len(figures["iou"]) == 19
 
 
-def test_scenes_in_memory_score_as_the_same_scenes_on_disk(capsys, model, tree, three_scenes):
-    assert evaluated(capsys, model, "--data", tree, "--split", "val") == three_scenes
+def test_scenes_in_memory_score_as_the_same_scenes_on_disk(capsys, model, tree):
+    on_disk = evaluated(capsys, model, "--data", tree)
+    assert evaluated(capsys, model, "--synthetic", 3) == on_disk
 
 
-def test_the_seed_chooses_the_scenes(capsys, model, one_scene):
-    assert evaluated(capsys, model, "--synthetic", 1, "--seed", 5) != one_scene
+def test_the_seed_chooses_the_scenes(capsys, model):
+    first = evaluated(capsys, model, "--synthetic", 1)
+    assert evaluated(capsys, model, "--synthetic", 1, "--seed", 5) != first
 
 
 def test_a_limit_scores_the_first_images(capsys, model, tree):
     assert evaluated(capsys, model, "--data", tree, "--limit", 2)["images"] == 2
 
 
-@pytest.mark.parametrize("batch", [[], ["--batch", 2]])
-def test_an_open_batch_scores_alike_for_any_number(capsys, tmp_path, tree, three_scenes, batch):
+def test_an_open_batch_scores_alike_for_any_number(capsys, tmp_path, tree):
     onnx.save(linear_model("float[N,3,H,W] image", "float[N,19,H,W] output1"), tmp_path / "open.onnx")
-    assert evaluated(capsys, tmp_path / "open.onnx", "--data", tree, *batch) == three_scenes
+    alone = evaluated(capsys, tmp_path / "open.onnx", "--data", tree)
+    assert evaluated(capsys, tmp_path / "open.onnx", "--data", tree, "--batch", 2) == alone
 
 
 def test_the_table_shows_every_class_and_both_means(capsys, model):
@@ -128,10 +110,10 @@ def test_exactly_one_source_is_wanted(capsys, model, sources):
     assert "--data ROOT or --synthetic N" in failed(capsys, model, *sources, code=2)
 
 
-def test_markdown_is_one_table_with_the_outcome_of_the_gate(capsys, model, one_scene):
-    found = one_scene
+def test_markdown_is_one_table_with_the_outcome_of_the_gate(capsys, model):
     assert run(["eval", str(model), "--synthetic", "1", "--format", "md", "--min-miou", "99"]) == 3
     printed = capsys.readouterr().out
+    found = evaluated(capsys, model, "--synthetic", 1)
     assert f"| mIoU | {100 * found['mIoU']:.2f} |" in " ".join(printed.split(" ")).replace("  ", " ")
     assert f"| IoU road | {100 * found['iou']['road']:.2f} |" in printed
     assert "**Gate: failed**" in printed
@@ -200,3 +182,18 @@ def test_a_failure_while_running_is_one_error(capsys, tmp_path):
     """)
     onnx.save(model, tmp_path / "failing.onnx")
     assert "failing.onnx" in failed(capsys, tmp_path / "failing.onnx", "--synthetic", 1)
+
+
+def test_the_real_network_scores_as_measured_independently(capsys, tmp_path, real_data):
+    from fastscnn_opt.model.adaptive_pooling import expand_adaptive_pooling
+    from fastscnn_opt.model.loading import load_model
+    from fastscnn_opt.model.saving import save_model
+    from fastscnn_opt.network.export import export_checkpoint
+
+    checkpoint = real_data / "weights" / "fast_scnn_tramac_layout.pth"
+    save_model(export_checkpoint(checkpoint), tmp_path / "exported.onnx")
+    save_model(expand_adaptive_pooling(load_model(tmp_path / "exported.onnx")), tmp_path / "runnable.onnx")
+    figures = evaluated(capsys, tmp_path / "runnable.onnx", "--data", real_data / "cityscapes")
+    # PyTorch with true adaptive pooling, on the same eight images.
+    assert figures["pixAcc"] == pytest.approx(0.9596, abs=1e-4)
+    assert figures["mIoU_all"] == pytest.approx(0.5472, abs=1e-4)

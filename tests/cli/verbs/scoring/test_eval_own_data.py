@@ -1,9 +1,6 @@
 """The verb `eval` on datasets that a user describes, held against independent computations."""
 
-import io
 import json
-import shutil
-from contextlib import redirect_stdout
 
 import numpy as np
 import onnx
@@ -43,23 +40,18 @@ def predicted(image):
     return torch.nn.functional.interpolate(logits, size=(HEIGHT, WIDTH), mode="bilinear").argmax(1)[0].numpy()
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory):
+@pytest.fixture
+def tree(tmp_path, add_pair):
     """A Cityscapes tree of three images, and a description of what the network expects."""
-    folder = tmp_path_factory.mktemp("original")
     rng = np.random.default_rng(7)
     for index in range(3):
-        stem = f"val/ulm/ulm_{index:06d}_000019"
-        image = folder / "leftImg8bit" / f"{stem}_leftImg8bit.png"
-        label = folder / "gtFine" / f"{stem}_gtFine_labelIds.png"
-        for file in (image, label):
-            file.parent.mkdir(parents=True, exist_ok=True)
+        image, label = add_pair(f"ulm_{index:06d}_000019", size=(HEIGHT, WIDTH))
         blocks = rng.integers(0, 256, (4, 8, 3), dtype=np.uint8)
         Image.fromarray(blocks).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(image)
         ids = rng.choice(np.array([0, 7, 8, 11, 21, 23, 24, 26, 33], np.uint8), (8, 8))
         Image.fromarray(ids.repeat(4, axis=0).repeat(8, axis=1)).save(label)
-    onnx.save(network(), folder / "other.onnx")
-    (folder / "own.toml").write_text(f"""
+    onnx.save(network(), tmp_path / "other.onnx")
+    (tmp_path / "own.toml").write_text(f"""
         [data]
         root = "."
 
@@ -70,21 +62,7 @@ def original(tmp_path_factory):
         channel_order = "bgr"
         resize = "stretch"
     """)
-    return folder
-
-
-@pytest.fixture
-def tree(original, tmp_path):
-    """A copy of that tree."""
-    return shutil.copytree(original, tmp_path / "tree")
-
-
-@pytest.fixture(scope="module")
-def right(original):
-    """The figures of the network on these images, as its description says."""
-    with redirect_stdout(io.StringIO()) as out:
-        assert run(["eval", str(original / "other.onnx"), "--data", str(original / "own.toml"), "--format=json"]) == 0
-    return json.loads(out.getvalue())
+    return tmp_path
 
 
 def evaluated(capsys, *arguments):
@@ -94,7 +72,7 @@ def evaluated(capsys, *arguments):
     return json.loads(captured.out)
 
 
-def test_another_network_is_evaluated_at_label_resolution_to_the_pixel(right, tree):
+def test_another_network_is_evaluated_at_label_resolution_to_the_pixel(capsys, tree):
     counts = np.zeros((19, CLASSES), np.int64)
     label_ids = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
     for file in sorted(tree.glob("leftImg8bit/val/ulm/*.png")):
@@ -105,16 +83,18 @@ def test_another_network_is_evaluated_at_label_resolution_to_the_pixel(right, tr
         for index, label_id in enumerate(label_ids):
             counts[index] += np.bincount(found[ids == label_id], minlength=CLASSES)
     assert counts[:, 19].sum() > 0, "the class that the data do not have should be predicted somewhere"
-    hits = counts.diagonal()
-    union = counts[:, :19].sum(axis=0) + counts.sum(axis=1) - hits
-    iou = [float(hit / every) if every else None for hit, every in zip(hits, union, strict=True)]
-    assert list(right["iou"].values()) == iou
-    assert right["pixels"] == counts.sum()
-    assert right["pixAcc"] == hits.sum() / counts.sum()
-    assert right["mIoU"] == pytest.approx(np.mean([value for value in iou if value is not None]))
+    figures = evaluated(capsys, tree / "other.onnx", "--data", tree / "own.toml")
+    right = counts.diagonal()
+    union = counts[:, :19].sum(axis=0) + counts.sum(axis=1) - right
+    iou = [float(hit / every) if every else None for hit, every in zip(right, union, strict=True)]
+    assert list(figures["iou"].values()) == iou
+    assert figures["pixels"] == counts.sum()
+    assert figures["pixAcc"] == right.sum() / counts.sum()
+    assert figures["mIoU"] == pytest.approx(np.mean([value for value in iou if value is not None]))
 
 
-def test_other_preprocessing_gives_other_figures(capsys, right, tree):
+def test_other_preprocessing_gives_other_figures(capsys, tree):
+    right = evaluated(capsys, tree / "other.onnx", "--data", tree / "own.toml")
     description = (tree / "own.toml").read_text()
     (tree / "wrong.toml").write_text(description.replace('"bgr"', '"rgb"'))
     assert evaluated(capsys, tree / "other.onnx", "--data", tree / "wrong.toml")["pixAcc"] != right["pixAcc"]
@@ -146,16 +126,17 @@ def with_other_ends():
     return model
 
 
-def test_an_output_is_chosen_by_name_and_other_inputs_get_their_value(capsys, right, tree):
+def test_an_output_is_chosen_by_name_and_other_inputs_get_their_value(capsys, tree):
     onnx.save(with_other_ends(), tree / "ends.onnx")
     description = (tree / "own.toml").read_text()
     ends = description.replace(
         'root = "."', 'root = "."\noutput_layout = "nhwc"\ninputs = { factor = 2.5, form = [1, 4, 8, 20] }'
     )
     (tree / "ends.toml").write_text(ends)
-    assert evaluated(capsys, tree / "ends.onnx", "--data", tree / "ends.toml", "--output", "main") == right
+    expected = evaluated(capsys, tree / "other.onnx", "--data", tree / "own.toml")
+    assert evaluated(capsys, tree / "ends.onnx", "--data", tree / "ends.toml", "--output", "main") == expected
     (tree / "named.toml").write_text(ends.replace('root = "."', 'root = "."\noutput = "main"'))
-    assert evaluated(capsys, tree / "ends.onnx", "--data", tree / "named.toml") == right
+    assert evaluated(capsys, tree / "ends.onnx", "--data", tree / "named.toml") == expected
 
 
 @pytest.mark.parametrize(
@@ -194,7 +175,7 @@ def test_what_is_wrong_with_the_ends_of_a_model_is_one_sentence(capsys, tree, ke
     assert words in capsys.readouterr().err
 
 
-def test_score_reads_the_output_and_feeds_the_inputs_that_the_description_states(capsys, right, tree):
+def test_score_reads_the_output_and_feeds_the_inputs_that_the_description_states(capsys, tree):
     onnx.save(with_other_ends(), tree / "ends.onnx")
     ends = (tree / "own.toml").read_text()
     stated = ends.replace(
@@ -210,11 +191,12 @@ def test_score_reads_the_output_and_feeds_the_inputs_that_the_description_states
         [[variant]]
         name = "as it is"
     """)
+    expected = evaluated(capsys, tree / "other.onnx", "--data", tree / "own.toml")
     code = run(["score", str(tree / "variants.toml"), "--run", str(tree / "run"), "--rounds", "5", "--format", "json"])
     captured = capsys.readouterr()
     assert code == 0, captured.err
     (row,) = json.loads(captured.out)["rows"]
-    assert (row["status"], row["pixAcc"]) == ("ok", right["pixAcc"])
+    assert (row["status"], row["pixAcc"]) == ("ok", expected["pixAcc"])
     assert row["fps"] == pytest.approx(1000 / row["median_ms"], rel=0.01)
 
 

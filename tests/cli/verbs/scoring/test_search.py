@@ -153,6 +153,12 @@ def test_a_baseline_that_cannot_be_scored_ends_the_search(here, tmp_path, capsys
     assert words.startswith("error: the baseline 'break' cannot be scored")
 
 
+def test_a_search_that_finds_nothing_says_so(here, tmp_path, capsys):
+    (tmp_path / "space.toml").write_text('[[slot]]\nname = "a"\nalternatives = ["", "static-batch{n=1}"]\n')
+    arguments = ["--data", here / "tree", "--run", tmp_path / "run", "--space", tmp_path / "space.toml"]
+    assert "none of 2 pipelines makes another model" in failed(capsys, here / "net.onnx", *arguments)
+
+
 def test_mistakes_leave_no_folder_behind(here, tmp_path, capsys):
     net, run_folder, images = here / "net.onnx", ("--run", tmp_path / "run"), ("--synthetic", 1)
     assert "nit.onnx" in failed(capsys, here / "nit.onnx", *run_folder, *images, "--evaluations", 200)
@@ -254,7 +260,7 @@ def test_score_leaves_the_run_of_a_search_alone(course, capsys):
     assert {file: file.read_bytes() for file in course.folder.glob("*.json*")} == before
 
 
-def test_a_search_that_finds_nothing_says_so_and_keeps_the_classes_that_only_the_model_names(tmp_path, capsys):
+def test_classes_that_only_the_model_names_are_those_of_the_run(tmp_path, capsys):
     for kind in ("images", "masks"):
         (tmp_path / kind / "val").mkdir(parents=True)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "val" / "a.png")
@@ -266,5 +272,5 @@ def test_a_search_that_finds_nothing_says_so_and_keeps_the_classes_that_only_the
     onnx.helper.set_model_props(model, {"names": '{"0": "dark", "1": "bright"}'})
     onnx.save(model, tmp_path / "named.onnx")
     arguments = ["--data", tmp_path / "own.toml", "--run", tmp_path / "run", "--space", tmp_path / "space.toml"]
-    assert "none of 2 pipelines makes another model" in failed(capsys, tmp_path / "named.onnx", *arguments)
+    failed(capsys, tmp_path / "named.onnx", *arguments)
     assert read_run(tmp_path / "run").description.data.classes.names == ("dark", "bright")

@@ -1,0 +1,128 @@
+"""The nodes that rows of a target go to, chosen from what the nodes say."""
+
+import platform
+
+import pytest
+
+from fastscnn_opt.cluster import placing
+from fastscnn_opt.cluster.asking import Answer
+from fastscnn_opt.cluster.connection import Node
+from fastscnn_opt.cluster.node import Facts, inspect
+from fastscnn_opt.cluster.placing import Places
+from fastscnn_opt.errors import ClusterError
+from fastscnn_opt.machine import versions
+from fastscnn_opt.scoring.stages.settings import Stage
+from fastscnn_opt.targets.spec import TargetSpec
+
+ORT = TargetSpec("onnxruntime")
+TRT = TargetSpec("tensorrt")
+PACKAGES = versions()
+SAME = {"Python": platform.python_version(), "fastscnn-opt": versions()["fastscnn-opt"]}
+
+
+def facts(tools, lacks="", memory=8):
+    return Facts(dict.fromkeys(Stage, lacks), tools, memory)
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Nodes by their names, with the resources that they offer and what they say of each target."""
+    nodes = {}
+
+    def ask(asked, question, *arguments):
+        if question is not inspect:
+            return {name: Answer([SAME, {"machine": {"cores": 4}, "versions": PACKAGES}]) for name in asked}
+        said = {name: nodes[name][1][arguments[0].name] for name in asked}
+        return {name: Answer([words] if words else [], "hangs") for name, words in said.items()}
+
+    monkeypatch.setattr(
+        placing, "offering_nodes", lambda: tuple(Node(name, name, offers) for name, (offers, _) in nodes.items())
+    )
+    monkeypatch.setattr(placing, "ask", ask)
+    return nodes
+
+
+def names(place):
+    return [node.host for node in place.nodes]
+
+
+def test_a_row_goes_to_the_largest_number_of_nodes_with_the_same_tools(cluster):
+    for name, cpu in (("a", "old"), ("b", "new"), ("c", "new")):
+        cluster[name] = ({}, {"onnxruntime": facts({"cpu": cpu}, memory=len(name + cpu))})
+    place = Places({}).of(ORT, Stage.ALL)
+    assert (names(place), place.tools, place.memory_bytes, place.lacking) == (["b", "c"], {"cpu": "new"}, 4, "")
+
+
+def test_the_tools_stay_the_same_when_nodes_go(cluster):
+    for name, cpu in (("a", "new"), ("b", "new"), ("c", "old")):
+        cluster[name] = ({}, {"onnxruntime": facts({"cpu": cpu})})
+    places = Places({})
+    assert names(places.of(ORT, Stage.ALL)) == ["a", "b"]
+    del cluster["a"], cluster["b"]
+    place = places.of(ORT, Stage.ALL)
+    assert (names(place), place.lacking) == ([], "node c: has other tools than the node that went away")
+    assert places.tools(ORT) == {"cpu": "new"}
+
+
+def test_a_node_that_joins_takes_part(cluster):
+    cluster["a"] = ({}, {"onnxruntime": facts({})})
+    places = Places({})
+    places.of(ORT, Stage.ALL)
+    cluster["b"] = ({}, {"onnxruntime": facts({})})
+    assert names(places.of(ORT, Stage.ALL)) == ["a", "b"]
+
+
+def test_the_reasons_of_all_nodes_are_told_if_none_can(cluster):
+    cluster["a"] = ({}, {"tensorrt": facts({}, "not installed: pip install tensorrt")})
+    cluster["b"] = ({}, {"tensorrt": facts({"gpu": "H200"})})
+    assert Places({}).of(TRT, Stage.ALL).lacking == (
+        "node a: not installed: pip install tensorrt; node b: offers Ray 0 GPU, and a row of tensorrt takes 1; "
+        "start Ray there with more, or set tensorrt in [cluster.resources]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tools", "resources", "expected"),
+    [
+        ({"gpu": "H200"}, {}, {"num_gpus": 1, "resources": {"fastscnn_opt": 0.5}}),
+        ({}, {"tensorrt": {"GPU": 0.25, "big": 1}}, {"num_gpus": 0.25, "resources": {"fastscnn_opt": 0.5, "big": 1}}),
+        ({"gpu": "Arc"}, {"tensorrt": {}}, {"num_gpus": 0, "resources": {"fastscnn_opt": 0.5}}),
+    ],
+)
+def test_a_task_takes_accelerators(cluster, tools, resources, expected):
+    cluster["a"] = ({"GPU": 1, "NPU": 1, "big": 1}, {"tensorrt": facts(tools)})
+    options = Places(resources).of(TRT, Stage.ALL).options(0.5, 2)
+    assert {**options, **expected} == options
+    assert (options["label_selector"], options["max_retries"]) == ({"ray.io/node-id": "in(a)"}, 2)
+
+
+@pytest.mark.parametrize(
+    ("target", "tools", "taken"),
+    [("ascend310", {"cann": "6.0"}, {"NPU": 1}), ("onnxruntime", {"gpu": "H200"}, {"GPU": 1}), ("onnxruntime", {}, {})],
+)
+def test_what_a_target_takes_unless_the_user_says(cluster, target, tools, taken):
+    cluster["a"] = ({"GPU": 1, "NPU": 1}, {target: facts(tools)})
+    assert Places({}).of(TargetSpec(target), Stage.ALL).accelerators == taken
+
+
+def test_rows_of_several_targets_need_a_node_with_all(cluster):
+    cluster["a"] = ({"GPU": 1}, {"tensorrt": facts({"gpu": "H200"}), "onnxruntime": facts({})})
+    cluster["b"] = ({}, {"tensorrt": facts({}, "no GPU"), "onnxruntime": facts({})})
+    both = Places({}).of_all([ORT, TRT], Stage.RUN)
+    assert (names(both), both.accelerators) == (["a"], {"GPU": 1})
+    del cluster["a"]
+    assert Places({}).of_all([ORT, TRT], Stage.RUN).lacking == "node b: no GPU"
+
+
+def test_a_node_that_does_not_answer_is_left_out(cluster, caplog):
+    cluster["a"] = ({}, {"onnxruntime": None})
+    cluster["b"] = ({}, {"onnxruntime": facts({})})
+    assert names(Places({}).of(ORT, Stage.ALL)) == ["b"]
+    assert caplog.messages == ["node a is left out: hangs"]
+
+
+def test_a_node_with_another_version_of_a_package_is_refused_by_name(cluster, monkeypatch):
+    cluster["a"] = ({}, {"onnxruntime": facts({})})
+    monkeypatch.setitem(PACKAGES, "onnx", "1.0")
+    with pytest.raises(ClusterError, match=r"node a: has onnx 1\.0, and this host has"):
+        Places({}).of(ORT, Stage.ALL)
