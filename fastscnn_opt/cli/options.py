@@ -169,7 +169,11 @@ Cluster = Annotated[
     ),
 ]
 Jobs = Annotated[
-    int, typer.Option(min=1, help="Rows whose accuracy is measured at the same time; timing is never shared.")
+    int,
+    typer.Option(
+        min=1,
+        help="Rows whose accuracy is measured at the same time, on each node of a cluster; timing is never shared.",
+    ),
 ]
 
 

@@ -72,8 +72,9 @@ class ClusterExecutor:
         self._retries = retries
 
     def missing(self, target: TargetSpec, stage: Stage) -> str:
-        """Say why no node can do this part of the work; the empty text if one can."""
-        return self._places.of(target, stage).lacking
+        """Say why no node can do this part of the work; the empty text if one can, or one compiles and another runs."""
+        parts = (Stage.COMPILE, Stage.RUN) if stage is Stage.ALL else (stage,)
+        return next((lacking for part in parts if (lacking := self._places.of(target, part).lacking)), "")
 
     @property
     def usable_cores(self) -> int:

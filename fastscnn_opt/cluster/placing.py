@@ -14,7 +14,9 @@ from fastscnn_opt.cluster.connection import RESOURCE, check_versions, offering_n
 from fastscnn_opt.cluster.node import inspect
 from fastscnn_opt.errors import ClusterError
 from fastscnn_opt.machine import versions
+from fastscnn_opt.scoring.stages.settings import Stage
 from fastscnn_opt.scoring.worker.commands import NOTES
+from fastscnn_opt.targets.base import CrossCompiler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from fastscnn_opt.cluster.asking import Answer
     from fastscnn_opt.cluster.connection import Node
     from fastscnn_opt.cluster.node import Facts
-    from fastscnn_opt.scoring.stages.settings import Stage
     from fastscnn_opt.targets.spec import TargetSpec
 
 Resources = dict[str, float]
@@ -75,8 +76,8 @@ class Places:
         self._resources = resources
         self._cores: dict[Node, int] = {}
         self._facts: dict[str, dict[Node, Facts]] = {}
-        self._tools: dict[str, Mapping[str, str]] = {}
-        """The tools that were chosen for each target."""
+        self._tools: dict[tuple[str, Stage], Mapping[str, str]] = {}
+        """The tools that were chosen for each target, and for each part of the work where nodes may differ in that."""
 
     def of(self, target: TargetSpec, stage: Stage) -> Place:
         """Return the nodes that can do this part of the work now: those with the same tools, as many as possible.
@@ -84,22 +85,23 @@ class Places:
         The tools stay the same from then on, because rows of one target would otherwise hold figures that are not
         alike. Raises ClusterError if there is no node at all, or one has other versions than this host.
         """
+        chosen_for = (target.text, stage if isinstance(target.open(), CrossCompiler) else Stage.ALL)
         able: dict[tuple[tuple[str, str], ...], list[tuple[Node, Facts]]] = defaultdict(list)
         reasons = []
         for node, facts in self._ask(target):
-            if reason := facts.lacks[stage] or self._not_offered(target, node, facts):
+            if reason := facts.lacks[stage] or self._not_offered(target, stage, node, facts):
                 reasons.append(f"node {node.host}: {reason}")
-            elif facts.tools != self._tools.get(target.text, facts.tools):
+            elif facts.tools != self._tools.get(chosen_for, facts.tools):
                 reasons.append(f"node {node.host}: has other tools than the node that went away")
             else:
                 able[tuple(sorted(facts.tools.items()))].append((node, facts))
         if not able:
             return Place((), {}, lacking="; ".join(dict.fromkeys(reasons)))
         chosen = max(able.values(), key=len)
-        tools = self._tools.setdefault(target.text, chosen[0][1].tools)
+        tools = self._tools.setdefault(chosen_for, chosen[0][1].tools)
         return Place(
             tuple(node for node, _ in chosen),
-            self._accelerators(target, tools),
+            self._accelerators(target, stage, tools),
             tools,
             min(facts.memory_bytes for _, facts in chosen),
         )
@@ -117,8 +119,9 @@ class Places:
         return Place(nodes, accelerators, lacking="" if nodes else next(reasons, f"no node has {names}"))
 
     def tools(self, target: TargetSpec) -> dict[str, str]:
-        """Return the versions of the tools that were chosen for a target; those of some node if none were."""
-        return dict(self._tools.get(target.text) or next((facts.tools for _, facts in self._ask(target)), {}))
+        """Return the versions of the tools of the nodes that compile for a target, else of those that run it."""
+        places = (self.of(target, stage) for stage in (Stage.COMPILE, Stage.RUN))
+        return next((dict(place.tools) for place in places if place.nodes), {})
 
     @property
     def cores(self) -> int:
@@ -146,8 +149,8 @@ class Places:
         known |= {node: answer.said[0] for node, answer in answers.items()}
         return [(node, known[node]) for node in nodes if node in known]
 
-    def _not_offered(self, target: TargetSpec, node: Node, facts: Facts) -> str:
-        for name, amount in self._accelerators(target, facts.tools).items():
+    def _not_offered(self, target: TargetSpec, stage: Stage, node: Node, facts: Facts) -> str:
+        for name, amount in self._accelerators(target, stage, facts.tools).items():
             if (offered := node.offers.get(name, 0)) < amount:
                 return (
                     f"offers Ray {offered:g} {name}, and a row of {target.name} takes {amount:g}; "
@@ -155,7 +158,9 @@ class Places:
                 )
         return ""
 
-    def _accelerators(self, target: TargetSpec, tools: Mapping[str, str]) -> Resources:
+    def _accelerators(self, target: TargetSpec, stage: Stage, tools: Mapping[str, str]) -> Resources:
+        if stage is Stage.COMPILE and isinstance(target.open(), CrossCompiler):
+            return {}
         if target.name in self._resources:
             return dict(self._resources[target.name])
         name = ACCELERATORS.get(target.name) or ("GPU" if "gpu" in tools else None)

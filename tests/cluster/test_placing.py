@@ -7,6 +7,7 @@ import pytest
 from fastscnn_opt.cluster import placing
 from fastscnn_opt.cluster.asking import Answer
 from fastscnn_opt.cluster.connection import Node
+from fastscnn_opt.cluster.executor import ClusterExecutor
 from fastscnn_opt.cluster.node import Facts, inspect
 from fastscnn_opt.cluster.placing import Places
 from fastscnn_opt.errors import ClusterError
@@ -61,7 +62,6 @@ def test_the_tools_stay_the_same_when_nodes_go(cluster):
     del cluster["a"], cluster["b"]
     place = places.of(ORT, Stage.ALL)
     assert (names(place), place.lacking) == ([], "node c: has other tools than the node that went away")
-    assert places.tools(ORT) == {"cpu": "new"}
 
 
 def test_a_node_that_joins_takes_part(cluster):
@@ -112,6 +112,16 @@ def test_rows_of_several_targets_need_a_node_with_all(cluster):
     assert (names(both), both.accelerators) == (["a"], {"GPU": 1})
     del cluster["a"]
     assert Places({}).of_all([ORT, TRT], Stage.RUN).lacking == "node b: no GPU"
+
+
+def test_one_node_compiles_and_another_runs(cluster):
+    compiler = Facts({Stage.ALL: "no NPU", Stage.COMPILE: "", Stage.RUN: "no NPU"}, {"atc": "6.0"}, 8)
+    device = Facts({Stage.ALL: "no atc", Stage.COMPILE: "no atc", Stage.RUN: ""}, {"driver": "22"}, 8)
+    cluster["a"], cluster["b"] = ({}, {"ascend310": compiler}), ({"NPU": 1}, {"ascend310": device})
+    target, executor = TargetSpec("ascend310"), ClusterExecutor(Places({}), 0)
+    assert executor.missing(target, Stage.ALL) == ""
+    assert executor.tool_versions(target) == {"atc": "6.0"}
+    assert names(Places({}).of(target, Stage.RUN)) == ["b"]
 
 
 def test_a_node_that_does_not_answer_is_left_out(cluster, caplog):
