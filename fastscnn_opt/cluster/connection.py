@@ -53,8 +53,7 @@ def connected(address: str) -> Iterator[None]:
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its makers
         own = {"resources": {RESOURCE: 1}, "include_dashboard": False}
-    on_terminate = signal.getsignal(signal.SIGTERM)
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), _exit_code_of_sigterm() as on_terminate:
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error", **own)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -69,6 +68,30 @@ def connected(address: str) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _exit_code_of_sigterm() -> Iterator[Any]:
+    """Yield a handler of SIGTERM that does what the present one does, and let the block end with its exit code.
+
+    A handler that exits while the process waits for Ray would make it exit with 1.
+    """
+    present = signal.getsignal(signal.SIGTERM)
+    exits: list[SystemExit] = []
+
+    def on_terminate(*given: Any) -> None:
+        try:
+            present(*given)  # type: ignore[operator, misc]  # it is yielded only where this can be called
+        except SystemExit as error:
+            exits.append(error)
+            raise
+
+    try:
+        yield on_terminate if callable(present) else present
+    except SystemExit:
+        if exits:
+            raise exits[0] from None
+        raise
 
 
 def _check_answers(address: str) -> None:

@@ -169,9 +169,6 @@ def bench(  # noqa: PLR0913  # each argument is an option of the verb, or shows 
     timed = [_latencies_or_raise(result, model) for result, model in zip(results, names, strict=True)]
     for caveat in timing_caveats(len(timed[0].samples_ms), others.busy_cores):
         note(f"note: {caveat}")
-    for name, result in zip(names, timed, strict=True):
-        if result.reason:
-            note(f"note: {name}: {result.reason}")
     rows = tuple(_row(name, result, timed[reference]) for name, result in zip(names, timed, strict=True))
     return BenchTable(names[reference], rows)
 

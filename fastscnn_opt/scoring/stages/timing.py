@@ -20,7 +20,6 @@ from fastscnn_opt.measuring.latency import (
     throughput,
 )
 from fastscnn_opt.processes.child import CAN_PAUSE
-from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.scoring.worker.client import Worker
 from fastscnn_opt.scoring.worker.commands import Open, Time, TimeStreams, WarmUpRuns
@@ -143,20 +142,16 @@ def _make_ready(worker: Worker, model: CompiledModel, effort: Effort) -> _Ready:
     """Open, warm up and pause."""
     inputs = worker.run(Open(model.target, model.artefact)).inputs
     warm = worker.run(WarmUpRuns(model.batch, model.stated))
+    worker.pause()
     _log.info("%s: warm after %d runs, steady: %s", model.name, warm.runs, warm.steady)
     image = image_spec(inputs, model.stated.values) or next(iter(inputs), None)
     batch = image.shape[0] if image is not None and image.shape else 1
     streams: tuple[TargetSpec, ...] = ()
     reason = ""
     try:
-        if effort.streams:
-            streams = model.target.streams(effort.streams)
-            worker.run(TimeStreams(streams, model.artefact, len(streams)))  # opens them
-    except ChildEndedError:
-        raise
+        streams = model.target.streams(effort.streams) if effort.streams else ()
     except TargetError as error:
-        streams, reason = (), f"no throughput: {error}"
-    worker.pause()
+        reason = f"no throughput: {error}"
     return _Ready(worker, model.artefact, batch if batch > 0 else model.batch or 1, warm, streams, reason)
 
 

@@ -103,10 +103,6 @@ def comparison_breaches(first: Run, second: Run, gate: Gate) -> list[Breach]:
         return []
     if all(row.mIoU is None for row in first.table):
         raise RunError("no row was scored, so there is nothing to compare with", where=first.folder)
-    measured = [row for row in first.table if row.mIoU is not None and not row.emulated]
-    if gate.max_slowdown is not None and measured and not any(map(ratio_of, measured)):
-        cure = "start `fastscnn-opt score` on it again"
-        raise RunError("no row was timed, so no slowdown follows from it", where=first.folder, cure=cure)
     if gate.max_drop is not None and first.description.data.key != second.description.data.key:
         raise RunError(
             f"{first.folder} was scored on other images, so no drop in mIoU follows from the two runs",
