@@ -104,32 +104,6 @@ def test_streams_share_the_threads_where_these_are_enough(network):
     assert alone.reason.startswith("no throughput: 2 streams need 2 threads or more")
 
 
-NARROW = """
-    from dataclasses import dataclass
-    from typing import ClassVar
-    from fastscnn_opt.errors import TargetError
-    from fastscnn_opt.targets.onnxruntime.target import OnnxRuntime
-
-    @dataclass(frozen=True)
-    class Narrow(OnnxRuntime):
-        name: ClassVar[str] = "narrow"
-
-        def open(self, artefact):
-            if self.threads == 1:
-                raise TargetError("no memory left")
-            return super().open(artefact)
-"""
-
-
-def test_a_row_keeps_its_latency_if_its_streams_cannot_be_opened(network, plug_in):
-    plug_in("narrow", NARROW, targets=["Narrow"])
-    (alone,) = time_side_by_side(
-        [CompiledModel("net", TargetSpec("narrow", {"threads": 2}), network, network)], Effort(rounds=2, streams=2)
-    )
-    assert (alone.throughput, alone.samples_ms.shape[0]) == (None, 2)
-    assert alone.reason == "no throughput: no memory left"
-
-
 def test_a_dimension_other_than_the_batch_must_be_fixed(tmp_path):
     model = parse("net (float[1,3,H,8] image) => (float[1,3,H,8] out) { out = Relu(image) }")
     onnx.save(model, tmp_path / "open.onnx")
