@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from model_outputs import difference, inputs_of, is_finite, is_valid, outputs
-from onnx_cases import KINDS, Case, cases
+from onnx_models.cases import KINDS, Case, cases
+from onnx_models.outputs import difference, inputs_of, is_finite, is_valid, outputs
 from side_by_side import print_machine
 
 from fastscnn_opt.errors import ContractBreachError, ModelError, UserError

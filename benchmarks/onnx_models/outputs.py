@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx_cases import fed_inputs
+from onnx_models.cases import fed_inputs
 
 
 def inputs_of(model: onnx.ModelProto) -> list[bytes]:
