@@ -18,7 +18,9 @@ from fastscnn_opt.cli.streams import write
 from fastscnn_opt.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import RenderableType
 
     from fastscnn_opt.cli.table import Column
 
@@ -117,6 +119,17 @@ def _clock(seconds: float | None) -> str:
     return str(timedelta(seconds=int(seconds or 0)))
 
 
+class _Detailed(Progress):
+    """Bars with a text below them."""
+
+    detail = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.detail:
+            yield Text(self.detail)
+
+
 class Bar:
     """A progress bar on stderr while a block runs. Call it with a number of steps to advance it, and with a new total.
 
@@ -127,13 +140,12 @@ class Bar:
     def __init__(self, total: int | None, what: str) -> None:
         console = Console(file=sys.stderr)
         bar = BarColumn(bar_width=max(8, min(40, console.width - 54)))
-        self._progress = Progress(
+        self._progress = _Detailed(
             TextColumn("{task.description}", markup=False), bar, _Pace(),
-            TextColumn("{task.fields[detail]}", markup=False),
             console=console, transient=True, speed_estimate_period=120, auto_refresh=total is None,
             refresh_per_second=2,
         )  # fmt: skip
-        self._task = self._progress.add_task(printable(what), total=total, detail="")
+        self._task = self._progress.add_task(printable(what), total=total)
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
@@ -144,11 +156,11 @@ class Bar:
         self._progress.stop()
 
     def __call__(self, steps: int, total: int | None = None, detail: str = "") -> None:
-        """Move on by `steps`; `detail` follows the bar."""
+        """Move on by `steps`; `detail` is shown below the bar."""
         if total is not None:
             self._progress.update(self._task, total=total)
         if detail:
-            self._progress.update(self._task, detail=printable(detail))
+            self._progress.detail = printable(detail)
         self._progress.advance(self._task, steps)
         if monotonic() - self._drawn > _DRAWN_EVERY_S:
             self._progress.refresh()

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from collections import Counter
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -118,6 +119,12 @@ def offering_nodes() -> tuple[Node, ...]:
             cure=f"start each with ray start ... --resources '{{\"{RESOURCE}\": 1}}'",
         )
     return tuple(Node(node["NodeID"], node["NodeManagerHostname"], node["Resources"]) for node in offering)
+
+
+def node_names(hosts: Mapping[str, str]) -> dict[str, str]:
+    """Return the hosts of nodes by their numbers, with the begin of the number where a host has several."""
+    count = Counter(hosts.values())
+    return {number: host if count[host] == 1 else f"{host}/{number[:6]}" for number, host in hosts.items()}
 
 
 def at(node_id: str) -> dict[str, Any]:

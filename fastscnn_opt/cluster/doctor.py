@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt import machine
 from fastscnn_opt.cluster.accelerators import ACCELERATORS
 from fastscnn_opt.cluster.asking import Answer, ask, clock_of, examining
-from fastscnn_opt.cluster.connection import RESOURCE, connected
+from fastscnn_opt.cluster.connection import RESOURCE, connected, node_names
 from fastscnn_opt.progress import ProgressBar, no_progress_bar
 from fastscnn_opt.targets.registry import target_names
 
@@ -47,14 +47,14 @@ def examine_cluster(address: str, *, progress: ProgressBar = no_progress_bar) ->
         clocks = {node: clock_of(node) for node in alive if answers[node].said}
         cluster: str = ray.get_runtime_context().gcs_address
     here = {"Python": machine.machine().python, **machine.versions()}
-    names = node_names(nodes)
+    names = node_names({node["NodeID"]: node["NodeManagerHostname"] for node in nodes})
     reports = [
         describe(node, answers.get(node["NodeID"], Answer()), clocks.get(node["NodeID"]), here, cluster)
         for node in nodes
     ]
     return {
         "address": cluster,
-        "nodes": [{"node": name, **report} for name, report in zip(names, reports, strict=True)],
+        "nodes": [{"node": names[report["id"]], **report} for report in reports],
     }
 
 
@@ -64,15 +64,6 @@ def current(nodes: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     gone = {node["NodeManagerAddress"]: node for node in nodes if node["NodeManagerAddress"] not in taken}
     kept = [*gone.values(), *(node for node in nodes if node["Alive"])]
     return sorted(kept, key=lambda node: (node["NodeManagerHostname"], node["NodeManagerAddress"], node["NodeID"]))
-
-
-def node_names(nodes: list[Mapping[str, Any]]) -> list[str]:
-    """Return the hosts of the nodes, with the begin of the number in Ray where a host has several."""
-    hosts = [node["NodeManagerHostname"] for node in nodes]
-    return [
-        host if hosts.count(host) == 1 else f"{host}/{node['NodeID'][:6]}"
-        for host, node in zip(hosts, nodes, strict=True)
-    ]
 
 
 def describe(

@@ -9,7 +9,7 @@ from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost
+from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost, node_names
 from fastscnn_opt.cluster.node import Counted, Part, Work, artefact_files, count_there, read_files
 from fastscnn_opt.errors import ClusterError, UserError
 from fastscnn_opt.measuring.image_input import image_spec
@@ -123,8 +123,7 @@ class Tally:
         self.rows[part.node].add(row)
 
     def __str__(self) -> str:
-        several = Counter(self.hosts.values())
-        names = {node: host if several[host] == 1 else f"{host} {node[:4]}" for node, host in self.hosts.items()}
+        names = node_names(self.hosts)
         return "; ".join(
             f"{names[node]}: {counted(self.images[node], 'image')} of {counted(len(self.rows[node]), 'row')}"
             for node in sorted(names, key=names.__getitem__)

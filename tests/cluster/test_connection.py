@@ -46,3 +46,8 @@ def test_nodes_are_those_that_offer_the_resource(address, monkeypatch):
         monkeypatch.setattr(connection, "RESOURCE", "another")
         with pytest.raises(ClusterError, match="no node of the cluster offers the resource another"):
             offering_nodes()
+
+
+def test_nodes_of_one_host_are_told_apart():
+    names = connection.node_names({"0123456789": "b", "abcdefabcd": "b", "2": "c"})
+    assert names == {"0123456789": "b/012345", "abcdefabcd": "b/abcdef", "2": "c"}

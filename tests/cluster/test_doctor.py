@@ -7,7 +7,7 @@ import pytest
 from fastscnn_opt import machine
 from fastscnn_opt.cluster import doctor
 from fastscnn_opt.cluster.asking import Answer
-from fastscnn_opt.cluster.doctor import current, describe, examine_cluster, node_names
+from fastscnn_opt.cluster.doctor import current, describe, examine_cluster
 from fastscnn_opt.targets.registry import target_names
 
 HERE = {"Python": "3.11.7", "fastscnn-opt": "0.1.0", "onnxruntime": "1.28.0"}
@@ -152,11 +152,6 @@ def test_a_node_that_was_started_again_is_listed_once():
     old, new = ray_node("1", alive=False), ray_node("2")
     gone = ray_node("3", "a", "10.0.0.1", alive=False)
     assert current([old, new, gone]) == [gone, new]
-
-
-def test_nodes_of_one_host_are_told_apart():
-    nodes = [ray_node("0123456789"), ray_node("abcdefabcd"), ray_node("2", "c")]
-    assert node_names(nodes) == ["b/012345", "b/abcdef", "c"]
 
 
 def test_the_nodes_of_a_cluster_say_what_differs_from_this_host(address, monkeypatch):
