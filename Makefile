@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-lowest fuzz lint clean
+.PHONY: demo test test-lowest test-cluster fuzz lint clean
 
 demo: $(VENV)/.core
 	$(BIN)/fastscnn-opt demo
@@ -15,6 +15,13 @@ test: $(VENV)/.test
 # The same tests with the lowest version of every dependency that pyproject.toml allows.
 test-lowest: .venv-lowest/lowest.txt
 	PIP_CONSTRAINT=$(CURDIR)/$< $(MAKE) test VENV=.venv-lowest
+
+# The tests that need Ray, which is not in the environment of the others because they start a cluster and take minutes.
+test-cluster:
+	$(MAKE) .venv-cluster/.test VENV=.venv-cluster
+	.venv-cluster/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,cluster]'
+	.venv-cluster/bin/pytest tests/cluster
+	.venv-cluster/bin/python tests/cluster/kill_cluster.py --rounds 3 --drivers 3
 
 # Looks for faults that `make test` cannot see: other examples of every property in each run, and damaged files.
 fuzz: $(VENV)/.test
@@ -45,4 +52,4 @@ $(VENV)/.test: pyproject.toml
 	grep -Eo '"[a-z0-9-]+>=[0-9.]+' $< | sed 's/"//; s/>=/==/' | sort -u > $@
 
 clean:
-	rm -rf $(VENV) .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-lowest .venv-cluster build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
