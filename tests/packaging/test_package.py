@@ -17,6 +17,8 @@ from fastscnn_opt.packaging.package import package
 from fastscnn_opt.scoring.run_folder import read_run
 from fastscnn_opt.targets.spec import TargetSpec
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 LEVELS = np.array([20, 120, 220], np.uint8)
 
 OWN = """

@@ -17,6 +17,8 @@ from fastscnn_opt.targets.torch import Torch
 
 torch = pytest.importorskip("torch", reason="checkpoints need torch")
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
+
 VARIANTS = """
     [model]
     checkpoint = "trained.pth"

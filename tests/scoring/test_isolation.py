@@ -3,6 +3,8 @@
 import json
 import textwrap
 
+import pytest
+
 from fastscnn_opt.cli.main import run
 from fastscnn_opt.model.saving import save_model
 
@@ -52,6 +54,7 @@ VARIANTS = """
 """
 
 
+@pytest.mark.usefixtures("brief_timing")
 def test_a_segfault_lack_of_memory_and_a_hang_cost_their_own_rows_only(tmp_path, network, plug_in, capsys):
     plug_in("faulty", PASSES, passes=["Faulty"])
     save_model(network, tmp_path / "net.onnx")

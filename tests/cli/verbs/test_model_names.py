@@ -34,7 +34,7 @@ def test_a_verb_takes_a_variant_of_a_run(command, capsys):
     assert run(shlex.split(command)) == 0, capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("here", "brief_timing")
 def test_figures_stand_behind_the_name_that_the_user_gave(capsys):
     assert run(shlex.split("bench m.onnx run:fast --baseline run:fast --rounds 5 --threads 1 --format csv")) == 0
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["m.onnx", "run:fast"]
