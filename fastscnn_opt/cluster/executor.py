@@ -157,4 +157,5 @@ class ClusterExecutor:
         """The actor that reads images on this host."""
         import ray
 
-        return ray.remote(ImageServer).options(**at(ray.get_runtime_context().get_node_id())).remote()
+        again = {"max_restarts": self._retries, "max_task_retries": self._retries}
+        return ray.remote(ImageServer).options(**at(ray.get_runtime_context().get_node_id()), **again).remote()

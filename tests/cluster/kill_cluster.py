@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,11 +102,10 @@ class Nodes:
     def _add(self) -> object:
         return self._cluster.add_node(**self._small, resources={"fastscnn_opt": 1})
 
-    def replace(self, rng: random.Random) -> bool:
+    def replace(self, rng: random.Random) -> None:
         """Kill a node and add another."""
         self._cluster.remove_node(self._nodes.pop(rng.randrange(len(self._nodes))), allow_graceful=False)
         self._nodes.append(self._add())
-        return True
 
     def close(self) -> None:
         """End all of it."""
@@ -166,13 +166,13 @@ def kill_one(is_wanted: Callable[[str], bool], driver: psutil.Process, rng: rand
     return bool(found)
 
 
-def kill_meanwhile(process: subprocess.Popen[bytes], seconds: float, kill: Callable[[], bool]) -> bool:
-    """Kill after some seconds, or as soon as there is something to kill then; tell whether that was."""
+def kill_meanwhile(process: subprocess.Popen[bytes], seconds: float, kill: Callable[[], bool | None]) -> bool:
+    """Kill after some seconds, again and again while `kill` returns False; tell whether it did not in the end."""
     deadline = time.monotonic() + seconds
     while process.poll() is None:
         time.sleep(0.02)
         try:
-            if time.monotonic() >= deadline and kill():
+            if time.monotonic() >= deadline and kill() is not False:
                 return True
         except psutil.NoSuchProcess:
             continue
@@ -237,31 +237,35 @@ class Rounds:
     def kill_on_a_node(self, run: Path, rng: random.Random) -> str:
         """Kill a node, a worker or an engine; return what was done."""
         victim = rng.choice(("node", "worker", "engine"))
-        process = start(self._folder, run, *self._cluster)
-        driver = psutil.Process(process.pid)
-        kill = {
-            "node": lambda: self._nodes.replace(rng),
-            "worker": lambda: kill_one(is_worker, driver, rng),
-            "engine": lambda: kill_one(is_engine, driver, rng),
-        }[victim]
-        after = rng.uniform(0, 0.9 * self.seconds)
-        killed = kill_meanwhile(process, after, kill)
-        code = finish(process, run, (0, 3) if victim == "engine" else (0,))
+        killed = False
+        while not killed:  # late in a run there may be none
+            shutil.rmtree(run, ignore_errors=True)
+            process = start(self._folder, run, *self._cluster)
+            kill = {
+                "node": partial(self._nodes.replace, rng),
+                "worker": partial(kill_one, is_worker, psutil.Process(process.pid), rng),
+                "engine": partial(kill_one, is_engine, psutil.Process(process.pid), rng),
+            }[victim]
+            after = rng.uniform(0, self.seconds)
+            killed = kill_meanwhile(process, after, kill)
+            code = finish(process, run, (0, 3) if victim == "engine" else (0,))
         if code or victim == "engine":
             self._check_one_crashed(run)
             finish(start(self._folder, run, *self._cluster), run)
-        return f"{victim} killed after {after:.1f} s" if killed else f"no {victim} to kill after {after:.1f} s"
+        return f"{victim} killed after {after:.1f} s"
 
     def kill_the_driver(self, run: Path, rng: random.Random, number: signal.Signals) -> str:
         """Kill the driver, and start it again; return what was done."""
-        process = start(self._folder, run, *self._cluster)
-        after = rng.uniform(0, 0.9 * self.seconds)
-        killed = kill_meanwhile(process, after, lambda: process.send_signal(number) or True)
-        ended = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
-        code = finish(process, run, (0, ended))
+        killed = False
+        while not killed:
+            shutil.rmtree(run, ignore_errors=True)
+            process = start(self._folder, run, *self._cluster)
+            after = rng.uniform(0, self.seconds)
+            killed = kill_meanwhile(process, after, partial(process.send_signal, number))
+            code = finish(process, run, (0, {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]))
         check_nothing_left()
         finish(start(self._folder, run, *self._cluster), run)
-        return f"driver got {number.name} after {after:.1f} s, ended with {code}" if killed else "driver was faster"
+        return f"driver got {number.name} after {after:.1f} s, ended with {code}"
 
     def _check_one_crashed(self, run: Path) -> None:
         """Check that a killed engine has cost one row at most, which says why."""
