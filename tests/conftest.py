@@ -6,6 +6,7 @@ import re
 import resource
 import shlex
 import signal
+import sys
 import tempfile
 import textwrap
 import warnings
@@ -34,6 +35,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 """Tests import onnxruntime before the package, which turns its telemetry off."""
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+"""Each of the hundreds of processes that the tests start would compile the whole package anew."""
 
 os.environ.pop("GITHUB_ACTIONS", None)
 """There, errors are printed as annotations, too."""
