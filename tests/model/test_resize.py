@@ -2,8 +2,8 @@
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
+from graphs import run
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
@@ -25,8 +25,7 @@ def sampled_by_onnxruntime(transformation: str, before: int, after: int) -> np.n
     )
     opset = 13 if transformation == "tf_half_pixel_for_nn" else 19
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": np.arange(before, dtype=np.float32).reshape(1, 1, 1, -1)})[0].ravel()
+    return run(model, np.arange(before, dtype=np.float32).reshape(1, 1, 1, -1))[0].ravel()
 
 
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
