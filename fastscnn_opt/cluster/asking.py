@@ -10,7 +10,7 @@ from fastscnn_opt.cluster.connection import at
 from fastscnn_opt.progress import Advance, ignore_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
 PATIENCE_S = 60.0
 """Seconds without an answer from any node after which those that have not said everything are given up."""
@@ -58,10 +58,10 @@ def introducing() -> Any:
     """Return the first question to a node: which versions it has, and what it is.
 
     It is an inner function, which Ray sends as code, so a node without the package answers, too. Its argument is the
-    version of this package here.
+    version of this package here, and it returns whether the node has the same.
     """
 
-    def introduce(version: str | None) -> Iterator[Any]:
+    def introduce(version: str | None) -> Generator[Any, None, bool]:
         import platform
         from importlib import metadata
 
@@ -76,6 +76,7 @@ def introducing() -> Any:
             from fastscnn_opt.machine import machine, versions
 
             yield {"machine": asdict(machine()), "versions": versions()}
+        return bool(found == version)
 
     return introduce
 
@@ -85,9 +86,8 @@ def examining() -> Any:
     introduce = introducing()
 
     def examine(version: str | None) -> Iterator[Any]:
-        first, *others = introduce(version)
-        yield from (first, *others)
-        if others:
+        same = yield from introduce(version)  # a generator: Ray sends values into it, which an iterator does not take
+        if same:
             from fastscnn_opt.targets.doctor import examine_target
             from fastscnn_opt.targets.registry import target_names
 

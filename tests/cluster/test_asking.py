@@ -42,6 +42,12 @@ def test_a_node_with_the_same_package_tells_of_its_targets(monkeypatch):
     assert targets == [examine_target("onnxruntime"), examine_target("tensorrt")]
 
 
+def test_the_questions_go_on_when_ray_sends_a_value_into_them():
+    questions = examining()(versions()["fastscnn-opt"])
+    next(questions)
+    assert questions.send(0)["versions"] == versions()
+
+
 def test_a_node_with_another_package_is_asked_for_its_version_alone():
     (first,) = examining()("0.0.9")
     assert first["fastscnn-opt"] == versions()["fastscnn-opt"]
