@@ -66,7 +66,7 @@ class Place:
 
 
 class Places:
-    """The places of all targets. A node is asked once about a target.
+    """The places of all targets. A node is asked once about a target; one that does not answer is asked nothing more.
 
     `resources` says what a task takes of a node's accelerators, by target; by default one GPU for a target that uses
     one, and one NPU for a target of Ascend.
@@ -74,7 +74,9 @@ class Places:
 
     def __init__(self, resources: Mapping[str, Resources]) -> None:
         self._resources = resources
+        self._here = {"Python": platform.python_version(), **versions()}
         self._cores: dict[Node, int] = {}
+        self._silent: set[Node] = set()
         self._facts: dict[str, dict[Node, Facts]] = {}
         self._tools: dict[tuple[str, Stage], Mapping[str, str]] = {}
         """The tools that were chosen for each target, and for each part of the work where nodes may differ in that."""
@@ -129,12 +131,11 @@ class Places:
         return min(self._cores[node] for node in self._nodes())
 
     def _nodes(self) -> list[Node]:
-        """Return the nodes that are there now and have the right versions."""
-        nodes = offering_nodes()
-        here = {"Python": platform.python_version(), **versions()}
+        """Return the nodes that are there now, answer and have the right versions."""
+        nodes = [node for node in offering_nodes() if node not in self._silent]
         new = [node for node in nodes if node not in self._cores]
-        for node, answer in _answers(new, introducing(), here[_PACKAGE]).items():
-            check_versions(node, here, answer.versions)
+        for node, answer in self._answers(new, introducing(), self._here[_PACKAGE]).items():
+            check_versions(node, self._here, answer.versions)
             if answer.machine is not None:
                 self._cores[node] = answer.machine["cores"]
         if not (found := [node for node in nodes if node in self._cores]):
@@ -145,7 +146,7 @@ class Places:
         """Return what each node says of a target."""
         nodes = self._nodes()
         known = self._facts.setdefault(target.text, {})
-        answers = _answers([node for node in nodes if node not in known], inspect, target)
+        answers = self._answers([node for node in nodes if node not in known], inspect, target)
         known |= {node: answer.said[0] for node, answer in answers.items()}
         return [(node, known[node]) for node in nodes if node in known]
 
@@ -166,11 +167,11 @@ class Places:
         name = ACCELERATORS.get(target.name) or ("GPU" if "gpu" in tools else None)
         return {name: 1} if name else {}
 
-
-def _answers(nodes: Sequence[Node], question: Any, *arguments: Any) -> dict[Node, Answer]:
-    """Return what each node answers; one that does not is left out, with a note."""
-    answers = ask([node.id for node in nodes], question, *arguments) if nodes else {}
-    for node in nodes:
-        if not answers[node.id].said:
-            _notes.warning("node %s is left out: %s", node.host, answers[node.id].problem)
-    return {node: answers[node.id] for node in nodes if answers[node.id].said}
+    def _answers(self, nodes: Sequence[Node], question: Any, *arguments: Any) -> dict[Node, Answer]:
+        """Return what each node answers; one that does not is left out from then on, with a note."""
+        answers = ask([node.id for node in nodes], question, *arguments) if nodes else {}
+        for node in nodes:
+            if answers[node.id].problem:
+                self._silent.add(node)
+                _notes.warning("node %s is left out: %s", node.host, answers[node.id].problem)
+        return {node: answers[node.id] for node in nodes if node not in self._silent}

@@ -34,7 +34,7 @@ def cluster(monkeypatch):
         if question is not inspect:
             return {name: Answer([SAME, {"machine": {"cores": 4}, "versions": PACKAGES}]) for name in asked}
         said = {name: nodes[name][1][arguments[0].name] for name in asked}
-        return {name: Answer([words] if words else [], "hangs") for name, words in said.items()}
+        return {name: Answer([words]) if words else Answer([], "hangs") for name, words in said.items()}
 
     monkeypatch.setattr(
         placing, "offering_nodes", lambda: tuple(Node(name, name, offers) for name, (offers, _) in nodes.items())
@@ -124,10 +124,11 @@ def test_one_node_compiles_and_another_runs(cluster):
     assert names(Places({}).of(target, Stage.RUN)) == ["b"]
 
 
-def test_a_node_that_does_not_answer_is_left_out(cluster, caplog):
-    cluster["a"] = ({}, {"onnxruntime": None})
-    cluster["b"] = ({}, {"onnxruntime": facts({})})
-    assert names(Places({}).of(ORT, Stage.ALL)) == ["b"]
+def test_a_node_that_does_not_answer_is_left_out_and_asked_nothing_more(cluster, caplog):
+    cluster["a"] = ({}, {"onnxruntime": None, "tensorrt": facts({})})
+    cluster["b"] = ({}, {"onnxruntime": facts({}), "tensorrt": facts({}, "no GPU")})
+    places = Places({})
+    assert [names(places.of(target, Stage.ALL)) for target in (ORT, ORT, TRT)] == [["b"], ["b"], []]
     assert caplog.messages == ["node a is left out: hangs"]
 
 
