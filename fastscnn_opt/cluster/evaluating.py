@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from math import ceil
 from time import perf_counter
@@ -13,7 +13,7 @@ from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost, node
 from fastscnn_opt.cluster.node import Counted, Part, Work, artefact_files, count_there, read_files
 from fastscnn_opt.errors import ClusterError, UserError
 from fastscnn_opt.measuring.image_input import image_spec
-from fastscnn_opt.model.metadata import metadata_of
+from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.model.reading.parsing import parse_file
 from fastscnn_opt.scoring.pictures.predictions import MOST_IMAGES, join_predictions
 from fastscnn_opt.scoring.stages.evaluating import EvaluationOutcome
@@ -43,9 +43,10 @@ _notes = logging.getLogger(NOTES)
 
 @dataclass
 class Row:
-    """A row whose accuracy is measured; its label maps are saved in `predictions`, if they are.
+    """A row whose accuracy is measured; its label maps are saved in `predictions`, unless that is None.
 
-    The other fields hold what is known so far.
+    The fields after it are set while the row runs. `waiting` counts the shares that have not ended; `found` has the
+    parts that have been counted, by their numbers.
     """
 
     index: int
@@ -53,15 +54,24 @@ class Row:
     place: Place
     source: DataSource
     predictions: Path | None
-    started: float | None = None
+    started: float = 0.0
+    metadata: Metadata | None = None
     artefact: Any = None
     waiting: int = 0
     found: dict[int, Counted] = field(default_factory=dict)
     logs: list[bytes] = field(default_factory=list)
     error: UserError | None = None
 
-    def shares(self, jobs: int) -> list[tuple[Part, ...]]:
-        """Return the images in shares, one for each task, of parts with whole batches."""
+    def prepare(self, jobs: int) -> list[tuple[Part, ...]]:
+        """Read the files of the row, and return its images in shares, one for each task, of parts with whole batches.
+
+        Raises UserError if a file cannot be used.
+        """
+        import ray
+
+        self.started = perf_counter()
+        self.metadata = read_metadata(self.work.model.model)
+        self.artefact = ray.put(read_files(artefact_files(self.work.model.artefact)))
         images, nodes = len(self.source.open()), len(self.place.nodes)
         parts = self.source.parts(part_size(images, nodes, self._batch()))
         starts = 0
@@ -69,17 +79,18 @@ class Row:
         for number, part in enumerate(parts):
             numbered.append(Part(number, part, self.predictions is not None and starts < MOST_IMAGES))
             starts += len(part.open())
-        tasks = min(nodes * jobs, len(parts))
-        return [tuple(numbered[index::tasks]) for index in range(tasks)]
+        self.waiting = min(nodes * jobs, len(parts))
+        return [tuple(numbered[index :: self.waiting]) for index in range(self.waiting)]
 
     def outcome(self) -> EvaluationOutcome:
         """Return the accuracy over all parts, or the error, and save the label maps and the log."""
-        seconds = perf_counter() - (self.started or perf_counter())
+        seconds = perf_counter() - self.started
         log = self.work.model.log
         if log is not None:
             with log.open("ab") as file:
                 file.writelines(self.logs)
         parts = [self.found[number] for number in sorted(self.found)]
+        self.found, self.artefact = {}, None  # they take memory, and there may be many rows
         hosts = tuple(sorted({part.host for part in parts}))
         if self.error is not None:
             return EvaluationOutcome(self.error, seconds, hosts)
@@ -97,10 +108,6 @@ class Row:
             return self.work.model.batch
         image = image_spec(signature_of(parse_file(self.work.model.model)).inputs, self.source.interface.inputs)
         return max(1, image.shape[0]) if image is not None and image.shape else 1
-
-    def metadata(self) -> Metadata:
-        """Return the metadata of the model."""
-        return metadata_of(parse_file(self.work.model.model))
 
 
 def part_size(images: int, nodes: int, batch: int) -> int:
@@ -134,6 +141,9 @@ class Evaluator:
     """Counts the rows' shares on the nodes; `server` gives nodes the images that they lack."""
 
     def __init__(self, server: Any, retries: int, jobs: int, on_image: Advance) -> None:
+        import ray
+
+        self._task = ray.remote(count_there)
         self._server = server
         self._retries = retries
         self._jobs = jobs
@@ -148,12 +158,13 @@ class Evaluator:
         """
         import ray
 
-        todo = self._todo(rows)
+        started = self._start_all(rows)
         slots = _AHEAD * self._jobs * len({node.id for row in rows for node in row.place.nodes})
         try:
             while True:
-                while len(self._running) < slots and (share := next(todo, None)) is not None:
-                    self._start(*share)
+                while len(self._running) < slots and (row := next(started, None)) is not None:
+                    if row.error is not None:
+                        yield row.index, row.outcome()
                 if not self._running:
                     break
                 ready, _ = ray.wait(list(self._running), timeout=POLL_S)
@@ -161,31 +172,32 @@ class Evaluator:
                     for waiting in self._running.values():
                         check_alive(waiting.place.nodes)
                 for stream in ready:
-                    if (row := self._running.get(stream)) and self._take(stream, row):
+                    row = self._running[stream]
+                    if self._take(stream, row):
                         yield row.index, row.outcome()
             if len(self.tally.hosts) > 1:
                 _notes.warning("%s", self.tally)
         finally:
             self._cancel(list(self._running))
 
-    def _todo(self, rows: Sequence[Row]) -> Iterator[tuple[Row, tuple[Part, ...]]]:
-        """Yield the shares of each row that has not failed meanwhile."""
+    def _start_all(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Start a task for each share of the rows, and yield its row each time; a row that has failed gets no more.
+
+        A row whose files cannot be used is yielded with the error.
+        """
         for row in rows:
-            shares = deque(row.shares(self._jobs))
-            row.waiting = len(shares)
-            while shares and row.error is None:
-                yield row, shares.popleft()
-
-    def _start(self, row: Row, share: tuple[Part, ...]) -> None:
-        import ray
-
-        if row.started is None:
-            row.started = perf_counter()
-            artefact = row.work.model.artefact
-            row.artefact = ray.put(read_files(artefact_files(artefact)))
-        options = {**row.place.options(1 / self._jobs, self._retries), "num_returns": "streaming"}
-        task = ray.remote(count_there).options(**options)
-        self._running[task.remote(row.work, row.metadata(), row.artefact, share, self._server)] = row
+            try:
+                shares = row.prepare(self._jobs)
+            except UserError as error:
+                row.error = error
+                yield row
+                continue
+            options = {**row.place.options(1 / self._jobs, self._retries), "num_returns": "streaming"}
+            for share in shares:
+                if row.error is None:
+                    task = self._task.options(**options)
+                    self._running[task.remote(row.work, row.metadata, row.artefact, share, self._server)] = row
+                    yield row
 
     def _take(self, stream: Any, row: Row) -> bool:
         """Take what a task has yielded; return whether the row has ended."""
@@ -194,7 +206,7 @@ class Evaluator:
         except StopIteration:
             del self._running[stream]
             row.waiting -= 1
-            return row.waiting == 0 and row.error is None
+            return row.waiting == 0
         except ClusterError as error:
             return self._fail(row, error)
         if isinstance(found, Counted):

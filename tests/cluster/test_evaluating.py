@@ -5,14 +5,20 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from fastscnn_opt.cluster.evaluating import part_size
+from fastscnn_opt.cluster.connection import Node
+from fastscnn_opt.cluster.evaluating import Evaluator, Row, part_size
 from fastscnn_opt.cluster.executor import on_cluster
+from fastscnn_opt.cluster.node import Work
+from fastscnn_opt.cluster.placing import Place
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo.scene_files import write_cityscapes
-from fastscnn_opt.errors import DataError
+from fastscnn_opt.errors import DataError, ModelError
 from fastscnn_opt.model.saving import save_model
+from fastscnn_opt.processes.limits import DEFAULT_LIMITS
+from fastscnn_opt.progress import ignore_progress
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.scoring.one_model import evaluate
+from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.targets.spec import TargetSpec
 
 ORT = TargetSpec("onnxruntime", {"threads": 1})
@@ -68,6 +74,15 @@ def test_an_error_names_the_node_and_the_file(executor, model, tmp_path):
     broken.write_bytes(b"no image")
     with pytest.raises(DataError, match=f"node .*: {broken}"):
         evaluate(model, data, ORT, executor=executor)
+
+
+def test_a_row_whose_model_cannot_be_read_fails_alone(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    place, gone = Place((Node("1", "a"),), {}), tmp_path / "gone.onnx"
+    work = Work(CompiledModel("net", ORT, gone, gone), DEFAULT_LIMITS)
+    rows = [Row(index, work, place, DataSource(synthetic=1), None) for index in range(2)]
+    outcomes = dict(Evaluator(None, 0, 1, ignore_progress).run(rows))
+    assert [type(outcomes[index].result) for index in range(2)] == [ModelError, ModelError]
 
 
 @pytest.mark.parametrize(
