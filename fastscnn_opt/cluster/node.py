@@ -17,7 +17,7 @@ from fastscnn_opt.errors import UserError
 from fastscnn_opt.files import open_readable, read_bytes
 from fastscnn_opt.machine import available_memory_bytes
 from fastscnn_opt.processes.death import ChildEndedError
-from fastscnn_opt.scoring.stages.executor import missing_here, time_here
+from fastscnn_opt.scoring.stages.executor import THIS_MACHINE, time_here
 from fastscnn_opt.scoring.stages.patching import patched
 from fastscnn_opt.scoring.stages.settings import Stage
 from fastscnn_opt.scoring.worker.client import Worker
@@ -60,7 +60,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Work:
-    """A model that a task compiles, counts or times: as `CompiledModel`, whose files are of another host."""
+    """A model that a task compiles, counts or times, and the limits of its processes; its paths are of another host."""
 
     model: CompiledModel
     limits: Limits
@@ -109,7 +109,8 @@ class Part:
 def inspect(target: TargetSpec) -> Iterator[Facts]:
     """Yield what this node can do with `target`."""
     try:
-        lacks, tools = {stage: missing_here(target, stage) for stage in Stage}, target.open().tool_versions()
+        lacks = {stage: THIS_MACHINE.missing(target, stage) for stage in Stage}
+        tools = THIS_MACHINE.tool_versions(target)
     except UserError as error:  # such as a target of a plug-in that is not installed here
         lacks, tools = dict.fromkeys(Stage, str(error)), {}
     yield Facts(lacks, tools, available_memory_bytes())
@@ -175,9 +176,10 @@ def time_there(
     yield platform.node()
     with _folder() as folder:
         models = []
-        for number, (work, files) in enumerate(zip(works, ray.get(artefacts), strict=True)):
+        for number, (work, files) in enumerate(zip(works, artefacts, strict=True)):
             place = folder / str(number)
-            models.append(replace(work.model, artefact=_write(files, place / "artefact"), log=place / _LOG))
+            artefact = _write(ray.get(files), place / "artefact")
+            models.append(replace(work.model, artefact=artefact, log=place / _LOG))
         timed = time_here(models, effort, works[0].limits, lambda _: None)
         for number, (work, result) in enumerate(zip(works, timed.results, strict=True)):
             if isinstance(result, UserError):

@@ -9,7 +9,6 @@ from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost
 from fastscnn_opt.cluster.node import Work, artefact_files, read_files, time_there
 from fastscnn_opt.errors import ClusterError
 from fastscnn_opt.scoring.stages.executor import TimedGroup
-from fastscnn_opt.scoring.stages.timing import Latencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -81,6 +80,5 @@ def _keep(group: Group, timed: TimedGroup, logs: list[bytes], on_round: Callable
         if work.model.log is not None:
             with work.model.log.open("ab") as file:
                 file.write(content)
-    rounds = max((len(result.samples_ms) for result in timed.results if isinstance(result, Latencies)), default=0)
-    for _ in range(rounds):
-        on_round(group.index, rounds)
+    for _ in range(timed.rounds):
+        on_round(group.index, timed.rounds)

@@ -60,6 +60,11 @@ class TimedGroup:
     device: str
     cores: int = 0
 
+    @property
+    def rounds(self) -> int:
+        """The number of rounds; 0 if every model failed."""
+        return max((len(result.samples_ms) for result in self.results if isinstance(result, Latencies)), default=0)
+
 
 class Executor(Protocol):
     """Compiles, evaluates and times rows. Models are built, and records written, on this machine."""
@@ -117,8 +122,12 @@ class ThisMachine:
     """Does all work in child processes of this one."""
 
     def missing(self, target: TargetSpec, stage: Stage) -> str:
-        """See `missing_here`."""
-        return missing_here(target, stage)
+        """Say what this machine lacks for a part of the work; the empty text if nothing."""
+        opened = target.open()
+        if isinstance(opened, CrossCompiler) and stage is not Stage.ALL:
+            part = opened.can_compile() if stage is Stage.COMPILE else opened.can_run()
+            return part.reason
+        return opened.availability().reason
 
     @property
     def usable_cores(self) -> int:
@@ -172,15 +181,6 @@ class ThisMachine:
 
 THIS_MACHINE = ThisMachine()
 """Where the work is done unless the user says otherwise."""
-
-
-def missing_here(target: TargetSpec, stage: Stage) -> str:
-    """Say what this machine lacks for a part of the work; the empty text if nothing."""
-    opened = target.open()
-    if isinstance(opened, CrossCompiler) and stage is not Stage.ALL:
-        part = opened.can_compile() if stage is Stage.COMPILE else opened.can_run()
-        return part.reason
-    return opened.availability().reason
 
 
 def time_here(

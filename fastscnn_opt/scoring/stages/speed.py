@@ -121,12 +121,11 @@ def _session(
 ) -> SessionRecord:
     results = timed.results
     reference = results[group.index(base)] if base else None
-    rounds = max((len(result.samples_ms) for result in results if isinstance(result, Latencies)), default=0)
     return SessionRecord(
         at=now(),
         effort=effort,
         isolation=ISOLATION,
-        rounds=rounds,
+        rounds=timed.rounds,
         baseline_key=base.keys.speed if base else None,
         rows=[_row_timing(job, result, reference, limits) for job, result in zip(group, results, strict=True)],
         busy_cores=timed.busy_cores,
