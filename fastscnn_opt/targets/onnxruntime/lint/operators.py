@@ -104,14 +104,14 @@ def late_convolution(graph: Graph) -> Iterator[Problem]:
             "conv-before-resize",
         )
     late = _joined_upsamplings(graph)
-    for passes in (_SPLIT, f"simplify,{_SPLIT}"):  # sizes may be computed, from shapes that are fixed
-        changed = {change.node for change in changes(graph, passes)} if late else set()
-        for conv in [conv for conv in late if any(node.startswith(f"{conv}_part") for node in changed)]:
+    changed = {change.node for change in changes(graph, _SPLIT)} if late else set()
+    for conv, times in late.items():
+        if any(node.startswith(f"{conv}_part") for node in changed):
             yield Problem(
                 conv,
-                f"convolves joined upsamplings, with {late.pop(conv):.1f} times the products of their sources",
-                f"convolve each part before it is enlarged, with `{passes}`",
-                passes,
+                f"convolves joined upsamplings, with {times:.1f} times the products of their sources",
+                f"convolve each part before it is enlarged, with `{_SPLIT}`",
+                _SPLIT,
             )
 
 
