@@ -57,11 +57,12 @@ def on_cluster(
     Raises
     ------
     ClusterError
-        Ray is not installed, no such cluster answers, no node offers the resource ``fastscnn_opt``, or a node has
-        another version of Python or of this package.
+        Ray is not installed or cannot take an amount, no such cluster answers, no node offers the resource
+        ``fastscnn_opt``, or a node has another version of Python or of this package.
     """
+    places = Places(resources)
     with connected(address):
-        yield ClusterExecutor(Places(resources), retries)
+        yield ClusterExecutor(places, retries)
 
 
 class ClusterExecutor:

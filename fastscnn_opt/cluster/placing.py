@@ -34,6 +34,8 @@ _PACKAGE = "fastscnn-opt"
 _FINEST = 10_000
 """Parts of a unit of a resource that Ray tells apart."""
 
+_NOT_TAKEN = (RESOURCE, "memory", "object_store_memory")
+"""Resources that tasks take by themselves, or never."""
 
 _notes = logging.getLogger(NOTES)
 
@@ -55,9 +57,9 @@ class Place:
     def options(self, share: float, retries: int) -> dict[str, Any]:
         """Return Ray's options of a task that takes a share of a node, 1 for the whole, and is done again if lost."""
         ids = ",".join(node.id for node in self.nodes)
-        others = {name: amount for name, amount in self.accelerators.items() if name != "GPU"}
+        others = {name: amount for name, amount in self.accelerators.items() if name not in ("CPU", "GPU")}
         return {
-            "num_cpus": 0,
+            "num_cpus": self.accelerators.get("CPU", 0),
             "num_gpus": self.accelerators.get("GPU", 0),
             "resources": {RESOURCE: int(_FINEST * share) / _FINEST, **others},
             "label_selector": {"ray.io/node-id": f"in({ids})"},
@@ -69,10 +71,11 @@ class Places:
     """The places of all targets. A node is asked once about a target; one that does not answer is asked nothing more.
 
     `resources` says what a task takes of a node's accelerators, by target; by default one GPU for a target that uses
-    one, and one NPU for a target of Ascend.
+    one, and one NPU for a target of Ascend. Raises ClusterError if Ray cannot take an amount.
     """
 
     def __init__(self, resources: Mapping[str, Resources]) -> None:
+        _check(resources)
         self._resources = resources
         self._here = {"Python": platform.python_version(), **versions()}
         self._cores: dict[Node, int] = {}
@@ -175,3 +178,15 @@ class Places:
                 self._silent.add(node)
                 _notes.warning("node %s is left out: %s", node.host, answers[node.id].problem)
         return {node: answers[node.id] for node in nodes if node not in self._silent}
+
+
+def _check(resources: Mapping[str, Resources]) -> None:
+    for target, taken in resources.items():
+        for name, amount in taken.items():
+            where = f"[cluster.resources]: {target}: {name}"
+            if name in _NOT_TAKEN:
+                raise ClusterError("a row cannot take it", where=where, cure="name an accelerator, or CPU")
+            if (amount > 1 and amount != int(amount)) or 0 < amount < 1 / _FINEST:
+                raise ClusterError(
+                    f"should be a whole number, or a part of 1 from {1 / _FINEST:g} on, and is {amount:g}", where=where
+                )

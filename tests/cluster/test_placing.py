@@ -72,6 +72,26 @@ def test_a_node_that_joins_takes_part(cluster):
     assert names(places.of(ORT, Stage.ALL)) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("taken", "message"),
+    [
+        ({"fastscnn_opt": 0.5}, "fastscnn_opt: a row cannot take it; name an accelerator, or CPU"),
+        ({"memory": 5}, "memory: a row cannot take it"),
+        ({"GPU": 1.5}, "GPU: should be a whole number, or a part of 1 from 0.0001 on, and is 1.5"),
+        ({"GPU": 0.00001}, "and is 1e-05"),
+    ],
+)
+def test_amounts_that_ray_cannot_take_are_refused(taken, message):
+    with pytest.raises(ClusterError, match=rf"\[cluster.resources\]: onnxruntime: .*{message}"):
+        Places({"onnxruntime": taken})
+
+
+def test_a_row_can_take_processors(cluster):
+    cluster["a"] = ({"CPU": 4}, {"onnxruntime": facts({})})
+    options = Places({"onnxruntime": {"CPU": 2}}).of(ORT, Stage.ALL).options(1, 0)
+    assert (options["num_cpus"], options["resources"]) == (2, {"fastscnn_opt": 1})
+
+
 def test_the_reasons_of_all_nodes_are_told_if_none_can(cluster):
     cluster["a"] = ({}, {"tensorrt": facts({}, "not installed: pip install tensorrt")})
     cluster["b"] = ({}, {"tensorrt": facts({"gpu": "H200"})})
