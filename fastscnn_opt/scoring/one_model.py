@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscnn_opt.data.source import DataSource
-from fastscnn_opt.errors import ModelError, TargetError, UserError
+from fastscnn_opt.errors import ModelError, TargetError
 from fastscnn_opt.files import check_place, is_stream
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS, Limits
 from fastscnn_opt.progress import Advance, ProgressBar, no_progress_bar
 from fastscnn_opt.scoring.model_name import model_file
-from fastscnn_opt.scoring.stages.executor import Compilation
+from fastscnn_opt.scoring.stages.executor import Compilation, evaluate_one
 from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.scoring.stages.settings import Stage
 from fastscnn_opt.scoring.worker.client import Worker
@@ -124,12 +124,7 @@ def _evaluate_elsewhere(
         artefact = Path(folder) / f"artefact{model.target.open().artefact_suffix}"
         log = Path(folder) / "compile.log"
         executor.compile(Compilation(model.name, model.target, model.model, artefact, log), limits)
-        models = [(replace(model, artefact=artefact), None)]
-        with closing(executor.evaluate_all(models, source, jobs=1, limits=limits, on_image=advance)) as outcomes:
-            ((_, outcome),) = outcomes
-    if isinstance(outcome.result, UserError):
-        raise outcome.result
-    return outcome.result
+        return evaluate_one(executor, replace(model, artefact=artefact), source, limits=limits, on_image=advance)
 
 
 def compile_model(

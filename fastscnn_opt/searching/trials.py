@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.errors import RunError, UserError
 from fastscnn_opt.scoring.records import Keys, RowTiming, Status, key_of
+from fastscnn_opt.scoring.stages.executor import evaluate_one
 from fastscnn_opt.scoring.stages.recording import outcome_of
 from fastscnn_opt.searching.strategies import TrialResult, TrialStatus
 from fastscnn_opt.searching.tradeoffs import TradeOff
@@ -145,14 +145,8 @@ class Trials:
 
     def _miou_on(self, source: DataSource, job: Job) -> float:
         """Return the mIoU on some images, a fraction."""
-        models = [(job.compiled_model, None)]
-        with closing(
-            self._scorer.executor.evaluate_all(models, source, jobs=1, limits=self._scorer.limits)
-        ) as outcomes:
-            ((_, outcome),) = outcomes
-        if isinstance(outcome.result, UserError):
-            raise outcome.result
-        return outcome.result.accuracy.mIoU
+        scorer = self._scorer
+        return evaluate_one(scorer.executor, job.compiled_model, source, limits=scorer.limits).accuracy.mIoU
 
     def _prune(self, job: Job, lost: float, where: str, **figures: Any) -> TrialResult:
         reason = f"loses {lost:.2f} points of mIoU on {where}, and {self._screening.max_drop:g} are allowed"

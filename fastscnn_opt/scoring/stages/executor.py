@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from fastscnn_opt.errors import UserError
 from fastscnn_opt.machine import available_memory_bytes, usable_cores
 from fastscnn_opt.progress import Advance, ignore_progress
 from fastscnn_opt.scoring.records import DEVICE_SEPARATOR
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastscnn_opt.data.source import DataSource
-    from fastscnn_opt.errors import UserError
     from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.scoring.effort import Effort
     from fastscnn_opt.scoring.stages.job import CompiledModel
+    from fastscnn_opt.scoring.worker.counts import Evaluation
     from fastscnn_opt.targets.spec import TargetSpec
 
 
@@ -116,6 +118,23 @@ class Executor(Protocol):
         `on_start` gets the index of a group that is timed now, and `on_round` that index and the number of rounds that
         there will be.
         """
+
+
+def evaluate_one(
+    executor: Executor,
+    model: CompiledModel,
+    source: DataSource,
+    *,
+    limits: Limits,
+    on_image: Advance = ignore_progress,
+) -> Evaluation:
+    """Return the accuracy of one model on `source`. Raises the UserError that it ended with."""
+    outcomes = executor.evaluate_all([(model, None)], source, jobs=1, limits=limits, on_image=on_image)
+    with closing(outcomes):
+        ((_, outcome),) = outcomes
+    if isinstance(outcome.result, UserError):
+        raise outcome.result
+    return outcome.result
 
 
 class ThisMachine:
