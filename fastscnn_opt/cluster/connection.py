@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.errors import ClusterError
+from fastscnn_opt.errors import ClusterError, UserError
+from fastscnn_opt.files import from_os_error
 from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def offering_nodes() -> tuple[Node, ...]:
 
 
 def node_names(hosts: Mapping[str, str]) -> dict[str, str]:
-    """Return the hosts of nodes by their numbers, with the begin of the number where a host has several."""
+    """Return the names of nodes by their numbers: the host, and the start of the number where a host has several."""
     count = Counter(hosts.values())
     return {number: host if count[host] == 1 else f"{host}/{number[:6]}" for number, host in hosts.items()}
 
@@ -145,13 +146,20 @@ def wait_for(reference: Any, nodes: Sequence[Node], what: str) -> Any:
 
 
 def get(reference: Any, what: str) -> Any:
-    """Return what a task has returned. Raises ClusterError, which says `what` has happened, if its work was lost."""
+    """Return what a task has returned, or raise the UserError or OSError that it has raised, as a UserError.
+
+    Raises ClusterError, which says `what` has happened, if its work was lost.
+    """
     import ray
 
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
         within = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        if isinstance(within, OSError):  # such as a full disk
+            raise from_os_error(within) from error
+        if isinstance(within, UserError):
+            raise within from error
         if not isinstance(within, ray.exceptions.RayError):
             raise
         reason = str(within).strip().splitlines()[0]
@@ -169,7 +177,8 @@ def check_alive(nodes: Sequence[Node]) -> None:
 
 def lost(retries: int) -> str:
     """Return what has happened to a task that was lost for good."""
-    return f"the work was lost, and again after {counted(retries, 'retry', 'retries')}"
+    again = f", and again after {counted(retries, 'retry', 'retries')}" if retries else ""
+    return f"the work was lost{again}"
 
 
 def check_versions(node: Node, here: Mapping[str, str | None], there: Mapping[str, str | None]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost, node_names
 from fastscnn_opt.cluster.node import Counted, Part, Work, artefact_files, count_there, read_files
-from fastscnn_opt.errors import ClusterError, UserError
+from fastscnn_opt.errors import UserError
 from fastscnn_opt.measuring.image_input import image_spec
 from fastscnn_opt.model.metadata import read_metadata
 from fastscnn_opt.model.reading.parsing import parse_file
@@ -207,7 +207,7 @@ class Evaluator:
             del self._running[stream]
             row.waiting -= 1
             return row.waiting == 0
-        except ClusterError as error:
+        except UserError as error:
             return self._fail(row, error)
         if isinstance(found, Counted):
             row.found[found.part] = found

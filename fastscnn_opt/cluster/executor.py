@@ -57,8 +57,8 @@ def on_cluster(
     Raises
     ------
     ClusterError
-        Ray is not installed or cannot take an amount, no such cluster answers, no node offers the resource
-        ``fastscnn_opt``, or a node has another version of Python or of this package.
+        Ray is not installed or cannot take an amount, or no such cluster answers. The executor raises it, too: no node
+        offers the resource ``fastscnn_opt``, or a node has another version of Python or of a package.
     """
     places = Places(resources)
     with connected(address):

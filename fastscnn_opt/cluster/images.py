@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.cluster.connection import get
 from fastscnn_opt.data.images import MOST_IMAGE_BYTES
 from fastscnn_opt.errors import DataError, UserError
 from fastscnn_opt.files import read_bytes, sha256_of
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastscnn_opt.data.source import DataSource
+
+_NO_ANSWER = "the process that sends the images does not answer"
 
 
 class ImageServer:
@@ -46,18 +49,16 @@ def images_here(part: DataSource, server: Any, place: Path) -> Iterator[DataSour
     if part.pairs is None:
         yield part
         return
-    import ray
-
     files = [file for pair in part.pairs for file in (pair.image, pair.mask)]
     places: dict[Path, Path] = {}
     with tempfile.TemporaryDirectory(dir=place, prefix="images-") as folder:
-        for number, (file, wanted) in enumerate(zip(files, ray.get(server.hashes.remote(files)), strict=True)):
+        for number, (file, wanted) in enumerate(zip(files, get(server.hashes.remote(files), _NO_ANSWER), strict=True)):
             if not wanted:
                 raise DataError("cannot be read where the command was given", where=file)
             places[file] = file
             if _hash(file) != wanted:
                 places[file] = Path(folder, f"{number}{file.suffix}")
-                places[file].write_bytes(ray.get(server.read.remote(file)))
+                places[file].write_bytes(get(server.read.remote(file), _NO_ANSWER))
         pairs = [replace(pair, image=places[pair.image], mask=places[pair.mask]) for pair in part.pairs]
         try:
             yield replace(part, pairs=tuple(pairs))

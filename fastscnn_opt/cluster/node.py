@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.images import images_here
 from fastscnn_opt.errors import UserError
-from fastscnn_opt.files import open_readable, read_bytes
+from fastscnn_opt.files import from_os_error, open_readable, read_bytes
 from fastscnn_opt.machine import available_memory_bytes
 from fastscnn_opt.processes.death import ChildEndedError
 from fastscnn_opt.scoring.stages.executor import THIS_MACHINE, time_here
@@ -216,7 +216,10 @@ def _end_of(log: Path) -> bytes:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Yield a new temporary folder, after the removal of those that killed processes have left."""
+    """Yield a new temporary folder, after the removal of those that killed processes have left.
+
+    An OSError of the block becomes a UserError that names this host.
+    """
     import psutil
 
     prefix = "fastscnn-opt-node-"
@@ -225,8 +228,11 @@ def _folder() -> Iterator[Path]:
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(left, ignore_errors=True)  # another task may be at it, too
     _drop_rays_threads()
-    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as name:
-        yield Path(name)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as name:
+            yield Path(name)
+    except OSError as error:
+        raise from_os_error(error).within(f"node {platform.node()}") from error
 
 
 def _drop_rays_threads() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost
 from fastscnn_opt.cluster.node import Work, artefact_files, read_files, time_there
-from fastscnn_opt.errors import ClusterError
+from fastscnn_opt.errors import UserError
 from fastscnn_opt.scoring.stages.executor import TimedGroup
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def time_on_nodes(
                 except StopIteration:
                     del running[stream]
                     continue
-                except ClusterError as error:
+                except UserError as error:
                     del running[stream]
                     yield group.index, TimedGroup([error] * len(group.works), 0.0, "", "")
                     continue

@@ -4,7 +4,7 @@ import pytest
 
 from fastscnn_opt.cluster import connection
 from fastscnn_opt.cluster.connection import connected, offering_nodes
-from fastscnn_opt.errors import ClusterError
+from fastscnn_opt.errors import ClusterError, DataError, UserError
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch):
@@ -46,6 +46,24 @@ def test_nodes_are_those_that_offer_the_resource(address, monkeypatch):
         monkeypatch.setattr(connection, "RESOURCE", "another")
         with pytest.raises(ClusterError, match="no node of the cluster offers the resource another"):
             offering_nodes()
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (OSError(28, "No space left on device", "/tmp/artefact"), r"^/tmp/artefact: No space left on device; free"),
+        (DataError("is broken", where="image.png"), r"^image\.png: is broken$"),
+    ],
+)
+def test_an_error_that_users_can_mend_comes_back_from_a_task(address, raised, expected):
+    def task():
+        raise raised
+
+    with connected(address):
+        import ray
+
+        with pytest.raises(UserError, match=expected):
+            connection.get(ray.remote(task).remote(), "lost")
 
 
 def test_nodes_of_one_host_are_told_apart():
