@@ -21,6 +21,7 @@ from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.network.layout import expected_entries
 from fastscnn_opt.network.layouts import SEGMENTRON
 from fastscnn_opt.scoring.run_folder import read_run
+from fastscnn_opt.scoring.variants import parse_variants
 
 pytestmark = pytest.mark.usefixtures("brief_timing")
 
@@ -42,8 +43,8 @@ PAGES = (
     "benchmarks/README.md",
 )
 KINDS = {
-    "sh", "sh hardware", "sh plugin", "text", "toml", "toml data", "toml variants", "toml patch", "toml plugin",
-    "python", "python plugin", "yaml workflow",
+    "sh", "sh hardware", "sh plugin", "text", "toml", "toml data", "toml variants", "toml cluster", "toml patch",
+    "toml plugin", "python", "python hardware", "python plugin", "yaml workflow",
 }  # fmt: skip
 ELSEWHERE = {
     "bench": "tests/cli/verbs/scoring/test_bench.py",
@@ -276,6 +277,11 @@ def make_own_dataset(root):
     ):
         (root / folder / "val").mkdir(parents=True)
         Image.fromarray(pixels).save(root / folder / "val" / name)
+
+
+def test_the_cluster_table_of_the_guide_is_valid(page):
+    (content,) = [content for kind, content in blocks(page("docs/cluster.md").text) if kind == "toml cluster"]
+    assert parse_variants(f'[[variant]]\nname = "base"\n{content}', "guide").cluster.address == "auto"
 
 
 def test_every_block_of_every_page_is_of_a_kind_that_is_checked(page):
