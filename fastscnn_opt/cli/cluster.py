@@ -19,8 +19,9 @@ def executor_at(address: str | None, table: ClusterTable | None = None) -> Itera
     if address is None:
         yield None
         return
-    from fastscnn_opt.cluster.executor import RETRIES, on_cluster
+    from fastscnn_opt.cluster.executor import on_cluster
+    from fastscnn_opt.scoring.variants import ClusterTable
 
-    retries, resources = (table.retries, table.resources) if table else (RETRIES, {})
-    with on_cluster(address, retries=retries, resources=resources) as executor:
+    table = table or ClusterTable()
+    with on_cluster(address, retries=table.retries, resources=table.resources) as executor:
         yield executor

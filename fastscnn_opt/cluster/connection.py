@@ -43,7 +43,9 @@ class Node:
 def connected(address: str) -> Iterator[None]:
     """Connect to the cluster at `address`: ``HOST:PORT``, ``auto`` for that of this host, or ``local`` to start one.
 
-    What Ray prints goes to stderr meanwhile. Raises ClusterError if Ray is not installed, or no such cluster answers.
+    What Ray prints at its start goes to stderr.
+
+    Raises ClusterError if Ray is not installed, or no such cluster answers.
     """
     if find_spec("ray") is None:
         raise ClusterError("a cluster needs Ray, which is not installed", cure="pip install 'fastscnn-opt[cluster]'")
@@ -55,9 +57,10 @@ def connected(address: str) -> Iterator[None]:
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its makers
         own = {"resources": {RESOURCE: 1}, "include_dashboard": False}
-    with redirect_stdout(sys.stderr), _exit_code_of_sigterm() as on_terminate:
+    with _exit_code_of_sigterm() as on_terminate:
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error", **own)
+            with redirect_stdout(sys.stderr):
+                ray.init(address=address, log_to_driver=False, logging_level="error", **own)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"there is no cluster that takes this host ({str(error).strip().splitlines()[0]})",

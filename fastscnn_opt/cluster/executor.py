@@ -20,6 +20,7 @@ from fastscnn_opt.model.saving import files_of
 from fastscnn_opt.progress import Advance, ignore_progress
 from fastscnn_opt.scoring.stages.job import CompiledModel
 from fastscnn_opt.scoring.stages.settings import Stage
+from fastscnn_opt.scoring.variants import RETRIES
 from fastscnn_opt.scoring.worker.client import unfinished
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from fastscnn_opt.scoring.stages.executor import Compilation, TimedGroup
     from fastscnn_opt.scoring.worker.client import Worker
     from fastscnn_opt.targets.spec import TargetSpec
-
-RETRIES = 3
-"""How often work is started again whose node or process has died, by default."""
 
 
 @contextmanager

@@ -51,7 +51,7 @@ _THREADS = "OMP_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Facts:
-    """What a node says of a target: what it lacks to compile, to run, and for both, and the versions of its tools."""
+    """What a node says of a target: what it lacks for each part of the work, its tools, and its available memory."""
 
     lacks: Mapping[Stage, str]
     tools: Mapping[str, str]

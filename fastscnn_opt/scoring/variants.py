@@ -99,12 +99,16 @@ class ScoreTable(_VariantsTable):
     """End a child process that holds more physical memory than this, such as `4 GiB`. By default there is no limit."""
 
 
+RETRIES = 3
+"""How often work on a cluster is started again, by default."""
+
+
 class ClusterTable(_VariantsTable):
     """``[cluster]``: the Ray cluster that compiles, evaluates and times the rows."""
 
     address: Name | None = None
     """`HOST:PORT`, `auto` for the cluster of this host, or `local` to start one here. `--cluster` takes precedence."""
-    retries: Annotated[int, Field(ge=0, le=100)] = 3
+    retries: Annotated[int, Field(ge=0, le=100)] = RETRIES
     """How often work is started again whose node or process has died."""
     resources: dict[Name, dict[Name, Annotated[float, Field(ge=0, le=1024)]]] = {}
     """``[cluster.resources]``: what a row of a target takes of a node, by Ray's names, such as `tensorrt = {GPU = 1}`.

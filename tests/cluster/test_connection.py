@@ -1,5 +1,7 @@
 """The nodes of a cluster that can do the work."""
 
+import sys
+
 import pytest
 
 from fastscnn_opt.cluster import connection
@@ -38,6 +40,12 @@ def test_a_node_with_other_versions_is_refused_by_name(there, message):
     here = {"Python": "3.11.7", "fastscnn-opt": "0.1.0"}
     with pytest.raises(ClusterError, match=message):
         connection.check_versions(connection.Node("1", "b"), here, there)
+
+
+def test_what_the_block_prints_goes_to_stdout_alone(address, capsys):
+    with connected(address):
+        sys.stdout.write("figures\n")
+    assert capsys.readouterr().out == "figures\n"
 
 
 def test_nodes_are_those_that_offer_the_resource(address, monkeypatch):
