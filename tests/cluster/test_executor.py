@@ -10,7 +10,6 @@ from fastscnn_opt.bisecting.bisect import bisect
 from fastscnn_opt.cluster.executor import on_cluster
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.errors import RunError, TargetError
-from fastscnn_opt.machine import usable_cores
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.rewriting.manager import PassManager
 from fastscnn_opt.scoring.effort import Effort
@@ -95,17 +94,14 @@ def test_search_works_on_the_nodes(executor, variants, tmp_path):
         variants.with_name("net.onnx"), scenes(), tmp_path / "search", budget=Budget(evaluations=2),
         settings=FEW, executor=executor,
     )  # fmt: skip
-    assert sum(found.counts.values()) >= 2
+    assert found.counts["scored"] + found.counts["pruned"] >= 2
+    assert found.counts["failed"] == 0
 
 
 def test_bisect_works_on_the_nodes(executor, variants):
     found = bisect(variants.with_name("net.onnx"), "fold-batchnorm,fp16", max_drop=50, data=scenes(), executor=executor)
     assert found.first_failing is None
     assert set(found.losses)
-
-
-def test_threads_are_those_of_the_smallest_node(executor):
-    assert executor.usable_cores == usable_cores()
 
 
 def test_a_target_that_no_node_has_is_refused(executor, variants):

@@ -18,6 +18,7 @@ from fastscnn_opt.targets.spec import TargetSpec
 ORT = TargetSpec("onnxruntime")
 TRT = TargetSpec("tensorrt")
 PACKAGES = versions()
+CORES = {"small": 2}
 SAME = {"Python": platform.python_version(), "fastscnn-opt": versions()["fastscnn-opt"]}
 
 
@@ -32,7 +33,8 @@ def cluster(monkeypatch):
 
     def ask(asked, question, *arguments):
         if question is not inspect:
-            return {name: Answer([SAME, {"machine": {"cores": 4}, "versions": PACKAGES}]) for name in asked}
+            machines = {name: {"cores": CORES.get(name, 4)} for name in asked}
+            return {name: Answer([SAME, {"machine": machines[name], "versions": PACKAGES}]) for name in asked}
         said = {name: nodes[name][1][arguments[0].name] for name in asked}
         return {name: Answer([words]) if words else Answer([], "hangs") for name, words in said.items()}
 
@@ -123,6 +125,14 @@ def test_a_task_takes_accelerators(cluster, tools, resources, expected):
 def test_what_a_target_takes_unless_the_user_says(cluster, target, tools, taken):
     cluster["a"] = ({"GPU": 1, "NPU": 1}, {target: facts(tools)})
     assert Places({}).of(TargetSpec(target), Stage.ALL).accelerators == taken
+
+
+def test_threads_are_those_of_the_smallest_node_that_is_there(cluster):
+    cluster["a"] = cluster["small"] = ({}, {})
+    executor = ClusterExecutor(Places({}), 0)
+    assert executor.usable_cores == 2
+    del cluster["small"]
+    assert executor.usable_cores == 4
 
 
 def test_rows_of_several_targets_need_a_node_with_all(cluster):
