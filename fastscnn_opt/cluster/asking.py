@@ -20,9 +20,10 @@ _TRIES = 8  # as many as NTP's clock filter holds (RFC 5905, section 10)
 
 @dataclass
 class Answer:
-    """What a node has said: its versions of Python and this package, then, where these are the same as here, the rest.
+    """What a node has said: first its versions of Python and this package.
 
-    The rest is its machine with all versions, then the names of its targets, then target by target.
+    If it has this package in the same version, its machine follows with all versions, then the names of its targets,
+    then target by target.
     """
 
     said: list[Any] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Answer:
         return self.said[3:]
 
     def give_up(self, reason: str) -> None:
-        """Keep why there is no more, and how far it went; what a process said just before it died can be lost."""
+        """Keep why nothing more comes, and at which target; what a process said just before it died can be lost."""
         undone = self.names[len(self.targets) :]
         self.problem = f"{reason}, at the target {undone[0]} or a later one" if undone else reason
 

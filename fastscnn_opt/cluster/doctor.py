@@ -59,7 +59,7 @@ def examine_cluster(address: str, *, progress: ProgressBar = no_progress_bar) ->
 
 
 def current(nodes: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the nodes in the order of their hosts, without those whose place another has taken: Ray keeps them."""
+    """Return the nodes in the order of their hosts, without those that have gone and whose address another one has."""
     taken = {node["NodeManagerAddress"] for node in nodes if node["Alive"]}
     gone = {node["NodeManagerAddress"]: node for node in nodes if node["NodeManagerAddress"] not in taken}
     kept = [*gone.values(), *(node for node in nodes if node["Alive"])]

@@ -8,7 +8,8 @@ Ray that does work, or a child process with an engine. Then come rounds in which
 SIGINT, and is started again. At the end of a round, each row has exactly one record that is ok and the accuracy and
 label maps of one machine, every row is timed, and no process and no temporary file is left.
 
-Each round prints a line. Round number N of a seed S is round 0 of the seed S + N.
+Each round prints a line with its seed. `--seed SEED --rounds 1 --drivers 0` repeats a round with a node, and
+`--seed SEED --rounds 0 --drivers 1` one with a driver.
 """
 
 from __future__ import annotations
