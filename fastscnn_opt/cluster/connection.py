@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from fastscnn_opt.cluster.ray_output import ray_prints_to_log
 from fastscnn_opt.errors import ClusterError, UserError
 from fastscnn_opt.files import from_os_error
 from fastscnn_opt.text import counted
@@ -43,7 +44,7 @@ class Node:
 def connected(address: str) -> Iterator[None]:
     """Connect to the cluster at `address`: ``HOST:PORT``, ``auto`` for that of this host, or ``local`` to start one.
 
-    What Ray prints at its start goes to stderr.
+    What Ray prints at its start goes to stderr, and later to the log.
 
     Raises ClusterError if Ray is not installed, or no such cluster answers.
     """
@@ -57,7 +58,7 @@ def connected(address: str) -> Iterator[None]:
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its makers
         own = {"resources": {RESOURCE: 1}, "include_dashboard": False}
-    with _exit_code_of_sigterm() as on_terminate:
+    with ray_prints_to_log(), _exit_code_of_sigterm() as on_terminate:
         try:
             with redirect_stdout(sys.stderr):
                 ray.init(address=address, log_to_driver=False, logging_level="error", **own)

@@ -135,7 +135,11 @@ class Places:
 
     def _nodes(self) -> list[Node]:
         """Return the nodes that are there now, answer and have the right versions."""
-        nodes = [node for node in offering_nodes() if node not in self._silent]
+        offering = offering_nodes()
+        nodes = [node for node in offering if node not in self._silent]
+        for node in [node for node in self._cores if node not in offering]:
+            del self._cores[node]
+            _notes.warning("node %s has gone; the others do its work", node.host)
         new = [node for node in nodes if node not in self._cores]
         for node, answer in self._answers(new, introducing(), self._here[_PACKAGE]).items():
             check_versions(node, self._here, answer.versions)

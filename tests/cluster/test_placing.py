@@ -74,6 +74,16 @@ def test_a_node_that_joins_takes_part(cluster):
     assert names(places.of(ORT, Stage.ALL)) == ["a", "b"]
 
 
+def test_a_node_that_goes_is_named_once(cluster, caplog):
+    cluster["a"] = cluster["b"] = ({}, {"onnxruntime": facts({})})
+    places = Places({})
+    places.of(ORT, Stage.ALL)
+    del cluster["a"]
+    for _ in range(2):
+        places.of(ORT, Stage.ALL)
+    assert caplog.messages == ["node a has gone; the others do its work"]
+
+
 @pytest.mark.parametrize(
     ("taken", "message"),
     [
