@@ -301,6 +301,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell, it would be ignored
     with tempfile.TemporaryDirectory(prefix="k") as place:  # short, because paths of sockets are
         folder = Path(place)
         prepare(folder)
