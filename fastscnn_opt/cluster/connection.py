@@ -73,7 +73,8 @@ def connected(address: str) -> Iterator[None]:
         try:
             yield
         finally:
-            ray.shutdown()
+            with ray_prints_to_log(threads=""):
+                ray.shutdown()
 
 
 @contextmanager

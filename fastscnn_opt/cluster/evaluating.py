@@ -208,6 +208,7 @@ class Evaluator:
             row.waiting -= 1
             return row.waiting == 0
         except UserError as error:
+            check_alive(row.place.nodes)
             return self._fail(row, error)
         if isinstance(found, Counted):
             row.found[found.part] = found

@@ -18,25 +18,29 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def ray_prints_to_log() -> Iterator[None]:
-    """Write what Ray's threads print in the block, such as the log of a node that has died, to the log."""
-    output: Any = _OutputOfOthers(sys.stdout)
+def ray_prints_to_log(threads: str = _THREADS) -> Iterator[None]:
+    """Write what threads print in the block whose names begin with `threads` to the log.
+
+    Ray's print such things as the log of a node that has died.
+    """
+    output: Any = _OutputOfOthers(sys.stdout, threads)
     with redirect_stdout(output):
         yield
 
 
 class _OutputOfOthers:
-    """The standard output for all threads but those of Ray."""
+    """The standard output for all threads but some."""
 
-    def __init__(self, output: Any) -> None:
+    def __init__(self, output: Any, threads: str) -> None:
         self._output = output
+        self._threads = threads
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._output, name)
 
     def write(self, text: str) -> int:
         """Write `text` to where the thread's output goes."""
-        if not threading.current_thread().name.startswith(_THREADS):
+        if not threading.current_thread().name.startswith(self._threads):
             return int(self._output.write(text))
         if text.strip():
             _log.info("%s", text.strip())

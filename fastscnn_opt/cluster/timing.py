@@ -60,6 +60,7 @@ def time_on_nodes(
                     del running[stream]
                     continue
                 except UserError as error:
+                    check_alive(group.place.nodes)
                     del running[stream]
                     yield group.index, TimedGroup([error] * len(group.works), 0.0, "", "")
                     continue

@@ -1,10 +1,12 @@
 """The accuracy of a model, measured on several nodes."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 
+from fastscnn_opt.cluster import evaluating
 from fastscnn_opt.cluster.connection import Node
 from fastscnn_opt.cluster.evaluating import Evaluator, Row, part_size
 from fastscnn_opt.cluster.executor import on_cluster
@@ -12,7 +14,7 @@ from fastscnn_opt.cluster.node import Work
 from fastscnn_opt.cluster.placing import Place
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo.scene_files import write_cityscapes
-from fastscnn_opt.errors import DataError, ModelError
+from fastscnn_opt.errors import ClusterError, DataError, ModelError
 from fastscnn_opt.model.saving import save_model
 from fastscnn_opt.processes.limits import DEFAULT_LIMITS
 from fastscnn_opt.progress import ignore_progress
@@ -83,6 +85,21 @@ def test_a_row_whose_model_cannot_be_read_fails_alone(tmp_path):
     rows = [Row(index, work, place, DataSource(synthetic=1), None) for index in range(2)]
     outcomes = dict(Evaluator(None, 0, 1, ignore_progress).run(rows))
     assert [type(outcomes[index].result) for index in range(2)] == [ModelError, ModelError]
+
+
+def test_lost_work_ends_the_command_where_no_node_is_left(monkeypatch):
+    def raising(message):
+        def call(*_):
+            raise ClusterError(message)
+
+        return call
+
+    monkeypatch.setattr(evaluating, "get", raising("the work was lost"))
+    monkeypatch.setattr(evaluating, "check_alive", raising("every node has gone"))
+    work = Work(CompiledModel("a", ORT, Path("a"), Path("m")), DEFAULT_LIMITS)
+    row = Row(0, work, Place((Node("1", "h"),), {}), DataSource(synthetic=1), None)
+    with pytest.raises(ClusterError, match="every node has gone"):
+        Evaluator(None, 3, 1, ignore_progress)._take(iter([1]), row)
 
 
 @pytest.mark.parametrize(
