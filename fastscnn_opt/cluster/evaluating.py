@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost, node_names
-from fastscnn_opt.cluster.node import Counted, Part, Work, artefact_files, count_there, read_files
+from fastscnn_opt.cluster.node import Counted, Part, artefact_files, count_there, read_files
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.measuring.image_input import image_spec
 from fastscnn_opt.model.metadata import read_metadata
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from fastscnn_opt.cluster.placing import Place
     from fastscnn_opt.data.source import DataSource
     from fastscnn_opt.model.metadata import Metadata
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.progress import Advance
+    from fastscnn_opt.scoring.stages.job import CompiledModel
 
 _MOST_IMAGES = 8
 """Images of a part at most, unless a batch is larger: a node holds the files of one part that were sent to it."""
@@ -50,7 +52,7 @@ class Row:
     """
 
     index: int
-    work: Work
+    model: CompiledModel
     place: Place
     source: DataSource
     predictions: Path | None
@@ -70,8 +72,8 @@ class Row:
         import ray
 
         self.started = perf_counter()
-        self.metadata = read_metadata(self.work.model.model)
-        self.artefact = ray.put(read_files(artefact_files(self.work.model.artefact)))
+        self.metadata = read_metadata(self.model.model)
+        self.artefact = ray.put(read_files(artefact_files(self.model.artefact)))
         images, nodes = len(self.source.open()), len(self.place.nodes)
         parts = self.source.parts(part_size(images, nodes, self._batch()))
         starts = 0
@@ -85,7 +87,7 @@ class Row:
     def outcome(self) -> EvaluationOutcome:
         """Return the accuracy over all parts, or the error, and save the label maps and the log."""
         seconds = perf_counter() - self.started
-        log = self.work.model.log
+        log = self.model.log
         if log is not None:
             with log.open("ab") as file:
                 file.writelines(self.logs)
@@ -104,9 +106,9 @@ class Row:
 
     def _batch(self) -> int:
         """Return the images of a run."""
-        if self.work.model.batch:
-            return self.work.model.batch
-        image = image_spec(signature_of(parse_file(self.work.model.model)).inputs, self.source.interface.inputs)
+        if self.model.batch:
+            return self.model.batch
+        image = image_spec(signature_of(parse_file(self.model.model)).inputs, self.source.interface.inputs)
         return max(1, image.shape[0]) if image is not None and image.shape else 1
 
 
@@ -140,13 +142,14 @@ class Tally:
 class Evaluator:
     """Counts the rows' shares on the nodes; `server` gives nodes the images that they lack."""
 
-    def __init__(self, server: Any, retries: int, jobs: int, on_image: Advance) -> None:
+    def __init__(self, server: Any, retries: int, jobs: int, limits: Limits, on_image: Advance) -> None:
         import ray
 
         self._task = ray.remote(count_there)
         self._server = server
         self._retries = retries
         self._jobs = jobs
+        self._limits = limits
         self._on_image = on_image
         self._running: dict[Any, Row] = {}
         self.tally = Tally()
@@ -196,7 +199,8 @@ class Evaluator:
             for share in shares:
                 if row.error is None:
                     task = self._task.options(**options)
-                    self._running[task.remote(row.work, row.metadata, row.artefact, share, self._server)] = row
+                    given = (row.model, self._limits, row.metadata, row.artefact, share, self._server)
+                    self._running[task.remote(*given)] = row
                     yield row
 
     def _take(self, stream: Any, row: Row) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastscnn_opt.cluster.connection import at, connected, lost, wait_for
 from fastscnn_opt.cluster.evaluating import Evaluator, Row
 from fastscnn_opt.cluster.images import ImageServer
-from fastscnn_opt.cluster.node import Work, compile_there, read_files
+from fastscnn_opt.cluster.node import compile_there, read_files
 from fastscnn_opt.cluster.placing import Places
 from fastscnn_opt.cluster.timing import Group, time_on_nodes
 from fastscnn_opt.errors import ClusterError
@@ -97,7 +97,7 @@ class ClusterExecutor:
         model = CompiledModel(asked.name, asked.target, asked.artefact, asked.model)
         checkpoint = None if asked.checkpoint is None else read_files([asked.checkpoint])
         task = ray.remote(compile_there).options(**place.options(1, self._retries))
-        compiling = task.remote(Work(model, limits), read_files(files_of(asked.model)), checkpoint)
+        compiling = task.remote(model, limits, read_files(files_of(asked.model)), checkpoint)
         done = wait_for(compiling, place.nodes, lost(self._retries))
         if done.log:
             asked.log.write_bytes(done.log)
@@ -122,10 +122,10 @@ class ClusterExecutor:
         if source.root is not None:
             source = replace(source, root=os.path.abspath(source.root))  # noqa: PTH100 - links stay as they are
         rows = [
-            Row(index, Work(model, limits), self._usable(model.target, Stage.RUN), source, predictions)
+            Row(index, model, self._usable(model.target, Stage.RUN), source, predictions)
             for index, (model, predictions) in enumerate(models)
         ]
-        return Evaluator(self._server, self._retries, jobs, on_image).run(rows)
+        return Evaluator(self._server, self._retries, jobs, limits, on_image).run(rows)
 
     def time_groups(
         self,
@@ -142,8 +142,8 @@ class ClusterExecutor:
             place = self._places.of_all([model.target for model in group], Stage.RUN)
             if place.lacking:
                 raise ClusterError(f"rows that are to be timed together find no node ({place.lacking})")
-            placed.append(Group(index, tuple(Work(model, limits) for model in group), place))
-        return time_on_nodes(placed, effort, self._retries, on_start, on_round)
+            placed.append(Group(index, tuple(group), place))
+        return time_on_nodes(placed, effort, limits, self._retries, on_start, on_round)
 
     def _usable(self, target: TargetSpec, stage: Stage) -> Place:
         place = self._places.of(target, stage)

@@ -1,4 +1,7 @@
-"""The tasks that run on the nodes of a cluster; each does its work in child processes there."""
+"""The tasks that run on the nodes of a cluster; each does its work in child processes there.
+
+The paths of a `CompiledModel` are those of the host that the command was given on.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +62,6 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Work:
-    """A model that a task compiles, counts or times, and the limits of its processes; its paths are of another host."""
-
-    model: CompiledModel
-    limits: Limits
-
-
-@dataclass(frozen=True)
 class Compiled:
     """An artefact with its files, and what the tool printed; or the error."""
 
@@ -116,20 +111,20 @@ def inspect(target: TargetSpec) -> Iterator[Facts]:
     yield Facts(lacks, tools, available_memory_bytes())
 
 
-def compile_there(work: Work, model: Files, checkpoint: Files | None) -> Compiled:
+def compile_there(model: CompiledModel, limits: Limits, files: Files, checkpoint: Files | None) -> Compiled:
     """Compile a model, or the checkpoint that it was exported from if the target runs that."""
-    target = work.model.target
+    target = model.target
     with _folder() as folder:
-        file = _write(model, folder / "model")
+        file = _write(files, folder / "model")
         source = None if checkpoint is None else _write(checkpoint, folder / "checkpoint")
         artefact = folder / "artefacts" / f"artefact{target.open().artefact_suffix}"
         artefact.parent.mkdir()
         log = folder / _COMPILE_LOG
         try:
             with (
-                _naming(folder, work.model),
+                _naming(folder, model),
                 patched(target),
-                Worker(work.model.name, target, limits=work.limits) as worker,
+                Worker(model.name, target, limits=limits) as worker,
             ):
                 worker.compile(target, file, artefact, log, checkpoint=source)
         except UserError as error:
@@ -138,25 +133,25 @@ def compile_there(work: Work, model: Files, checkpoint: Files | None) -> Compile
 
 
 def count_there(
-    work: Work, metadata: Metadata, artefact: Files, parts: tuple[Part, ...], server: Any
+    model: CompiledModel, limits: Limits, metadata: Metadata, artefact: Files, parts: tuple[Part, ...], server: Any
 ) -> Iterator[Counted | Ended]:
     """Yield what is counted over each of `parts`, and the end."""
     import ray
 
-    target, node = work.model.target, ray.get_runtime_context().get_node_id()
+    target, node = model.target, ray.get_runtime_context().get_node_id()
     error = None
     with _folder() as folder:
         log = folder / _LOG
         try:
             with (
-                _naming(folder, work.model),
-                Worker(work.model.name, target, log=log, limits=work.limits) as worker,
+                _naming(folder, model),
+                Worker(model.name, target, log=log, limits=limits) as worker,
             ):
                 worker.run(Open(target, _write(artefact, folder / "artefact")))
                 for part in parts:
                     maps = folder / "maps.zip" if part.with_maps else None
                     with images_here(part.source, server, folder) as here:
-                        counts = worker.run(Count(here, metadata, work.model.batch, maps))
+                        counts = worker.run(Count(here, metadata, model.batch, maps))
                     content = read_bytes(maps, _MOST_BYTES) if maps is not None and maps.is_file() else b""
                     yield Counted(part.number, counts, content, platform.node(), node)
         except UserError as ended_with:
@@ -165,7 +160,7 @@ def count_there(
 
 
 def time_there(
-    works: tuple[Work, ...], artefacts: list[Any], effort: Effort
+    models: tuple[CompiledModel, ...], artefacts: list[Any], effort: Effort, limits: Limits
 ) -> Iterator[str | tuple[TimedGroup, list[bytes]]]:
     """Yield the name of this host when the timing of models side by side begins, then the result and their logs.
 
@@ -175,16 +170,16 @@ def time_there(
 
     yield platform.node()
     with _folder() as folder:
-        models = []
-        for number, (work, files) in enumerate(zip(works, artefacts, strict=True)):
-            place = folder / str(number)
-            artefact = _write(ray.get(files), place / "artefact")
-            models.append(replace(work.model, artefact=artefact, log=place / _LOG))
-        timed = time_here(models, effort, works[0].limits, lambda _: None)
-        for number, (work, result) in enumerate(zip(works, timed.results, strict=True)):
+        places = [folder / str(number) for number in range(len(models))]
+        copies = [
+            replace(model, artefact=_write(ray.get(files), place / "artefact"), log=place / _LOG)
+            for model, files, place in zip(models, artefacts, places, strict=True)
+        ]
+        timed = time_here(copies, effort, limits, lambda _: None)
+        for model, result, place in zip(models, timed.results, places, strict=True):
             if isinstance(result, UserError):
-                _name(result, folder / str(number), work.model)
-        logs = [_end_of(folder / str(number) / _LOG) for number in range(len(works))]
+                _name(result, place, model)
+        logs = [_end_of(place / _LOG) for place in places]
     yield timed, logs
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.connection import POLL_S, check_alive, get, lost
-from fastscnn_opt.cluster.node import Work, artefact_files, read_files, time_there
+from fastscnn_opt.cluster.node import artefact_files, read_files, time_there
 from fastscnn_opt.errors import UserError
 from fastscnn_opt.scoring.stages.executor import TimedGroup
 
@@ -14,21 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from fastscnn_opt.cluster.placing import Place
+    from fastscnn_opt.processes.limits import Limits
     from fastscnn_opt.scoring.effort import Effort
+    from fastscnn_opt.scoring.stages.job import CompiledModel
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that are timed together, and the nodes that can."""
+    """Models that are timed together, and the nodes that can."""
 
     index: int
-    works: tuple[Work, ...]
+    models: tuple[CompiledModel, ...]
     place: Place
 
 
 def time_on_nodes(
     groups: Sequence[Group],
     effort: Effort,
+    limits: Limits,
     retries: int,
     on_start: Callable[[int], None],
     on_round: Callable[[int, int], None],
@@ -43,10 +46,10 @@ def time_on_nodes(
     running: dict[Any, Group] = {}
     try:
         for group in groups:
-            artefacts = [ray.put(read_files(artefact_files(work.model.artefact))) for work in group.works]
+            artefacts = [ray.put(read_files(artefact_files(model.artefact))) for model in group.models]
             options = {**group.place.options(1, retries), "num_returns": "streaming"}
             task = ray.remote(time_there).options(**options)
-            running[task.remote(group.works, artefacts, effort)] = group
+            running[task.remote(group.models, artefacts, effort, limits)] = group
         while running:
             ready, _ = ray.wait(list(running), timeout=POLL_S)
             if not ready:
@@ -62,7 +65,7 @@ def time_on_nodes(
                 except UserError as error:
                     check_alive(group.place.nodes)
                     del running[stream]
-                    yield group.index, TimedGroup([error] * len(group.works), 0.0, "", "")
+                    yield group.index, TimedGroup([error] * len(group.models), 0.0, "", "")
                     continue
                 if isinstance(found, str):
                     on_start(group.index)
@@ -77,9 +80,9 @@ def time_on_nodes(
 
 def _keep(group: Group, timed: TimedGroup, logs: list[bytes], on_round: Callable[[int, int], None]) -> None:
     """Write the logs of a group, and count its rounds."""
-    for work, content in zip(group.works, logs, strict=True):
-        if work.model.log is not None:
-            with work.model.log.open("ab") as file:
+    for model, content in zip(group.models, logs, strict=True):
+        if model.log is not None:
+            with model.log.open("ab") as file:
                 file.write(content)
     for _ in range(timed.rounds):
         on_round(group.index, timed.rounds)

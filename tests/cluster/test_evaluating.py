@@ -10,7 +10,6 @@ from fastscnn_opt.cluster import evaluating
 from fastscnn_opt.cluster.connection import Node
 from fastscnn_opt.cluster.evaluating import Evaluator, Row, part_size
 from fastscnn_opt.cluster.executor import on_cluster
-from fastscnn_opt.cluster.node import Work
 from fastscnn_opt.cluster.placing import Place
 from fastscnn_opt.data.source import DataSource
 from fastscnn_opt.demo.scene_files import write_cityscapes
@@ -81,9 +80,9 @@ def test_an_error_names_the_node_and_the_file(executor, model, tmp_path):
 def test_a_row_whose_model_cannot_be_read_fails_alone(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     place, gone = Place((Node("1", "a"),), {}), tmp_path / "gone.onnx"
-    work = Work(CompiledModel("net", ORT, gone, gone), DEFAULT_LIMITS)
-    rows = [Row(index, work, place, DataSource(synthetic=1), None) for index in range(2)]
-    outcomes = dict(Evaluator(None, 0, 1, ignore_progress).run(rows))
+    model = CompiledModel("net", ORT, gone, gone)
+    rows = [Row(index, model, place, DataSource(synthetic=1), None) for index in range(2)]
+    outcomes = dict(Evaluator(None, 0, 1, DEFAULT_LIMITS, ignore_progress).run(rows))
     assert [type(outcomes[index].result) for index in range(2)] == [ModelError, ModelError]
 
 
