@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fastscnn_opt.progress import Advance
     from fastscnn_opt.scoring.stages.job import CompiledModel
 
-_MOST_IMAGES = 8
+_PART_IMAGES = 8
 """Images of a part at most, unless a batch is larger: a node holds the files of one part that were sent to it."""
 
 _AHEAD = 2
@@ -114,7 +114,7 @@ class Row:
 
 def part_size(images: int, nodes: int, batch: int) -> int:
     """Return the images of a part: whole batches, so that every batch holds the images it holds on one machine."""
-    return batch * ceil(min(_MOST_IMAGES, ceil(images / nodes)) / batch)
+    return batch * ceil(min(_PART_IMAGES, ceil(images / nodes)) / batch)
 
 
 @dataclass
