@@ -95,10 +95,10 @@ def test_lost_work_ends_the_command_where_no_node_is_left(monkeypatch):
 
     monkeypatch.setattr(evaluating, "get", raising("the work was lost"))
     monkeypatch.setattr(evaluating, "check_alive", raising("every node has gone"))
-    work = Work(CompiledModel("a", ORT, Path("a"), Path("m")), DEFAULT_LIMITS)
-    row = Row(0, work, Place((Node("1", "h"),), {}), DataSource(synthetic=1), None)
+    model = CompiledModel("a", ORT, Path("a"), Path("m"))
+    row = Row(0, model, Place((Node("1", "h"),), {}), DataSource(synthetic=1), None)
     with pytest.raises(ClusterError, match="every node has gone"):
-        Evaluator(None, 3, 1, ignore_progress)._take(iter([1]), row)
+        Evaluator(None, 3, 1, DEFAULT_LIMITS, ignore_progress)._take(iter([1]), row)
 
 
 @pytest.mark.parametrize(
