@@ -62,11 +62,12 @@ def connected(address: str) -> Iterator[None]:
         try:
             with redirect_stdout(sys.stderr):
                 ray.init(address=address, log_to_driver=False, logging_level="error", **own)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
             raise ClusterError(
-                f"there is no cluster that takes this host ({str(error).strip().splitlines()[0]})",
+                f"there is no cluster that takes this host ({str(error).strip().partition('. ')[0].splitlines()[0]})",
                 where=address,
-                cure="start Ray on this host: ray start --address HOST:PORT --resources '{\"fastscnn_opt\": 1}'",
+                cure="start Ray on this host, ray start --address HOST:PORT --resources '{\"fastscnn_opt\": 1}', and "
+                "set RAY_AUTH_MODE and the token in this shell as there",
             ) from error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own in its place

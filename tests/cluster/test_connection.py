@@ -28,6 +28,17 @@ def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch):
         pass
 
 
+def test_without_a_token_the_error_says_so(monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+    def init(**_):
+        raise ray.exceptions.AuthenticationError("No token was found. Ensure that there is one.")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ClusterError, match=r"takes this host \(No token was found\); .* the token"), connected("local"):
+        pass
+
+
 @pytest.mark.parametrize(
     ("there", "message"),
     [
