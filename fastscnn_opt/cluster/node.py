@@ -217,8 +217,8 @@ def _folder() -> Iterator[Path]:
     """
     import psutil
 
-    prefix = "fastscnn-opt-node-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*-*"):
+    prefix = f"fastscnn-opt-{platform.node()}-"  # several hosts may share the folder
+    for left in Path(tempfile.gettempdir()).glob(f"{glob.escape(prefix)}*-*"):
         pid = left.name.removeprefix(prefix).partition("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(left, ignore_errors=True)  # another task may be at it, too
