@@ -27,6 +27,12 @@ RESOURCE = "fastscnn_opt"
 _LAST_PORT = 65535
 _CONNECT_S = 10.0
 
+_KEEPALIVE = {"RAY_grpc_client_keepalive_time_ms": "70000", "RAY_grpc_client_keepalive_timeout_ms": "20000"}
+"""How soon Ray notices that a host has gone without a word: after 7 minutes by default.
+
+Its servers take a ping more often than once in 60 s for an attack.
+"""
+
 POLL_S = 10.0
 """Seconds without news after which it is worth looking at the nodes."""
 
@@ -52,6 +58,7 @@ def connected(address: str) -> Iterator[None]:
         raise ClusterError("a cluster needs Ray, which is not installed", cure="pip install 'fastscnn-opt[cluster]'")
     if address not in ("auto", "local"):
         _check_answers(address)
+    os.environ.update(_KEEPALIVE | os.environ)
     import ray
 
     own: dict[str, Any] = {}
