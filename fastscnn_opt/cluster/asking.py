@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastscnn_opt.cluster.connection import at
+from fastscnn_opt.cluster.connection import at, reason_of
 from fastscnn_opt.progress import Advance, ignore_progress
 
 if TYPE_CHECKING:
@@ -119,20 +119,13 @@ def ask(nodes: Sequence[str], question: Any, *arguments: Any, advance: Advance =
             answer.said.append(ray.get(next(ready[0]), timeout=PATIENCE_S))
         except (StopIteration, ray.exceptions.RayError) as error:
             if isinstance(error, ray.exceptions.RayError):
-                answer.give_up(_reason(error))
+                answer.give_up(reason_of(error))
             del running[ready[0]]
             advance(1)
     for unfinished, node in running.items():
         ray.cancel(unfinished, force=True)
         answers[node].give_up(f"no answer for {PATIENCE_S:g} s")
     return answers
-
-
-def _reason(error: Exception) -> str:
-    import ray
-
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1] if isinstance(error, ray.exceptions.RayTaskError) else lines[0].rstrip(".")
 
 
 def clock_of(node: str) -> dict[str, float] | None:

@@ -175,8 +175,17 @@ def get(reference: Any, what: str) -> Any:
             raise within from error
         if not isinstance(within, ray.exceptions.RayError):
             raise
-        reason = str(within).strip().splitlines()[0]
-        raise ClusterError(f"{what} ({reason})", cure="look at the logs of Ray there") from error
+        raise ClusterError(f"{what} ({reason_of(within)})", cure="look at the logs of Ray there") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return why Ray or a task has raised this, on one line."""
+    import ray
+
+    if isinstance(error, ray.exceptions.TaskUnschedulableError):
+        return "the node has gone"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if isinstance(error, ray.exceptions.RayTaskError) else lines[0].rstrip(".")
 
 
 def check_alive(nodes: Sequence[Node]) -> None:

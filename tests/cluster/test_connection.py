@@ -39,6 +39,13 @@ def test_without_a_token_the_error_says_so(monkeypatch):
         pass
 
 
+def test_a_reason_of_ray_has_no_words_from_inside_it():
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    gone = ray.exceptions.TaskUnschedulableError("NodeAffinitySchedulingStrategy ... lease_id=0b")
+    assert connection.reason_of(gone) == "the node has gone"
+    assert connection.reason_of(ray.exceptions.RaySystemError("broken.")) == "System error: broken"
+
+
 @pytest.mark.parametrize(
     ("there", "message"),
     [
