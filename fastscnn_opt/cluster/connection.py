@@ -175,7 +175,7 @@ def get(reference: Any, what: str) -> Any:
             raise within from error
         if not isinstance(within, ray.exceptions.RayError):
             raise
-        raise ClusterError(f"{what} ({reason_of(within)})", cure="look at the logs of Ray there") from error
+        raise ClusterError(f"{what} ({reason_of(within)})", cure="look at the logs of Ray on the nodes") from error
 
 
 def reason_of(error: Exception) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from fastscnn_opt.cluster.connection import get
@@ -40,11 +43,12 @@ class ImageServer:
 
 
 @contextmanager
-def images_here(part: DataSource, server: Any, place: Path) -> Iterator[DataSource]:
+def images_here(part: DataSource, server: Any, place: Path, limit_s: float) -> Iterator[DataSource]:
     """Return `part` with files that this node can read; those that it lacks come from `server`, one at a time.
 
     They lie in the folder `place` while the block runs. Synthetic scenes need no files. Errors of the block name the
-    files as the user knows them. Raises DataError if a file cannot be read anywhere.
+    files as the user knows them. Raises DataError if a file cannot be read anywhere. A file that takes more than
+    `limit_s` seconds, such as one of a server that is gone, ends this process, and so frees the node.
     """
     if part.pairs is None:
         yield part
@@ -56,15 +60,28 @@ def images_here(part: DataSource, server: Any, place: Path) -> Iterator[DataSour
             if not wanted:
                 raise DataError("cannot be read where the command was given", where=file)
             places[file] = file
-            if _hash(file) != wanted:
-                places[file] = Path(folder, f"{number}{file.suffix}")
-                places[file].write_bytes(get(server.read.remote(file), _NO_ANSWER))
+            with _ending_after(limit_s):
+                if _hash(file) != wanted:
+                    places[file] = Path(folder, f"{number}{file.suffix}")
+                    places[file].write_bytes(get(server.read.remote(file), _NO_ANSWER))
         pairs = [replace(pair, image=places[pair.image], mask=places[pair.mask]) for pair in part.pairs]
         try:
             yield replace(part, pairs=tuple(pairs))
         except UserError as error:
             error.where = {str(place): str(file) for file, place in places.items()}.get(error.where, error.where)
             raise
+
+
+@contextmanager
+def _ending_after(limit_s: float) -> Iterator[None]:
+    """Kill this process if the block takes longer: a read that hangs cannot be interrupted."""
+    alarm = Timer(limit_s, os.kill, (os.getpid(), signal.SIGKILL))
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
 
 
 def _hash(file: Path) -> str:

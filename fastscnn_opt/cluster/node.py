@@ -150,7 +150,7 @@ def count_there(
                 worker.run(Open(target, _write(artefact, folder / "artefact")))
                 for part in parts:
                     maps = folder / "maps.zip" if part.with_maps else None
-                    with images_here(part.source, server, folder) as here:
+                    with images_here(part.source, server, folder, limits.silence_s) as here:
                         counts = worker.run(Count(here, metadata, model.batch, maps))
                     content = read_bytes(maps, _MOST_BYTES) if maps is not None and maps.is_file() else b""
                     yield Counted(part.number, counts, content, platform.node(), node)
