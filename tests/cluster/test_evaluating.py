@@ -87,6 +87,8 @@ def test_a_row_whose_model_cannot_be_read_fails_alone(tmp_path):
 
 
 def test_lost_work_ends_the_command_where_no_node_is_left(monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed")
+
     def raising(message):
         def call(*_):
             raise ClusterError(message)
