@@ -32,6 +32,7 @@ from fastscnn_opt.scoring.score import score
 from fastscnn_opt.scoring.stages.settings import Settings
 from fastscnn_opt.scoring.worker.commands import NOTES
 from fastscnn_opt.targets.spec import TargetSpec
+from fastscnn_opt.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,16 +96,18 @@ def several_rows(folder: Path, executor: Executor, image_ms: int) -> float:
 
 
 def compare(title: str, work: Callable[[Executor, int], float], many: int, image_ms: int) -> None:
-    """Do the same work on one node and on many, with and without waiting, and print the ratios."""
+    """Do the same work on one node and on many, with and without waiting, and print how many times as fast it is.
+
+    Ray's own processes run by then, those of the engines do not.
+    """
     print(f"{title}\nnodes   seconds   without waiting")
-    whole, start = {}, {}
+    whole = {}
     for count in (1, many):
         with nodes(count) as executor:
             work(executor, 0)  # Ray starts its processes with the first work
-            start[count], whole[count] = work(executor, 0), work(executor, image_ms)
-        print(f"{count:5}{whole[count]:10.1f}{start[count]:18.1f}", flush=True)
-    apart = (whole[1] - start[1]) / (whole[many] - start[many])
-    print(f"{whole[1] / whole[many]:.2f} times as fast; {apart:.2f} times, start-up apart\n")
+            start, whole[count] = work(executor, 0), work(executor, image_ms)
+        print(f"{count:5}{whole[count]:10.1f}{start:18.1f}", flush=True)
+    print(f"{whole[1] / whole[many]:.2f} times as fast\n")
 
 
 def timing_is_left_alone(folder: Path, count: int) -> None:
@@ -117,7 +120,7 @@ def timing_is_left_alone(folder: Path, count: int) -> None:
     timed = recorded(record, "time")
     one, two = ([line for line in timed if line["label"] == label] for label in "xy")
     both = overlap(span(one), span(two))
-    print(f"two timing groups on {count} nodes: {both:.1f} s at once")
+    print(f"two timing groups on {counted(count, 'node')}: {both:.1f} s at once")
     for node in {line["node"] for line in timed}:
         groups = [[line for line in lines if line["node"] == node] for lines in (one, two)]
         groups += [[line] for line in recorded(record, "run") if line["node"] == node]
