@@ -38,7 +38,8 @@ def mend(model: onnx.ModelProto) -> list[str]:
     2. Operator sets that nodes use, and that the model does not import, are imported.
     3. A negative dimension of an input, an output or an inner tensor becomes an open one.
     4. Nodes are sorted topologically, unless they form a cycle.
-    5. The domain ``ai.onnx`` of nodes becomes the empty one, which is the same, and the only one that onnx checks.
+    5. The domain ``ai.onnx`` of nodes and imports becomes the empty one, which is the same, and the only one that onnx
+       checks.
     """
     steps = (raise_ir_version, _import_domains, _open_negative_dimensions, _sort_all, _write_default_domain)
     return [text for step in steps if (text := step(model))]
@@ -49,6 +50,9 @@ def _write_default_domain(model: onnx.ModelProto) -> str:
     found = [node for graph in graphs for node in graph.node if node.domain == "ai.onnx"]
     for node in found:
         node.domain = ""
+    if all(opset.domain for opset in model.opset_import):  # onnx 1.22 looks for the import of '' alone
+        for opset in (opset for opset in model.opset_import if opset.domain == "ai.onnx"):
+            opset.domain = ""
     return f"the domain 'ai.onnx' of {counted(len(found), 'node')} is now written as ''" if found else ""
 
 
